@@ -1,0 +1,36 @@
+# demo and test do all their own set-up: Python >= 3.11, make and git are all a machine needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/archipec demo $(DIR)
+
+test: $(VENV)/developing
+	sh tests/support/install-servers.sh
+	$(BIN)/python -Im pytest
+
+check: $(VENV)/developing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -Im pytest -q tests/test_architecture.py
+
+bench: $(VENV)/developing
+	sh tests/support/install-servers.sh
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable .
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed .ci/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable . --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
