@@ -1,0 +1,322 @@
+"""The contract between archipec and its plugins: all a plugin author needs to read.
+
+A plugin yields *records* (`SourceType`, `SinkType`, `PostStepType`) from its hooks (`archipec.hookspecs`);
+a record makes the objects that work (`Source`, `Sink`, `PostStep`). This is contract version 1. It grows
+only by optional ``Supports…`` protocols and by record fields with defaults.
+
+What holds for every plugin:
+
+- An object lives in one thread, from ``open`` to the end of its context.
+- Nothing here sleeps, retries, prints, prompts, or logs a secret: the host does what is needed of these.
+- What goes wrong is said by an error of `archipec.errors` with the right scope.
+- Importing a plugin does no I/O and no slow imports: those belong into ``open``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar, runtime_checkable
+
+from archipec.errors import ArchipecError
+from archipec.message import (
+    ContentKey,
+    DeletionOrder,
+    Fetched,
+    Folder,
+    Item,
+    Json,
+    Listed,
+    Quota,
+    Receipt,
+    State,
+)
+from archipec.options import (
+    Option,
+    Secret,
+    boolean,
+    byte_size,
+    choice,
+    file_path,
+    port_number,
+    positive,
+    strings,
+    text,
+)
+
+__all__ = [
+    "API",
+    "ContentKey",
+    "Context",
+    "DeletionOrder",
+    "Fetched",
+    "Folder",
+    "Item",
+    "Json",
+    "Listed",
+    "Option",
+    "PostStep",
+    "PostStepType",
+    "Quota",
+    "Receipt",
+    "RunView",
+    "Secret",
+    "Sink",
+    "SinkType",
+    "Source",
+    "SourceType",
+    "State",
+    "SupportsDelete",
+    "SupportsHeaders",
+    "SupportsIterate",
+    "SupportsQuota",
+    "SupportsSettle",
+    "boolean",
+    "byte_size",
+    "choice",
+    "file_path",
+    "port_number",
+    "positive",
+    "strings",
+    "text",
+]
+
+API = 1
+"""The contract version this host speaks."""
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a plugin must not make itself.
+
+    Attributes:
+        log: of this endpoint.
+        temp: a private folder for temporary files, removed after the run.
+        now: the clock; aware, UTC.
+        cancelled: true once the person asked to stop; long loops end early then.
+        version: archipec's.
+    """
+
+    log: logging.Logger
+    temp: Path
+    now: Callable[[], datetime]
+    cancelled: Callable[[], bool]
+    version: str
+
+
+class Source(Protocol):
+    """Where messages come from. Reading changes nothing there: EXAMINE, BODY.PEEK[], no DELE."""
+
+    def folders(self) -> Iterable[Folder]:
+        """Return the folders this source is configured to read, in a stable order."""
+        ...
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        """List a folder, oldest first, each message once, without reading bodies.
+
+        Args:
+            after: the cursor of an earlier listing; only what came later is wanted. One that means
+                nothing any more (UIDVALIDITY changed) makes the listing start from the beginning.
+        """
+        ...
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages, bytes exactly as kept by the source.
+
+        Args:
+            refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and
+                not a bit further.
+
+        Answers come in any order. A ref never answered is gone from the source. An error of one message
+        is raised by its chunks; a wider one by this iterator, after which the host opens the source
+        again and asks for the rest.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where copies are kept. Nothing in it is ever replaced or removed."""
+
+    def put(self, item: Item) -> None:
+        """Stage a copy. A crash or an error before ``commit`` returns leaves nothing torn in view.
+
+        Raises:
+            IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``.
+            ArchipecError: of scope MESSAGE when this one can't be kept; wider when none can.
+        """
+        ...
+
+    def commit(self) -> Sequence[Receipt]:
+        """Make everything staged durable (it survives power loss), visible and readable.
+
+        Returns:
+            one receipt per put since the last commit. After a raise nothing is promised: the host
+            asks ``find`` for each.
+        """
+        ...
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """Return the receipt of an intact committed copy, None when there surely is none.
+
+        A copy that is there but damaged counts as none.
+
+        Raises:
+            TransientError: it can't be told now.
+        """
+        ...
+
+    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
+        """Open the stored bytes, those and nothing around them.
+
+        Raises:
+            MissingCopy: the copy is not there.
+            IntegrityError: the copy can't be told from what surrounds it any more.
+            Unsupported: this store can't give copies back.
+        """
+        ...
+
+
+class PostStep(Protocol):
+    """Something to do after the sinks."""
+
+    def run(self, run: RunView) -> None:
+        """Do it. Idempotent: a run that failed is repeated with the same keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A finished run, as a post-step sees it.
+
+    Attributes:
+        pipeline: its name.
+        report: the JSON object that ``archipec archive --json`` prints.
+        quota: of the source, None when it has none.
+        stored: yields the keys stored since this step last succeeded.
+        read: opens a stored copy, from whichever sink can give it back.
+    """
+
+    pipeline: str
+    report: Mapping[str, Json]
+    quota: Quota | None
+    stored: Callable[[], Iterator[ContentKey]]
+    read: Callable[[ContentKey], AbstractContextManager[BinaryIO]]
+
+
+@runtime_checkable
+class SupportsHeaders(Protocol):
+    """A source that can read headers without bodies: a selection by kind then downloads no more."""
+
+    def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (ref, header section) in any order; a ref never answered is gone."""
+        ...
+
+
+@runtime_checkable
+class SupportsDelete(Protocol):
+    """A source that can delete, by the host's proven orders only."""
+
+    def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
+        """Carry out each order after checking that folder and message are still the ones it names.
+
+        UID EXPUNGE only, never a plain EXPUNGE. A message already gone counts as deleted.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsQuota(Protocol):
+    """A source that knows how full it is."""
+
+    def quota(self) -> Quota | None:
+        """Return the room, None when this mailbox has no limit it tells of."""
+        ...
+
+
+@runtime_checkable
+class SupportsSettle(Protocol):
+    """A sink whose confirmations come later."""
+
+    def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Yield a receipt STORED or REJECTED for each pending one that is decided by now. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class SupportsIterate(Protocol):
+    """A sink that can list what it holds."""
+
+    def iterate(self) -> Iterator[Receipt]:
+        """Yield a receipt for everything held, with the key the archive itself recorded: contents unread."""
+        ...
+
+
+def _no_root(_config: Any) -> Path | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceType(Generic[C]):
+    """A kind of source.
+
+    Attributes:
+        api: the contract version the author wrote against, as a number: 1.
+        name: in configuration and on the command line; lower case letters, digits, hyphens.
+        summary: one line for ``archipec plugins list``.
+        schemes: the URL schemes that mean it.
+        options: its settings. The name ``connections`` is reserved: the host opens the source that
+            many times (absent = 1).
+        parse: makes the configuration from the option values, already converted, every option present.
+            No I/O. Raises ConfigError with *all* problems.
+        where: the canonical URL, without secrets: the identity in the ledger and in locks, and what is shown.
+        open: makes the working object; I/O starts here.
+    """
+
+    api: int
+    name: str
+    summary: str
+    schemes: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    parse: Callable[[Mapping[str, Any]], C]
+    where: Callable[[C], str]
+    open: Callable[[C, Context], AbstractContextManager[Source]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkType(Generic[C]):
+    """A kind of sink. Fields as in `SourceType`, and:
+
+    Attributes:
+        root: the directory the sink keeps its files in, None when there is none on this machine. The
+            host makes it, locks it against other runs and keeps the archive's marker in it.
+    """
+
+    api: int
+    name: str
+    summary: str
+    schemes: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    parse: Callable[[Mapping[str, Any]], C]
+    where: Callable[[C], str]
+    open: Callable[[C, Context], AbstractContextManager[Sink]]
+    root: Callable[[C], Path | None] = _no_root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostStepType(Generic[C]):
+    """A kind of post-step. Fields as in `SourceType`."""
+
+    api: int
+    name: str
+    summary: str
+    schemes: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    parse: Callable[[Mapping[str, Any]], C]
+    where: Callable[[C], str]
+    open: Callable[[C, Context], AbstractContextManager[PostStep]]

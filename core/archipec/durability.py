@@ -1,0 +1,121 @@
+"""Makes a batch of written files survive power loss, for the price of one flush instead of one a file.
+
+Linux: one ``syncfs`` of the file system (Linux 5.8 and later report its write errors). macOS: ``F_FULLFSYNC``
+a file, because ``fsync`` stops at the drive's cache there. Windows: ``FlushFileBuffers`` a file. Where files
+are flushed one by one, a pool of threads overlaps them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+__all__ = ["sync_directories", "sync_directory", "sync_file", "sync_files", "write_file"]
+
+# A handful of files is flushed by itself: syncfs also writes what other programs left unwritten.
+_FEW = 8
+_THREADS = 16
+
+
+def sync_file(descriptor: int) -> None:
+    """Make one open file durable.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_directory(path: str | Path) -> None:
+    """Make a directory's entries durable. Windows keeps no such handle: there NTFS journals them."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_files(root: str | Path, paths: Sequence[str | Path]) -> None:
+    """Make the contents of closed files durable, all of them, before returning.
+
+    Their directories are not: `sync_directory` after renaming does that.
+
+    Args:
+        root: a directory on the same file system as every path.
+
+    Raises:
+        OSError: the disk did not take one of them.
+    """
+    if len(paths) > _FEW and _syncfs(root):
+        return
+    if len(paths) <= 1:
+        for path in paths:
+            _sync_path(path)
+        return
+    with ThreadPoolExecutor(min(_THREADS, len(paths))) as pool:
+        for _ in pool.map(_sync_path, paths):
+            pass
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put a small private file in place, whole or not at all, durable on return.
+
+    Raises:
+        OSError: it could not be written; whatever stood at ``path`` still stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync_file(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def _sync_path(path: str | Path) -> None:
+    # FlushFileBuffers wants a handle that may write.
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _syncfs(root: str | Path) -> bool:
+    """Flush the file system of ``root``; False where there is no such call."""
+    if sys.platform != "linux":
+        return False
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except AttributeError:
+        return False
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if call(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(root))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def sync_directories(paths: Iterable[str | Path]) -> None:
+    """Make the entries of several directories durable."""
+    for path in sorted({str(path) for path in paths}):
+        sync_directory(path)

@@ -1,0 +1,181 @@
+"""Every error archipec and its plugins raise, by kind and by scope, with the exit code each one means.
+
+::
+
+    ArchipecError(message, hint, scope)
+    ├─ ConfigError(problems)        exit 4   the configuration is wrong: all problems at once
+    ├─ AuthError                    exit 6   login refused; never tried again by itself
+    ├─ TransientError(retry_after)  exit 5   try later: network, disk full or disconnected, already running
+    ├─ PermanentError               exit 4   only a change removes it: certificate, path not writable
+    │  └─ Unsupported               exit 4   this endpoint can't do that
+    ├─ IntegrityError               exit 7   bytes are not those that were kept
+    │  └─ MissingCopy               exit 7   a copy that was promised is not there
+    ├─ Refused                      exit 8   a deletion that is not proven safe
+ 
+A message is one line for a person: lower case first, no final stop, naming the thing and the value,
+never a secret. ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = [
+    "ArchipecError",
+    "AuthError",
+    "ConfigError",
+    "IntegrityError",
+    "Interrupted",
+    "MissingCopy",
+    "PermanentError",
+    "PluginBug",
+    "Refused",
+    "Scope",
+    "TransientError",
+    "Unsupported",
+    "exit_code",
+    "from_os_error",
+]
+
+DONE, BUG, USAGE, ATTENTION = 0, 1, 2, 3
+# Several outcomes: the first of these is the one a script must see.
+_BY_WEIGHT = (BUG, 7, 130, 6, 8, 4, 5, ATTENTION, DONE)
+
+
+class Scope(enum.IntEnum):
+    """How far an error reaches: what is still worth trying after it."""
+
+    MESSAGE = 1
+    FOLDER = 2
+    ENDPOINT = 3
+    RUN = 4
+
+
+class ArchipecError(Exception):
+    """Base of every expected error.
+
+    Args:
+        message: one line for a person.
+        hint: what the person can do about it; may be empty.
+        scope: how far it reaches; each class has its usual one.
+    """
+
+    exit_code: ClassVar[int] = 4
+    usual_scope: ClassVar[Scope] = Scope.ENDPOINT
+
+    def __init__(self, message: str, *, hint: str = "", scope: Scope | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.scope = self.usual_scope if scope is None else scope
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigError(ArchipecError):
+    """The configuration is wrong.
+
+    Args:
+        problems: every problem found, one line each.
+    """
+
+    usual_scope = Scope.RUN
+
+    def __init__(self, problems: str | Sequence[str], *, hint: str = "") -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems), hint=hint)
+
+
+class AuthError(ArchipecError):
+    """The login was refused. Nobody tries again by himself: providers lock accounts."""
+
+    exit_code = 6
+
+
+class TransientError(ArchipecError):
+    """It may work later.
+
+    Args:
+        retry_after: seconds to wait before the host tries again; None leaves it to the host,
+            ``math.inf`` says not in this run.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self, message: str, *, hint: str = "", scope: Scope | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, scope=scope)
+        self.retry_after = retry_after
+
+
+class PermanentError(ArchipecError):
+    """It fails until something is changed."""
+
+
+class Unsupported(PermanentError):
+    """This endpoint can't do that."""
+
+
+class IntegrityError(ArchipecError):
+    """Bytes are not those that were kept or announced."""
+
+    exit_code = 7
+    usual_scope = Scope.MESSAGE
+
+
+class MissingCopy(IntegrityError):
+    """An archive no longer has a copy it gave a receipt for."""
+
+
+class Refused(ArchipecError):
+    """A deletion that is not proven safe."""
+
+    exit_code = 8
+
+
+class Interrupted(ArchipecError):
+    """Asked to stop, by Ctrl-C or SIGTERM."""
+
+    exit_code = 130
+    usual_scope = Scope.RUN
+
+
+class PluginBug(ArchipecError):
+    """A plugin raised something of its own, or broke the contract in another way."""
+
+    exit_code = BUG
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN}
+
+
+def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
+    """Translate a failed file operation on ``what`` into the error a person can act on."""
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in _FULL:
+        return TransientError(
+            f"no room left on the disk of {what}",
+            hint="free some space and run the same command again: it goes on where it stopped",
+            retry_after=math.inf,
+        )
+    if error.errno in _GONE:
+        return TransientError(
+            f"{what}: {reason}",
+            hint="is the disk connected? run the same command again when it is",
+            retry_after=math.inf,
+        )
+    return PermanentError(f"{what}: {reason}", hint="check that the path exists and that you may write there")
+
+
+def exit_code(codes: Iterable[int]) -> int:
+    """Return the one exit code for several outcomes: the first of 1, 7, 130, 6, 8, 4, 5, 3, 0."""
+    seen = set(codes)
+    return next((code for code in _BY_WEIGHT if code in seen), DONE)

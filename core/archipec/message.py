@@ -1,0 +1,168 @@
+"""What travels between sources, host and sinks: plain frozen data, no behaviour."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, TypeAlias
+
+__all__ = [
+    "ContentKey",
+    "DeletionOrder",
+    "Fetched",
+    "Folder",
+    "Item",
+    "Json",
+    "Listed",
+    "Quota",
+    "Receipt",
+    "State",
+]
+
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+"""What survives a round trip through JSON: cursors and tokens are kept as such."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContentKey:
+    """Identity of a message everywhere: SHA-256 of its exact bytes (64 lower-case hex digits) and their number."""
+
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, raw: bytes) -> ContentKey:
+        """Return the key of a message held in memory."""
+        return cls(hashlib.sha256(raw).hexdigest(), len(raw))
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:16]}… ({self.size} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of a source.
+
+    Attributes:
+        name: as a person reads it, in Unicode; the source turns it back into what the server wants.
+        special: its use in RFC 6154 words without the backslash ("Trash", "Sent"), None when unknown.
+        messages: how many it holds, None when the source can't tell cheaply.
+    """
+
+    name: str
+    special: str | None = None
+    messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message as a listing shows it, its body unread.
+
+    Attributes:
+        folder: the folder's name.
+        ref: names these bytes for ever within that folder (IMAP "uidvalidity/uid", POP3 UIDL).
+        size: bytes, None when the source can't tell.
+        received: when the server took it in (IMAP INTERNALDATE), aware; None when unknown.
+        flags: RFC 9051 flags as the server spells them ("\\\\Seen").
+        cursor: where a later listing may start, once this message and all before it are on record.
+    """
+
+    folder: str
+    ref: str
+    size: int | None
+    received: datetime | None
+    flags: tuple[str, ...]
+    cursor: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A message being read. ``chunks`` gives its bytes once, in order, and is void after the next Fetched.
+
+    ``chunks`` raises an error of scope MESSAGE when this message alone can't be read.
+    """
+
+    ref: str
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message offered to a sink.
+
+    Attributes:
+        key: of the exact bytes ``open`` gives.
+        folder: of the source, in Unicode. From outside: never a path as it stands.
+        received: when the server took it in, aware, or None.
+        date: the message's date, which layouts go by: the certified one, else ``received``, else the
+            newest ``Received`` field, else ``Date``, else the Unix epoch. Aware, in Europe/Rome.
+        flags: as listed.
+        kind: what the message is (`archipec.pec.kind`).
+        head: its header section, raw and bounded: not always whole.
+        open: gives a new reader from byte 0, any number of times until ``commit`` returns.
+    """
+
+    key: ContentKey
+    folder: str
+    received: datetime | None
+    date: datetime
+    flags: tuple[str, ...]
+    kind: str
+    head: bytes
+    open: Callable[[], BinaryIO]
+
+
+class State(enum.StrEnum):
+    """What a sink says of a content key."""
+
+    PENDING = "pending"
+    """Held durably and readable; the source is needed no more; only a confirmation is missing."""
+    STORED = "stored"
+    """Held and confirmed."""
+    REJECTED = "rejected"
+    """Not held, for the reason given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A sink's word about a content key, and whatever the sink needs to find the copy again.
+
+    Attributes:
+        token: JSON, kept by the host and given back; survives a round trip unchanged.
+        reason: why, when rejected.
+    """
+
+    key: ContentKey
+    state: State
+    token: Json
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Room in a mailbox, in bytes."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionOrder:
+    """The host's order to delete one message, proven to be kept elsewhere.
+
+    Attributes:
+        folder: the folder's name.
+        ref: as listed.
+        key: what the message must still be.
+        evidence: which copies prove it, for the record.
+        expires_at: aware; an order carried out later is refused.
+    """
+
+    folder: str
+    ref: str
+    key: ContentKey
+    evidence: tuple[str, ...]
+    expires_at: datetime
