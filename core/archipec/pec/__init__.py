@@ -1,0 +1,1 @@
+"""What certified mail is, and nothing of archives: kinds, seals, certification data."""
