@@ -1,0 +1,5 @@
+"""``python -m archipec``."""
+
+from archipec.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""The command line: stdout is data, stderr is talk. One module a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from archipec import __version__
+from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted
+
+__all__ = ["Settings", "main"]
+
+_COMMANDS = ("archive", "demo", "plugins", "status", "verify")
+
+
+class _Commands(click.Group):
+    """Imports a command's module only when that command is run or described."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            from archipec.options import nearest
+
+            ctx.fail(f'no such command "{cmd_name}"{nearest(cmd_name, _COMMANDS)}')
+        command = getattr(import_module(f"archipec.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+class Settings:
+    """What the options before the command say."""
+
+    def __init__(self, config: Path | None, state: Path | None, *, verbose: bool) -> None:
+        self._config = config
+        self._state = state
+        self.verbose = verbose
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        from archipec.config import default_config_path
+
+        return self._config or default_config_path()
+
+    @property
+    def state(self) -> Path:
+        """The state folder, made if it is not there."""
+        from archipec.config import default_state_path
+        from archipec.errors import from_os_error
+
+        path = self._state or default_state_path()
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        return path
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ARCHIPEC_CONFIG",
+    help="Configuration file (default: archipec.toml in your configuration folder).",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    envvar="ARCHIPEC_STATE",
+    help="Folder of the ledger (default: your state folder).",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr; show where a bug comes from.")
+@click.version_option(__version__, prog_name="archipec")
+@click.pass_context
+def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose: bool) -> None:
+    """Archive Italian certified mail (PEC): every byte as sealed, every copy read back.
+
+    \b
+    Try it, no account needed:
+      archipec demo
+    Archive a mailbox:
+      archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(levelname)s: %(message)s"
+        if not verbose
+        else "%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    ctx.obj = Settings(config, state, verbose=verbose)
+
+
+def main() -> None:
+    """Run the command line and exit with the code its outcome means (`archipec.errors`)."""
+    try:
+        code = _cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        say_error(Interrupted("interrupted"))
+        code = Interrupted.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ArchipecError as error:
+        say_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; the rest of it has nowhere to go.
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            logging.getLogger("archipec").exception("this is a bug in archipec")
+        else:
+            click.echo(f"bug: {type(error).__name__}: {error}", err=True)
+            click.echo("hint: run again with -v and report what it shows", err=True)
+        code = BUG
+    sys.exit(code)
+
+
+def say_error(error: ArchipecError) -> None:
+    """Tell a person what went wrong and the way out; with --json one line for a script."""
+    context = click.get_current_context(silent=True)
+    as_json = bool(context and context.params.get("as_json")) or "--json" in sys.argv
+    problems = error.problems if isinstance(error, ConfigError) else (error.message,)
+    if as_json:
+        shape = {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
+        click.echo(json.dumps(shape, ensure_ascii=False), err=True)
+        return
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)

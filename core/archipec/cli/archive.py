@@ -1,0 +1,155 @@
+"""``archipec archive``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from archipec.cli import Settings, say_error
+from archipec.cli.pipelines import chosen, selection_options
+from archipec.cli.terminal import count, on_signals, progress, size
+from archipec.config import Pipeline
+from archipec.custody.archive import archive as run_archive
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.preview import preview
+from archipec.custody.report import Report
+from archipec.errors import exit_code
+
+_FAILURES_SHOWN = 10
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[PIPELINE]...")
+@click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run.")
+@click.option("--to", "to_urls", multiple=True, metavar="URL", help="Sink of an ad hoc run; may be repeated.")
+@click.option("--then", "then_urls", multiple=True, metavar="URL", help="Post-step of an ad hoc run.")
+@selection_options
+@click.option(
+    "--full", is_flag=True, help="List the source from the start, not from where the last run ended."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be stored, by kind and year; store nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
+@click.pass_obj
+def archive(
+    settings: Settings,
+    names: tuple[str, ...],
+    from_url: str | None,
+    to_urls: tuple[str, ...],
+    then_urls: tuple[str, ...],
+    only: tuple[str, ...],
+    except_: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    folder: tuple[str, ...],
+    *,
+    full: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Bring new messages into the archives: every byte, every message once, nothing changed at the source.
+
+    \b
+    All pipelines of archipec.toml, or some by name:
+      archipec archive
+      archipec archive studio
+    Without a configuration:
+      archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC --to mbox:PEC.mbox
+      archipec archive --from 'imaps://user@host/INBOX?password=env:PEC_PASSWORD' --to maildir:PEC --dry-run
+      archipec archive --from eml:Downloads/pec --to maildir:PEC --only receipts --since 2024
+
+    Interrupted by Ctrl-C, a cut connection or a full disk, the same command goes on where it stopped.
+    """
+    select: dict[str, object] = {
+        "only": list(only),
+        "except": list(except_),
+        "since": since,
+        "until": until,
+        "folders": list(folder),
+    }
+    pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
+    for pipeline in pipelines:
+        pipeline.reveal_secrets()
+    stop = Stop()
+    codes = []
+    with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
+        for pipeline in pipelines:
+            if stop.is_set():
+                break
+            report = _run(pipeline, ledger, settings, stop, full=full, dry_run=dry_run)
+            _show(report, as_json=as_json, dry_run=dry_run)
+            codes.append(report.exit_code)
+    return exit_code(codes)
+
+
+def _run(
+    pipeline: Pipeline, ledger: Ledger, settings: Settings, stop: Stop, *, full: bool, dry_run: bool
+) -> Report:
+    with progress(pipeline.name, quiet=False) as update:
+
+        def observe(report: Report) -> None:
+            done = report.stored + report.already + report.deselected + report.failed
+            update(done, report.listed, report.size, report.listed_size)
+
+        if dry_run:
+            return preview(pipeline, ledger, settings.state, stop, observe, full=full)
+        return run_archive(pipeline, ledger, settings.state, stop, observe, full=full)
+
+
+def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    elif dry_run:
+        _show_preview(report)
+    else:
+        _show_run(report)
+    for error in report.errors:
+        say_error(error)
+
+
+def _show_run(report: Report) -> None:
+    if not report.listed and not report.errors:
+        click.echo(f"{report.pipeline}: nothing new")
+        return
+    click.echo(
+        f"{report.pipeline}: {count(report.stored)} of {count(report.listed)} messages stored"
+        f" ({size(report.size)} in {report.seconds:.1f} s)"
+    )
+    rest = {
+        "already held": report.already,
+        "left out by the selection": report.deselected,
+        "failed": report.failed,
+        "not reached": report.left,
+    }
+    for what, number in rest.items():
+        if number:
+            click.echo(f"  {count(number)} {what}")
+    for name, counts in report.sinks.items():
+        words = [f"{count(counts.stored)} stored"]
+        words += [f"{count(counts.pending)} pending"] if counts.pending else []
+        words += [f"{count(counts.failed)} failed"] if counts.failed else []
+        click.echo(f"  {name}: {', '.join(words)}")
+    for kind, number in sorted(report.kinds.items()):
+        click.echo(f"  {count(number):>9}  {kind}")
+    _show_failures(report)
+
+
+def _show_failures(report: Report) -> None:
+    for failure in report.failures[:_FAILURES_SHOWN]:
+        click.echo(f"  failed: {failure.folder} {failure.ref}: {failure.reason}", err=True)
+    more = len(report.failures) - _FAILURES_SHOWN
+    if more > 0:
+        click.echo(f"  and {count(more)} more: --json lists them", err=True)
+
+
+def _show_preview(report: Report) -> None:
+    lines = report.preview or []
+    total = sum(line.messages for line in lines)
+    click.echo(
+        f"{report.pipeline}: {count(total)} messages would be stored ({size(sum(line.size for line in lines))})"
+    )
+    for line in lines:
+        click.echo(f"  {count(line.messages):>9}  {size(line.size):>10}  {line.year}  {line.kind}")
+    if report.deselected:
+        click.echo(f"  {count(report.deselected)} left out by the selection")

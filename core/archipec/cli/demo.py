@@ -1,0 +1,89 @@
+"""``archipec demo``: the whole chain on made-up mail, no account needed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from archipec.cli.terminal import count, size
+from archipec.config import ad_hoc
+from archipec.custody.archive import archive
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.verify import verify
+from archipec.errors import PermanentError, exit_code, from_os_error
+from archipec.registry import Registry
+
+_MESSAGES = 60
+
+
+@click.command()
+@click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+def demo(directory: Path | None) -> int:
+    """Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds.
+
+    \b
+      archipec demo
+      archipec demo /tmp/pec-demo
+
+    The messages are sealed by a test provider: they show how things work and prove nothing.
+    """
+    root = _empty(directory or Path(tempfile.mkdtemp(prefix="archipec-demo-")))
+    samples = _sample_mailbox(root / "mailbox")
+    click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
+    registry = Registry.load()
+    pipeline = ad_hoc(
+        _url("eml", root / "mailbox"),
+        [_url("maildir", root / "archive-maildir"), _url("mbox", root / "archive-mbox")],
+        [],
+        registry,
+    )
+    state = root / "state"
+    state.mkdir(mode=0o700)
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        first = archive(pipeline, ledger, state, Stop(), lambda _report: None)
+        click.echo(
+            f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"
+            f" in {first.seconds:.2f} s"
+        )
+        for kind, number in sorted(first.kinds.items()):
+            click.echo(f"        {number:>4}  {kind}")
+        second = archive(pipeline, ledger, state, Stop(), lambda _report: None)
+        click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
+        checked = verify(pipeline, ledger, state, Stop(), lambda _report: None)
+        click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
+    click.echo(f"\nlook at it: {root}")
+    click.echo(f"  archipec --state {state} status")
+    click.echo(f"  archipec verify --to {_url('maildir', root / 'archive-maildir')}")
+    for error in (*first.errors, *second.errors, *checked.errors):
+        raise error
+    return exit_code([first.exit_code, second.exit_code, checked.exit_code])
+
+
+def _url(scheme: str, path: Path) -> str:
+    from urllib.parse import quote
+
+    return f"{scheme}:{quote(str(path))}"
+
+
+def _empty(root: Path) -> Path:
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(root.iterdir()):
+            raise PermanentError(f"{root} is not empty", hint="give the demo a folder of its own")
+    except OSError as error:
+        raise from_os_error(error, root) from error
+    return root.absolute()
+
+
+def _sample_mailbox(folder: Path) -> int:
+    from archipec.pec.simulator import mailbox
+
+    number = 0
+    for number, sample in enumerate(mailbox(_MESSAGES, seed=1, size=6000), start=1):
+        place = folder / sample.folder
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (place / f"{number:04d}.eml").write_bytes(sample.raw)
+    return number

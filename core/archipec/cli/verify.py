@@ -1,0 +1,105 @@
+"""``archipec verify``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+
+from archipec.cli import Settings, say_error
+from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.terminal import count, on_signals
+from archipec.config import endpoint
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.verify import VerifyReport, verify_archive
+from archipec.custody.verify import verify as run_verify
+from archipec.errors import Interrupted, exit_code
+
+_FINDINGS_SHOWN = 20
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[PIPELINE]...")
+@click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run: check what it put where.")
+@click.option("--to", "to_urls", multiple=True, metavar="URL", help="An archive; alone, no ledger is needed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline or archive.")
+@click.pass_obj
+def verify(
+    settings: Settings,
+    names: tuple[str, ...],
+    from_url: str | None,
+    to_urls: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Read every stored copy back and compare it, byte for byte, with what is on record.
+
+    \b
+    Against the ledger:
+      archipec verify
+      archipec verify studio
+    An archive against its own record, on any machine:
+      archipec verify --to maildir:PEC
+
+    Exit code 7: a copy is missing or altered. While the source still has the message, the next
+    `archipec archive` stores it again, beside what is there.
+    """
+    stop = Stop()
+    with on_signals(stop):
+        if to_urls and from_url is None and not names:
+            codes = _archives(to_urls, stop, as_json=as_json)
+        else:
+            codes = _pipelines(settings, names, from_url, to_urls, stop, as_json=as_json)
+    return exit_code([*codes, Interrupted.exit_code if stop.is_set() else 0])
+
+
+def _archives(urls: tuple[str, ...], stop: Stop, *, as_json: bool) -> list[int]:
+    registry = load_registry()
+    sinks = [endpoint("sink", url, registry) for url in urls]
+    codes = []
+    with tempfile.TemporaryDirectory(prefix="archipec-") as temp:
+        for sink in sinks:
+            report = verify_archive(sink, Path(temp), stop, lambda _report: None)
+            _show(report, as_json=as_json)
+            codes.append(report.exit_code)
+    return codes
+
+
+def _pipelines(
+    settings: Settings,
+    names: tuple[str, ...],
+    from_url: str | None,
+    to_urls: tuple[str, ...],
+    stop: Stop,
+    *,
+    as_json: bool,
+) -> list[int]:
+    codes = []
+    pipelines = chosen(settings, names, from_url, to_urls)
+    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+        for pipeline in pipelines:
+            report = run_verify(pipeline, ledger, settings.state, stop, lambda _report: None)
+            _show(report, as_json=as_json)
+            codes.append(report.exit_code)
+    return codes
+
+
+def _show(report: VerifyReport, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        click.echo(
+            f"{report.pipeline}: {count(report.checked)} copies read back, {count(report.ok)} intact,"
+            f" {count(report.missing)} missing, {count(report.altered)} altered"
+        )
+        for one in report.findings[:_FINDINGS_SHOWN]:
+            click.echo(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}", err=True)
+        if len(report.findings) > _FINDINGS_SHOWN:
+            click.echo(
+                f"  and {count(len(report.findings) - _FINDINGS_SHOWN)} more: --json lists them", err=True
+            )
+    for error in report.errors:
+        say_error(error)

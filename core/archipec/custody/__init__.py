@@ -1,0 +1,1 @@
+"""The work: what was seen, what is held, what was verified."""

@@ -1,0 +1,262 @@
+"""The run of a pipeline: one download, any number of sinks, every message once.
+
+Threads: a few connections read (`Intake`), each sink has its own (`Delivery`), and the one that calls `archive`
+sorts what arrives into batches and keeps the counts. They talk through one queue of events and the sinks' bounded
+inboxes; `Budget` bounds the bytes between them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+
+from archipec.config import Pipeline
+from archipec.custody.batch import (
+    Arrived,
+    Delivered,
+    Event,
+    FolderFailed,
+    Gone,
+    IntakeEnded,
+    Listing,
+    QuotaRead,
+    Unreadable,
+    Woken,
+)
+from archipec.custody.delivery import Delivery
+from archipec.custody.endpoints import Retry, Stop, make_context, now
+from archipec.custody.intake import Intake
+from archipec.custody.ledger import Ledger
+from archipec.custody.listing import Lister
+from archipec.custody.locks import hold_endpoint
+from archipec.custody.report import Report, SinkCounts
+from archipec.custody.sinks import prepare_deliveries
+from archipec.custody.spool import Budget, spool_folder
+from archipec.custody.stager import Stager
+from archipec.custody.steps import run_steps
+from archipec.custody.worklist import WorkList
+from archipec.errors import ArchipecError, Interrupted, PluginBug
+from archipec.message import Quota
+
+__all__ = ["archive"]
+
+_log = logging.getLogger("archipec.archive")
+
+_IN_TRANSIT = 48 << 20
+"""Bytes between source and sinks. More than two batches, or a batch could never fill up."""
+
+
+def archive(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    state: Path,
+    stop: Stop,
+    observe: Callable[[Report], None],
+    *,
+    full: bool = False,
+) -> Report:
+    """Bring every message of a pipeline's source that the selection wants into every sink.
+
+    Args:
+        state: the folder of the ledger; locks and large messages in transit are kept there too.
+        stop: when it is set, what has arrived is stored and the run ends.
+        observe: called with the counts whenever they changed.
+        full: list the source from the start instead of from the cursors.
+
+    Returns:
+        the report, on record in the ledger too. What went wrong is in it, never raised.
+    """
+    report = Report(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
+    started = time.monotonic()
+    at = now()
+    quota = None
+    try:
+        with ExitStack() as held:
+            held.enter_context(hold_endpoint(state, pipeline.source.where))
+            temp = held.enter_context(spool_folder(state, pipeline.source.where))
+            events: SimpleQueue[Event] = SimpleQueue()
+            deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
+            run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
+            run.execute(full=full)
+            report.seconds = time.monotonic() - started
+            quota = run.quota
+            run_steps(pipeline, ledger, temp, stop, report, quota)
+    except ArchipecError as error:
+        report.errors.append(error)
+    if stop.is_set():
+        report.errors.append(
+            Interrupted("stopped as asked", hint="what arrived is stored; the same command goes on from here")
+        )
+    report.seconds = time.monotonic() - started
+    try:
+        ledger.record_run(pipeline.name, ledger.source(pipeline.source.where), at, report.as_json(), quota)
+    except ArchipecError as error:
+        report.errors.append(error)
+    return report
+
+
+class _Run:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        temp: Path,
+        stop: Stop,
+        observe: Callable[[Report], None],
+        events: SimpleQueue[Event],
+        deliveries: list[Delivery],
+        report: Report,
+    ) -> None:
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._temp = temp
+        self._stop = stop
+        self._observe = observe
+        self._events = events
+        self._deliveries = deliveries
+        self._report = report
+        self._source = ledger.source(pipeline.source.where)
+        self._work = WorkList(ledger, self._at_work(), pipeline.selection)
+        self._budget = Budget(_IN_TRANSIT)
+        self._stager = Stager(ledger, deliveries, self._budget, report)
+        self._reading = 0
+        self._spared: list[ArchipecError] = []
+        self.quota: Quota | None = None
+
+    def execute(self, *, full: bool) -> None:
+        """Run to the end, whichever it is. The report then reconciles."""
+        if not self._work.sinks:
+            self._close()
+            return
+        self._stop.wake = lambda: self._events.put(Woken())
+        self._take_up_backlog()
+        sinks = [_start(delivery.run, f"sink-{delivery.name}") for delivery in self._deliveries]
+        readers = [_start(intake.run, "source") for intake in self._intakes(full=full)]
+        self._reading = len(readers)
+        try:
+            while self._reading:
+                self._handle(self._events.get())
+            self._guard(self._stager.flush)
+            while self._stager.awaited:
+                self._handle(self._events.get())
+        finally:
+            self._stop.wake = None
+            self._work.stop()
+            for delivery in self._deliveries:
+                delivery.inbox.put(None)
+            for thread in (*readers, *sinks):
+                thread.join()
+        self._close()
+
+    def _at_work(self) -> list[int]:
+        return [delivery.number for delivery in self._deliveries if delivery.error is None]
+
+    def _take_up_backlog(self) -> None:
+        backlog = self._ledger.backlog(self._source, [delivery.number for delivery in self._deliveries])
+        for number, name, _ in self._ledger.folders(self._source):
+            if backlog.get(number) and self._pipeline.selection.wants_folder(name):
+                self._report.listed += backlog[number]
+                self._work.add(number, name)
+
+    def _intakes(self, *, full: bool) -> list[Intake]:
+        source = self._pipeline.source
+        context = make_context(source.name, self._temp, self._stop)
+        lister = Lister(
+            self._ledger,
+            self._source,
+            self._pipeline.selection,
+            self._stop.is_set,
+            self._on_page,
+            self._work.end_folder,
+            lambda folder, error: self._events.put(FolderFailed(folder, error)),
+            full=full,
+        )
+        return [
+            Intake(
+                lambda: source.record.open(source.config, context),
+                source.record,
+                self._ledger,
+                self._work,
+                self._events,
+                self._budget,
+                self._temp,
+                Retry(self._stop, context.log),
+                None if number else lister,
+                self._asks_quota if number == 0 else lambda: False,
+            )
+            for number in range(source.connections)
+        ]
+
+    def _asks_quota(self) -> bool:
+        # A round trip more, so not when there is nothing to tell it to.
+        return bool(self._report.listed or self._pipeline.steps)
+
+    def _on_page(self, number: int, name: str, new: int, size: int) -> None:
+        if new:
+            self._events.put(Listing(new, size))
+            self._work.add(number, name)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Arrived(arrivals):
+                self._guard(lambda: self._stager.take(arrivals))
+            case Delivered(sink, batch, outcomes):
+                self._guard(lambda: self._stager.settle(sink, batch, outcomes))
+                # What only a sink that is out lacks is not worth a download in this run.
+                self._work.sinks = self._at_work()
+                if not self._work.sinks:
+                    self._work.stop()
+            case Listing(new, size):
+                self._report.listed += new
+                self._report.listed_size += size
+            case Gone(rows):
+                self._report.listed -= len(rows)
+            case Unreadable(folder, row, reason):
+                self._ledger.record_failure(row.id, reason)
+                self._report.fail(folder, row.ref, reason)
+            case FolderFailed(folder, error):
+                self._report.errors.append(error)
+                self._report.note(folder, "", error.message)
+            case IntakeEnded(error, listed):
+                self._reading -= 1
+                if error is not None:
+                    # Many servers allow fewer connections than were asked for: the others do the work.
+                    (self._spared if listed else self._report.errors).append(error)
+            case QuotaRead(quota):
+                self.quota = quota
+            case Woken():
+                self._work.stop()
+        self._report.deselected = self._work.deselected
+        self._observe(self._report)
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        """Let an error of the ledger end the run in good order: nothing more is read or offered to sinks."""
+        try:
+            act()
+        except ArchipecError as error:
+            self._report.errors.append(error)
+            self._stager.close()
+            self._work.stop()
+
+    def _close(self) -> None:
+        report = self._report
+        report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
+        if report.left:
+            report.errors.extend(self._spared)
+        for error in self._spared:
+            _log.warning("one connection to %s fewer: %s", self._pipeline.source.where, error)
+        if report.left and not report.errors and not self._stop.is_set():
+            raise PluginBug(f"{report.left} listed messages were never answered for")
+
+
+def _start(run: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,138 @@
+"""What passes between the threads of a run: messages that arrived, batches on their way into the sinks, results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from archipec.custody.ledger import Content, Row
+from archipec.custody.spool import Spooled
+from archipec.errors import ArchipecError
+from archipec.message import Item, Quota, Receipt
+
+__all__ = [
+    "Arrival",
+    "Arrived",
+    "Batch",
+    "Delivered",
+    "Entry",
+    "Event",
+    "FolderFailed",
+    "Gone",
+    "IntakeEnded",
+    "Listing",
+    "QuotaRead",
+    "Unreadable",
+    "Woken",
+]
+
+
+class Arrival(NamedTuple):
+    """A message read from the source."""
+
+    folder: str
+    row: Row
+    spooled: Spooled
+    kind: str
+    date: int
+    date_from: str
+
+
+@dataclass(slots=True)
+class Entry:
+    """A content on its way into the sinks that lack it.
+
+    Attributes:
+        rows: where it occurs, each with its folder's name.
+        sinks: numbers of the sinks that lack it.
+        ask: those of them that may have it after all: they are asked before they are given it again.
+        number: the ledger's, once the intent is on record.
+        awaited: sinks still at work.
+        reasons: why sinks could not keep it.
+    """
+
+    content: Content
+    item: Item
+    spooled: Spooled
+    rows: list[tuple[str, Row]]
+    sinks: tuple[int, ...]
+    ask: frozenset[int]
+    number: int = 0
+    awaited: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries that are made durable together."""
+
+    entries: list[Entry] = field(default_factory=list)
+    size: int = 0
+
+
+# Events: what the other threads tell the one that runs the pipeline.
+
+
+class Listing(NamedTuple):
+    """Rows were added to the ledger."""
+
+    new: int
+    size: int
+
+
+class Arrived(NamedTuple):
+    """Messages were read."""
+
+    arrivals: list[Arrival]
+
+
+class Unreadable(NamedTuple):
+    """A message could not be read."""
+
+    folder: str
+    row: Row
+    reason: str
+
+
+class FolderFailed(NamedTuple):
+    """A folder was left out."""
+
+    folder: str
+    error: ArchipecError
+
+
+class Gone(NamedTuple):
+    """The source no longer has these."""
+
+    rows: list[int]
+
+
+class QuotaRead(NamedTuple):
+    """The source said how full it is."""
+
+    quota: Quota | None
+
+
+class IntakeEnded(NamedTuple):
+    """A connection has nothing more to do, or failed. ``listed``: no listing was left undone by it."""
+
+    error: ArchipecError | None
+    listed: bool
+
+
+class Delivered(NamedTuple):
+    """A sink has dealt with a batch. ``outcomes``: per content number the receipt, or why there is none."""
+
+    sink: int
+    batch: Batch
+    outcomes: Mapping[int, Receipt | str]
+
+
+class Woken(NamedTuple):
+    """The person asked to stop."""
+
+
+Event: TypeAlias = (
+    Listing | Arrived | Unreadable | FolderFailed | Gone | QuotaRead | IntakeEnded | Delivered | Woken
+)

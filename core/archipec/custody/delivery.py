@@ -1,0 +1,160 @@
+"""One sink's thread: puts and commits batches in order, and puts the sink's word on record.
+
+An error of one message leaves that message out. A wider one puts the sink out for the rest of the run; the
+others go on, and the next run completes what this sink lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from queue import Queue, SimpleQueue
+
+from archipec.contract import Sink, SupportsIterate, SupportsSettle
+from archipec.custody.batch import Batch, Delivered, Entry, Event
+from archipec.custody.endpoints import Record, Retry, now, own_errors
+from archipec.custody.ledger import Content, Ledger
+from archipec.errors import ArchipecError, PluginBug, Scope, TransientError
+from archipec.message import ContentKey, Receipt, State
+
+__all__ = ["Delivery"]
+
+_ADOPT_PAGE = 5000
+
+
+class Delivery:
+    """A sink at work.
+
+    Args:
+        open_sink: opens the sink anew.
+        record: what it was opened by.
+
+    Attributes:
+        name: the sink's, unique in the pipeline; number: the ledger's.
+        inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
+        error: why this sink is out for the rest of the run.
+    """
+
+    def __init__(
+        self,
+        open_sink: Callable[[], AbstractContextManager[Sink]],
+        name: str,
+        record: Record,
+        number: int,
+        ledger: Ledger,
+        events: SimpleQueue[Event],
+        retry: Retry,
+    ) -> None:
+        self._open = open_sink
+        self._record = record
+        self._ledger = ledger
+        self._events = events
+        self._retry = retry
+        self._asks_all = False
+        self.name = name
+        self.number = number
+        self.inbox: Queue[Batch | None] = Queue(1)
+        self.error: ArchipecError | None = None
+
+    def run(self) -> None:
+        """Deliver until told to end."""
+        batches = iter(self.inbox.get, None)
+        undone: Batch | None = None
+        while self.error is None:
+            try:
+                with own_errors(self._record), self._open() as sink:
+                    if undone is not None:
+                        # Nothing is promised after a raise: this sink is asked for every one.
+                        self._deliver(sink, undone, ask_all=True)
+                        undone = None
+                    for batch in batches:
+                        undone = batch
+                        self._deliver(sink, batch, ask_all=self._asks_all)
+                        undone = None
+                        self._retry.progressed()
+                    self._settle(sink)
+                    return
+            except TransientError as error:
+                if not self._retry.wait(error):
+                    self.error = error
+            except ArchipecError as error:
+                self.error = error
+        if undone is not None:
+            self._refuse(undone)
+        for batch in batches:
+            self._refuse(batch)
+
+    def adopt(self) -> None:
+        """Put on record what this archive holds already, when the ledger knows nothing of it.
+
+        So losing the ledger loses nothing, and nothing is stored twice.
+
+        Raises:
+            ArchipecError: the sink can't be opened or read.
+        """
+        with own_errors(self._record), self._open() as sink:
+            if not isinstance(sink, SupportsIterate):
+                self._asks_all = True
+                return
+            page: list[tuple[Content, Receipt]] = []
+            for receipt in sink.iterate():
+                page.append((Content(receipt.key, "", 0, ""), receipt))
+                if len(page) >= _ADOPT_PAGE:
+                    self._ledger.adopt(self.number, page, now())
+                    page = []
+            self._ledger.adopt(self.number, page, now())
+
+    def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
+        outcomes: dict[int, Receipt | str] = {}
+        put: dict[ContentKey, Entry] = {}
+        for entry in batch.entries:
+            if self.number not in entry.sinks:
+                continue
+            if (ask_all or self.number in entry.ask) and (found := sink.find(entry.item.key)) is not None:
+                outcomes[entry.number] = found
+                continue
+            try:
+                sink.put(entry.item)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                outcomes[entry.number] = error.message
+            else:
+                put[entry.item.key] = entry
+        for receipt in sink.commit():
+            entry_put = put.pop(receipt.key, None)
+            if entry_put is not None:
+                outcomes[entry_put.number] = receipt
+        if put:
+            raise PluginBug(
+                f'the sink "{self._record.name}" gave no receipt for {len(put)} of the messages it took'
+            )
+        self._put_on_record(outcomes)
+        self._events.put(Delivered(self.number, batch, outcomes))
+
+    def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
+        self._ledger.record_receipts(
+            self.number,
+            [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, Receipt)],
+            [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, str)],
+            now(),
+        )
+
+    def _refuse(self, batch: Batch) -> None:
+        """Say that a batch was not delivered. Its intents stay: the next run asks this sink before it puts."""
+        reason = str(self.error)
+        mine = [entry for entry in batch.entries if self.number in entry.sinks]
+        self._events.put(Delivered(self.number, batch, {entry.number: reason for entry in mine}))
+
+    def _settle(self, sink: Sink) -> None:
+        if not isinstance(sink, SupportsSettle):
+            return
+        pending = {copy.receipt.key: copy for copy in self._ledger.copies(self.number, (State.PENDING,))}
+        if not pending:
+            return
+        settled = [
+            (pending[receipt.key].content, receipt)
+            for receipt in sink.settle([copy.receipt for copy in pending.values()])
+            if receipt.key in pending and receipt.state is not State.PENDING
+        ]
+        self._ledger.record_receipts(self.number, settled, (), now())

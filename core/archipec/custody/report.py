@@ -1,0 +1,117 @@
+"""What a run did, in counts that reconcile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
+from archipec.message import Json
+
+__all__ = ["Failure", "PreviewLine", "Report", "SinkCounts"]
+
+_FAILURES_SHOWN = 1000
+
+
+class Failure(NamedTuple):
+    """A message that some sink lacks still, and why."""
+
+    folder: str
+    ref: str
+    reason: str
+
+
+class PreviewLine(NamedTuple):
+    """What a dry run found of one kind and year."""
+
+    kind: str
+    year: int
+    messages: int
+    size: int
+
+
+@dataclass(slots=True)
+class SinkCounts:
+    """What one sink did in this run, in messages."""
+
+    stored: int = 0
+    pending: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome of ``archive``: listed = stored + already + deselected + failed + left.
+
+    Attributes:
+        listed: new rows plus the backlog, less those gone from the source.
+        stored: rows this run completed in every sink; already: rows that were complete by their content.
+        failed: rows some sink lacks; left: rows not reached.
+        listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
+        errors: why the source or a sink was out, or the run was interrupted.
+    """
+
+    pipeline: str
+    listed: int = 0
+    listed_size: int = 0
+    stored: int = 0
+    already: int = 0
+    deselected: int = 0
+    failed: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    sinks: dict[str, SinkCounts] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    seals: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    errors: list[ArchipecError] = field(default_factory=list)
+    preview: list[PreviewLine] | None = None
+
+    @property
+    def left(self) -> int:
+        """Rows not reached."""
+        return self.listed - self.stored - self.already - self.deselected - self.failed
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code this outcome means."""
+        codes = [error.exit_code for error in self.errors]
+        return exit_code([*codes, ATTENTION if self.failed else DONE])
+
+    def fail(self, folder: str, ref: str, reason: str) -> None:
+        """Count a message as failed."""
+        self.failed += 1
+        self.note(folder, ref, reason)
+
+    def note(self, folder: str, ref: str, reason: str) -> None:
+        """Show a failure without counting a message."""
+        if len(self.failures) < _FAILURES_SHOWN:
+            self.failures.append(Failure(folder, ref, reason))
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the JSON object of ``archive --json``."""
+        shape: dict[str, Json] = {
+            "pipeline": self.pipeline,
+            "listed": self.listed,
+            "stored": self.stored,
+            "already": self.already,
+            "deselected": self.deselected,
+            "failed": self.failed,
+            "left": self.left,
+            "bytes": self.size,
+            "seconds": round(self.seconds, 3),
+            "sinks": {
+                name: {"stored": counts.stored, "pending": counts.pending, "failed": counts.failed}
+                for name, counts in self.sinks.items()
+            },
+            "kinds": dict(sorted(self.kinds.items())),
+            "seals": dict(sorted(self.seals.items())),
+            "failures": [failure._asdict() for failure in self.failures],
+        }
+        if self.preview is not None:
+            shape["preview"] = [
+                {"kind": line.kind, "year": line.year, "count": line.messages, "bytes": line.size}
+                for line in self.preview
+            ]
+        return shape

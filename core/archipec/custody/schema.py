@@ -1,0 +1,71 @@
+"""The ledger's tables. A change here raises VERSION and comes with a step that brings older ledgers forward."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x50454331
+VERSION = 1
+
+HELD = ("stored", "pending")
+"""The states of a copy that count as archived."""
+PROMISED = (*HELD, "missing", "altered")
+"""The states of a copy that verification reads back: those that should be there."""
+
+# A copy's state: intent (may be there: ask `find`), stored, pending, rejected, failed (was not kept),
+# missing or altered (verify found it so).
+SCHEMA = (
+    "CREATE TABLE source (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE sink (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, archive TEXT NOT NULL DEFAULT '')",
+    """CREATE TABLE folder (
+        id INTEGER PRIMARY KEY,
+        source INTEGER NOT NULL REFERENCES source,
+        name TEXT NOT NULL,
+        cursor TEXT,
+        UNIQUE (source, name)
+    )""",
+    """CREATE TABLE content (
+        id INTEGER PRIMARY KEY,
+        sha256 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        date INTEGER NOT NULL,
+        date_from TEXT NOT NULL,
+        UNIQUE (sha256, size)
+    )""",
+    """CREATE TABLE occurrence (
+        id INTEGER PRIMARY KEY,
+        folder INTEGER NOT NULL REFERENCES folder,
+        ref TEXT NOT NULL,
+        size INTEGER,
+        received INTEGER,
+        flags TEXT NOT NULL,
+        kind TEXT,
+        date INTEGER,
+        date_from TEXT,
+        content INTEGER REFERENCES content,
+        gone INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        UNIQUE (folder, ref)
+    )""",
+    "CREATE INDEX occurrence_folder ON occurrence (folder)",
+    "CREATE INDEX occurrence_content ON occurrence (content) WHERE content IS NOT NULL",
+    """CREATE TABLE copy (
+        content INTEGER NOT NULL REFERENCES content,
+        sink INTEGER NOT NULL REFERENCES sink,
+        state TEXT NOT NULL,
+        token TEXT NOT NULL DEFAULT 'null',
+        reason TEXT NOT NULL DEFAULT '',
+        stored INTEGER,
+        verified INTEGER,
+        PRIMARY KEY (content, sink)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        source INTEGER NOT NULL REFERENCES source,
+        started INTEGER NOT NULL,
+        report TEXT NOT NULL,
+        quota_used INTEGER,
+        quota_limit INTEGER
+    )""",
+    "CREATE TABLE step (pipeline TEXT, name TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, name))",
+)

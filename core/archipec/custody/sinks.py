@@ -1,0 +1,87 @@
+"""Brings a pipeline's sinks to work: locks, archive roots, and what an archive holds that the ledger forgot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from archipec.config import Endpoint
+from archipec.contract import SinkType
+from archipec.custody.batch import Event
+from archipec.custody.delivery import Delivery
+from archipec.custody.endpoints import Retry, Stop, make_context
+from archipec.custody.ledger import Ledger
+from archipec.custody.locks import hold, hold_endpoint
+from archipec.custody.root import LOCK, open_root
+from archipec.errors import ArchipecError
+
+__all__ = ["claim_root", "prepare_deliveries"]
+
+
+def prepare_deliveries(
+    sinks: Sequence[Endpoint[SinkType[Any]]],
+    ledger: Ledger,
+    state: Path,
+    temp: Path,
+    stop: Stop,
+    events: SimpleQueue[Event],
+    held: ExitStack,
+) -> list[Delivery]:
+    """Return a delivery for each sink; one that can't be used carries its error.
+
+    Args:
+        held: keeps the locks until the run ends.
+    """
+    return [_prepare(sink, ledger, state, temp, stop, events, held) for sink in sinks]
+
+
+def _prepare(
+    sink: Endpoint[SinkType[Any]],
+    ledger: Ledger,
+    state: Path,
+    temp: Path,
+    stop: Stop,
+    events: SimpleQueue[Event],
+    held: ExitStack,
+) -> Delivery:
+    context = make_context(sink.name, temp, stop)
+    delivery = Delivery(
+        lambda: sink.record.open(sink.config, context),
+        sink.name,
+        sink.record,
+        ledger.sink(sink.where),
+        ledger,
+        events,
+        Retry(stop, context.log),
+    )
+    try:
+        claim_root(sink, delivery.number, ledger, state, held)
+        if not ledger.knows_copies(delivery.number):
+            delivery.adopt()
+    except ArchipecError as error:
+        delivery.error = error
+    return delivery
+
+
+def claim_root(
+    sink: Endpoint[SinkType[Any]], number: int, ledger: Ledger, state: Path, held: ExitStack
+) -> None:
+    """Lock a sink against every other run, and make sure its archive is the one the ledger knows.
+
+    Raises:
+        TransientError: in use, or not in its place.
+        PermanentError: its directory can't be used.
+    """
+    held.enter_context(hold_endpoint(state, sink.where))
+    root = sink.record.root(sink.config)
+    if root is None:
+        return
+    known = ledger.archive_id(number)
+    identity = open_root(root, sink.record.name, known, datetime.now(UTC))
+    held.enter_context(hold(root / LOCK, str(root)))
+    if identity != known:
+        ledger.set_archive_id(number, identity)

@@ -1,0 +1,147 @@
+"""Takes a message in, chunk by chunk: small ones in memory, large ones in a private file; its key on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from archipec.errors import from_os_error
+from archipec.message import ContentKey
+
+__all__ = ["Budget", "Spooled", "spool", "spool_folder"]
+
+IN_MEMORY = 1 << 20
+"""Bytes above which a message goes through a file."""
+_HEAD = 64 << 10
+
+
+class Spooled:
+    """The exact bytes of one message, wherever they are, until `discard`."""
+
+    __slots__ = ("_body", "_path", "head", "key")
+
+    def __init__(self, key: ContentKey, head: bytes, body: bytes, path: Path | None) -> None:
+        self.key = key
+        self.head = head
+        self._body = body
+        self._path = path
+
+    def open(self) -> BinaryIO:
+        """Give a new reader from byte 0."""
+        return io.BytesIO(self._body) if self._path is None else self._path.open("rb")
+
+    def discard(self) -> None:
+        """Give the room back."""
+        self._body = b""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def spool_folder(state: Path, where: str) -> Iterator[Path]:
+    """Make the private folder for large messages of a source, beside the ledger, and remove it at the end.
+
+    The caller holds the source's lock: what a killed run left there is removed at once.
+    """
+    folder = state / "spool" / hashlib.sha256(where.encode()).hexdigest()[:32]
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def spool(chunks: Iterable[bytes], folder: Path) -> Spooled:
+    """Take a message in.
+
+    Args:
+        folder: private; where a large message's file goes.
+
+    Raises:
+        ArchipecError: whatever the chunks raise, or the disk of ``folder`` is full.
+    """
+    digest = hashlib.sha256()
+    parts: list[bytes] = []
+    size = 0
+    source = iter(chunks)
+    for chunk in source:
+        digest.update(chunk)
+        parts.append(chunk)
+        size += len(chunk)
+        if size > IN_MEMORY:
+            return _spool_to_file(parts, size, digest, source, folder)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return Spooled(ContentKey(digest.hexdigest(), size), head_of(body), body, None)
+
+
+def _spool_to_file(
+    parts: list[bytes], size: int, digest: hashlib._Hash, chunks: Iterator[bytes], folder: Path
+) -> Spooled:
+    head = head_of(b"".join(parts))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="message-", dir=folder)
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write(file, parts, folder)
+            parts.clear()
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                _write(file, [chunk], folder)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Spooled(ContentKey(digest.hexdigest(), size), head, b"", path)
+
+
+def _write(file: BinaryIO, parts: list[bytes], folder: Path) -> None:
+    # The chunks' own errors, some of them OSErrors underneath, must not be taken for the disk's.
+    try:
+        file.writelines(parts)
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+
+
+def head_of(raw: bytes) -> bytes:
+    """Return the header section of a message, blank line included, at most 64 KiB of it."""
+    ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (at := raw.find(mark, 0, _HEAD)) >= 0]
+    return raw[: min(ends, default=_HEAD)]
+
+
+class Budget:
+    """Bounds the bytes under way between sources and sinks.
+
+    A message larger than the whole budget is let through alone.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        """Wait until there is room, then take it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._used < self._limit)
+            self._used += size
+
+    def give_back(self, size: int) -> None:
+        """Make room."""
+        with self._changed:
+            self._used -= size
+            self._changed.notify_all()

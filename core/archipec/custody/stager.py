@@ -1,0 +1,167 @@
+"""Sorts what arrives: drops content already held or on its way, makes batches of the rest, counts what comes back.
+
+Lives in the thread that runs the pipeline; only the sinks' inboxes lead out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from archipec.custody.batch import Arrival, Batch, Entry
+from archipec.custody.delivery import Delivery
+from archipec.custody.ledger import Content, Ledger
+from archipec.custody.report import Report
+from archipec.custody.schema import HELD
+from archipec.custody.spool import Budget, Spooled
+from archipec.message import ContentKey, Item, Receipt, State
+
+__all__ = ["Stager"]
+
+_BATCH_MESSAGES = 500
+_BATCH_BYTES = 16 << 20
+_ROME = ZoneInfo("Europe/Rome")
+
+
+class Stager:
+    """Between the readers and the sinks."""
+
+    def __init__(
+        self, ledger: Ledger, deliveries: Sequence[Delivery], budget: Budget, report: Report
+    ) -> None:
+        self._ledger = ledger
+        self._deliveries = {delivery.number: delivery for delivery in deliveries}
+        self._budget = budget
+        self._report = report
+        self._batch = Batch()
+        self._in_transit: dict[ContentKey, Entry] = {}
+        self._closed = False
+        self.awaited = 0
+        """Batches that sinks have not answered for yet."""
+
+    def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Take messages in; pass a batch on whenever one is full."""
+        if self._closed:
+            for arrival in arrivals:
+                self._discard(arrival.spooled)
+            return
+        unseen = {arrival.spooled.key for arrival in arrivals} - self._in_transit.keys()
+        known = self._ledger.copies_of(list(unseen)) if unseen else {}
+        for arrival in arrivals:
+            self._place(arrival, known)
+            if len(self._batch.entries) >= _BATCH_MESSAGES or self._batch.size >= _BATCH_BYTES:
+                self.flush()
+
+    def _place(self, arrival: Arrival, known: Mapping[ContentKey, tuple[int, dict[int, str]]]) -> None:
+        key = arrival.spooled.key
+        entry = self._in_transit.get(key)
+        if entry is not None:
+            entry.rows.append((arrival.folder, arrival.row))
+            if entry.number:
+                self._ledger.link([(entry.number, arrival.row.id)])
+            self._discard(arrival.spooled)
+            return
+        number, states = known.get(key, (0, {}))
+        lacking = [sink for sink in self._deliveries if states.get(sink) not in HELD]
+        offered = [
+            sink
+            for sink in lacking
+            if states.get(sink) != State.REJECTED and self._deliveries[sink].error is None
+        ]
+        if offered:
+            self._add(arrival, offered, [sink for sink in offered if states.get(sink) == "intent"])
+            for sink in lacking:
+                if sink not in offered:
+                    self._in_transit[key].reasons.append(f"{self._deliveries[sink].name}: out for this run")
+            return
+        if number:
+            self._ledger.link([(number, arrival.row.id)])
+        self._discard(arrival.spooled)
+        if lacking:
+            names = ", ".join(self._deliveries[sink].name for sink in lacking)
+            self._report.fail(
+                arrival.folder, arrival.row.ref, f"not in {names}: rejected before, or out for this run"
+            )
+        else:
+            self._report.already += 1
+
+    def _add(self, arrival: Arrival, sinks: Sequence[int], ask: Sequence[int]) -> None:
+        row, spooled = arrival.row, arrival.spooled
+        content = Content(spooled.key, arrival.kind, arrival.date, arrival.date_from)
+        item = Item(
+            key=spooled.key,
+            folder=arrival.folder,
+            received=None if row.received is None else datetime.fromtimestamp(row.received, UTC),
+            date=datetime.fromtimestamp(arrival.date, _ROME),
+            flags=row.flags,
+            kind=arrival.kind,
+            head=spooled.head,
+            open=spooled.open,
+        )
+        entry = Entry(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
+        self._in_transit[spooled.key] = entry
+        self._batch.entries.append(entry)
+        self._batch.size += spooled.key.size
+
+    def flush(self) -> None:
+        """Pass the batch on: intents first, on record; then to every sink that lacks some of it."""
+        batch, self._batch = self._batch, Batch()
+        if not batch.entries:
+            return
+        numbers = self._ledger.intend(
+            (entry.content, [row.id for _, row in entry.rows], entry.sinks) for entry in batch.entries
+        )
+        sinks: set[int] = set()
+        for entry in batch.entries:
+            entry.number = numbers[entry.item.key]
+            entry.awaited = len(entry.sinks)
+            sinks.update(entry.sinks)
+        for sink in sinks:
+            self.awaited += 1
+            self._deliveries[sink].inbox.put(batch)
+
+    def settle(self, sink: int, batch: Batch, outcomes: Mapping[int, Receipt | str]) -> None:
+        """Count what a sink says of a batch; a content that every sink has answered for is done."""
+        self.awaited -= 1
+        delivery = self._deliveries[sink]
+        counts = self._report.sinks[delivery.name]
+        for entry in batch.entries:
+            if sink not in entry.sinks:
+                continue
+            outcome = outcomes[entry.number]
+            if isinstance(outcome, str) or outcome.state is State.REJECTED:
+                reason = outcome if isinstance(outcome, str) else outcome.reason
+                entry.reasons.append(f"{delivery.name}: {reason}")
+                counts.failed += 1
+            elif outcome.state is State.PENDING:
+                counts.pending += 1
+            else:
+                counts.stored += 1
+            entry.awaited -= 1
+            if not entry.awaited:
+                self._finish(entry)
+
+    def _finish(self, entry: Entry) -> None:
+        del self._in_transit[entry.item.key]
+        self._discard(entry.spooled)
+        if entry.reasons:
+            for folder, row in entry.rows:
+                self._report.fail(folder, row.ref, "; ".join(entry.reasons))
+            return
+        self._report.stored += 1
+        self._report.already += len(entry.rows) - 1
+        self._report.size += entry.item.key.size
+        self._report.kinds[entry.item.kind] += 1
+
+    def close(self) -> None:
+        """Take and pass on nothing more."""
+        self._closed = True
+        for entry in self._batch.entries:
+            del self._in_transit[entry.item.key]
+            self._discard(entry.spooled)
+        self._batch = Batch()
+
+    def _discard(self, spooled: Spooled) -> None:
+        spooled.discard()
+        self._budget.give_back(spooled.key.size)

@@ -1,0 +1,59 @@
+"""Runs a pipeline's post-steps once its sinks are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from archipec.config import Pipeline
+from archipec.contract import RunView
+from archipec.custody.endpoints import Stop, make_context, now, own_errors
+from archipec.custody.ledger import Ledger
+from archipec.custody.report import Report
+from archipec.errors import ArchipecError, MissingCopy
+from archipec.message import ContentKey, Quota
+
+__all__ = ["run_steps"]
+
+
+def run_steps(
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, report: Report, quota: Quota | None
+) -> None:
+    """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
+    sinks = [ledger.sink(sink.where) for sink in pipeline.sinks]
+
+    @contextmanager
+    def read(key: ContentKey) -> Iterator[BinaryIO]:
+        for sink, number in zip(pipeline.sinks, sinks, strict=True):
+            receipt = ledger.receipt(number, key)
+            if receipt is not None:
+                with (
+                    sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
+                    opened.read(receipt) as stream,
+                ):
+                    yield stream
+                return
+        raise MissingCopy(f"no sink of this pipeline holds {key}")
+
+    for step in pipeline.steps:
+        started = now()
+        since = ledger.step_done(pipeline.name, step.name)
+        view = RunView(
+            pipeline=pipeline.name,
+            report=report.as_json(),
+            quota=quota,
+            stored=lambda since=since: ledger.stored_since(sinks, since),  # type: ignore[misc]
+            read=read,
+        )
+        try:
+            with (
+                own_errors(step.record),
+                step.record.open(step.config, make_context(step.name, temp, stop)) as opened,
+            ):
+                opened.run(view)
+        except ArchipecError as error:
+            report.errors.append(error)
+        else:
+            ledger.record_step(pipeline.name, step.name, started)

@@ -1,0 +1,257 @@
+"""Reads every stored copy back and compares it with what is on record.
+
+A copy found missing or damaged no longer counts as held: the next run fetches it again while the source has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from archipec.config import Endpoint, Pipeline
+from archipec.contract import Sink, SinkType, SupportsIterate
+from archipec.custody.endpoints import Stop, make_context, now, own_errors
+from archipec.custody.ledger import Ledger
+from archipec.custody.locks import hold
+from archipec.custody.root import LOCK, MARKER, read_marker
+from archipec.custody.schema import PROMISED
+from archipec.custody.sinks import claim_root
+from archipec.custody.spool import spool_folder
+from archipec.errors import (
+    ArchipecError,
+    IntegrityError,
+    MissingCopy,
+    PermanentError,
+    Scope,
+    Unsupported,
+    exit_code,
+    from_os_error,
+)
+from archipec.message import ContentKey, Json, Receipt
+
+__all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
+
+_PAGE = 1000
+_CHUNK = 1 << 20
+OK, MISSING, ALTERED = "ok", "missing", "altered"
+
+
+class Finding(NamedTuple):
+    """A copy that is not what it should be."""
+
+    sink: str
+    key: ContentKey
+    verdict: str
+    reason: str
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """The outcome of ``verify``, in copies: checked = ok + missing + altered."""
+
+    pipeline: str
+    checked: int = 0
+    ok: int = 0
+    missing: int = 0
+    altered: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    errors: list[ArchipecError] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code this outcome means."""
+        lost = IntegrityError.exit_code if self.missing or self.altered else 0
+        return exit_code([lost, *(error.exit_code for error in self.errors)])
+
+    def count(self, sink: str, key: ContentKey, verdict: str, reason: str) -> None:
+        """Count a copy that was read back."""
+        with self._lock:
+            self.checked += 1
+            if verdict == OK:
+                self.ok += 1
+                return
+            if verdict == MISSING:
+                self.missing += 1
+            else:
+                self.altered += 1
+            self.findings.append(Finding(sink, key, verdict, reason))
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the JSON object of ``verify --json``."""
+        return {
+            "pipeline": self.pipeline,
+            "checked": self.checked,
+            "ok": self.ok,
+            "missing": self.missing,
+            "altered": self.altered,
+            "seals": {},
+            "findings": [
+                {"sink": one.sink, "sha256": one.key.sha256, "verdict": one.verdict, "reason": one.reason}
+                for one in self.findings
+            ],
+        }
+
+
+def verify(
+    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, observe: Callable[[VerifyReport], None]
+) -> VerifyReport:
+    """Read back every copy the pipeline's sinks should hold, the sinks side by side, and put the verdicts on record."""
+    report = VerifyReport(pipeline.name)
+    with ExitStack() as held:
+        threads = []
+        for sink in pipeline.sinks:
+            number = ledger.sink(sink.where)
+            try:
+                claim_root(sink, number, ledger, state, held)
+                temp = held.enter_context(spool_folder(state, sink.where))
+            except ArchipecError as error:
+                report.errors.append(error)
+                continue
+            check = _LedgerCheck(sink, number, ledger, temp, stop, report, observe)
+            threads.append(threading.Thread(target=check.run, name=f"verify-{sink.name}", daemon=True))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return report
+
+
+class _LedgerCheck:
+    """One sink against the ledger, in a thread of its own."""
+
+    def __init__(
+        self,
+        sink: Endpoint[SinkType[Any]],
+        number: int,
+        ledger: Ledger,
+        temp: Path,
+        stop: Stop,
+        report: VerifyReport,
+        observe: Callable[[VerifyReport], None],
+    ) -> None:
+        self._sink = sink
+        self._number = number
+        self._ledger = ledger
+        self._temp = temp
+        self._stop = stop
+        self._report = report
+        self._observe = observe
+
+    def run(self) -> None:
+        context = make_context(self._sink.name, self._temp, self._stop)
+        try:
+            with (
+                own_errors(self._sink.record),
+                self._sink.record.open(self._sink.config, context) as sink,
+            ):
+                self._check(sink)
+        except ArchipecError as error:
+            self._report.errors.append(error)
+
+    def _check(self, sink: Sink) -> None:
+        last = 0
+        while copies := self._ledger.copies(self._number, PROMISED, last, _PAGE):
+            verdicts = []
+            for copy in copies:
+                if self._stop.is_set():
+                    break
+                verdict, reason = read_back(sink, copy.receipt)
+                self._report.count(self._sink.name, copy.receipt.key, verdict, reason)
+                verdicts.append((copy.content, verdict))
+                last = copy.content
+            self._ledger.record_verified(self._number, verdicts, now())
+            self._observe(self._report)
+            if self._stop.is_set():
+                return
+
+
+def verify_archive(
+    sink: Endpoint[SinkType[Any]], temp: Path, stop: Stop, observe: Callable[[VerifyReport], None]
+) -> VerifyReport:
+    """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed."""
+    report = VerifyReport(sink.name)
+    try:
+        with (
+            ExitStack() as held,
+            own_errors(sink.record),
+        ):
+            _hold_archive(sink, held)
+            opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
+            if not isinstance(opened, SupportsIterate):
+                raise Unsupported(
+                    f'a "{sink.record.name}" archive keeps no record of its own to compare with'
+                )
+            store: Sink = opened
+            if not isinstance(opened, SupportsIterate):
+                raise Unsupported(
+                    f'a "{sink.record.name}" archive keeps no record of its own to compare with'
+                )
+            for receipt in _until(stop, opened.iterate()):
+                verdict, reason = read_back(store, receipt)
+                report.count(sink.name, receipt.key, verdict, reason)
+                observe(report)
+    except ArchipecError as error:
+        report.errors.append(error)
+    return report
+
+
+def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack) -> None:
+    root = sink.record.root(sink.config)
+    if root is None:
+        return
+    try:
+        if not read_marker(root):
+            raise PermanentError(
+                f"no archive of archipec at {root}: {MARKER} is missing", hint="check the path"
+            )
+    except OSError as error:
+        raise from_os_error(error, root) from error
+    try:
+        held.enter_context(hold(root / LOCK, str(root)))
+    except PermanentError:
+        # Nobody else can write where this one may not either: a read-only medium needs no lock.
+        return
+
+
+def _until(stop: Stop, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
+    for receipt in receipts:
+        if stop.is_set():
+            return
+        yield receipt
+
+
+def read_back(sink: Sink, receipt: Receipt) -> tuple[str, str]:
+    """Read a copy and compare it with its key.
+
+    Returns:
+        ("ok" | "missing" | "altered", the reason).
+
+    Raises:
+        ArchipecError: wider than this copy: nothing can be told of the others either.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with sink.read(receipt) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+    except MissingCopy as error:
+        return MISSING, error.message
+    except IntegrityError as error:
+        return ALTERED, error.message
+    except ArchipecError as error:
+        if error.scope > Scope.MESSAGE:
+            raise
+        return ALTERED, error.message
+    except OSError as error:
+        return ALTERED, f"it can't be read: {error.strerror or error}"
+    if digest.hexdigest() != receipt.key.sha256:
+        return ALTERED, f"its {size} bytes are not the {receipt.key.size} that were stored"
+    return OK, ""

@@ -1,0 +1,180 @@
+"""Hands out what is left to do to however many connections there are, while the listing still goes on.
+
+The ledger is the list; this is only its reading head: a page of rows a folder, whatever the mailbox's size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from archipec.custody.ledger import Ledger, Row
+from archipec.selection import Selection
+
+__all__ = ["FolderWork", "WorkList"]
+
+_PAGE = 1000
+
+
+class FolderWork:
+    """A folder's share of the work: ``ready`` rows are wanted, ``unsure`` ones need a look at their headers."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.number = number
+        self.name = name
+        self.listing = True
+        self.ready: deque[Row] = deque()
+        self.unsure: deque[Row] = deque()
+        self.workers = 0
+        self.dropped = False
+        self.last = 0
+
+
+class WorkList:
+    """The rows that some sink lacks and the selection wants. Any thread may call."""
+
+    def __init__(self, ledger: Ledger, sinks: Sequence[int], selection: Selection) -> None:
+        self._ledger = ledger
+        self.sinks = sinks
+        self._selection = selection
+        self._changed = threading.Condition()
+        self._folders: dict[int, FolderWork] = {}
+        self._complete = False
+        self._stopped = False
+        self.deselected = 0
+
+    # -- the lister's side ---------------------------------------------------------------------
+
+    def add(self, number: int, name: str) -> None:
+        """Say that a folder has work, or has more of it."""
+        with self._changed:
+            self._folders.setdefault(number, FolderWork(number, name))
+            self._changed.notify_all()
+
+    def end_folder(self, number: int) -> None:
+        """Say that a folder is listed to its end."""
+        with self._changed:
+            if number in self._folders:
+                self._folders[number].listing = False
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Say that every folder is listed."""
+        with self._changed:
+            self._complete = True
+            for folder in self._folders.values():
+                folder.listing = False
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    # -- the readers' side ---------------------------------------------------------------------
+
+    def claim(self) -> FolderWork | None:
+        """Return a folder to work on, one nobody works on before one to share; None when all is handed out."""
+        with self._changed:
+            while not self._stopped:
+                if self._folders:
+                    folder = min(self._folders.values(), key=lambda one: one.workers)
+                    folder.workers += 1
+                    return folder
+                if self._complete:
+                    return None
+                self._changed.wait()
+            return None
+
+    def take(self, folder: FolderWork) -> Row | None:
+        """Return the folder's next wanted row.
+
+        None when there is none left, or when headers must be looked at first (`take_unsure`).
+        """
+        with self._changed:
+            while not self._stopped and not folder.dropped:
+                if folder.ready:
+                    return folder.ready.popleft()
+                if folder.unsure or not self._refill(folder):
+                    return None
+            return None
+
+    def take_unsure(self, folder: FolderWork) -> list[Row]:
+        """Return the rows that the selection can't decide on from a listing alone."""
+        with self._changed:
+            rows = list(folder.unsure)
+            folder.unsure.clear()
+            return rows
+
+    def give_back(self, folder: FolderWork, rows: Iterable[Row]) -> None:
+        """Hand rows in again that were taken and not answered, in their order."""
+        with self._changed:
+            folder.ready.extendleft(reversed(list(rows)))
+            self._folders.setdefault(folder.number, folder)
+            self._changed.notify_all()
+
+    def put_unsure(self, folder: FolderWork, rows: Iterable[Row]) -> None:
+        """Hand rows in again whose headers were not read."""
+        with self._changed:
+            folder.unsure.extendleft(reversed(list(rows)))
+            self._folders.setdefault(folder.number, folder)
+
+    def decide(self, folder: FolderWork, row: Row, kind: str, date: int) -> None:
+        """Put a row where the selection wants it, now that its kind and date are known."""
+        if self.wants(folder.name, row, kind, date):
+            with self._changed:
+                folder.ready.append(row)
+        else:
+            self.deselect()
+
+    def deselect(self) -> None:
+        """Count a row as not wanted."""
+        with self._changed:
+            self.deselected += 1
+
+    def wants(self, folder: str, row: Row, kind: str | None, date: int | None) -> bool | None:
+        """Ask the selection."""
+        return self._selection.answer(folder=folder, size=row.size, date=date, kind=kind)
+
+    def drop(self, folder: FolderWork) -> None:
+        """Leave a folder for the next run."""
+        with self._changed:
+            folder.dropped = True
+            folder.ready.clear()
+            folder.unsure.clear()
+
+    def release(self, folder: FolderWork) -> None:
+        """Say that a reader is done with a folder; the last one to leave an exhausted folder closes it."""
+        with self._changed:
+            folder.workers -= 1
+            if folder.dropped or not (folder.ready or folder.unsure or folder.listing):
+                self._folders.pop(folder.number, None)
+            self._changed.notify_all()
+
+    def _refill(self, folder: FolderWork) -> bool:
+        """Read the folder's next page; wait for the listing where it lags behind. False at the end."""
+        while not self._stopped:
+            listing = folder.listing
+            rows = self._ledger.work(folder.number, self.sinks, folder.last, _PAGE)
+            if rows:
+                folder.last = rows[-1].id
+                for row in rows:
+                    self._sort(folder, row)
+                if folder.ready or folder.unsure:
+                    return True
+            elif not listing:
+                return False
+            else:
+                self._changed.wait()
+        return False
+
+    def _sort(self, folder: FolderWork, row: Row) -> None:
+        wanted = self.wants(folder.name, row, row.kind, row.date if row.date is not None else row.received)
+        if wanted is None:
+            folder.unsure.append(row)
+        elif wanted:
+            folder.ready.append(row)
+        else:
+            self.deselected += 1

@@ -1,0 +1,379 @@
+"""The run of a pipeline, on a source and sinks in memory: every rule of the run has its case."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from archipec.config import Pipeline
+from archipec.custody.archive import archive
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.report import Report
+from archipec.custody.root import MARKER
+from archipec.custody.verify import verify
+from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
+from archipec.message import ContentKey, State
+from archipec.selection import read_selection
+from testbed.fakes import Mailbox, Store, pipeline
+
+AT_ONCE = 0.0
+
+
+def message(number: int, header: bytes = b"Subject: one", size: int = 0) -> bytes:
+    return header + b"\r\nMessage-ID: <%d@pec.example.it>\r\n\r\nbody %d\r\n" % (number, number) + b"x" * size
+
+
+RECEIPT = b"X-Ricevuta: accettazione"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def run(state: Path) -> Iterator[Callable[..., Report]]:
+    state.mkdir()
+
+    def run(made: Pipeline, *, full: bool = False, stop: Stop | None = None) -> Report:
+        with Ledger(state / "ledger.sqlite3") as ledger:
+            report = archive(made, ledger, state, stop or Stop(), lambda _report: None, full=full)
+        total = report.stored + report.already + report.deselected + report.failed + report.left
+        assert report.listed == total
+        assert report.left >= 0
+        return report
+
+    yield run
+    assert not list((state / "spool").iterdir()), "temporary files are left behind"
+
+
+def holds(store: Store, *messages: bytes) -> bool:
+    return sorted(store.copies.values()) == sorted(messages)
+
+
+def test_every_message_reaches_every_sink_and_a_second_run_finds_nothing_new(
+    run: Callable[..., Report],
+) -> None:
+    messages = [message(n) for n in range(1203)]
+    box, a, b = Mailbox.of(INBOX=messages[:1200], Sent=messages[1200:]), Store(), Store()
+    report = run(pipeline(box, a, b))
+    assert (report.listed, report.stored, report.exit_code) == (1203, 1203, 0)
+    assert holds(a, *messages)
+    assert holds(b, *messages)
+    assert set(box.fetched.values()) == {1}, "one download serves all sinks"
+    assert report.size == sum(map(len, messages))
+    again = run(pipeline(box, a, b))
+    assert (again.listed, again.stored, again.already) == (0, 0, 0)
+    assert set(a.puts.values()) == {1}
+
+
+def test_only_arrivals_are_listed_and_read_later(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    run(pipeline(box, store))
+    box.folders["INBOX"]["2"] = message(2)
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored) == (1, 1)
+    assert box.fetched == {"INBOX/1": 1, "INBOX/2": 1}
+
+
+def test_the_same_message_in_two_folders_is_one_copy_with_two_occurrences(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(1)], Sent=[message(1), message(2)]), Store()
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored, report.already) == (4, 2, 2)
+    assert set(store.puts.values()) == {1}
+    box.folders["Archive"] = {"1": message(2)}
+    later = run(pipeline(box, store))
+    assert (later.listed, later.stored, later.already) == (1, 0, 1)
+    assert set(store.puts.values()) == {1}
+
+
+def test_connections_share_the_work(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(3000)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    report = run(pipeline(box, store, connections=3))
+    assert report.stored == 3000
+    assert holds(store, *messages)
+    assert set(box.fetched.values()) == {1}
+    assert box.opened == 3
+
+
+def test_a_large_message_goes_through_a_file(run: Callable[..., Report]) -> None:
+    large = message(1, size=5 << 20)
+    box, store = Mailbox.of(INBOX=[large, message(2)]), Store()
+    assert run(pipeline(box, store)).stored == 2
+    assert holds(store, large, message(2))
+
+
+def test_a_sink_added_later_is_filled_and_the_others_are_left_alone(run: Callable[..., Report]) -> None:
+    box, a, b = Mailbox.of(INBOX=[message(1), message(2)]), Store(), Store()
+    run(pipeline(box, a))
+    report = run(pipeline(box, a, b))
+    assert (report.listed, report.stored) == (2, 2)
+    assert holds(b, message(1), message(2))
+    assert set(a.puts.values()) == {1}
+
+
+@pytest.mark.parametrize("scope", [Scope.ENDPOINT, Scope.RUN])
+def test_a_failing_sink_does_not_stop_the_others_and_is_completed_next_time(
+    run: Callable[..., Report], scope: Scope
+) -> None:
+    messages = [message(n) for n in range(1100)]
+    box, a, b = Mailbox.of(INBOX=messages), Store(), Store()
+    b.before_commit.append(PermanentError("disk broken", scope=scope))
+    report = run(pipeline(box, a, b))
+    assert holds(a, *messages)
+    assert not b.copies
+    assert report.exit_code == 4
+    assert report.failed + report.left == 1100
+    again = run(pipeline(box, a, b))
+    assert again.stored == 1100
+    assert holds(b, *messages)
+    assert set(a.puts.values()) == {1}
+
+
+def test_what_only_an_absent_sink_lacks_is_not_downloaded(run: Callable[..., Report]) -> None:
+    box, a, b = Mailbox.of(INBOX=[message(1), message(2)]), Store(), Store()
+    run(pipeline(box, a))
+    b.open_errors.append(PermanentError("not writable"))
+    box.fetched.clear()
+    report = run(pipeline(box, a, b))
+    assert report.exit_code == 4
+    assert report.left == 2
+    assert sum(box.fetched.values()) <= 2
+
+
+def test_a_message_a_sink_can_not_keep_is_left_out_and_tried_again(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    store.put_errors[ContentKey.of(message(1))] = [PermanentError("name too long", scope=Scope.MESSAGE)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.failed, report.exit_code) == (1, 1, 3)
+    assert report.failures[0].folder == "INBOX"
+    assert "name too long" in report.failures[0].reason
+    again = run(pipeline(box, store))
+    assert (again.listed, again.stored, again.exit_code) == (1, 1, 0)
+    assert holds(store, message(1), message(2))
+
+
+def test_a_message_that_can_not_be_read_is_left_out_and_tried_again(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
+    box.fetch_errors["INBOX/2"] = [PermanentError("the server says no", scope=Scope.MESSAGE)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.failed, report.exit_code) == (2, 1, 3)
+    assert [(one.ref, one.reason) for one in report.failures] == [("2", "the server says no")]
+    assert run(pipeline(box, store)).stored == 1
+    assert holds(store, message(1), message(2), message(3))
+
+
+def test_a_cut_connection_is_opened_again_and_asked_for_the_rest(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(1, 40)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    box.fetch_errors["INBOX/20"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(3)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.exit_code) == (39, 0)
+    assert holds(store, *messages)
+    assert box.opened == 4
+    assert box.fetched["INBOX/20"] == 4
+    assert box.fetched["INBOX/10"] == 1
+
+
+def test_a_connection_that_never_recovers_ends_the_run_and_the_next_goes_on(
+    run: Callable[..., Report],
+) -> None:
+    box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
+    box.fetch_errors["INBOX/5"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(5)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.left, report.exit_code) == (4, 6, 5)
+    assert run(pipeline(box, store)).stored == 6
+
+
+def test_a_refused_login_is_tried_once(run: Callable[..., Report]) -> None:
+    box = Mailbox.of(INBOX=[message(1)])
+    box.open_errors.append(AuthError("login refused"))
+    report = run(pipeline(box, Store()))
+    assert report.exit_code == 6
+    assert box.opened == 1
+
+
+def test_a_connection_refused_beside_a_working_one_costs_nothing(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(1500)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    box.open_errors = [None, PermanentError("too many connections")]
+    report = run(pipeline(box, store, connections=2))
+    # Which of the two is refused is a matter of chance: the one that lists can't be done without.
+    if report.exit_code:
+        assert report.stored + report.left == report.listed
+        report = run(pipeline(box, store))
+    assert report.exit_code == 0
+    assert holds(store, *messages)
+
+
+def test_a_folder_that_fails_is_left_for_the_next_run(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)], Broken=[message(2)], Sent=[message(3)]), Store()
+    box.fetch_errors["Broken/1"] = [PermanentError("mailbox is corrupt", scope=Scope.FOLDER)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.left, report.exit_code) == (2, 1, 4)
+    assert run(pipeline(box, store)).stored == 1
+
+
+def test_a_commit_that_fails_half_way_makes_nothing_double(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    store.commit_errors.append(TransientError("no answer", retry_after=AT_ONCE))
+    report = run(pipeline(box, store))
+    assert (report.stored, report.exit_code) == (2, 0)
+    assert set(store.puts.values()) == {1}, "the sink was asked, not given them again"
+    assert store.asked
+
+
+def test_a_killed_run_asks_the_sink_before_it_puts(run: Callable[..., Report], state: Path) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
+    run(pipeline(box, store))
+    with sqlite3.connect(state / "ledger.sqlite3") as db:  # as if killed after the sink's commit
+        db.execute("UPDATE copy SET state = 'intent', token = 'null'")
+    db.close()
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored) == (3, 3)
+    assert set(store.puts.values()) == {1}
+    assert set(store.asked.values()) == {1}
+
+
+def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., Report], state: Path) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    run(pipeline(box, store))
+    (state / "ledger.sqlite3").unlink()
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored, report.already) == (2, 0, 2)
+    assert set(store.puts.values()) == {1}
+
+
+def test_messages_gone_from_the_source_are_not_counted(run: Callable[..., Report], state: Path) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    box.fetch_errors["INBOX/1"] = [PermanentError("odd", scope=Scope.MESSAGE)]
+    assert run(pipeline(box, store)).failed == 1
+    del box.folders["INBOX"]["1"]
+    report = run(pipeline(box, store))
+    assert (report.listed, report.exit_code) == (0, 0)
+    box.folders["INBOX"]["1"] = message(1)
+    assert run(pipeline(box, store), full=True).stored == 1
+
+
+def test_a_selection_by_kind_reads_headers_only_of_what_it_leaves_out(run: Callable[..., Report]) -> None:
+    messages = [message(n, RECEIPT if n % 3 == 0 else b"Subject: x") for n in range(30)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    receipts = read_selection({"only": ["receipts"]})
+    report = run(pipeline(box, store, selection=receipts))
+    assert (report.stored, report.deselected) == (10, 20)
+    assert sum(box.fetched.values()) == 10
+    assert report.kinds == {"accettazione": 10}
+    again = run(pipeline(box, store, selection=receipts))
+    assert (again.stored, again.deselected) == (0, 20)
+    assert set(box.looked_at.values()) == {1}, "nothing is looked at twice"
+    wider = run(pipeline(box, store))
+    assert wider.stored == 20
+    assert sum(box.fetched.values()) == 30
+
+
+def test_a_period_is_told_from_the_listing_alone(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    report = run(pipeline(box, store, selection=read_selection({"since": "2026-03-02"})))
+    assert (report.deselected, len(box.fetched), len(box.looked_at)) == (1, 0, 0)
+
+
+def test_being_asked_to_stop_ends_in_good_order(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(2000)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    stop = Stop()
+    box.fetch_errors["INBOX/700"] = [_StopThen(stop)]
+    report = run(pipeline(box, store), stop=stop)
+    assert report.exit_code == 130
+    assert 0 < report.stored < 2000
+    assert len(store.copies) == report.stored
+    assert report.left + report.stored + report.failed == 2000
+    assert run(pipeline(box, store)).exit_code == 0
+    assert holds(store, *messages)
+
+
+class _StopThen(PermanentError):
+    """Asks for the end at the moment it is raised."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__("odd", scope=Scope.MESSAGE)
+        self._stop = stop
+
+    @property
+    def scope(self) -> Scope:
+        self._stop.set()
+        return Scope.MESSAGE
+
+    @scope.setter
+    def scope(self, _value: Scope) -> None:
+        return
+
+
+def test_pending_copies_count_as_archived(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store(state=State.PENDING)
+    report = run(pipeline(box, store))
+    assert (report.stored, report.sinks["a"].pending) == (1, 1)
+    assert run(pipeline(box, store)).listed == 0
+
+
+def test_rejected_copies_fail_and_are_not_offered_again_unchanged(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store(state=State.REJECTED)
+    report = run(pipeline(box, store))
+    assert (report.failed, report.exit_code) == (1, 3)
+    run(pipeline(box, store), full=True)
+    assert set(store.puts.values()) == {1}
+
+
+def test_a_plugin_that_breaks_the_contract_is_named(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    store.put_errors[ContentKey.of(message(1))] = [KeyError("oops")]  # type: ignore[list-item]
+    report = run(pipeline(box, store))
+    assert report.exit_code == 1
+    assert 'the plugin "memory" (module testbed) failed with KeyError' in str(report.errors[0])
+
+
+def test_damaged_and_missing_copies_are_fetched_again(run: Callable[..., Report], state: Path) -> None:
+    messages = [message(n) for n in range(5)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    made = pipeline(box, store)
+    run(made)
+    store.copies[ContentKey.of(messages[1])] = b"flipped"
+    del store.copies[ContentKey.of(messages[2])]
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        report = verify(made, ledger, state, Stop(), lambda _report: None)
+    assert (report.checked, report.ok, report.missing, report.altered) == (5, 3, 1, 1)
+    assert report.exit_code == 7
+    assert run(made).stored == 2
+    assert holds(store, *messages)
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        assert verify(made, ledger, state, Stop(), lambda _report: None).exit_code == 0
+
+
+def test_a_known_archive_that_is_gone_is_not_made_anew(run: Callable[..., Report], tmp_path: Path) -> None:
+    root = tmp_path / "disk" / "archive"
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    run(pipeline(box, store, root=root))
+    assert (root / MARKER).exists()
+    root.rename(tmp_path / "unplugged")
+    box.folders["INBOX"]["2"] = message(2)
+    report = run(pipeline(box, store, root=root))
+    assert report.exit_code == 5
+    assert "is the disk connected?" in report.errors[0].hint
+    assert not root.exists()
+    (tmp_path / "unplugged").rename(root)
+    assert run(pipeline(box, store, root=root)).stored == 1
+
+
+def test_post_steps_get_what_was_stored_since_they_last_succeeded(run: Callable[..., Report]) -> None:
+    calls: list[tuple[object, list[ContentKey]]] = []
+    errors: list[ArchipecError] = [TransientError("mail server down")]
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    made = pipeline(box, store, steps=[(calls, errors)])
+    assert run(made).exit_code == 5
+    assert not calls
+    assert run(made).exit_code == 0
+    assert [keys for _, keys in calls] == [[ContentKey.of(message(1))]]
