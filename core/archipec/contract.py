@@ -261,9 +261,11 @@ def _no_root(_config: Any) -> Path | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceType(Generic[C]):
     """A kind of source.
+
+    (No slots: a frozen, slotted, generic dataclass can't be called as ``SourceType[Config](...)`` on Python 3.11.)
 
     Attributes:
         api: the contract version the author wrote against, as a number: 1.
@@ -288,7 +290,7 @@ class SourceType(Generic[C]):
     open: Callable[[C, Context], AbstractContextManager[Source]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SinkType(Generic[C]):
     """A kind of sink. Fields as in `SourceType`, and:
 
@@ -308,7 +310,7 @@ class SinkType(Generic[C]):
     root: Callable[[C], Path | None] = _no_root
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PostStepType(Generic[C]):
     """A kind of post-step. Fields as in `SourceType`."""
 

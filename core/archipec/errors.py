@@ -11,7 +11,7 @@
     ├─ IntegrityError               exit 7   bytes are not those that were kept
     │  └─ MissingCopy               exit 7   a copy that was promised is not there
     ├─ Refused                      exit 8   a deletion that is not proven safe
- 
+
 A message is one line for a person: lower case first, no final stop, naming the thing and the value,
 never a secret. ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
 """
@@ -44,7 +44,7 @@ __all__ = [
 
 DONE, BUG, USAGE, ATTENTION = 0, 1, 2, 3
 # Several outcomes: the first of these is the one a script must see.
-_BY_WEIGHT = (BUG, 7, 130, 6, 8, 4, 5, ATTENTION, DONE)
+_BY_WEIGHT = (BUG, 7, 130, 6, 8, 4, USAGE, 5, ATTENTION, DONE)
 
 
 class Scope(enum.IntEnum):
@@ -176,6 +176,6 @@ def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
 
 
 def exit_code(codes: Iterable[int]) -> int:
-    """Return the one exit code for several outcomes: the first of 1, 7, 130, 6, 8, 4, 5, 3, 0."""
+    """Return the one exit code for several outcomes: the first of 1, 7, 130, 6, 8, 4, 2, 5, 3, 0."""
     seen = set(codes)
     return next((code for code in _BY_WEIGHT if code in seen), DONE)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 __all__ = [
     "ContentKey",
@@ -26,8 +26,7 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 """What survives a round trip through JSON: cursors and tokens are kept as such."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ContentKey:
+class ContentKey(NamedTuple):
     """Identity of a message everywhere: SHA-256 of its exact bytes (64 lower-case hex digits) and their number."""
 
     sha256: str

@@ -52,11 +52,13 @@ class Option:
     """One setting of a plugin.
 
     Attributes:
-        name: the key in a TOML table and the parameter in a URL.
+        name: the key in a TOML table and the parameter in a URL. Not "type", "name" or "required", which
+            mean something in every table.
         help: one line for a person.
         required: must be given.
         default: the value when it is not given, already converted.
-        secret: holds a reference to a secret; the plugin receives a `Secret`.
+        secret: holds a reference to a secret; the plugin always receives a `Secret`, which without a reference
+            asks the keyring and then the person. When also ``required``, it is fetched before the run begins.
         unit: of the value, for help texts ("bytes", "seconds").
         part: the part of a URL that fills it.
         convert: turns a TOML value, or the text from a URL, into the value the plugin wants;
@@ -153,11 +155,14 @@ def choice(*words: str) -> Callable[[object], str]:
 
 def file_path(value: object) -> Path:
     """Accept a path; ``~`` is the user's home, and the result is absolute."""
-    if isinstance(value, Path):
+    if not isinstance(value, Path):
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError("must be a path")
+        value = Path(value)
+    try:
         return value.expanduser().absolute()
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("must be a path")
-    return Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("must be a path below the home of a user there is") from error
 
 
 def strings(value: object) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from archipec.custody.batch import (
     Gone,
     IntakeEnded,
     Listing,
+    Opened,
     QuotaRead,
     Unreadable,
     Woken,
@@ -47,7 +48,9 @@ __all__ = ["archive"]
 
 _log = logging.getLogger("archipec.archive")
 
-_IN_TRANSIT = 48 << 20
+_WORTH_ANOTHER = 100
+"""Messages for which another connection is worth its login."""
+_IN_TRANSIT = 24 << 20
 """Bytes between source and sinks. More than two batches, or a batch could never fill up."""
 
 
@@ -124,7 +127,10 @@ class _Run:
         self._work = WorkList(ledger, self._at_work(), pipeline.selection)
         self._budget = Budget(_IN_TRANSIT)
         self._stager = Stager(ledger, deliveries, self._budget, report)
+        self._readers: list[threading.Thread] = []
         self._reading = 0
+        self._spare: list[Intake] = []
+        self._opened = False
         self._spared: list[ArchipecError] = []
         self.quota: Quota | None = None
 
@@ -136,8 +142,8 @@ class _Run:
         self._stop.wake = lambda: self._events.put(Woken())
         self._take_up_backlog()
         sinks = [_start(delivery.run, f"sink-{delivery.name}") for delivery in self._deliveries]
-        readers = [_start(intake.run, "source") for intake in self._intakes(full=full)]
-        self._reading = len(readers)
+        first, *self._spare = self._intakes(full=full)
+        self._read_with(first)
         try:
             while self._reading:
                 self._handle(self._events.get())
@@ -149,7 +155,7 @@ class _Run:
             self._work.stop()
             for delivery in self._deliveries:
                 delivery.inbox.put(None)
-            for thread in (*readers, *sinks):
+            for thread in (*self._readers, *sinks):
                 thread.join()
         self._close()
 
@@ -162,6 +168,16 @@ class _Run:
             if backlog.get(number) and self._pipeline.selection.wants_folder(name):
                 self._report.listed += backlog[number]
                 self._work.add(number, name)
+
+    def _read_with(self, intake: Intake) -> None:
+        self._readers.append(_start(intake.run, "source"))
+        self._reading += 1
+
+    def _use_spare(self) -> None:
+        """Open the other connections once the first was let in, so that a wrong password is tried once only."""
+        if self._opened and self._report.listed >= _WORTH_ANOTHER and not self._stop.is_set():
+            while self._spare:
+                self._read_with(self._spare.pop())
 
     def _intakes(self, *, full: bool) -> list[Intake]:
         source = self._pipeline.source
@@ -213,6 +229,24 @@ class _Run:
                 self._work.sinks = self._at_work()
                 if not self._work.sinks:
                     self._work.stop()
+            case Opened():
+                self._opened = True
+            case IntakeEnded(error, listed):
+                self._reading -= 1
+                if error is not None:
+                    # Many servers allow fewer connections than were asked for: the others do the work.
+                    (self._spared if listed else self._report.errors).append(error)
+            case Woken():
+                self._work.stop()
+            case _:
+                self._note(event)
+        self._use_spare()
+        self._report.deselected = self._work.deselected
+        self._observe(self._report)
+
+    def _note(self, event: Event) -> None:
+        """Count what the readers found."""
+        match event:
             case Listing(new, size):
                 self._report.listed += new
                 self._report.listed_size += size
@@ -224,17 +258,8 @@ class _Run:
             case FolderFailed(folder, error):
                 self._report.errors.append(error)
                 self._report.note(folder, "", error.message)
-            case IntakeEnded(error, listed):
-                self._reading -= 1
-                if error is not None:
-                    # Many servers allow fewer connections than were asked for: the others do the work.
-                    (self._spared if listed else self._report.errors).append(error)
             case QuotaRead(quota):
                 self.quota = quota
-            case Woken():
-                self._work.stop()
-        self._report.deselected = self._work.deselected
-        self._observe(self._report)
 
     def _guard(self, act: Callable[[], None]) -> None:
         """Let an error of the ledger end the run in good order: nothing more is read or offered to sinks."""

@@ -22,6 +22,7 @@ __all__ = [
     "Gone",
     "IntakeEnded",
     "Listing",
+    "Opened",
     "QuotaRead",
     "Unreadable",
     "Woken",
@@ -72,6 +73,10 @@ class Batch:
 
 
 # Events: what the other threads tell the one that runs the pipeline.
+
+
+class Opened(NamedTuple):
+    """The source let the first connection in."""
 
 
 class Listing(NamedTuple):
@@ -134,5 +139,14 @@ class Woken(NamedTuple):
 
 
 Event: TypeAlias = (
-    Listing | Arrived | Unreadable | FolderFailed | Gone | QuotaRead | IntakeEnded | Delivered | Woken
+    Opened
+    | Listing
+    | Arrived
+    | Unreadable
+    | FolderFailed
+    | Gone
+    | QuotaRead
+    | IntakeEnded
+    | Delivered
+    | Woken
 )

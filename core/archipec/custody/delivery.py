@@ -12,9 +12,11 @@ from queue import Queue, SimpleQueue
 
 from archipec.contract import Sink, SupportsIterate, SupportsSettle
 from archipec.custody.batch import Batch, Delivered, Entry, Event
-from archipec.custody.endpoints import Record, Retry, now, own_errors
+from archipec.custody.endpoints import Retry, now
 from archipec.custody.ledger import Content, Ledger
+from archipec.discovery import Record
 from archipec.errors import ArchipecError, PluginBug, Scope, TransientError
+from archipec.isolation import own_errors
 from archipec.message import ContentKey, Receipt, State
 
 __all__ = ["Delivery"]

@@ -1,4 +1,4 @@
-"""Opens what plugins make, keeps their bugs apart from ours, and waits between tries: plugins never do."""
+"""What the host does for endpoints while they work: their context, the wish to stop, the waits between tries."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from archipec import __version__
-from archipec.contract import Context, PostStepType, SinkType, SourceType
-from archipec.errors import ArchipecError, PluginBug, TransientError
+from archipec.contract import Context
+from archipec.errors import TransientError
 
-__all__ = ["Retry", "Stop", "make_context", "now", "own_errors"]
-
-_log = logging.getLogger("archipec.plugins")
-
-Record: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
+__all__ = ["Retry", "Stop", "make_context", "now"]
 
 _TRIES = 5
 _FIRST_WAIT = 1.0  # seconds, doubled at each try
@@ -52,30 +46,6 @@ def make_context(name: str, temp: Path, stop: Stop) -> Context:
         cancelled=stop.is_set,
         version=__version__,
     )
-
-
-@contextmanager
-def own_errors(record: Record) -> Iterator[None]:
-    """Turn whatever a plugin raises outside the tree of errors into a PluginBug that names its distribution."""
-    try:
-        yield
-    except ArchipecError:
-        raise
-    except Exception as error:
-        _log.debug("where it failed:", exc_info=error)
-        raise PluginBug(
-            f'the plugin "{record.name}" ({_distribution(record)}) failed with {type(error).__name__}: {error}',
-            hint="this is a bug: run again with -v and report what it shows",
-        ) from error
-
-
-def _distribution(record: Record) -> str:
-    """Return the distribution and version that a record's code came with."""
-    from importlib.metadata import packages_distributions, version
-
-    package = getattr(record.open, "__module__", "").partition(".")[0]
-    names = packages_distributions().get(package, [])
-    return " ".join((names[0], version(names[0]))) if names else f"module {package}"
 
 
 class Retry:

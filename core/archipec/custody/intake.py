@@ -19,15 +19,18 @@ from archipec.custody.batch import (
     FolderFailed,
     Gone,
     IntakeEnded,
+    Opened,
     QuotaRead,
     Unreadable,
 )
-from archipec.custody.endpoints import Record, Retry, own_errors
+from archipec.custody.endpoints import Retry
 from archipec.custody.ledger import Ledger, Row
 from archipec.custody.listing import Lister, date_of, look
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.custody.worklist import FolderWork, WorkList
+from archipec.discovery import Record
 from archipec.errors import ArchipecError, Scope, TransientError
+from archipec.isolation import own_errors
 from archipec.message import Fetched
 from archipec.pec.kind import kind_of
 
@@ -93,6 +96,7 @@ class Intake:
         try:
             with own_errors(self._record), self._open() as source:
                 if self._lister is not None:
+                    self._events.put(Opened())
                     self._lister.run(source)
                     self._lister = None
                     self._work.end()
@@ -159,6 +163,8 @@ class Intake:
                 if row is not None:
                     self._take_in(folder, row, fetched)
                     del waiting[fetched.ref]
+                if self._retry.cancelled():
+                    break
         except ArchipecError:
             self._work.give_back(folder, waiting.values())
             raise

@@ -61,14 +61,14 @@ class Journal(Database):
 
     def step_done(self, pipeline: str, step: str) -> int:
         """Return when the run began that a post-step last succeeded after, 0 when it never did."""
-        rows = self._rows("SELECT done FROM step WHERE pipeline = ? AND name = ?", (pipeline, step))
+        rows = self._rows("SELECT done FROM step WHERE pipeline = ? AND place = ?", (pipeline, step))
         return int(rows[0][0]) if rows else 0
 
     def record_step(self, pipeline: str, step: str, done: int) -> None:
         """Put on record that a post-step succeeded."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO step (pipeline, name, done) VALUES (?, ?, ?)"
-                " ON CONFLICT (pipeline, name) DO UPDATE SET done = excluded.done",
+                "INSERT INTO step (pipeline, place, done) VALUES (?, ?, ?)"
+                " ON CONFLICT (pipeline, place) DO UPDATE SET done = excluded.done",
                 (pipeline, step, done),
             )

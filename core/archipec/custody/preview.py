@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from archipec.config import Pipeline
 from archipec.contract import Source, SupportsHeaders
-from archipec.custody.endpoints import Stop, make_context, own_errors
+from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger, Row
 from archipec.custody.listing import Lister, look
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.report import PreviewLine, Report
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError
+from archipec.isolation import own_errors
 
 __all__ = ["preview"]
 

@@ -67,5 +67,5 @@ SCHEMA = (
         quota_used INTEGER,
         quota_limit INTEGER
     )""",
-    "CREATE TABLE step (pipeline TEXT, name TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, name))",
+    "CREATE TABLE step (pipeline TEXT, place TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, place))",
 )

@@ -119,8 +119,10 @@ def _write(file: BinaryIO, parts: list[bytes], folder: Path) -> None:
 
 def head_of(raw: bytes) -> bytes:
     """Return the header section of a message, blank line included, at most 64 KiB of it."""
-    ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (at := raw.find(mark, 0, _HEAD)) >= 0]
-    return raw[: min(ends, default=_HEAD)]
+    end = raw.find(b"\r\n\r\n", 0, _HEAD)
+    end = _HEAD if end < 0 else end + 4
+    bare = raw.find(b"\n\n", 0, end)
+    return raw[: end if bare < 0 else bare + 2]
 
 
 class Budget:

@@ -20,7 +20,7 @@ from archipec.message import ContentKey, Item, Receipt, State
 __all__ = ["Stager"]
 
 _BATCH_MESSAGES = 500
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES = 8 << 20
 _ROME = ZoneInfo("Europe/Rome")
 
 

@@ -9,10 +9,11 @@ from typing import BinaryIO
 
 from archipec.config import Pipeline
 from archipec.contract import RunView
-from archipec.custody.endpoints import Stop, make_context, now, own_errors
+from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.report import Report
 from archipec.errors import ArchipecError, MissingCopy
+from archipec.isolation import own_errors
 from archipec.message import ContentKey, Quota
 
 __all__ = ["run_steps"]
@@ -39,7 +40,7 @@ def run_steps(
 
     for step in pipeline.steps:
         started = now()
-        since = ledger.step_done(pipeline.name, step.name)
+        since = ledger.step_done(pipeline.name, step.where)
         view = RunView(
             pipeline=pipeline.name,
             report=report.as_json(),
@@ -56,4 +57,4 @@ def run_steps(
         except ArchipecError as error:
             report.errors.append(error)
         else:
-            ledger.record_step(pipeline.name, step.name, started)
+            ledger.record_step(pipeline.name, step.where, started)

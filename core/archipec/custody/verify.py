@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from archipec.config import Endpoint, Pipeline
 from archipec.contract import Sink, SinkType, SupportsIterate
-from archipec.custody.endpoints import Stop, make_context, now, own_errors
+from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold
 from archipec.custody.root import LOCK, MARKER, read_marker
@@ -32,6 +32,7 @@ from archipec.errors import (
     exit_code,
     from_os_error,
 )
+from archipec.isolation import own_errors
 from archipec.message import ContentKey, Json, Receipt
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]

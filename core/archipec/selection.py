@@ -1,0 +1,229 @@
+"""Which messages a pipeline takes: by folder, size, period and kind.
+
+A selection answers in stages, each costing more than the one before: from what a listing shows, then from the
+header, then from the whole message. Until it can tell, it says so (None).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+from archipec.errors import ConfigError
+from archipec.options import Option, byte_size, nearest, read_options, strings
+from archipec.pec.kind import GROUPS, KINDS, in_group
+
+__all__ = ["OPTIONS", "Selection", "read_selection"]
+
+# Certified mail began in 2005; outside these years a period is a slip of the pen.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_PERIOD = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+_KNOWN: Final = frozenset(KINDS)
+_WORDS: Final = frozenset((*GROUPS, *KINDS))
+# Stands for every kind that this version does not know, and that no word can name.
+_OTHER: Final = "x-other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A choice of messages. The default takes all of them without looking.
+
+    Attributes:
+        only: kinds and groups of kinds taken (`archipec.pec.kind`); empty takes all.
+        exclude: kinds and groups left out.
+        since: the first day taken, in Europe/Rome.
+        until: the last day taken, in Europe/Rome.
+        min_size: bytes of the smallest message taken.
+        max_size: bytes of the largest message taken.
+        folders: globs (``*``, ``?``, ``[…]``; ``*`` also stands for the hierarchy separator), matched without
+            regard to case; empty takes all.
+    """
+
+    only: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+    since: date | None = None
+    until: date | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+    folders: tuple[str, ...] = ()
+    _kinds: frozenset[str] | None = field(init=False, repr=False, compare=False)
+    _start: float | None = field(init=False, repr=False, compare=False)
+    _end: float | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kinds = None
+        if self.only or self.exclude:
+            kinds = frozenset(kind for kind in (*KINDS, _OTHER) if self._wants_kind(kind))
+        object.__setattr__(self, "_kinds", kinds)
+        object.__setattr__(self, "_start", None if self.since is None else _midnight(self.since))
+        object.__setattr__(
+            self, "_end", None if self.until is None else _midnight(self.until + timedelta(days=1))
+        )
+
+    def answer(
+        self,
+        *,
+        folder: str,
+        size: int | None = None,
+        date: float | None = None,
+        kind: str | None = None,
+    ) -> bool | None:
+        """Tell whether a message is taken, from what is known of it so far.
+
+        Args:
+            folder: its folder's name.
+            size: bytes.
+            date: Unix seconds; the received date of a listing stands in until a better one is known.
+            kind: as `archipec.pec.kind` names it.
+
+        Returns:
+            None while what is known (not None) does not decide.
+        """
+        if self.folders and not self.wants_folder(folder):
+            return False
+        unknown = False
+        if self.min_size is not None or self.max_size is not None:
+            if size is None:
+                unknown = True
+            elif (self.min_size is not None and size < self.min_size) or (
+                self.max_size is not None and size > self.max_size
+            ):
+                return False
+        if self._start is not None or self._end is not None:
+            if date is None:
+                unknown = True
+            elif (self._start is not None and date < self._start) or (
+                self._end is not None and date >= self._end
+            ):
+                return False
+        if self._kinds is not None:
+            if kind is None:
+                unknown = True
+            elif (kind if kind in _KNOWN else _OTHER) not in self._kinds:
+                return False
+        return None if unknown else True
+
+    def wants_folder(self, folder: str) -> bool:
+        """Tell whether anything in a folder can be taken."""
+        return not self.folders or _matches(self.folders, folder)
+
+    def _wants_kind(self, kind: str) -> bool:
+        if any(_is(kind, word) for word in self.exclude):
+            return False
+        return not self.only or any(_is(kind, word) for word in self.only)
+
+
+def _is(kind: str, word: str) -> bool:
+    return kind == word or (word in GROUPS and in_group(kind, word))
+
+
+@lru_cache(maxsize=8192)
+def _matches(globs: tuple[str, ...], folder: str) -> bool:
+    name = _folded(folder)
+    return any(name == glob or _pattern(glob).fullmatch(name) for glob in map(_folded, globs))
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    import fnmatch
+
+    return re.compile(fnmatch.translate(glob))
+
+
+def _folded(name: str) -> str:
+    """Without case, and with accents written in one way: macOS takes them apart in file names."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _midnight(day: date) -> float:
+    """The Unix time at which a day begins in Italy."""
+    from zoneinfo import ZoneInfo
+
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("Europe/Rome")).timestamp()
+
+
+def _period(value: object) -> tuple[date, date]:
+    """First and last day of a year, a month or a day."""
+    match = _PERIOD.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("must be a date such as 2024-03-31, 2024-03 or 2024")
+    year, month, day = (int(group) if group else None for group in match.groups())
+    assert year is not None
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise ValueError(f"must be a date between {_FIRST_YEAR} and {_LAST_YEAR}")
+    try:
+        first = date(year, month or 1, day or 1)
+    except ValueError:
+        raise ValueError("must be a date that exists") from None
+    if day:
+        return first, first
+    following = date(year + 1, 1, 1) if month is None or month == 12 else date(year, month + 1, 1)
+    return first, following - timedelta(days=1)
+
+
+def _first_day(value: object) -> date:
+    return _period(value)[0]
+
+
+def _last_day(value: object) -> date:
+    return _period(value)[1]
+
+
+def _kind_words(value: object) -> frozenset[str]:
+    words = strings(value)
+    unknown = [f'"{word}" is not one{nearest(word, _WORDS)}' for word in words if word not in _WORDS]
+    if unknown or not words:
+        raise ValueError(f"must be kinds or groups of messages ({'; '.join(unknown) or 'none is given'})")
+    return frozenset(words)
+
+
+def _globs(value: object) -> tuple[str, ...]:
+    globs = strings(value)
+    if not globs:
+        raise ValueError("must name at least one folder")
+    return globs
+
+
+def _option(name: str, text: str, convert: Callable[[object], object], unit: str = "") -> Option:
+    return Option(name=name, help=text, convert=convert, unit=unit)
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    _option("only", "kinds or groups of messages to take", _kind_words),
+    _option("except", "kinds or groups of messages to leave out", _kind_words),
+    _option("since", "first day (or month, or year) to take", _first_day),
+    _option("until", "last day (or month, or year) to take", _last_day),
+    _option("min_size", "size of the smallest message to take", byte_size, "bytes"),
+    _option("max_size", "size of the largest message to take", byte_size, "bytes"),
+    _option("folders", "globs of the folders to take", _globs),
+)
+"""What a selection is configured with, in TOML (``[pipeline.select]``) and on the command line."""
+
+
+def read_selection(table: Mapping[str, object], what: str = "selection") -> Selection:
+    """Make a selection from its settings (`OPTIONS`).
+
+    Args:
+        what: names the settings in problems.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    values = read_options(OPTIONS, table, what)
+    values["exclude"] = values.pop("except")
+    selection = Selection(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+    problems = []
+    if selection._kinds is not None and not selection._kinds:
+        problems.append(f'{what}: "only" and "except" leave no kind of message')
+    if selection.since and selection.until and selection.since > selection.until:
+        problems.append(f'{what}: "since" {selection.since} is after "until" {selection.until}')
+    if selection.max_size is not None and (selection.min_size or 0) > selection.max_size:
+        problems.append(f'{what}: "min_size" {selection.min_size} is above "max_size" {selection.max_size}')
+    if problems:
+        raise ConfigError(problems)
+    return selection
