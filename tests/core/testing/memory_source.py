@@ -1,0 +1,192 @@
+"""A correct source, for reading and for breaking: mailboxes in memory, behind a login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from archipec.contract import (
+    Context,
+    Fetched,
+    Folder,
+    Json,
+    Listed,
+    Option,
+    Quota,
+    Secret,
+    Source,
+    SourceType,
+    port_number,
+)
+from archipec.errors import AuthError, ConfigError, TransientError
+from archipec.hookspecs import hookimpl
+
+_PIECE = 1000
+
+
+@dataclass
+class Server:
+    """What a provider keeps for one user."""
+
+    password: str
+    validity: int = 1
+    folders: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    seen: set[tuple[str, int]] = field(default_factory=set)
+
+    def deliver(self, folder: str, raw: bytes) -> None:
+        """Add a message under the next number."""
+        messages = self.folders.setdefault(folder, [])
+        messages.append((messages[-1][0] + 1 if messages else 1, raw))
+
+
+SERVERS: dict[str, Server] = {}
+"""The world outside, by host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of a source."""
+
+    host: str
+    port: int
+    user: str
+    password: Secret
+
+
+OPTIONS = (
+    Option(name="host", help="name of the server", required=True, part="host"),
+    Option(name="port", help="its port", default=993, part="port", convert=port_number),
+    Option(name="user", help="login", required=True, part="user"),
+    Option(name="password", help="where the password is kept", secret=True, required=True),
+)
+
+
+def parse(values: Mapping[str, Any]) -> Config:
+    """Make the configuration, naming every problem."""
+    problems = []
+    if "/" in values["host"]:
+        problems.append(f'"host" must be a name, not {values["host"]!r}')
+    if " " in values["user"]:
+        problems.append(f'"user" must be one word, not {values["user"]!r}')
+    if problems:
+        raise ConfigError(problems)
+    return Config(**{**values, "host": values["host"].lower()})
+
+
+def where(config: Config) -> str:
+    """Return the identity: as the host is, whatever its spelling."""
+    return f"memory://{config.user}@{config.host}:{config.port}"
+
+
+class MemorySource:
+    """A session with a server."""
+
+    def __init__(self, server: Server, context: Context) -> None:
+        self.server = server
+        self.context = context
+
+    def folders(self) -> Iterator[Folder]:
+        """Give every folder in the order of their names."""
+        for name in sorted(self.server.folders):
+            yield Folder(name, None, len(self.server.folders[name]))
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        """List by number; a cursor is validity and number."""
+        known = isinstance(after, list) and len(after) == 2 and after[0] == self.server.validity
+        last = after[1] if known and isinstance(after, list) else 0
+        for number, raw in self.server.folders.get(folder, []):
+            if isinstance(last, int) and number > last:
+                yield Listed(
+                    folder=folder,
+                    ref=f"{self.server.validity}/{number}",
+                    size=len(raw),
+                    received=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
+                    flags=("\\Seen",) if (folder, number) in self.server.seen else (),
+                    cursor=[self.server.validity, number],
+                )
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read one after the other."""
+        for ref in refs:
+            raw = self.message(folder, ref)
+            if raw is not None:
+                yield Fetched(ref, self.chunks(raw))
+
+    def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Read up to the blank line."""
+        for ref in refs:
+            raw = self.message(folder, ref)
+            if raw is not None:
+                yield ref, self.head(raw)
+
+    def quota(self) -> Quota | None:
+        """Tell how full the mailbox is."""
+        used = sum(len(raw) for messages in self.server.folders.values() for _, raw in messages)
+        return Quota(used, 2**30)
+
+    def message(self, folder: str, ref: str) -> bytes | None:
+        """Return the bytes a ref names, None when it names nothing."""
+        for number, raw in self.server.folders.get(folder, []):
+            if ref == f"{self.server.validity}/{number}":
+                return raw
+        return None
+
+    def chunks(self, raw: bytes) -> Iterator[bytes]:
+        """Give the bytes piece by piece."""
+        for start in range(0, len(raw), _PIECE):
+            yield raw[start : start + _PIECE]
+
+    def head(self, raw: bytes) -> bytes:
+        """Return the header section with its blank line."""
+        if raw.startswith((b"\r\n", b"\n")):
+            return b""
+        ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := raw.find(mark)) >= 0]
+        return raw[: min(ends, default=len(raw))]
+
+    def close(self) -> None:
+        """Log out."""
+
+
+def login(config: Config) -> Server:
+    """Return the server's side of a session."""
+    server = SERVERS.get(config.host)
+    if server is None:
+        raise TransientError(f"no answer from {config.host}", hint="check the name of the server")
+    if config.password.reveal() != server.password:
+        raise AuthError(f"login refused by {config.host} for {config.user}", hint="check the password")
+    return server
+
+
+def opener(source: type[MemorySource]) -> Callable[[Config, Context], AbstractContextManager[Source]]:
+    """Return what the record's ``open`` is."""
+
+    @contextmanager
+    def open_source(config: Config, context: Context) -> Iterator[Source]:
+        opened = source(login(config), context)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    return open_source
+
+
+MEMORY_SOURCE = SourceType(
+    api=1,
+    name="memory",
+    summary="mailboxes in memory",
+    schemes=("memory",),
+    options=OPTIONS,
+    parse=parse,
+    where=where,
+    open=opener(MemorySource),
+)
+
+
+@hookimpl
+def archipec_sources() -> Iterator[SourceType[Config]]:
+    """Yield the record."""
+    yield MEMORY_SOURCE

@@ -1,0 +1,245 @@
+"""The house: who may import whom. The rules are the data below; the tests read every module's source.
+
+An import counts wherever it stands: at the top, inside a function, or for type checkers alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbird"
+
+# The floors of the host, from the ground up. A module imports from its own floor and from those below it.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "message", "durability"}),
+    frozenset({"options", "pec"}),
+    frozenset({"contract", "selection"}),
+    frozenset({"hookspecs"}),
+    frozenset({"conservation"}),
+    frozenset({"discovery", "isolation", "registry", "secrets", "urls", "endpoint", "config"}),
+    frozenset({"custody"}),
+    frozenset({"cli", "__main__"}),
+    frozenset({"testing"}),
+)
+
+# What some parts may import of the host, however low it stands.
+LIMITS: dict[str, frozenset[str]] = {
+    "durability": frozenset(),
+    "pec": frozenset({"pec", "errors", "message"}),
+}
+FOR_PLUGINS = frozenset(
+    {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability"},
+)
+
+# Third-party packages that one part alone may import.
+RESERVED: dict[str, str] = {
+    "pytest": f"{HOST}.testing",
+    "_pytest": f"{HOST}.testing",
+    "hypothesis": f"{HOST}.testing",
+}
+
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 60  # lines
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return the file of every module of the three packages, wherever they are installed."""
+    found: dict[str, Path] = {}
+    for package in (HOST, PLUGINS, THUNDERBIRD):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.submodule_search_locations, f"{package} is not installed"
+        root = Path(spec.submodule_search_locations[0])
+        for file in root.rglob("*.py"):
+            parts = (package, *file.relative_to(root).with_suffix("").parts)
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Return the full names of what a module imports."""
+    file = modules()[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    return frozenset(imported(file.read_text("utf-8"), package, frozenset(modules())))
+
+
+def imported(source: str, package: str, known: frozenset[str]) -> Iterator[str]:
+    """Yield the full names of what a source text imports.
+
+    Args:
+        package: that relative imports start from.
+        known: names of modules: ``from a import b`` imports ``a.b`` when that is one, else ``a``.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{origin}.{alias.name}"
+                yield whole if whole in known else origin
+
+
+def part_of(module: str) -> str:
+    """Return the part of the host that a module belongs to; an empty string for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def floor_of(part: str) -> int:
+    """Return how high a part of the host stands; the package itself, which has the version, is the ground."""
+    return next((height for height, parts in enumerate(FLOORS) if part in parts), 0 if part == "" else -1)
+
+
+def is_in(module: str, package: str) -> bool:
+    """Tell whether a module is a package or inside it."""
+    return f"{module}.".startswith(f"{package}.")
+
+
+def host_modules() -> list[str]:
+    """Return the modules of the host."""
+    return [module for module in modules() if is_in(module, HOST)]
+
+
+def test_every_part_of_the_host_has_a_floor() -> None:
+    homeless = {part_of(module) for module in host_modules() if floor_of(part_of(module)) < 0}
+    assert not homeless, f"say in FLOORS where these belong: {sorted(homeless)}"
+
+
+def test_imports_never_run_upward() -> None:
+    upward = [
+        f"{module} imports {name}"
+        for module in host_modules()
+        for name in imports_of(module)
+        if is_in(name, HOST) and floor_of(part_of(name)) > floor_of(part_of(module))
+    ]
+    assert not upward, sorted(upward)
+
+
+def test_some_parts_know_even_less() -> None:
+    beyond = [
+        f"{module} imports {name}"
+        for module in host_modules()
+        if part_of(module) in LIMITS
+        for name in imports_of(module)
+        if is_in(name, HOST) and part_of(name) not in LIMITS[part_of(module)]
+    ]
+    assert not beyond, sorted(beyond)
+
+
+def test_there_are_no_circles() -> None:
+    graph = {module: {name for name in imports_of(module) if name in modules()} for module in modules()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])), pytrace=False)
+
+
+def test_the_host_imports_no_plugin() -> None:
+    guilty = [
+        f"{module} imports {name}"
+        for module in host_modules()
+        for name in imports_of(module)
+        if is_in(name, PLUGINS) or is_in(name, THUNDERBIRD)
+    ]
+    assert not guilty, sorted(guilty)
+
+
+def test_plugins_import_what_strangers_may() -> None:
+    guilty = [
+        f"{module} imports {name}"
+        for module in modules()
+        if is_in(module, PLUGINS)
+        for name in imports_of(module)
+        if (is_in(name, HOST) and part_of(name) not in FOR_PLUGINS) or is_in(name, THUNDERBIRD)
+    ]
+    assert not guilty, sorted(guilty)
+
+
+def test_the_thunderbird_tool_stands_alone() -> None:
+    guilty = [
+        f"{module} imports {name}"
+        for module in modules()
+        if is_in(module, THUNDERBIRD)
+        for name in imports_of(module)
+        if is_in(name, HOST) or is_in(name, PLUGINS)
+    ]
+    assert not guilty, sorted(guilty)
+
+
+def test_test_tools_stay_in_the_kit() -> None:
+    guilty = [
+        f"{module} imports {name}"
+        for module in modules()
+        for name in imports_of(module)
+        for tool, owner in RESERVED.items()
+        if is_in(name, tool) and not is_in(module, owner)
+    ]
+    assert not guilty, sorted(guilty)
+
+
+def test_nothing_is_imported_by_the_name_of_a_folder() -> None:
+    folders = ("core", "plugins", "thunderbird_profile_tool", "tests")
+    guilty = [
+        f"{module} imports {name}"
+        for module in modules()
+        for name in imports_of(module)
+        if any(is_in(name, folder) for folder in folders)
+    ]
+    assert not guilty, sorted(guilty)
+
+
+def test_modules_and_functions_stay_readable() -> None:
+    long = []
+    for module, file in modules().items():
+        source = file.read_text("utf-8")
+        lines = len(source.splitlines())
+        if lines > LONGEST_MODULE:
+            long.append(f"{module} has {lines} lines")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{module}.{node.name} has {lines} lines")
+    assert not long, sorted(long)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import a.b, c", {"a.b", "c"}),
+        ("from a import b, x", {"a.b", "a"}),
+        ("from a.b import x", {"a.b"}),
+        ("from . import m", {"p.q.m"}),
+        ("from .m import x", {"p.q.m"}),
+        ("from .. import n", {"p.n"}),
+        ("from ..n import x as y", {"p.n"}),
+        ("def f():\n    if 1:\n        import a", {"a"}),
+        ("if TYPE_CHECKING:\n    from a import b", {"a.b"}),
+        ("x = 'import a'  # import b", set()),
+    ],
+)
+def test_imports_are_found(source: str, found: set[str]) -> None:
+    """The rules are worth what their reader is."""
+    known = frozenset({"a", "a.b", "p.q.m", "p.n"})
+    assert set(imported(source, "p.q", known)) == found
+
+
+def test_this_test_sees_the_house() -> None:
+    """The rules hold for nothing if nothing is read."""
+    assert {HOST, PLUGINS, THUNDERBIRD, f"{HOST}.contract", f"{HOST}.testing.sink"} <= modules().keys()
+    assert f"{HOST}.errors" in imports_of(f"{HOST}.contract")
+    assert (
+        floor_of("errors")
+        < floor_of("contract")
+        < floor_of("custody")
+        < floor_of("cli")
+        < floor_of("testing")
+    )
