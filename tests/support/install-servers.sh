@@ -1,0 +1,76 @@
+#!/bin/sh
+# Installs the real programs that tests and benchmarks use and that are missing here: on Debian and its
+# relatives, as root or with a sudo that asks nothing. Anything it can't do it says on stderr; it always
+# exits 0, because the tests decide what a missing program means (ARCHIPEC_REQUIRE_REAL).
+set -u
+
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+# Files and commands rather than dpkg: this runs before every `make test`.
+missing=
+[ -e /usr/lib/dovecot/imap ] || [ -e /usr/libexec/dovecot/imap ] || missing="$missing dovecot-imapd"
+[ -e /usr/lib/dovecot/pop3 ] || [ -e /usr/libexec/dovecot/pop3 ] || missing="$missing dovecot-pop3d"
+command -v openssl >/dev/null || missing="$missing openssl"
+command -v mbsync >/dev/null || missing="$missing isync"
+command -v gcc >/dev/null || missing="$missing gcc"
+[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+# The module that Debian leaves out of its Python; other Pythons bring it along.
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+# Further packages may be named as arguments, each as FILE:PACKAGE, wanted when FILE isn't there.
+for wanted in "$@"; do
+  [ -e "${wanted%:*}" ] || missing="$missing ${wanted##*:}"
+done
+[ -n "$missing" ] || exit 0
+
+cannot() {
+  echo "install-servers: missing:$missing; $1" >&2
+  exit 0
+}
+
+command -v apt-get >/dev/null || cannot "no apt-get on this system: please install them by hand"
+if [ "$(id -u)" = 0 ]; then
+  as_root=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+  as_root="sudo -n"
+else
+  cannot "not root and no sudo without a password: please install them by hand"
+fi
+
+log=$(mktemp) || cannot "no temporary file"
+policy=/usr/sbin/policy-rc.d
+made_policy=
+clean_up() {
+  rm -f "$log"
+  [ -z "$made_policy" ] || $as_root rm -f "$policy"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# Packages start their services when installed; the tests only want the programs.
+if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null; then
+  made_policy=yes
+  $as_root chmod 755 "$policy"
+fi
+
+apt() {
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+    -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@" >>"$log" 2>&1
+}
+
+echo "install-servers: installing$missing" >&2
+apt update || echo "install-servers: the package lists could not be refreshed, trying with the old ones" >&2
+# shellcheck disable=SC2086  # a list of words on purpose
+if apt install --no-install-recommends $missing; then
+  exit 0
+fi
+# One package that can't be had must not keep the others out.
+failed=
+for package in $missing; do
+  apt install --no-install-recommends "$package" || failed="$failed $package"
+done
+if [ -n "$failed" ]; then
+  tail -n 15 "$log" >&2
+  missing=$failed
+  cannot "apt-get could not install them (its last words are above)"
+fi
