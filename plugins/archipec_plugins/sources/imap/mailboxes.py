@@ -1,0 +1,255 @@
+"""The folders of a mailbox: what LIST and STATUS say of them, what they are called, and which of them to read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from imapclient import imap_utf7
+
+from archipec_plugins.sources.imap.grammar import Token, number, tokens
+
+__all__ = [
+    "Choice",
+    "Counts",
+    "Mailbox",
+    "decode_name",
+    "encode_name",
+    "parse_counts",
+    "parse_list",
+    "parse_quota",
+]
+
+_USES: Final = {
+    use.casefold(): use for use in ("All", "Archive", "Drafts", "Flagged", "Junk", "Sent", "Trash")
+}
+
+# What providers and mail programs call them, casefolded, where the server doesn't say which is which.
+_NAMES: Final = {
+    name: use
+    for use, names in {
+        "Trash": "cestino|trash|deleted|deleted items|deleted messages"
+        "|posta eliminata|elementi eliminati|eliminati",
+        "Drafts": "bozze|bozza|drafts|draft",
+        "Junk": "spam|junk|junk mail|junk e-mail|junk email|bulk mail"
+        "|posta indesiderata|indesiderata|posta spazzatura",
+        "Sent": "inviata|inviati|posta inviata|elementi inviati|spedite|sent|sent items|sent messages|sent mail",
+    }.items()
+    for name in names.split("|")
+}
+
+_LEFT_OUT: Final = {
+    "Trash": "it is the trash",
+    "Drafts": "it holds drafts",
+    "Junk": "it holds junk",
+    "All": "it shows again what other folders hold",
+    "Flagged": "it shows again what other folders hold",
+}
+
+_PLAIN_NAME = re.compile(rb"[ -%'-~]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A folder as LIST tells of it.
+
+    Attributes:
+        wire_name: as the server spells it.
+        name: in Unicode.
+        path: the name's levels.
+        uses: its special uses, in the words of RFC 6154 without the backslash.
+        selectable: it may hold messages.
+    """
+
+    wire_name: bytes
+    name: str
+    path: tuple[str, ...]
+    uses: frozenset[str]
+    selectable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What STATUS says of a folder."""
+
+    messages: int
+    uidnext: int
+    uidvalidity: int
+
+
+def encode_name(name: str) -> bytes:
+    """Return a folder's name in modified UTF-7 (RFC 3501 §5.1.3)."""
+    encoded: bytes = imap_utf7.encode(name)
+    return encoded
+
+
+def decode_name(wire_name: bytes) -> str:
+    """Return a folder's name in Unicode.
+
+    A name that `encode_name` would spell otherwise was made by a program that broke the rules: it is shown
+    as UTF-8, or else byte by byte.
+    """
+    if _PLAIN_NAME.fullmatch(wire_name):
+        return wire_name.decode("ascii")
+    try:
+        name: str = imap_utf7.decode(wire_name)
+        if encode_name(name) == wire_name:
+            return name
+        return wire_name.decode("utf-8")
+    except ValueError:
+        return wire_name.decode("latin-1")
+
+
+def parse_list(response: bytes) -> Mailbox | None:
+    """Return the folder that a LIST response (RFC 9051 §7.3.1) tells of, None for any other response."""
+    match _data(response, b"LIST"):
+        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name), *_] if _usable(wire_name):
+            name = decode_name(wire_name)
+            words = {_word(attribute) for attribute in attributes}
+            return Mailbox(
+                wire_name,
+                name,
+                tuple(name.split(delimiter.decode("latin-1"))) if delimiter else (name,),
+                frozenset(_USES[word] for word in words & _USES.keys()),
+                not words & {"noselect", "nonexistent"},
+            )
+    return None
+
+
+def parse_counts(response: bytes) -> tuple[bytes, Counts] | None:
+    """Return (name on the wire, counts) from a STATUS response (RFC 9051 §7.3.4), None for any other response."""
+    match _data(response, b"STATUS"):
+        case [bytes(wire_name), list(items), *_]:
+            told = {_word(name): number(value) for name, value in zip(items[::2], items[1::2], strict=False)}
+            match told:
+                case {"messages": int(messages), "uidnext": int(uidnext), "uidvalidity": int(uidvalidity)}:
+                    return wire_name, Counts(messages, uidnext, uidvalidity)
+    return None
+
+
+def parse_quota(response: bytes) -> list[tuple[str, int, int]]:
+    """Return (resource, used, limit) from a QUOTA response (RFC 9208 §5.1), nothing for any other response."""
+    match _data(response, b"QUOTA"):
+        case [bytes(), list(items), *_]:
+            triples = zip(items[::3], items[1::3], items[2::3], strict=False)
+            return [
+                (_word(resource), used, limit)
+                for resource, told_used, told_limit in triples
+                if (used := number(told_used)) is not None and (limit := number(told_limit)) is not None
+            ]
+    return []
+
+
+class Choice:
+    """Which folders of a mailbox to read.
+
+    Args:
+        include: names and globs (``*`` any text, separators too; ``?`` one character).
+        exclude: the same; they win.
+    """
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include = [_Pattern(text) for text in include]
+        self._exclude = [_Pattern(text) for text in exclude]
+
+    def of(
+        self, mailboxes: Iterable[Mailbox]
+    ) -> tuple[list[tuple[Mailbox, str | None]], list[tuple[Mailbox, str]]]:
+        """Sort folders into those to read, each with its use, and those left out, each with the reason.
+
+        Trash, drafts and junk, and views of other folders, are read only when they are named without a glob.
+        """
+        everything = sorted(mailboxes, key=lambda mailbox: (mailbox.name.upper() != "INBOX", mailbox.name))
+        told = frozenset[str]().union(*(mailbox.uses for mailbox in everything))
+        chosen: list[tuple[Mailbox, str | None]] = []
+        left_out: list[tuple[Mailbox, str]] = []
+        for mailbox in everything:
+            use = _use(mailbox, told)
+            reason = self._reason(mailbox, use)
+            if reason is None:
+                chosen.append((mailbox, use))
+            else:
+                left_out.append((mailbox, reason))
+        return chosen, left_out
+
+    def missing(self, mailboxes: Iterable[Mailbox]) -> Iterator[tuple[str, bool]]:
+        """Yield (pattern, it is a glob) for each include that no folder answers to."""
+        names = [mailbox.name for mailbox in mailboxes]
+        for pattern in self._include:
+            if not any(pattern.names(name) or pattern.matches(name) for name in names):
+                yield pattern.text, pattern.glob
+
+    def _reason(self, mailbox: Mailbox, use: str | None) -> str | None:
+        name = mailbox.name
+        if not mailbox.selectable:
+            return "it can hold no messages"
+        if any(pattern.matches(name) for pattern in self._exclude):
+            return "it is excluded"
+        if any(pattern.names(name) for pattern in self._include):
+            return None
+        if not any(pattern.matches(name) for pattern in self._include):
+            return "it is not among those to read"
+        return _LEFT_OUT.get(use or "")
+
+
+class _Pattern:
+    """A folder's name, or a glob for many."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.glob = "*" in text or "?" in text
+        wild = {"*": ".*", "?": "."}
+        self._expression = re.compile(
+            "".join(wild.get(char, re.escape(char)) for char in _plain(text)), re.DOTALL
+        )
+
+    def names(self, name: str) -> bool:
+        """Tell whether this is the very name."""
+        return _plain(name) == _plain(self.text)
+
+    def matches(self, name: str) -> bool:
+        """Tell whether this is the name, or a glob that covers it."""
+        return self._expression.fullmatch(_plain(name)) is not None
+
+
+def _plain(name: str) -> str:
+    """A name as names are compared: people and file systems differ in how they put an accent on a letter."""
+    return "INBOX" if name.upper() == "INBOX" else unicodedata.normalize("NFC", name)
+
+
+def _use(mailbox: Mailbox, told: frozenset[str]) -> str | None:
+    """The folder's special use: as the server tells, else by a known name at the top or below the inbox.
+
+    A name counts only for a use that the server gives to no folder at all, and never deeper down, where
+    people call folders as they like.
+    """
+    if mailbox.uses:
+        return min(mailbox.uses & _LEFT_OUT.keys() or mailbox.uses)
+    levels = mailbox.path[1:] if mailbox.path[0].upper() == "INBOX" else mailbox.path
+    use = _NAMES.get(levels[0].casefold()) if len(levels) == 1 else None
+    return None if use in told else use
+
+
+def _data(response: bytes, name: bytes) -> list[Token]:
+    """What follows the name of a data response; nothing when it has another name."""
+    try:
+        found = tokens(response)
+    except ValueError:
+        return []
+    match found:
+        case [b"*", bytes(word), *rest] if word.upper() == name:
+            return rest
+    return []
+
+
+def _word(token: Token) -> str:
+    """An attribute or item without its backslash, in lower case."""
+    return token.decode("ascii", "replace").removeprefix("\\").casefold() if isinstance(token, bytes) else ""
+
+
+def _usable(wire_name: bytes) -> bool:
+    """Whether a command can name it: no quoted string holds these."""
+    return wire_name != b"" and not any(byte in wire_name for byte in b"\r\n\0")

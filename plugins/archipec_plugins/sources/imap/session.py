@@ -1,0 +1,193 @@
+"""Opens a session: TLS, greeting and login, by imapclient on a wire that others go on with."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import imaplib
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import imapclient
+
+from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Scope, TransientError
+from archipec_plugins.sources.imap.config import Config
+from archipec_plugins.sources.imap.dialogue import PASSING, Dialogue, words
+from archipec_plugins.sources.imap.grammar import parse_status
+from archipec_plugins.sources.imap.wire import Wire, connect, tls_context
+
+__all__ = ["Session", "open_session"]
+
+# Bytes that imaplib may read in a session: it keeps all of them.
+_BUDGET: Final = 1024 * 1024
+# What LOGIN takes as it stands (RFC 9051 §9): imaplib quotes the password, not the user.
+_ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]+")
+_PRINTABLE = re.compile(r"[ -~]*")
+_LOGIN_HINT = (
+    "check user and password; many PEC providers want a password made for mail programs,"
+    " and IMAP allowed in the webmail's settings"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection that is logged in.
+
+    Attributes:
+        capabilities: in upper case.
+    """
+
+    wire: Wire
+    dialogue: Dialogue
+    capabilities: frozenset[str]
+
+    def close(self) -> None:
+        """Take leave, and don't wait for the answer: it costs a round trip and tells nothing."""
+        with contextlib.suppress(TransientError):
+            self.wire.send(b"Z LOGOUT\r\n")
+        self.wire.close()
+
+
+def open_session(config: Config) -> Session:
+    """Connect and log in, once.
+
+    Raises:
+        ConfigError: there is no password.
+        AuthError: the login is refused.
+        PermanentError: no TLS that can be trusted, or no login by password.
+        TransientError: the server can't be reached, or doesn't serve now.
+    """
+    context = tls_context(config.ca_file)
+    if config.password is None:
+        raise ConfigError(f"no password for {config.user}", hint="give it in the option password")
+    password = config.password.reveal()
+    wire = connect(config.host, config.port, config.timeout)
+    try:
+        if config.scheme == "imap":
+            _ask_for_tls(wire)
+        wire.start_tls(context)
+        capabilities = _log_in(wire, config, password)
+    except BaseException:
+        wire.close()
+        raise
+    return Session(wire, Dialogue(wire), capabilities)
+
+
+def _ask_for_tls(wire: Wire) -> None:
+    """STARTTLS (RFC 9051 §6.2.1), before anything else is said."""
+    greeting = parse_status(wire.readline())
+    if greeting is None or greeting.word == "BYE":
+        raise wire.fail(f"{wire} doesn't serve now: {words(greeting) if greeting else 'no IMAP greeting'}")
+    exchange = Dialogue(wire).begin()
+    # A server that takes us for logged in already would have us skip TLS: it answers BAD here.
+    (tag,) = exchange.send(b"STARTTLS")
+    for _ in exchange.answers(tag, f"{wire} offers no TLS", Scope.ENDPOINT):
+        pass
+
+
+def _log_in(wire: Wire, config: Config, password: str) -> frozenset[str]:
+    """Let imapclient greet and log in; return the capabilities there are afterwards."""
+    heard: deque[bytes] = deque([b""], maxlen=1)
+    try:
+        client = _Client(wire, heard, greeted=config.scheme == "imap")
+        _authenticate(client, config, password)
+        told: tuple[bytes, ...] = client.capabilities()
+    except ArchipecError:
+        raise
+    except Exception:  # noqa: BLE001
+        # imaplib trusts servers: what they say can make it raise anything, with the words in it.
+        raise _failure(wire, config.user, heard[0], password) from None
+    return frozenset(word.decode("ascii", "replace") for word in told)
+
+
+def _authenticate(client: imapclient.IMAPClient, config: Config, password: str) -> None:
+    offered: tuple[bytes, ...] = client.capabilities()
+    login = b"LOGINDISABLED" not in offered
+    plain = b"AUTH=PLAIN" in offered
+    if not login and not plain:
+        raise PermanentError(f"{config.host} takes no passwords", hint="ask the provider for another way in")
+    if login and _ATOM.fullmatch(config.user) and _PRINTABLE.fullmatch(password):
+        client.login(config.user, password)
+    elif plain:
+        client.plain_login(config.user, password)
+    else:
+        raise PermanentError(
+            f"{config.host} takes only plain letters, digits and signs in user and password",
+            hint="choose such a password",
+        )
+
+
+def _failure(wire: Wire, user: str, line: bytes, password: str) -> ArchipecError:
+    """Return the error for the line after which imaplib gave up. Servers may repeat what they were sent."""
+    for secret in (password.encode(), base64.b64encode(f"\0{user}\0{password}".encode())):
+        line = line.replace(secret, b"***") if secret else line
+    status = parse_status(line)
+    if status is None or status.word not in ("NO", "BAD", "BYE"):
+        return wire.garbled(line)
+    if status.tag == b"*":
+        return wire.fail(f"{wire} doesn't serve now: {words(status)}")
+    if status.code in PASSING:
+        return wire.fail(f"{wire} takes no login now: {words(status)}")
+    return AuthError(f"{wire} refused the login of {user}: {words(status)}", hint=_LOGIN_HINT)
+
+
+class _Imap4(imaplib.IMAP4):
+    """imaplib on a wire, by the methods that are there to be overridden (as `imaplib.IMAP4_stream` does)."""
+
+    def __init__(self, wire: Wire, heard: deque[bytes], *, greeted: bool) -> None:
+        self._wire = wire
+        self._heard = heard
+        self._left = _BUDGET
+        # There is no second greeting after STARTTLS, but imaplib waits for one.
+        self._greeting = b"* OK\r\n" if greeted else b""
+        super().__init__(wire.host, wire.port)
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+        del timeout
+        self.host, self.port, self.sock = host, port, self._wire.socket
+
+    def read(self, size: int) -> bytes:
+        self._spend(size)
+        return self._wire.read(size)
+
+    def readline(self) -> bytes:
+        line = self._greeting or self._wire.readline()
+        self._greeting = b""
+        self._spend(len(line))
+        self._heard.append(line)
+        return line
+
+    def send(self, data: Any) -> None:
+        self._wire.send(data)
+
+    def shutdown(self) -> None:
+        self._wire.close()
+
+    def _get_capabilities(self) -> None:
+        # Told in most greetings: that saves a round trip.
+        told = self.response("CAPABILITY")[1][-1]
+        if isinstance(told, bytes):
+            self.capabilities = tuple(told.decode("ascii", "replace").upper().split())
+        else:
+            super()._get_capabilities()  # type: ignore[misc]  # not in typeshed
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise self._wire.fail(f"{self._wire} answers a login with more than {_BUDGET} bytes")
+
+
+class _Client(imapclient.IMAPClient):  # type: ignore[misc]  # has no types
+    """imapclient on a wire."""
+
+    def __init__(self, wire: Wire, heard: deque[bytes], *, greeted: bool) -> None:
+        self._make: Callable[[], imaplib.IMAP4] = lambda: _Imap4(wire, heard, greeted=greeted)
+        super().__init__(wire.host, timeout=wire.socket.gettimeout())
+        # imapclient makes imaplib format and log every line.
+        self._imap.debug = 0
+
+    def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802
+        return self._make()

@@ -1,0 +1,283 @@
+"""The IMAP source at work: folders, listings, messages, quota."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Final
+
+from archipec.contract import Context, Fetched, Folder, Json, Listed, Quota
+from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec_plugins.sources.imap.config import Config
+from archipec_plugins.sources.imap.dialogue import Exchange
+from archipec_plugins.sources.imap.grammar import fetch_line, flag_names, internal_date, number, quoted
+from archipec_plugins.sources.imap.mailboxes import (
+    Choice,
+    Counts,
+    Mailbox,
+    encode_name,
+    parse_counts,
+    parse_list,
+    parse_quota,
+)
+from archipec_plugins.sources.imap.pipeline import Answer, Pipeline
+from archipec_plugins.sources.imap.session import Session, open_session
+
+__all__ = ["ImapSource", "open_source"]
+
+_COUNTS: Final = b"(MESSAGES UIDNEXT UIDVALIDITY)"
+# STATUS commands under way at once: a server may read no further while nobody takes its answers.
+_STATUS_AHEAD: Final = 100
+_MAX_FOLDERS: Final = 100_000
+_MAX_HEAD: Final = 256 * 1024
+_KIB: Final = 1024
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[ImapSource]:
+    """Connect, log in, and log out at the end."""
+    session = open_session(config)
+    try:
+        yield ImapSource(session, config, context)
+    finally:
+        session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The folder that is open (EXAMINE), as it was then."""
+
+    folder: str
+    uidvalidity: int
+    uidnext: int
+
+
+class ImapSource:
+    """A `archipec.contract.Source` that also reads headers and the quota.
+
+    One iterator at a time: a call ends the iterators that earlier calls returned.
+    """
+
+    def __init__(self, session: Session, config: Config, context: Context) -> None:
+        self._session = session
+        self._dialogue = session.dialogue
+        self._choice = Choice(config.folders, config.exclude)
+        self._context = context
+        self._wire_names: dict[str, bytes] = {}
+        self._counts: dict[str, Counts] = {}
+        self._view: _View | None = None
+
+    def folders(self) -> list[Folder]:
+        """Return the folders to read, the inbox first, then by name.
+
+        Raises:
+            PermanentError: a folder that is named, not meant by a glob, is not there.
+        """
+        mailboxes, counts = self._list()
+        for pattern, glob in self._choice.missing(mailboxes):
+            if not glob:
+                raise _no_folder(pattern, mailboxes)
+            self._context.log.warning('no folder is called like "%s"', pattern)
+        chosen, left_out = self._choice.of(mailboxes)
+        for mailbox, reason in left_out:
+            self._context.log.info('folder "%s" is left out: %s', mailbox.name, reason)
+        if "LIST-STATUS" not in self._session.capabilities:
+            counts = dict(self._ask_counts([mailbox for mailbox, _ in chosen]))
+        self._counts = {
+            mailbox.name: counts[mailbox.wire_name] for mailbox, _ in chosen if mailbox.wire_name in counts
+        }
+        return [
+            Folder(mailbox.name, use, known.messages if (known := self._counts.get(mailbox.name)) else None)
+            for mailbox, use in chosen
+        ]
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        """List a folder by UID; see `archipec.contract.Source`.
+
+        What `folders` was told of it saves the first listing after it, when nothing is new, its round trip.
+        """
+        uidvalidity, last = _cursor(after)
+        counts = self._counts.pop(folder, None)
+        if counts is not None and _nothing_new(counts, uidvalidity, last):
+            return
+        name = self._wire_name(folder)
+        exchange = self._dialogue.begin()
+        examine, fetch = exchange.send(_examine(name), _fetch_listing(last))
+        view = self._opened(exchange, examine, folder)
+        if last and view.uidvalidity != uidvalidity:
+            # The numbers belong to a folder that is no more, and so do the answers to come.
+            last = 0
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(_fetch_listing(last))
+        highest = last
+        for response in exchange.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
+            line = fetch_line(response)
+            # "n:*" always matches the last message, even when its number is below n.
+            if line is None or line.uid <= last:
+                continue
+            highest = max(highest, line.uid)
+            yield Listed(
+                folder,
+                f"{view.uidvalidity}/{line.uid}",
+                line.size,
+                internal_date(line.date),
+                flag_names(line.flags),
+                {"uidvalidity": view.uidvalidity, "uid": highest},
+            )
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages; see `archipec.contract.Source`."""
+        for ref, chunks in self._read(folder, refs, ""):
+            yield Fetched(ref, chunks)
+
+    def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Read headers, the first 256 KiB of each; empty where the server refuses one."""
+        for ref, chunks in self._read(folder, refs, "HEADER"):
+            try:
+                head = b"".join(_up_to(chunks, _MAX_HEAD))
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                self._context.log.info("%s", error)
+                head = b""
+            yield ref, head
+
+    def quota(self) -> Quota | None:
+        """Return the room in the mailbox (RFC 9208), None when the server tells of no limit."""
+        if "QUOTA" not in self._session.capabilities:
+            return None
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b"GETQUOTAROOT INBOX")
+        rooms = [
+            Quota(used * _KIB, limit * _KIB)
+            for response in exchange.answers(tag, "the quota can't be read", Scope.ENDPOINT)
+            for resource, used, limit in parse_quota(response)
+            if resource == "storage"
+        ]
+        return min(rooms, key=lambda room: room.limit - room.used, default=None)
+
+    def _read(self, folder: str, refs: Iterable[str], section: str) -> Iterator[Answer]:
+        for uidvalidity, group in groupby(refs, key=lambda ref: ref.partition("/")[0]):
+            yield from self._read_group(folder, uidvalidity, group, section)
+
+    def _read_group(
+        self, folder: str, uidvalidity: str, refs: Iterator[str], section: str
+    ) -> Iterator[Answer]:
+        """Read messages of one UIDVALIDITY. Those of another than the folder's are gone."""
+        name = self._wire_name(folder)
+        exchange = self._dialogue.begin()
+        pipeline = Pipeline(exchange, refs, section, self._context.temp)
+        view = self._view
+        if view is not None and view.folder == folder:
+            pipeline.uidnext = view.uidnext
+            if str(view.uidvalidity) == uidvalidity:
+                pipeline.send()
+        else:
+            (examine,) = pipeline.send(_examine(name))
+            view = self._opened(exchange, examine, folder)
+            pipeline.uidnext = view.uidnext
+        if str(view.uidvalidity) == uidvalidity:
+            yield from pipeline.answers()
+
+    def _opened(self, exchange: Exchange, examine: bytes, folder: str) -> _View:
+        """Wait until a folder is open.
+
+        Raises:
+            ArchipecError: of scope FOLDER.
+        """
+        self._view = None
+        exchange.codes.clear()
+        for _ in exchange.answers(examine, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
+            pass
+        uidvalidity = number(exchange.codes.get("UIDVALIDITY"))
+        if uidvalidity is None:
+            raise PermanentError(
+                f'the server keeps no message numbers for folder "{folder}"', scope=Scope.FOLDER
+            )
+        self._view = _View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0)
+        return self._view
+
+    def _list(self) -> tuple[list[Mailbox], dict[bytes, Counts]]:
+        """Ask for all folders and, where the server can (RFC 5819), for their counts in the same breath."""
+        capabilities = self._session.capabilities
+        returns = []
+        if capabilities & {"LIST-EXTENDED", "LIST-STATUS"} and "SPECIAL-USE" in capabilities:
+            returns.append(b"SPECIAL-USE")
+        if "LIST-STATUS" in capabilities:
+            returns.append(b"STATUS " + _COUNTS)
+        command = b'LIST "" "*"' + (b" RETURN (%b)" % b" ".join(returns) if returns else b"")
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(command)
+        mailboxes: dict[str, Mailbox] = {}
+        counts: dict[bytes, Counts] = {}
+        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+            if (mailbox := parse_list(response)) is not None:
+                mailboxes.setdefault(mailbox.name, mailbox)
+                if len(mailboxes) > _MAX_FOLDERS:
+                    raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
+            elif (told := parse_counts(response)) is not None and len(counts) < _MAX_FOLDERS:
+                counts[told[0]] = told[1]
+        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in mailboxes.values()}
+        return list(mailboxes.values()), counts
+
+    def _ask_counts(self, mailboxes: list[Mailbox]) -> Iterator[tuple[bytes, Counts]]:
+        """Ask for the counts of folders one by one, many questions ahead of the answers."""
+        exchange = self._dialogue.begin()
+        rest = iter(mailboxes)
+        while batch := list(islice(rest, _STATUS_AHEAD)):
+            tags = exchange.send(*(b"STATUS %b %b" % (quoted(one.wire_name), _COUNTS) for one in batch))
+            for tag, mailbox in zip(tags, batch, strict=True):
+                try:
+                    for response in exchange.answers(tag, mailbox.name, Scope.FOLDER):
+                        if (told := parse_counts(response)) is not None:
+                            yield told
+                except ArchipecError as error:
+                    if error.scope > Scope.FOLDER:
+                        raise
+                    # Opening it will tell what is the matter, if anything.
+                    self._context.log.debug("no counts for folder %s", error)
+
+    def _wire_name(self, folder: str) -> bytes:
+        """How the server spells a folder. Names that have more than one spelling are looked up."""
+        encoded = encode_name(folder)
+        if folder not in self._wire_names and encoded != folder.encode("utf-8"):
+            self._list()
+        return self._wire_names.get(folder, encoded)
+
+
+def _cursor(after: Json | None) -> tuple[int, int]:
+    """(uidvalidity, uid of the last message listed); zeros for no cursor and for one that isn't ours."""
+    match after:
+        case {"uidvalidity": int(uidvalidity), "uid": int(uid)} if uid > 0:
+            return uidvalidity, uid
+    return 0, 0
+
+
+def _nothing_new(counts: Counts, uidvalidity: int, last: int) -> bool:
+    return not counts.messages or (counts.uidvalidity == uidvalidity and counts.uidnext <= last + 1)
+
+
+def _examine(wire_name: bytes) -> bytes:
+    return b"EXAMINE " + quoted(wire_name)
+
+
+def _fetch_listing(last: int) -> bytes:
+    return b"UID FETCH %d:* (UID RFC822.SIZE INTERNALDATE FLAGS)" % (last + 1)
+
+
+def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The first ``limit`` bytes; what comes after them is left unread."""
+    while limit > 0 and (chunk := next(chunks, b"")):
+        yield chunk[:limit]
+        limit -= len(chunk)
+
+
+def _no_folder(name: str, mailboxes: Iterable[Mailbox]) -> PermanentError:
+    close = difflib.get_close_matches(name, [mailbox.name for mailbox in mailboxes], n=1)
+    return PermanentError(
+        f'the mailbox has no folder "{name}"',
+        hint=f'did you mean "{close[0]}"?' if close else "folder names are those that the webmail shows",
+    )

@@ -1,0 +1,203 @@
+"""One connection to a server: bytes in lines and counted blocks, over TLS, and what can go wrong with it."""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+from io import BufferedReader
+from pathlib import Path
+
+from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+
+__all__ = ["MAX_LINE", "Wire", "connect", "printable", "tls_context"]
+
+MAX_LINE = 64 * 1024
+"""Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
+
+_BUFFER = 128 * 1024
+_SHOWN = 120
+
+
+def printable(data: bytes) -> str:
+    """Return what a server said as one short line that is safe to show."""
+    text = data.strip().decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+class Wire:
+    """The connection. Once it has failed it is closed, and every further call raises the same again.
+
+    Args:
+        sock: connected, its timeout set.
+        host: the server's name, for TLS and for messages.
+        port: for messages.
+    """
+
+    def __init__(self, sock: socket.socket, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.socket = sock
+        self._reader = _reader(sock)
+        self._timeout = sock.gettimeout()
+        self._failure = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def readline(self) -> bytes:
+        """Return the next line, CRLF included.
+
+        Raises:
+            TransientError: the connection is cut or silent, or the line never ends.
+        """
+        try:
+            line = self._reader.readline(MAX_LINE)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if line.endswith(b"\r\n"):
+            return line
+        if line.endswith(b"\n") or len(line) == MAX_LINE:
+            raise self.garbled(line)
+        raise self._lost()
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes.
+
+        Raises:
+            TransientError: the connection is cut or silent.
+        """
+        try:
+            data = self._reader.read(size)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if len(data) != size:
+            raise self._lost()
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            TransientError: the connection is cut or stuck.
+        """
+        try:
+            self.socket.sendall(data)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS.
+
+        Raises:
+            PermanentError: the certificate isn't good for this host, or the server speaks no TLS.
+            TransientError: the connection is cut or silent.
+        """
+        # Closing the reader drops what came in the clear behind the go-ahead: anybody may have put it there
+        # (CVE-2011-0411).
+        self._reader.close()
+        try:
+            self.socket = context.wrap_socket(self.socket, server_hostname=self.host)
+        except (OSError, ValueError) as error:
+            raise _no_tls(error, self) from error
+        self._reader = _reader(self.socket)
+
+    def fail(self, reason: str) -> TransientError:
+        """Close the connection and return the error that says why it is of no more use."""
+        if not self._failure:
+            self._failure = reason
+            self.close()
+        return TransientError(self._failure)
+
+    def garbled(self, data: bytes) -> TransientError:
+        """Close the connection and return the error for bytes that have no place in the protocol."""
+        return self.fail(f'{self} sent what is no IMAP: "{printable(data)}"')
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._reader.close()
+        self.socket.close()
+
+    def _lost(self, error: Exception | None = None) -> TransientError:
+        if error is None:
+            return self.fail(f"{self} closed the connection")
+        if isinstance(error, TimeoutError):
+            return self.fail(f"{self} has not answered for {self._timeout:g} seconds")
+        return self.fail(f"the connection to {self} broke: {_reason(error)}")
+
+
+def connect(host: str, port: int, timeout: float) -> Wire:
+    """Connect, in the clear so far.
+
+    Args:
+        timeout: seconds, for connecting and then for each wait.
+
+    Raises:
+        TransientError: the host is unknown or can't be reached.
+    """
+    try:
+        sock = socket.create_connection((host, port), timeout)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise TransientError(f"host {host} can't be looked up now: {_reason(error)}") from error
+        raise _unknown(host) from error
+    except UnicodeError as error:
+        raise _unknown(host) from error
+    except TimeoutError as error:
+        raise TransientError(f"{host}:{port} has not answered for {timeout:g} seconds") from error
+    except OSError as error:
+        raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
+    # Commands are short and many: none may wait for the answer to the one before.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Wire(sock, host, port)
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities and those in ``ca_file``.
+
+    Raises:
+        PermanentError: ``ca_file`` can't be used.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        hint = "ca_file names a file of certificates in PEM format"
+        try:
+            context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise PermanentError(f"{ca_file}: no certificates in it", hint=hint) from error
+        except OSError as error:
+            raise PermanentError(from_os_error(error, ca_file).message, hint=hint) from error
+    return context
+
+
+def _reader(sock: socket.socket) -> BufferedReader:
+    return BufferedReader(sock.makefile("rb", buffering=0), _BUFFER)
+
+
+def _unknown(host: str) -> TransientError:
+    return TransientError(
+        f"host {host} is unknown", hint="check its spelling and the network", retry_after=math.inf
+    )
+
+
+def _no_tls(error: Exception, wire: Wire) -> ArchipecError:
+    """Say why a TLS handshake failed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return PermanentError(
+            f"the certificate of {wire} is not trusted: {error.verify_message.lower().rstrip('.')}",
+            hint="check the host's name; ca_file adds an authority that this computer does not know",
+        )
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return PermanentError(
+            f"no TLS with {wire}: {_reason(error)}", hint="check the port: 993 for imaps, 143 for imap"
+        )
+    if isinstance(error, TimeoutError):
+        return wire.fail(f"{wire} has not answered while TLS began")
+    return wire.fail(f"the connection to {wire} broke while TLS began: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """The words of an operating system's or OpenSSL's error, without its numbers."""
+    text = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).lower().replace("_", " ").rstrip(".")
