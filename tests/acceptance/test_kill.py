@@ -65,7 +65,7 @@ class Case:
             "PYTHONPATH": str(SUPPORT),
         }
         argv = [sys.executable, "-m", "testbed.killed", *self.command.argv("archive", *self.arguments)[3:]]
-        return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
 
     def check_torn(self, expected: set[str]) -> None:
         """Right after the kill: nothing in view that is not a whole message."""
@@ -112,20 +112,20 @@ def test_killed_at_a_named_point(server: Dovecot, expected: set[str], tmp_path: 
 def test_killed_at_random_moments(server: Dovecot, expected: set[str], tmp_path: Path) -> None:
     whole = Case(server, tmp_path / "whole")
     started = time.monotonic()
-    assert whole.start().wait(120) == 0
+    with whole.start() as process:
+        assert process.wait(120) == 0
     duration = time.monotonic() - started
     moments = random.Random(23)
     killed = 0
     for number in range(RANDOM_KILLS):
         case = Case(server, tmp_path / str(number))
         for _ in range(2):  # the run that goes on is killed too
-            process = case.start()
-            try:
-                process.wait(moments.uniform(0.1, duration))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                killed += 1
-            process.wait()
+            with case.start() as process:
+                try:
+                    process.wait(moments.uniform(0.1, duration))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    killed += 1
             case.check_torn(expected)
         case.complete(expected)
     assert killed, "every run had ended before it was killed"

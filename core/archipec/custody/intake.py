@@ -6,6 +6,7 @@ answered is asked for again. A refused login is never repeated.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,6 +40,8 @@ __all__ = ["Intake"]
 # Handing over one message at a time would cost more than reading it.
 _HANDOVER_MESSAGES = 32
 _HANDOVER_BYTES = 256 << 10
+# Connections lost at one message before it is left out: fewer than the tries a run has in all.
+_BREAKS = 3
 
 
 class Intake:
@@ -77,6 +80,7 @@ class Intake:
         self._asks_quota = asks_quota
         self._arrivals: list[Arrival] = []
         self._arrived_bytes = 0
+        self._broke_at: Counter[int] = Counter()
 
     def run(self) -> None:
         """Work until nothing is left, then say so."""
@@ -161,7 +165,7 @@ class Intake:
             for fetched in source.fetch(folder.name, refs()):
                 row = waiting.get(fetched.ref)
                 if row is not None:
-                    self._take_in(folder, row, fetched)
+                    self._take_in(folder, row, fetched, waiting)
                     del waiting[fetched.ref]
                 if self._retry.cancelled():
                     break
@@ -170,16 +174,24 @@ class Intake:
             raise
         self._report_gone(waiting.values())
 
-    def _take_in(self, folder: FolderWork, row: Row, fetched: Fetched) -> None:
+    def _take_in(self, folder: FolderWork, row: Row, fetched: Fetched, waiting: dict[str, Row]) -> None:
         try:
             spooled = spool(fetched.chunks, self._temp)
         except ArchipecError as error:
-            if error.scope > Scope.MESSAGE:
+            if error.scope > Scope.MESSAGE and not self._is_to_blame(row, error):
                 raise
             self._events.put(Unreadable(folder.name, row, error.message))
+            if error.scope > Scope.MESSAGE:
+                del waiting[row.ref]
+                raise
             return
         self._retry.progressed()
         self._arrive(folder, row, spooled)
+
+    def _is_to_blame(self, row: Row, error: ArchipecError) -> bool:
+        """Tell whether a connection broke so often at this message that the others should go on without it."""
+        self._broke_at[row.id] += 1
+        return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
 
     def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled) -> None:
         kind = kind_of(spooled.head)

@@ -171,12 +171,12 @@ def test_a_message_that_can_not_be_read_is_left_out_and_tried_again(run: Callabl
 def test_a_cut_connection_is_opened_again_and_asked_for_the_rest(run: Callable[..., Report]) -> None:
     messages = [message(n) for n in range(1, 40)]
     box, store = Mailbox.of(INBOX=messages), Store()
-    box.fetch_errors["INBOX/20"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(3)]
+    box.fetch_errors["INBOX/20"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(2)]
     report = run(pipeline(box, store))
     assert (report.stored, report.exit_code) == (39, 0)
     assert holds(store, *messages)
-    assert box.opened == 4
-    assert box.fetched["INBOX/20"] == 4
+    assert box.opened == 3
+    assert box.fetched["INBOX/20"] == 3
     assert box.fetched["INBOX/10"] == 1
 
 
@@ -184,10 +184,22 @@ def test_a_connection_that_never_recovers_ends_the_run_and_the_next_goes_on(
     run: Callable[..., Report],
 ) -> None:
     box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
-    box.fetch_errors["INBOX/5"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(5)]
+    for ref in range(5, 11):
+        lost = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(3)]
+        box.fetch_errors[f"INBOX/{ref}"] = lost
     report = run(pipeline(box, store))
-    assert (report.stored, report.left, report.exit_code) == (4, 6, 5)
+    assert (report.stored, report.failed, report.left, report.exit_code) == (4, 1, 5, 5)
+    for errors in box.fetch_errors.values():
+        errors.clear()
     assert run(pipeline(box, store)).stored == 6
+
+
+def test_a_message_at_which_every_connection_breaks_is_left_out(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
+    box.fetch_errors["INBOX/5"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(9)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.failed, report.left, report.exit_code) == (9, 1, 0, 3)
+    assert "connection lost" in report.failures[0].reason
 
 
 def test_a_refused_login_is_tried_once(run: Callable[..., Report]) -> None:
