@@ -1,0 +1,131 @@
+"""What the file sinks share: messages read in chunks and checked against their keys, on the way in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from archipec.errors import ArchipecError, IntegrityError, TransientError, from_os_error
+from archipec.message import ContentKey, Item
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = [
+    "CHUNK",
+    "CREATE",
+    "cannot_tell",
+    "checked",
+    "item_chunks",
+    "place_url",
+    "stream_of",
+    "translated",
+    "unix_time",
+    "write_all",
+]
+
+CHUNK = 1 << 20
+"""Bytes of a message held in memory at a time."""
+
+CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+"""Flags that make a new file and never open one that is there."""
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that `datetime` and asctime can write
+
+
+def item_chunks(item: Item) -> Iterator[bytes]:
+    """Yield the bytes of an item.
+
+    Raises:
+        IntegrityError: at the end, or as soon as they are too many: they are not those of ``item.key``.
+    """
+    with item.open() as reader:
+        yield from checked(iter(lambda: reader.read(CHUNK), b""), item.key, f"folder {item.folder!r}")
+
+
+def checked(chunks: Iterable[bytes], key: ContentKey, where: str) -> Iterator[bytes]:
+    """Pass chunks on, and raise IntegrityError at the end unless they were the message of that key.
+
+    Args:
+        where: they come from, for the message of the error.
+    """
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > key.size:
+            break
+        digest.update(chunk)
+        yield chunk
+    if size != key.size or digest.hexdigest() != key.sha256:
+        raise IntegrityError(f"{where}: these are not the bytes of message {key}")
+
+
+def translated(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
+    """Pass chunks of the file ``what`` on; an OSError that reading them raises becomes an error of archipec."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise from_os_error(error, what) from error
+
+
+def stream_of(chunks: Iterator[bytes]) -> BinaryIO:
+    """Return a reader of chunks; what they raise comes out of ``read``."""
+    return io.BufferedReader(_ChunkReader(chunks))
+
+
+class _ChunkReader(io.RawIOBase):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        view = memoryview(buffer).cast("B")
+        taken = min(len(view), len(self._rest))
+        view[:taken] = self._rest[:taken]
+        self._rest = self._rest[taken:]
+        return taken
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``: near the end of a disk, ``os.write`` may take a part of it without an error."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
+
+
+def unix_time(date: datetime) -> int:
+    """Return whole seconds since 1970 for an aware date, between 0 and the end of the year 9999."""
+    return max(0, min(int(date.timestamp()), _LAST_SECOND))
+
+
+def cannot_tell(error: OSError, root: str) -> ArchipecError:
+    """Return the error for a look-up that failed: whether a copy is kept can't be told now, nor denied."""
+    told = from_os_error(error, error.filename or root)
+    if isinstance(told, TransientError):
+        return told
+    return TransientError(
+        f"cannot look into the archive: {told.message}",
+        hint="is the disk connected, and may you read it? run the same command again when it is",
+        retry_after=math.inf,
+    )
+
+
+def place_url(scheme: str, path: Path) -> str:
+    """Return the canonical URL of a directory: one for all ways to spell its path, symbolic links resolved."""
+    from urllib.parse import quote
+
+    return f"{scheme}:{quote(path.resolve().as_posix(), safe='/:')}"

@@ -1,0 +1,86 @@
+"""An archive of Maildirs (https://cr.yp.to/proto/maildir.html): a file for each message, exactly as it came.
+
+Messages go to ``cur``, with the flags they had: nothing in an archive is new mail, and mail programs (mutt, Dovecot,
+Thunderbird) show what is there without renaming it. See `names` for the files' names, `folders` for the directories'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from archipec.contract import Context, Option, Sink, SinkType, choice, file_path
+from archipec.hookspecs import hookimpl
+
+__all__ = ["MAILDIR", "Config", "archipec_sinks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the archive is, and what its Maildirs are: the source's folders, or days."""
+
+    path: Path
+    layout: Literal["folder", "date"]
+
+
+def _parse(values: Mapping[str, Any]) -> Config:
+    return Config(values["path"], values["layout"])
+
+
+def _where(config: Config) -> str:
+    from archipec_plugins.sinks.copies import place_url
+
+    return place_url("maildir", config.path)
+
+
+@contextmanager
+def _open(config: Config, _context: Context) -> Iterator[Sink]:
+    from archipec_plugins.sinks.maildir import folders
+    from archipec_plugins.sinks.maildir.sink import MaildirSink
+
+    layout = folders.by_date if config.layout == "date" else folders.by_folder
+    sink = MaildirSink(str(config.path), layout)
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def _root(config: Config) -> Path:
+    return config.path
+
+
+MAILDIR = SinkType(
+    api=1,
+    name="maildir",
+    summary="Maildirs, a file for each message, by folder or by day",
+    schemes=("maildir",),
+    options=(
+        Option(
+            name="path",
+            help="the directory to keep the Maildirs in",
+            required=True,
+            part="path",
+            convert=file_path,
+        ),
+        Option(
+            name="layout",
+            help="a Maildir for each folder of the mailbox, or for each day (year/month/day): folder or date",
+            default="folder",
+            convert=choice("folder", "date"),
+        ),
+    ),
+    parse=_parse,
+    where=_where,
+    open=_open,
+    root=_root,
+)
+
+
+@hookimpl
+def archipec_sinks() -> Iterable[SinkType[Any]]:
+    """Yield the Maildir sink."""
+    yield MAILDIR

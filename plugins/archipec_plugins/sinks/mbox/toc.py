@@ -1,0 +1,149 @@
+"""The table of contents of an mbox, the file ``.toc`` beside it: where each message lies, and what it is.
+
+Lines of text, each ending in the CRC-32 of what stands before it, so that a torn or altered line is known as such::
+
+    V 1 532aaf88                                   the format
+    A 0 3d442aeb                                   this program is appending from byte 0 on
+    M 49 5012 5010 <SHA-256> <CRC>                 a message: its first byte, bytes stored, bytes unquoted
+    Z 5062 7f4388c0                                done: the file ends at byte 5062, what comes later isn't ours
+
+A line ``M`` is written when the message is durable: it commits the message. Nothing is ever taken out of a table but a
+torn end. Thunderbird takes no file ending in ``.toc`` for a mailbox.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Literal, NamedTuple
+from zlib import crc32
+
+from archipec.errors import PermanentError
+
+__all__ = ["FIRST_LINE", "Entry", "Toc", "is_in_order", "mark_line", "message_line", "toc_path"]
+
+_NUMBER = rb"(0|[1-9][0-9]{0,17})"
+_LINE = re.compile(
+    rb"(?:M %b %b %b ([0-9a-f]{64})|([AZ]) %b|[A-Z][^\n]*) ([0-9a-f]{8})\n"
+    % (_NUMBER, _NUMBER, _NUMBER, _NUMBER)
+)
+_LONGEST_LINE = 256
+
+
+class Entry(NamedTuple):
+    """A stored message.
+
+    Attributes:
+        offset: of its first byte in the mbox.
+        stored: bytes there, quoting included.
+        size: bytes of the message.
+        sha256: of the message, 64 hexadecimal digits.
+    """
+
+    offset: int
+    stored: int
+    size: int
+    sha256: str
+
+
+def toc_path(path: str) -> str:
+    """Return the path of the table of contents of the mbox at ``path``."""
+    return f"{path}.toc"
+
+
+def _line(text: str) -> bytes:
+    body = text.encode("ascii")
+    return b"%b %08x\n" % (body, crc32(body))
+
+
+FIRST_LINE = _line("V 1")
+
+
+def message_line(entry: Entry) -> bytes:
+    """Return the line that commits a message."""
+    return _line(f"M {entry.offset} {entry.stored} {entry.size} {entry.sha256}")
+
+
+def mark_line(mark: Literal["A", "Z"], offset: int) -> bytes:
+    """Return the line that says: appending from this offset on (A), done with the file ending there (Z)."""
+    return _line(f"{mark} {offset}")
+
+
+def _match(line: bytes) -> re.Match[bytes] | None:
+    match = _LINE.fullmatch(line)
+    return match if match is not None and int(match[7], 16) == crc32(line[:-10]) else None
+
+
+def is_in_order(path: str, size: int) -> bool:
+    """Tell from its last line whether a table can be added to as it is: the last run was done, and nothing is gone.
+
+    Args:
+        path: of the table.
+        size: bytes of the mbox.
+
+    Raises:
+        OSError: the table can't be read.
+    """
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE))
+        end = file.read()
+    match = _match(end[end[:-1].rfind(b"\n") + 1 :])
+    return match is not None and match[5] == b"Z" and int(match[6]) <= size
+
+
+class Toc:
+    """A table of contents as it is found, read once by iterating over it to the end.
+
+    Args:
+        path: of the table; one that isn't there is empty.
+        size: bytes of the mbox; a message that reaches beyond was cut off by somebody else, and is passed over.
+
+    Attributes:
+        end: where the next line goes: behind the last one that is whole and says something true.
+        reach: where the last message ends, without the blank line after it.
+        appending: where the last run began to append; None when it came to say that it was done.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path = path
+        self._size = size
+        self.end = 0
+        self.reach = 0
+        self.appending: int | None = None
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield the messages in the order they were stored.
+
+        Raises:
+            OSError: the table can't be read.
+            PermanentError: a later version of archipec wrote it.
+        """
+        position, void = 0, False
+        for line in self._lines():
+            position += len(line)
+            match = _match(line)
+            if match is None:
+                continue
+            if match[4]:
+                entry = Entry(int(match[1]), int(match[2]), int(match[3]), match[4].decode())
+                void = entry.offset + entry.stored > self._size
+                if void:
+                    continue
+                self.reach = max(self.reach, entry.offset + entry.stored)
+                yield entry
+            elif match[5]:
+                if void:
+                    continue
+                self.appending = int(match[6]) if match[5] == b"A" else None
+            elif line != FIRST_LINE:
+                raise PermanentError(
+                    f"{self._path} was written by a later version of archipec",
+                    hint="use that version, or update",
+                )
+            self.end = position
+
+    def _lines(self) -> Iterator[bytes]:
+        with suppress(FileNotFoundError), open(self._path, "rb") as file:
+            yield from iter(lambda: file.readline(_LONGEST_LINE), b"")

@@ -1,0 +1,64 @@
+"""Both sinks on a real disk that is really full."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archipec.contract import ContentKey, SinkType
+from archipec.errors import TransientError
+from archipec_plugins.sinks.maildir import MAILDIR
+from archipec_plugins.sinks.mbox import MBOX
+
+if TYPE_CHECKING:
+    from tests.plugins.sinks.conftest import Archive
+
+MESSAGES = [random.Random(n).randbytes(30_000) for n in range(60)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 1 MiB."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("record", [MAILDIR, MBOX], ids=lambda record: record.name)
+def test_full_and_then_given_room(
+    small_disk: Path, archive: Callable[..., Archive], record: SinkType[Any]
+) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 600_000)
+    full = archive(record, "disk/archive")
+    kept: list[bytes] = []
+    with full.open() as sink:
+        with pytest.raises(TransientError, match="no room left") as caught:
+            for start in range(0, len(MESSAGES), 4):
+                batch = MESSAGES[start : start + 4]
+                full.keep(sink, *batch)
+                kept += batch
+        assert "run the same command again" in caught.value.hint
+        assert 4 <= len(kept) < 20
+        assert full.held(sink) == sorted(kept)
+        assert all(sink.find(ContentKey.of(raw)) is None for raw in MESSAGES[len(kept) :])
+    names = list(full.files())
+    assert not any(name.startswith(".archipec.tmp") for name in names)
+    assert record is MBOX or len(names) == len(kept)
+    ballast.unlink()
+    with full.open() as sink:
+        full.keep_missing(sink, *MESSAGES[: len(kept) + 8])
+        assert full.held(sink) == sorted(MESSAGES[: len(kept) + 8])
