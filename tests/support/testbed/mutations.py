@@ -28,7 +28,9 @@ def _replaced(raw: bytes, chance: random.Random) -> bytes:
 
 def _inserted(raw: bytes, chance: random.Random) -> bytes:
     at = chance.randrange(len(raw) + 1)
-    piece = chance.choice((b"\r", b"\n", b"\r\n", b"\0", b" ", b"-", b"=", b'"', b";", b"\x80" * 9, b"\t\r\n\r\n"))
+    piece = chance.choice(
+        (b"\r", b"\n", b"\r\n", b"\0", b" ", b"-", b"=", b'"', b";", b"\x80" * 9, b"\t\r\n\r\n")
+    )
     return raw[:at] + piece + raw[at:]
 
 
@@ -58,14 +60,18 @@ def _line(raw: bytes, chance: random.Random) -> bytes:
 def _number(raw: bytes, chance: random.Random) -> bytes:
     """Two bytes that a parser may take for a length."""
     at = chance.randrange(len(raw))
-    return raw[:at] + chance.choice((b"\x30\x80", b"\x84\xff\xff\xff\xff", b"\x82\x00\x01", b"\xff\xff")) + raw[at + 2 :]
+    return (
+        raw[:at]
+        + chance.choice((b"\x30\x80", b"\x84\xff\xff\xff\xff", b"\x82\x00\x01", b"\xff\xff"))
+        + raw[at + 2 :]
+    )
 
 
 def _line_ends(raw: bytes, chance: random.Random) -> bytes:
     return raw.replace(b"\r\n", chance.choice((b"\n", b"\r\r\n", b"\r", b" \r\n")))
 
 
-def _trailing_blanks(raw: bytes, chance: random.Random) -> bytes:  # noqa: ARG001
+def _trailing_blanks(raw: bytes, chance: random.Random) -> bytes:
     return re.sub(rb"[ \t]+(?=\r?\n)", b"", raw)
 
 

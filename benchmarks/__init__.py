@@ -1,0 +1,1 @@
+"""Benchmarks of archipec beside mbsync and a floor in C: `python benchmarks/run.py`, or `make bench`."""

@@ -1,0 +1,53 @@
+"""The C programs of this folder, compiled when they are needed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testbed.requirements import find
+
+HERE = Path(__file__).resolve().parent
+_INSTALL = HERE.parent / "tests" / "support" / "install-servers.sh"
+
+
+class NotCompiled(Exception):
+    """There is no compiler, or it refused; the text says why."""
+
+
+def compiled(name: str, directory: Path) -> Path:
+    """Compile `name`.c into `directory`; the program (or library) made."""
+    compiler = find("cc") or find("gcc")
+    if compiler is None:
+        raise NotCompiled("no C compiler here")
+    command = [compiler, "-O2", "-o"]
+    if name == "slow_fsync":
+        target = directory / f"{name}.so"
+        command += [str(target), "-shared", "-fPIC", str(HERE / f"{name}.c"), "-ldl"]
+    else:
+        target = directory / name
+        command += [str(target), str(HERE / f"{name}.c")]
+    if name == "floor":
+        command += ["-lssl", "-lcrypto"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NotCompiled(done.stderr.strip())
+    return target
+
+
+def install_missing() -> None:
+    """Have the system's packages installed that are missing, where that is possible."""
+    subprocess.run([_INSTALL, "/usr/include/openssl/ssl.h:libssl-dev"], check=True)
+
+
+@contextmanager
+def far_away(program: Path, port: int, round_trip_ms: float) -> Iterator[int]:
+    """Run the delaying proxy in front of a port on loopback; the port to connect to instead."""
+    with subprocess.Popen(
+        [program, str(port), str(round_trip_ms / 2)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as proxy:
+        assert proxy.stdout is not None
+        # Leaving the block closes the proxy's standard input, which ends it.
+        yield int(proxy.stdout.readline())

@@ -1,0 +1,120 @@
+"""Measures what archipec reads out of PEC messages, on one core: kinds, certification data, seals, beside openssl.
+
+The messages are the simulator's, of every style; seals have a warm cache, as in any mailbox after its first messages.
+Processor time is what counts, so that a busy machine changes little. Nothing is asserted about times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from archipec.pec.anchors import Anchors
+from archipec.pec.daticert import parse_daticert
+from archipec.pec.judgement import judge
+from archipec.pec.kind import kind_of
+from archipec.pec.seal import Status, judge_seal
+from archipec.pec.simulator import STYLES, mailbox, shared_authority
+from archipec.pec.structure import dissect
+
+_SIZE = 20_000
+_SECONDS = 1.0
+_RUNS = 5
+_OPENSSL_FILES = 100
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the figures; 0 when every message was judged as it should be."""
+    parser = argparse.ArgumentParser(prog="benchmarks/pec.py", description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="messages of each style (default: 200)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
+    options = parser.parse_args(arguments)
+    anchors = Anchors((shared_authority().root,))
+    messages = [
+        sample.raw
+        for style in STYLES
+        for sample in mailbox(options.count, seed=1, size=_SIZE, style=style, mix={"received": 1})
+    ]
+    wrong = sum(judge(raw, anchors).seal.status is not Status.VALID for raw in messages)
+    figures = {
+        "header kind": _rate(kind_of, messages),
+        "certification data": _rate(_certification, messages),
+        "seal": _rate(lambda raw: judge_seal(raw, dissect(raw), anchors), messages),
+        "judgement (all of it)": _rate(lambda raw: judge(raw, anchors), messages),
+    }
+    if shutil.which("openssl"):
+        figures["openssl cms -verify, a file each"] = _openssl(
+            messages[:: max(1, len(messages) // _OPENSSL_FILES)]
+        )
+    mean = statistics.mean(map(len, messages))
+    print(
+        f"{platform.platform()}, Python {platform.python_version()}; {len(messages)} messages of {mean:,.0f} bytes"
+    )
+    for name, rate in figures.items():
+        print(f"{name:34} {rate:>10,.0f} a second")
+    openssl = figures.get("openssl cms -verify, a file each")
+    if openssl:
+        print(f"{'seal, times as fast as openssl':34} {figures['seal'] / openssl:>10.1f}")
+    if options.json:
+        options.json.write_text(
+            json.dumps({"messages": len(messages), "a_second": figures}, indent=1) + "\n", "utf-8"
+        )
+    if wrong:
+        print(f"{wrong} messages are not valid", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _certification(raw: bytes) -> object:
+    part = dissect(raw).daticert
+    assert part is not None
+    return parse_daticert(part.content())
+
+
+def _rate(work: Callable[[bytes], object], messages: Sequence[bytes]) -> float:
+    """Messages for each second of processor time, the median of some runs."""
+    rates = []
+    for _ in range(_RUNS):
+        done, start = 0, time.process_time()
+        while (elapsed := time.process_time() - start) < _SECONDS:
+            for raw in messages:
+                work(raw)
+            done += len(messages)
+        rates.append(done / elapsed)
+    return statistics.median(rates)
+
+
+def _openssl(messages: Sequence[bytes]) -> float:
+    """The same by `openssl cms -verify` on files, one process each as a script would."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "root.pem").write_text(shared_authority().root_pem, encoding="ascii")
+        for number, raw in enumerate(messages):
+            (folder / f"{number}.eml").write_bytes(raw)
+        options = ["-CAfile", str(folder / "root.pem"), "-out", str(folder / "out")]
+        rates = []
+        for _ in range(_RUNS):
+            start = _processor_time()
+            for number in range(len(messages)):
+                command = ["openssl", "cms", "-verify", "-in", str(folder / f"{number}.eml"), *options]
+                subprocess.run(command, capture_output=True, check=True)
+            rates.append(len(messages) / (_processor_time() - start))
+    return statistics.median(rates)
+
+
+def _processor_time() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(os.times()[:4])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
