@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "selection"}),
     frozenset({"hookspecs"}),
     frozenset({"conservation"}),
-    frozenset({"discovery", "isolation", "registry", "secrets", "urls", "endpoint", "config"}),
+    frozenset({"discovery", "isolation", "providers", "registry", "secrets", "urls", "endpoint", "config"}),
     frozenset({"custody"}),
     frozenset({"cli", "__main__"}),
     frozenset({"testing"}),

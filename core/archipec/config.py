@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.endpoint import Endpoint, Problems, endpoint_from_table, endpoint_from_url, root_of
 from archipec.errors import ConfigError
-from archipec.options import nearest
+from archipec.options import Option, boolean, nearest, read_options, strings
+from archipec.providers import expand
 from archipec.registry import Kind, Registry
 from archipec.selection import Selection, read_selection
 
@@ -36,7 +38,16 @@ T = TypeVar("T")
 AD_HOC: Final = "ad-hoc"
 """The name of a pipeline made from URLs."""
 
-_PIPELINE_KEYS = ("name", "source", "select", "sink", "step", "prune")
+_PIPELINE_KEYS = ("name", "source", "select", "sink", "step", "prune", "seals", "trust", "credentials_expire")
+_JUDGING = (
+    Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
+    Option(
+        name="trust",
+        help="files with certificates to trust besides the roots of PEC",
+        default=(),
+        convert=strings,
+    ),
+)
 _PRUNE_KEYS = ("older_than", "free_to", "when_above", "auto")
 _LISTS: Final[tuple[tuple[Kind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
 
@@ -47,6 +58,9 @@ class Pipeline:
 
     Attributes:
         prune: settings as texts, their names checked; empty when there are none.
+        seals: whether the seals of what is stored are judged.
+        trust: files with certificates to trust besides the roots of PEC.
+        credentials_expire: the day on which the source's password expires, None when it isn't known to.
     """
 
     name: str
@@ -55,6 +69,9 @@ class Pipeline:
     sinks: tuple[Endpoint[SinkType[Any]], ...]
     steps: tuple[Endpoint[PostStepType[Any]], ...] = ()
     prune: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    seals: bool = True
+    trust: tuple[Path, ...] = ()
+    credentials_expire: date | None = None
 
     def reveal_secrets(self) -> None:
         """Fetch every secret now: only the main thread can be interrupted while it asks a person.
@@ -214,7 +231,9 @@ def _from_table(
     source = None
     if "source" in table:
         source_table = _table(what, table, "source", problems)
-        source = endpoint_from_table("source", source_table, registry, base, problems, what)
+        expanded = problems.catch(f"{what}source: ", lambda: expand(source_table))
+        if expanded is not None:
+            source = endpoint_from_table("source", expanded, registry, base, problems, what)
     else:
         problems.add(f"{what}[pipeline.source] is missing")
     sinks, steps = (
@@ -227,7 +246,12 @@ def _from_table(
     select = _table(what, table, "select", problems)
     selection = problems.catch("", lambda: read_selection(select, f"{what}select"))
     prune = _prune(f"{what}prune: ", _table(what, table, "prune", problems), problems)
-    return _assemble(what, str(name), source, selection, sinks, steps, problems, prune)
+    judging = problems.catch("", lambda: _judging(table, what, base))
+    pipeline = _assemble(what, str(name), source, selection, sinks, steps, problems, prune)
+    expire = _day(what, table, "credentials_expire", problems)
+    if pipeline is None or judging is None:
+        return None
+    return replace(pipeline, credentials_expire=expire, **judging)
 
 
 def _assemble(
@@ -293,6 +317,16 @@ def _numbered(sinks: Sequence[Endpoint[Any] | None]) -> list[Endpoint[Any] | Non
     return numbered
 
 
+def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, Any]:
+    """Read what concerns the judging of seals."""
+    given = {option.name: table[option.name] for option in _JUDGING if option.name in table}
+    values = read_options(_JUDGING, given, what.removesuffix(": "))
+    return {
+        "seals": values["seals"],
+        "trust": tuple(base / name for name in cast("tuple[str, ...]", values["trust"])),
+    }
+
+
 def _prune(what: str, table: Mapping[str, object], problems: Problems) -> Mapping[str, str]:
     """Check the names of the settings; what the values mean is prune's business."""
     problems.unknown_keys(what, table, _PRUNE_KEYS)
@@ -302,6 +336,20 @@ def _prune(what: str, table: Mapping[str, object], problems: Problems) -> Mappin
             problems.add(f'{what}"{key}" must be text, a number, true or false')
         values[key] = str(value).lower() if isinstance(value, bool) else str(value)
     return MappingProxyType(values)
+
+
+def _day(what: str, table: Mapping[str, object], key: str, problems: Problems) -> date | None:
+    """Return a day, as TOML writes it or as text; None where there is none."""
+    value = table.get(key)
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        problems.add(f'{what}"{key}" must be a day such as 2027-01-31, not {value!r}')
+        return None
 
 
 def _table(what: str, table: Mapping[str, object], key: str, problems: Problems) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -29,6 +31,14 @@ _FAILURES_SHOWN = 10
 @click.option(
     "--full", is_flag=True, help="List the source from the start, not from where the last run ended."
 )
+@click.option("--no-seals", is_flag=True, help="Do not judge the seals of what is stored; a later run can.")
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Certificates to trust besides the root of PEC (PEM or DER).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be stored, by kind and year; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
@@ -43,8 +53,10 @@ def archive(
     since: str | None,
     until: str | None,
     folder: tuple[str, ...],
+    trust: tuple[Path, ...],
     *,
     full: bool,
+    no_seals: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -69,6 +81,9 @@ def archive(
         "folders": list(folder),
     }
     pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
+    pipelines = tuple(
+        replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust)) for one in pipelines
+    )
     for pipeline in pipelines:
         pipeline.reveal_secrets()
     stop = Stop()
@@ -109,7 +124,7 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _show_run(report: Report) -> None:
-    if not report.listed and not report.errors:
+    if not report.listed and not report.errors and not report.seals:
         click.echo(f"{report.pipeline}: nothing new")
         return
     click.echo(
@@ -132,6 +147,9 @@ def _show_run(report: Report) -> None:
         click.echo(f"  {name}: {', '.join(words)}")
     for kind, number in sorted(report.kinds.items()):
         click.echo(f"  {count(number):>9}  {kind}")
+    if report.seals:
+        seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(report.seals.items()))
+        click.echo(f"  seals: {seals}")
     _show_failures(report)
 
 

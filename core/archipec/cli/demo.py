@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -32,6 +33,8 @@ def demo(directory: Path | None) -> int:
     """
     root = _empty(directory or Path(tempfile.mkdtemp(prefix="archipec-demo-")))
     samples = _sample_mailbox(root / "mailbox")
+    trust = root / "test-provider-root.pem"
+    trust.write_bytes(_root_of_the_test_provider())
     click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
     registry = Registry.load()
     pipeline = ad_hoc(
@@ -40,6 +43,7 @@ def demo(directory: Path | None) -> int:
         [],
         registry,
     )
+    pipeline = replace(pipeline, trust=(trust,))
     state = root / "state"
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
@@ -50,16 +54,24 @@ def demo(directory: Path | None) -> int:
         )
         for kind, number in sorted(first.kinds.items()):
             click.echo(f"        {number:>4}  {kind}")
+        seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(first.seals.items()))
+        click.echo(f"seals   {seals}")
         second = archive(pipeline, ledger, state, Stop(), lambda _report: None)
         click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
         checked = verify(pipeline, ledger, state, Stop(), lambda _report: None)
         click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
     click.echo(f"\nlook at it: {root}")
     click.echo(f"  archipec --state {state} status")
-    click.echo(f"  archipec verify --to {_url('maildir', root / 'archive-maildir')}")
+    click.echo(f"  archipec verify --trust {trust} --to {_url('maildir', root / 'archive-maildir')}")
     for error in (*first.errors, *second.errors, *checked.errors):
         raise error
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])
+
+
+def _root_of_the_test_provider() -> bytes:
+    from archipec.pec.simulator import shared_authority
+
+    return shared_authority().root_pem.encode()
 
 
 def _url(scheme: str, path: Path) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 
 import click
 
 from archipec.cli import Settings
+from archipec.cli.pipelines import load_registry
 from archipec.cli.terminal import count, size
+from archipec.config import load
 from archipec.custody.ledger import Ledger
 from archipec.custody.status import PipelineStatus, statuses
 from archipec.errors import ATTENTION, DONE
+
+_WARNING: Final = timedelta(days=14)
 
 
 @click.command()
@@ -31,9 +36,36 @@ def status(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
         found = [one for one in statuses(ledger) if not names or one.pipeline in names]
     if not found and not as_json:
         click.echo("nothing has been archived yet" if not names else "no run of that name is on record")
+    expiring = _expiring(settings, names)
     for one in found:
-        click.echo(json.dumps(one.as_json(), ensure_ascii=False) if as_json else _text(one))
-    return ATTENTION if any(one.needs_attention for one in found) else DONE
+        day = expiring.get(one.pipeline)
+        shape = one.as_json() | ({} if day is None else {"credentials_expire": day.isoformat()})
+        click.echo(json.dumps(shape, ensure_ascii=False) if as_json else _text(one))
+    for name, day in expiring.items():
+        click.echo(f"warning: {name}: {_expiry(day)}: renew them and correct the configuration", err=True)
+    return ATTENTION if expiring or any(one.needs_attention for one in found) else DONE
+
+
+def _expiring(settings: Settings, names: tuple[str, ...]) -> dict[str, date]:
+    """Return when credentials expire that have expired or soon will, by pipeline."""
+    if not settings.config.exists():
+        return {}
+    pipelines = load(settings.config, load_registry())
+    soon = date.today() + _WARNING  # noqa: DTZ011  a person's day
+    return {
+        one.name: one.credentials_expire
+        for one in pipelines
+        if (not names or one.name in names)
+        and one.credentials_expire is not None
+        and one.credentials_expire <= soon
+    }
+
+
+def _expiry(day: date) -> str:
+    days = (day - date.today()).days  # noqa: DTZ011
+    if days < 0:
+        return f"its credentials expired on {day}"
+    return f"its credentials expire on {day}, {'today' if not days else f'in {days} days'}"
 
 
 def _text(one: PipelineStatus) -> str:

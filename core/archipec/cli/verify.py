@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from archipec.cli import Settings, say_error
 from archipec.cli.pipelines import chosen, load_registry
-from archipec.cli.terminal import count, on_signals
-from archipec.config import endpoint
+from archipec.cli.terminal import count, on_signals, progress
+from archipec.config import Pipeline, endpoint
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.verify import VerifyReport, verify_archive
@@ -25,6 +27,14 @@ _FINDINGS_SHOWN = 20
 @click.argument("names", nargs=-1, metavar="[PIPELINE]...")
 @click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run: check what it put where.")
 @click.option("--to", "to_urls", multiple=True, metavar="URL", help="An archive; alone, no ledger is needed.")
+@click.option("--no-seals", is_flag=True, help="Compare bytes only; do not judge the seals again.")
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Certificates to trust besides the root of PEC (PEM or DER).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline or archive.")
 @click.pass_obj
 def verify(
@@ -32,7 +42,9 @@ def verify(
     names: tuple[str, ...],
     from_url: str | None,
     to_urls: tuple[str, ...],
+    trust: tuple[Path, ...],
     *,
+    no_seals: bool,
     as_json: bool,
 ) -> int:
     """Read every stored copy back and compare it, byte for byte, with what is on record.
@@ -50,41 +62,44 @@ def verify(
     stop = Stop()
     with on_signals(stop):
         if to_urls and from_url is None and not names:
-            codes = _archives(to_urls, stop, as_json=as_json)
+            codes = _archives(to_urls, trust, stop, seals=not no_seals, as_json=as_json)
         else:
-            codes = _pipelines(settings, names, from_url, to_urls, stop, as_json=as_json)
+            pipelines = [
+                replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust))
+                for one in chosen(settings, names, from_url, to_urls)
+            ]
+            codes = _pipelines(settings, pipelines, stop, as_json=as_json)
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else 0])
 
 
-def _archives(urls: tuple[str, ...], stop: Stop, *, as_json: bool) -> list[int]:
+def _archives(
+    urls: tuple[str, ...], trust: tuple[Path, ...], stop: Stop, *, seals: bool, as_json: bool
+) -> list[int]:
     registry = load_registry()
     sinks = [endpoint("sink", url, registry) for url in urls]
     codes = []
     with tempfile.TemporaryDirectory(prefix="archipec-") as temp:
         for sink in sinks:
-            report = verify_archive(sink, Path(temp), stop, lambda _report: None)
+            with progress(sink.name, quiet=False) as update:
+                report = verify_archive(sink, Path(temp), stop, _observer(update), seals=seals, trust=trust)
             _show(report, as_json=as_json)
             codes.append(report.exit_code)
     return codes
 
 
-def _pipelines(
-    settings: Settings,
-    names: tuple[str, ...],
-    from_url: str | None,
-    to_urls: tuple[str, ...],
-    stop: Stop,
-    *,
-    as_json: bool,
-) -> list[int]:
+def _pipelines(settings: Settings, pipelines: list[Pipeline], stop: Stop, *, as_json: bool) -> list[int]:
     codes = []
-    pipelines = chosen(settings, names, from_url, to_urls)
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
         for pipeline in pipelines:
-            report = run_verify(pipeline, ledger, settings.state, stop, lambda _report: None)
+            with progress(pipeline.name, quiet=False) as update:
+                report = run_verify(pipeline, ledger, settings.state, stop, _observer(update))
             _show(report, as_json=as_json)
             codes.append(report.exit_code)
     return codes
+
+
+def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[VerifyReport], None]:
+    return lambda report: update(report.checked, report.expected, report.size, report.expected_size)
 
 
 def _show(report: VerifyReport, *, as_json: bool) -> None:
@@ -95,6 +110,8 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
             f"{report.pipeline}: {count(report.checked)} copies read back, {count(report.ok)} intact,"
             f" {count(report.missing)} missing, {count(report.altered)} altered"
         )
+        for status, number in sorted(report.seals.items()):
+            click.echo(f"  {count(number):>9}  {status}")
         for one in report.findings[:_FINDINGS_SHOWN]:
             click.echo(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}", err=True)
         if len(report.findings) > _FINDINGS_SHOWN:

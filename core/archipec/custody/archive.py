@@ -43,6 +43,7 @@ from archipec.custody.steps import run_steps
 from archipec.custody.worklist import WorkList
 from archipec.errors import ArchipecError, Interrupted, PluginBug
 from archipec.message import Quota
+from archipec.providers import advised
 
 __all__ = ["archive"]
 
@@ -88,6 +89,8 @@ def archive(
             run.execute(full=full)
             report.seconds = time.monotonic() - started
             quota = run.quota
+            if pipeline.seals and not stop.is_set():
+                _judge(pipeline, ledger, temp, stop, observe, report)
             run_steps(pipeline, ledger, temp, stop, report, quota)
     except ArchipecError as error:
         report.errors.append(error)
@@ -95,12 +98,31 @@ def archive(
         report.errors.append(
             Interrupted("stopped as asked", hint="what arrived is stored; the same command goes on from here")
         )
-    report.seconds = time.monotonic() - started
+    report.seconds = report.seconds or time.monotonic() - started
     try:
         ledger.record_run(pipeline.name, ledger.source(pipeline.source.where), at, report.as_json(), quota)
     except ArchipecError as error:
         report.errors.append(error)
     return report
+
+
+def _judge(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    temp: Path,
+    stop: Stop,
+    observe: Callable[[Report], None],
+    report: Report,
+) -> None:
+    """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
+    # Slow to import, and most runs find nothing new.
+    from archipec.custody.judging import judge_stored
+
+    def count(status: str) -> None:
+        report.seals[status] += 1
+        observe(report)
+
+    judge_stored(pipeline, ledger, temp, stop, count)
 
 
 class _Run:
@@ -235,7 +257,8 @@ class _Run:
                 self._reading -= 1
                 if error is not None:
                     # Many servers allow fewer connections than were asked for: the others do the work.
-                    (self._spared if listed else self._report.errors).append(error)
+                    known = advised(error, self._pipeline.source.values.get("host"))
+                    (self._spared if listed else self._report.errors).append(known)
             case Woken():
                 self._work.stop()
             case _:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from archipec.custody.schema import APPLICATION_ID, SCHEMA, VERSION
 from archipec.errors import PermanentError, TransientError, from_os_error
 
-__all__ = ["Database"]
+__all__ = ["Database", "columns"]
 
 _WAIT = 30.0  # seconds another process may hold the file
 
@@ -115,3 +115,13 @@ class Database:
                 f"the ledger {self._path} is damaged or is none: {error}",
                 hint="move it away: the next run rebuilds it from the archives",
             ) from error
+
+
+def columns(count: int, *names: str) -> str:
+    """Name the columns of rows that come as one JSON array.
+
+    Many rows go to SQLite in one statement like that: it lets go of the interpreter at each row of an
+    ``executemany``, and with several threads at work getting hold of it again costs more than the row.
+    """
+    labels = names or [f"c{number}" for number in range(count)]
+    return ", ".join(f"json_extract(value, '$[{number}]') AS {label}" for number, label in enumerate(labels))

@@ -19,6 +19,7 @@ from archipec.custody.report import PreviewLine, Report
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError
 from archipec.isolation import own_errors
+from archipec.providers import advised
 
 __all__ = ["preview"]
 
@@ -53,7 +54,7 @@ def preview(
         ):
             _Preview(pipeline, ledger, stop, observe, report).run(source, full=full)
     except ArchipecError as error:
-        report.errors.append(error)
+        report.errors.append(advised(error, pipeline.source.values.get("host")))
     report.seconds = time.monotonic() - started
     return report
 

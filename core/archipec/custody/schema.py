@@ -24,7 +24,7 @@ SCHEMA = (
     )""",
     """CREATE TABLE content (
         id INTEGER PRIMARY KEY,
-        sha256 BLOB NOT NULL,
+        sha256 TEXT NOT NULL,
         size INTEGER NOT NULL,
         kind TEXT NOT NULL,
         date INTEGER NOT NULL,
@@ -47,7 +47,6 @@ SCHEMA = (
         UNIQUE (folder, ref)
     )""",
     "CREATE INDEX occurrence_folder ON occurrence (folder)",
-    "CREATE INDEX occurrence_content ON occurrence (content) WHERE content IS NOT NULL",
     """CREATE TABLE copy (
         content INTEGER NOT NULL REFERENCES content,
         sink INTEGER NOT NULL REFERENCES sink,
@@ -58,6 +57,18 @@ SCHEMA = (
         verified INTEGER,
         PRIMARY KEY (content, sink)
     ) WITHOUT ROWID""",
+    """CREATE TABLE verdict (
+        content INTEGER PRIMARY KEY REFERENCES content,
+        seal TEXT NOT NULL,
+        tipo TEXT,
+        identificativo TEXT,
+        msgid TEXT,
+        riferimento TEXT,
+        record TEXT NOT NULL,
+        judged INTEGER NOT NULL
+    )""",
+    "CREATE INDEX verdict_identificativo ON verdict (identificativo) WHERE identificativo IS NOT NULL",
+    "CREATE INDEX verdict_msgid ON verdict (msgid) WHERE msgid IS NOT NULL",
     """CREATE TABLE run (
         id INTEGER PRIMARY KEY,
         pipeline TEXT NOT NULL,

@@ -110,7 +110,7 @@ class Stager:
         if not batch.entries:
             return
         numbers = self._ledger.intend(
-            (entry.content, [row.id for _, row in entry.rows], entry.sinks) for entry in batch.entries
+            [(entry.content, [row.id for _, row in entry.rows], entry.sinks) for entry in batch.entries]
         )
         sinks: set[int] = set()
         for entry in batch.entries:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,13 +54,23 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class VerifyReport:
-    """The outcome of ``verify``, in copies: checked = ok + missing + altered."""
+    """The outcome of ``verify``, in copies: checked = ok + missing + altered.
+
+    Attributes:
+        expected: copies to be checked, as far as known; ``expected_size`` and ``size`` are bytes of them and of
+            those checked.
+        seals: messages per status of their seal.
+    """
 
     pipeline: str
+    expected: int = 0
+    expected_size: int = 0
+    size: int = 0
     checked: int = 0
     ok: int = 0
     missing: int = 0
     altered: int = 0
+    seals: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -74,6 +85,7 @@ class VerifyReport:
         """Count a copy that was read back."""
         with self._lock:
             self.checked += 1
+            self.size += key.size
             if verdict == OK:
                 self.ok += 1
                 return
@@ -83,6 +95,10 @@ class VerifyReport:
                 self.altered += 1
             self.findings.append(Finding(sink, key, verdict, reason))
 
+    def count_seal(self, status: str) -> None:
+        """Count the verdict on a message."""
+        self.seals[status] += 1
+
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``verify --json``."""
         return {
@@ -91,7 +107,7 @@ class VerifyReport:
             "ok": self.ok,
             "missing": self.missing,
             "altered": self.altered,
-            "seals": {},
+            "seals": dict(sorted(self.seals.items())),
             "findings": [
                 {"sink": one.sink, "sha256": one.key.sha256, "verdict": one.verdict, "reason": one.reason}
                 for one in self.findings
@@ -102,7 +118,10 @@ class VerifyReport:
 def verify(
     pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, observe: Callable[[VerifyReport], None]
 ) -> VerifyReport:
-    """Read back every copy the pipeline's sinks should hold, the sinks side by side, and put the verdicts on record."""
+    """Read back every copy the pipeline's sinks should hold, the sinks side by side, and put the verdicts on record.
+
+    Then, if the pipeline judges seals, those of everything held, each message once.
+    """
     report = VerifyReport(pipeline.name)
     with ExitStack() as held:
         threads = []
@@ -114,13 +133,31 @@ def verify(
             except ArchipecError as error:
                 report.errors.append(error)
                 continue
+            for state_of_copy, (copies, size) in ledger.holdings(number).items():
+                if state_of_copy in PROMISED:
+                    report.expected += copies
+                    report.expected_size += size
             check = _LedgerCheck(sink, number, ledger, temp, stop, report, observe)
             threads.append(threading.Thread(target=check.run, name=f"verify-{sink.name}", daemon=True))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        if pipeline.seals and threads and not stop.is_set():
+            _judge(pipeline, ledger, state, stop, held, report)
     return report
+
+
+def _judge(
+    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, held: ExitStack, report: VerifyReport
+) -> None:
+    from archipec.custody.judging import judge_again
+
+    try:
+        temp = held.enter_context(spool_folder(state, f"judging {pipeline.source.where}"))
+        judge_again(pipeline, ledger, temp, stop, report.count_seal)
+    except ArchipecError as error:
+        report.errors.append(error)
 
 
 class _LedgerCheck:
@@ -173,9 +210,19 @@ class _LedgerCheck:
 
 
 def verify_archive(
-    sink: Endpoint[SinkType[Any]], temp: Path, stop: Stop, observe: Callable[[VerifyReport], None]
+    sink: Endpoint[SinkType[Any]],
+    temp: Path,
+    stop: Stop,
+    observe: Callable[[VerifyReport], None],
+    *,
+    seals: bool,
+    trust: Sequence[Path] = (),
 ) -> VerifyReport:
-    """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed."""
+    """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed.
+
+    Args:
+        seals: judge the seals too; ``trust``: files with certificates to trust besides the roots of PEC.
+    """
     report = VerifyReport(sink.name)
     try:
         with (
@@ -197,6 +244,10 @@ def verify_archive(
                 verdict, reason = read_back(store, receipt)
                 report.count(sink.name, receipt.key, verdict, reason)
                 observe(report)
+            if seals and not stop.is_set():
+                from archipec.custody.judging import judge_archive
+
+                judge_archive(store, opened.iterate(), trust, stop, report.count_seal)
     except ArchipecError as error:
         report.errors.append(error)
     return report

@@ -13,7 +13,9 @@ from functools import lru_cache
 MAX_HEADER = 256 * 1024
 """Bytes of a header block that are looked at; what follows counts as absent."""
 
-_LINE_ENDS = re.compile(rb"\r*\n|\r")
+_LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
+_BLANK_LINES = tuple(b"\n" + line_end for line_end in _LINE_ENDS)
+_FOLDS = re.compile(rb"\r*\n|\r")
 _ENCODED_WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\r\n]*)\?=")
 # Charsets of mail: Python knows many other codecs under a name, some of which are no charsets at all.
 _CHARSET = re.compile(
@@ -24,8 +26,9 @@ _CHARSET = re.compile(
 def header_block(raw: bytes) -> bytes:
     """The header block of a message, without the blank line that ends it.
 
-    Lines may end with CRLF or with a bare LF. Lines that are no field (an mbox `From ` line, garbage) stay where
-    they are: they match no field name. The block ends at the first empty line and nowhere else.
+    Lines may end with CRLF, with a bare LF, or with the CR CR LF that programs for Windows make of CRLF. Lines that
+    are no field (an mbox `From ` line, garbage) stay where they are: they match no field name. The block ends at the
+    first empty line and nowhere else.
 
     Args:
         raw: a whole message, its beginning, or only its header.
@@ -33,13 +36,14 @@ def header_block(raw: bytes) -> bytes:
     Returns:
         At most `MAX_HEADER` bytes.
     """
-    if raw[:1] == b"\n" or raw[:2] == b"\r\n":
+    if raw.startswith(_LINE_ENDS):
         return b""
-    end = raw.find(b"\n\r\n", 0, MAX_HEADER)
-    if end < 0:
-        end = min(len(raw), MAX_HEADER)
-    bare = raw.find(b"\n\n", 0, end + 1)
-    return raw[: bare if bare >= 0 else end]
+    end = min(len(raw), MAX_HEADER)
+    for blank in _BLANK_LINES:
+        found = raw.find(blank, 0, end + 1)
+        if found >= 0:
+            end = found
+    return raw[:end]
 
 
 def first_field(head: bytes, name: str) -> bytes | None:
@@ -51,13 +55,13 @@ def first_field(head: bytes, name: str) -> bytes | None:
     """
     block = b"\n" + header_block(head)
     match = _pattern(name).search(block)
-    return None if match is None else _value(block, match.end())
+    return None if match is None else field_value(block, match.end())
 
 
 def all_fields(head: bytes, name: str) -> list[bytes]:
     """The unfolded values of every field called `name`, in the order of the header (the last added comes first)."""
     block = b"\n" + header_block(head)
-    return [_value(block, match.end()) for match in _pattern(name).finditer(block)]
+    return [field_value(block, match.end()) for match in _pattern(name).finditer(block)]
 
 
 def raw_text(value: bytes) -> str:
@@ -115,10 +119,12 @@ def _pattern(name: str) -> re.Pattern[bytes]:
     return re.compile(rb"\n" + re.escape(name.encode("ascii", "replace")) + rb"[ \t]*:", re.IGNORECASE)
 
 
-def _value(block: bytes, start: int) -> bytes:
-    """The value that begins at `start`, its continuation lines joined and outer blanks removed."""
+def field_value(block: bytes, start: int) -> bytes:
+    """The value that begins at `start` in a header block, its continuation lines joined and outer blanks removed."""
     end = block.find(b"\n", start)
     while end >= 0 and block[end + 1 : end + 2] in (b" ", b"\t"):
         end = block.find(b"\n", end + 1)
     value = block[start:] if end < 0 else block[start:end]
-    return _LINE_ENDS.sub(b"", value).strip(b" \t\r\0")
+    if b"\n" in value or b"\r" in value:
+        value = _FOLDS.sub(b"", value)
+    return value.strip(b" \t\r\0")

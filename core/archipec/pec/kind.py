@@ -72,6 +72,7 @@ MAX_KIND: Final = 40
 """Characters of the longest kind."""
 
 _BY_TRASPORTO = {b"posta-certificata": POSTA_CERTIFICATA, b"errore": ANOMALIA}
+_BY_TIPO = {kind.encode("ascii"): kind for kind in (POSTA_CERTIFICATA, *_RECEIPTS)}
 _BY_RICEVUTA = {kind.encode("ascii"): kind for kind in _RECEIPTS}
 
 _PEC_FIELD = re.compile(rb"\nX-(Trasporto|Ricevuta)[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\r\n]*)", re.IGNORECASE)
@@ -106,6 +107,11 @@ def kind_of(head: bytes) -> str:
     if ricevuta is not None:
         return _named(ricevuta, _BY_RICEVUTA)
     return ORDINARIA if _ANY_FIELD.search(block) else UNKNOWN
+
+
+def kind_of_tipo(tipo: str) -> str:
+    """The kind that certification data states; a value that the standard does not have as `kind_of` gives it back."""
+    return _named(tipo.encode("ascii", "replace"), _BY_TIPO)
 
 
 def in_group(kind: str, group: str) -> bool:

@@ -39,6 +39,8 @@ def test_line_ends_do_not_matter() -> None:
         (b"\nA: b", b""),
         (b"", b""),
         (b"A: b\r\n \r\n\r\nC: d", b"A: b\r\n \r"),
+        (b"A: b\r\r\nC: d\r\r\n\r\r\nE: f", b"A: b\r\r\nC: d\r\r"),
+        (b"\r\r\nA: b", b""),
     ],
 )
 def test_where_the_header_ends(raw: bytes, block: bytes) -> None:

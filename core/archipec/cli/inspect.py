@@ -1,0 +1,170 @@
+"""``archipec inspect``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from archipec.cli import say_error
+from archipec.errors import ATTENTION, DONE, ArchipecError, IntegrityError, exit_code, from_os_error
+from archipec.message import Json
+from archipec.pec.anchors import Anchors, load_anchors
+from archipec.pec.extract import extract, safe_name
+from archipec.pec.headers import first_field, raw_text
+from archipec.pec.judgement import Judgement, judge_dissected
+from archipec.pec.rem import NOT_VERIFIED
+from archipec.pec.seal import Status
+from archipec.pec.structure import dissect
+
+_STDIN = "-"
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Certificates to trust besides the root of PEC (PEM or DER).",
+)
+@click.option(
+    "--extract",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the original message, its attachments and daticert.xml to DIR; nothing there is replaced.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
+def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | None, *, as_json: bool) -> int:
+    """Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.
+
+    \b
+      archipec inspect message.eml
+      archipec inspect *.eml --json
+      archipec inspect receipt.eml --extract out
+    FILE is one message as it was received (.eml); - reads it from stdin.
+
+    Exit code 0: every seal is valid, or it is ordinary mail. 7: a seal shows that the message was altered.
+    3: a seal is missing, can't be read, or nothing proves that a provider made it.
+    """
+    anchors = load_anchors(trust)
+    codes = []
+    for number, file in enumerate(files):
+        try:
+            raw = _read(file)
+            if number and not as_json:
+                click.echo()
+            folder = directory
+            if directory is not None and len(files) > 1:
+                folder = directory / safe_name(Path(file).stem if file != _STDIN else "stdin")
+            codes.append(_inspect(file, raw, anchors, folder, as_json=as_json))
+        except ArchipecError as error:
+            say_error(error)
+            codes.append(error.exit_code)
+    return exit_code(codes)
+
+
+def _read(file: str) -> bytes:
+    if file == _STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise from_os_error(error, file) from error
+
+
+def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *, as_json: bool) -> int:
+    structure = dissect(raw)
+    judgement = judge_dissected(raw, structure, anchors)
+    shape = _shape(file, raw, judgement)
+    click.echo(json.dumps(shape) if as_json else _table(shape))
+    codes = [_code(judgement)]
+    if directory is not None:
+        for outcome in extract(structure, directory):
+            if isinstance(outcome, ArchipecError):
+                say_error(outcome)
+                codes.append(ATTENTION)
+            else:
+                click.echo(f"wrote {_printable(str(outcome))}", err=True)
+    return exit_code(codes)
+
+
+def _code(judgement: Judgement) -> int:
+    status = judgement.seal.status
+    if status is Status.ALTERED:
+        return IntegrityError.exit_code
+    return DONE if status is Status.VALID or not judgement.claims_certification else ATTENTION
+
+
+def _shape(file: str, raw: bytes, judgement: Judgement) -> dict[str, Json]:
+    """The object that ``--json`` prints; one of REM has ``rem`` besides."""
+    facts, seal = judgement.certification, judgement.seal
+    reference = first_field(raw, "X-Riferimento-Message-ID")
+    shape: dict[str, Json] = {
+        "file": file,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "size": len(raw),
+        "kind": judgement.kind,
+        "tipo": judgement.tipo,
+        "errore": facts.errore if facts else None,
+        "identificativo": facts.identificativo if facts else None,
+        "msgid": facts.msgid if facts else None,
+        "riferimento": raw_text(reference) if reference is not None else None,
+        "gestore": facts.gestore if facts else None,
+        "mittente": facts.mittente if facts else None,
+        "destinatari": [
+            {"address": one.address, "tipo": one.tipo} for one in (facts.destinatari if facts else ())
+        ],
+        "risposte": facts.risposte if facts else None,
+        "oggetto": facts.oggetto if facts else None,
+        "data": facts.data.isoformat() if facts and facts.data else None,
+        "ricevuta": facts.ricevuta if facts else None,
+        "consegna": facts.consegna if facts else None,
+        "seal": {
+            "status": str(seal.status),
+            "reason": seal.reason,
+            "signer": seal.signer,
+            "issuer": seal.issuer,
+            "root": seal.root,
+            "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
+            "digest": seal.digest,
+        },
+    }
+    if judgement.rem is not None:
+        shape["rem"] = {
+            "evidence": judgement.rem.evidence,
+            "original": judgement.rem.original,
+            "verified": False,
+        }
+    return shape
+
+
+def _table(shape: dict[str, Json]) -> str:
+    """The same for a person, what is empty left out."""
+    rows: list[tuple[str, object]] = [
+        (name, value) for name, value in shape.items() if isinstance(value, str | int)
+    ]
+    position = next((index for index, (name, _) in enumerate(rows) if name == "mittente"), len(rows)) + 1
+    recipients, seal, rem = shape["destinatari"], shape["seal"], shape.get("rem")
+    assert isinstance(recipients, list) and isinstance(seal, dict)
+    rows[position:position] = [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
+    if isinstance(rem, dict):
+        rows.append(("rem", f"{', '.join(rem['evidence']) or 'no evidence'} ({NOT_VERIFIED})"))
+    rows.append(("seal", str(seal["status"]).upper()))
+    rows += [(name.replace("_", " "), value) for name, value in seal.items() if name != "status"]
+    return "\n".join(f"{name:<15}{_printable(str(value))}" for name, value in rows if value not in (None, ""))
+
+
+def _printable(text: str) -> str:
+    """Text that does nothing to a terminal: what is no printable character is written as an escape."""
+    shown = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text.replace("\xa0", " ")
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,0 +1,241 @@
+"""The part of the ledger that tells what the sinks have: contents, intents, receipts."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from archipec.custody.database import Database, columns
+from archipec.message import ContentKey, Receipt, State
+
+__all__ = ["Content", "Copies", "Copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is known of a message's bytes: ``date_from`` names the clock that ``date`` was read from."""
+
+    key: ContentKey
+    kind: str
+    date: int
+    date_from: str
+
+
+class Copy(NamedTuple):
+    """A sink's copy, as the ledger has it."""
+
+    content: int
+    receipt: Receipt
+
+
+class Copies(Database):
+    """Sinks, contents and copies."""
+
+    def sink(self, where: str) -> int:
+        """Return the number of a sink, new or known."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO sink (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
+            return int(db.execute("SELECT id FROM sink WHERE place = ?", (where,)).fetchone()[0])
+
+    def archive_id(self, sink: int) -> str:
+        """Return the identity read from the archive's marker, empty when none was ever seen."""
+        return str(self._rows("SELECT archive FROM sink WHERE id = ?", (sink,))[0][0])
+
+    def set_archive_id(self, sink: int, identity: str) -> None:
+        """Remember which archive stands at this sink."""
+        with self._transaction() as db:
+            db.execute("UPDATE sink SET archive = ? WHERE id = ?", (identity, sink))
+
+    def knows_copies(self, sink: int) -> bool:
+        """Tell whether any receipt of this sink is on record."""
+        return bool(self._rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,)))
+
+    def copies_of(self, keys: Sequence[ContentKey]) -> dict[ContentKey, tuple[int, dict[int, str]]]:
+        """Return, for each key on record, its number and the state of its copy in each sink."""
+        found: dict[ContentKey, tuple[int, dict[int, str]]] = {}
+        for number, digest, size, sink, state in self._rows(
+            "SELECT t.id, t.sha256, t.size, c.sink, c.state FROM content t LEFT JOIN copy c ON c.content = t.id"
+            " WHERE t.sha256 IN (SELECT value FROM json_each(?))",
+            (json.dumps([key.sha256 for key in keys]),),
+        ):
+            entry = found.setdefault(ContentKey(digest, size), (number, {}))
+            if sink is not None:
+                entry[1][sink] = state
+        return found
+
+    def intend(self, batch: Sequence[tuple[Content, Sequence[int], Sequence[int]]]) -> dict[ContentKey, int]:
+        """Put on record what is about to be stored: (content, rows where it occurs, sinks that lack it).
+
+        Returns:
+            the number of each content.
+        """
+        with self._transaction() as db:
+            numbers = self._contents(db, [content for content, _, _ in batch])
+            self._link(db, [(numbers[content.key], row) for content, rows, _ in batch for row in rows])
+            db.execute(
+                f"INSERT INTO copy (content, sink, state) SELECT {columns(2)}, 'intent' FROM json_each(?)"
+                " WHERE true ON CONFLICT (content, sink) DO UPDATE SET state = 'intent'",
+                (
+                    json.dumps(
+                        [(numbers[content.key], sink) for content, _, sinks in batch for sink in sinks]
+                    ),
+                ),
+            )
+        return numbers
+
+    def link(self, occurrences: Sequence[tuple[int, int]]) -> None:
+        """Put on record that (content, row) are the same message."""
+        with self._transaction() as db:
+            self._link(db, occurrences)
+
+    def record_receipts(
+        self,
+        sink: int,
+        receipts: Iterable[tuple[int, Receipt]],
+        failures: Iterable[tuple[int, str]],
+        now: int,
+    ) -> None:
+        """Put a sink's word on record: (content, receipt), and (content, reason) of what it could not keep."""
+        kept = [
+            (content, receipt.state.value, json.dumps(receipt.token), receipt.reason)
+            for content, receipt in receipts
+        ]
+        lost = [(content, "failed", "null", reason) for content, reason in failures]
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE copy SET state = j.state, token = j.token, reason = j.reason,"
+                " stored = iif(j.state = 'failed', stored, ?) FROM"
+                f" (SELECT {columns(4, 'content', 'state', 'token', 'reason')} FROM json_each(?)) j"
+                " WHERE copy.content = j.content AND copy.sink = ?",
+                (now, json.dumps([*kept, *lost]), sink),
+            )
+
+    def adopt(self, sink: int, held: Sequence[tuple[Content, Receipt]], now: int) -> None:
+        """Put on record what an archive already holds, by its own account."""
+        with self._transaction() as db:
+            numbers = self._contents(db, [content for content, _ in held])
+            copies = [
+                (numbers[content.key], receipt.state.value, json.dumps(receipt.token))
+                for content, receipt in held
+            ]
+            db.execute(
+                "INSERT INTO copy (sink, stored, content, state, token)"
+                f" SELECT ?, ?, {columns(3)} FROM json_each(?) WHERE true"
+                " ON CONFLICT (content, sink) DO UPDATE SET state = excluded.state, token = excluded.token",
+                (sink, now, json.dumps(copies)),
+            )
+
+    @staticmethod
+    def _contents(db: sqlite3.Connection, contents: Sequence[Content]) -> dict[ContentKey, int]:
+        """Put contents on record and return their numbers.
+
+        What was learnt by adoption, without reading, gives way to what was read.
+        """
+        rows = [(*content.key, content.kind, content.date, content.date_from) for content in contents]
+        db.execute(
+            "INSERT INTO content (sha256, size, kind, date, date_from)"
+            f" SELECT {columns(5)} FROM json_each(?) WHERE true"
+            " ON CONFLICT (sha256, size) DO UPDATE SET kind = iif(kind = '', excluded.kind, kind),"
+            " date = iif(date_from = '', excluded.date, date),"
+            " date_from = iif(date_from = '', excluded.date_from, date_from)",
+            (json.dumps(rows),),
+        )
+        found = db.execute(
+            "SELECT json_group_array(json_array(sha256, size, id)) FROM content"
+            " WHERE sha256 IN (SELECT value FROM json_each(?))",
+            (json.dumps([content.key.sha256 for content in contents]),),
+        ).fetchone()[0]
+        return {ContentKey(digest, size): number for digest, size, number in json.loads(found)}
+
+    @staticmethod
+    def _link(db: sqlite3.Connection, occurrences: Sequence[tuple[int, int]]) -> None:
+        db.execute(
+            "UPDATE occurrence SET content = j.content, reason = '' FROM"
+            f" (SELECT {columns(2, 'content', 'id')} FROM json_each(?)) j WHERE occurrence.id = j.id",
+            (json.dumps(occurrences),),
+        )
+
+    def copies(self, sink: int, states: Sequence[str], after: int = 0, limit: int = -1) -> list[Copy]:
+        """Return a sink's copies in these states, in the order of their contents, those after content ``after``."""
+        marks = ",".join("?" * len(states))
+        return self._copies(
+            f"c.sink = ? AND c.content > ? AND c.state IN ({marks})", (sink, after, *states, limit)
+        )
+
+    def _copies(self, where: str, values: Sequence[object]) -> list[Copy]:
+        rows = self._rows(
+            "SELECT c.content, t.sha256, t.size, c.state, c.token, c.reason FROM copy c"
+            f" JOIN content t ON t.id = c.content WHERE {where} ORDER BY c.content LIMIT ?",
+            values,
+        )
+        return [
+            Copy(
+                content,
+                Receipt(
+                    ContentKey(digest, size),
+                    State.PENDING if state == State.PENDING else State.STORED,
+                    json.loads(token),
+                    reason,
+                ),
+            )
+            for content, digest, size, state, token, reason in rows
+        ]
+
+    def record_verified(self, sink: int, verdicts: Iterable[tuple[int, str]], now: int) -> None:
+        """Put verdicts on record: (content, "ok" | "missing" | "altered"). Only an intact copy counts as held."""
+        with self._transaction() as db:
+            for content, verdict in verdicts:
+                if verdict == "ok":
+                    db.execute(
+                        "UPDATE copy SET verified = ?, state = iif(state = 'pending', state, 'stored')"
+                        " WHERE content = ? AND sink = ?",
+                        (now, content, sink),
+                    )
+                else:
+                    db.execute(
+                        "UPDATE copy SET state = ? WHERE content = ? AND sink = ?", (verdict, content, sink)
+                    )
+
+    def receipt(self, sink: int, key: ContentKey) -> Receipt | None:
+        """Return the receipt of a copy that counts as held."""
+        rows = self._rows(
+            "SELECT c.state, c.token FROM copy c JOIN content t ON t.id = c.content"
+            " WHERE c.sink = ? AND t.sha256 = ? AND t.size = ? AND c.state IN ('stored', 'pending')",
+            (sink, key.sha256, key.size),
+        )
+        return Receipt(key, State(rows[0][0]), json.loads(rows[0][1])) if rows else None
+
+    def stored_since(self, sinks: Sequence[int], since: int) -> Iterator[ContentKey]:
+        """Yield what these sinks took since a time, in the order in which it first came."""
+        marks = ",".join("?" * len(sinks))
+        last = 0
+        while rows := self._rows(
+            "SELECT DISTINCT t.id, t.sha256, t.size FROM copy c JOIN content t ON t.id = c.content"
+            f" WHERE c.sink IN ({marks}) AND c.stored >= ? AND c.state IN ('stored', 'pending')"
+            " AND t.id > ? ORDER BY t.id LIMIT 1000",
+            (*sinks, since, last),
+        ):
+            last = rows[-1][0]
+            for _, digest, size in rows:
+                yield ContentKey(digest, size)
+
+    def holdings(self, sink: int) -> dict[str, tuple[int, int]]:
+        """Return, per state of a copy, how many messages and bytes a sink has."""
+        rows = self._rows(
+            "SELECT c.state, count(*), sum(t.size) FROM copy c JOIN content t ON t.id = c.content"
+            " WHERE c.sink = ? GROUP BY c.state",
+            (sink,),
+        )
+        return {state: (count, size) for state, count, size in rows}
+
+    def sinks_of(self, source: int) -> list[tuple[int, str]]:
+        """Return (number, where) of the sinks that have or should have messages of a source."""
+        return self._rows(
+            "SELECT id, place FROM sink WHERE id IN (SELECT c.sink FROM occurrence o"
+            " JOIN folder f ON f.id = o.folder JOIN copy c ON c.content = o.content WHERE f.source = ?)"
+            " ORDER BY id",
+            (source,),
+        )

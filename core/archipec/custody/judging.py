@@ -1,0 +1,130 @@
+"""Judges what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
+
+Storing never waits for it, and what an interrupted run left unjudged the next one judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from archipec.config import Pipeline
+from archipec.contract import Sink, SinkType
+from archipec.custody.endpoints import Stop, make_context, now
+from archipec.custody.judges import Judges
+from archipec.custody.ledger import Copy, Ledger
+from archipec.endpoint import Endpoint
+from archipec.errors import ArchipecError, Scope, Unsupported
+from archipec.isolation import own_errors
+from archipec.message import ContentKey, Receipt
+from archipec.pec.anchors import load_anchors
+
+__all__ = ["judge_again", "judge_archive", "judge_stored"]
+
+_PAGE = 1000
+_ON_RECORD_TOGETHER = 200
+
+
+def judge_stored(
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+) -> None:
+    """Put a verdict on record for everything held by the pipeline's sinks that has none.
+
+    Args:
+        on_verdict: called with the status of each seal.
+
+    Raises:
+        ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
+    """
+    sinks = [(sink, ledger.sink(sink.where)) for sink in pipeline.sinks]
+    waiting = [(sink, number) for sink, number in sinks if ledger.unjudged(number, 0, 1)]
+    if not waiting:
+        return
+    with Judges(load_anchors(pipeline.trust)) as judges:
+        for sink, number in waiting:
+            copies = _pages(lambda last, number=number: ledger.unjudged(number, last, _PAGE))  # type: ignore[misc]
+            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+
+
+def judge_again(
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+) -> None:
+    """Judge everything held by the pipeline's sinks, once, whatever is on record of it.
+
+    A verdict on record gives way to the new one unless it is "valid": what was proven once stays proven.
+    Arguments and errors as of `judge_stored`.
+    """
+    done: list[int] = []
+    with Judges(load_anchors(pipeline.trust)) as judges:
+        for sink in pipeline.sinks:
+            number = ledger.sink(sink.where)
+            copies = _pages(lambda last, number=number: ledger.held_first(number, done, last, _PAGE))  # type: ignore[misc]
+            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+            done.append(number)
+
+
+def judge_archive(
+    sink: Sink,
+    receipts: Iterable[Receipt],
+    trust: Iterable[Path],
+    stop: Stop,
+    on_verdict: Callable[[str], None],
+) -> None:
+    """Judge what an archive holds by its own account, without a ledger."""
+    copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
+    with Judges(load_anchors(trust)) as judges:
+        for _, verdict in judges.judge(_messages(sink, copies, stop)):
+            on_verdict(verdict.status)
+
+
+def _judge_copies(
+    sink: Endpoint[SinkType[Any]],
+    copies: Iterator[Copy],
+    ledger: Ledger,
+    judges: Judges,
+    temp: Path,
+    stop: Stop,
+    on_verdict: Callable[[str], None],
+) -> None:
+    with (
+        own_errors(sink.record),
+        sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
+    ):
+        verdicts = judges.judge(_messages(opened, copies, stop))
+        while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
+            ledger.record_verdicts(some, now())
+            for _, verdict in some:
+                on_verdict(verdict.status)
+
+
+def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:
+    last = 0
+    while copies := page(last):
+        yield from copies
+        last = copies[-1].content
+
+
+def _messages(sink: Sink, copies: Iterable[Copy], stop: Stop) -> Iterator[tuple[int, bytes]]:
+    for copy in copies:
+        if stop.is_set():
+            return
+        try:
+            raw = _read(sink, copy.receipt)
+        except Unsupported:
+            return
+        # A damaged copy is what `verify` is for; a verdict on it would be one on another message.
+        if raw is not None:
+            yield copy.content, raw
+
+
+def _read(sink: Sink, receipt: Receipt) -> bytes | None:
+    try:
+        with sink.read(receipt) as stream:
+            raw = stream.read()
+    except ArchipecError as error:
+        if error.scope > Scope.MESSAGE:
+            raise
+        return None
+    return raw if ContentKey.of(raw) == receipt.key else None

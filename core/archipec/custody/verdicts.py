@@ -1,0 +1,56 @@
+"""The part of the ledger that tells what was judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from archipec.custody.copies import Copies, Copy
+from archipec.custody.verdict import Verdict
+
+__all__ = ["Verdicts"]
+
+
+class Verdicts(Copies):
+    """Verdicts on contents."""
+
+    def unjudged(self, sink: int, after: int, limit: int) -> list[Copy]:
+        """Return copies a sink holds of contents without a verdict, those after content ``after``."""
+        return self._copies(
+            "c.sink = ? AND c.content > ? AND c.state IN ('stored', 'pending')"
+            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
+            (sink, after, limit),
+        )
+
+    def held_first(self, sink: int, before: Sequence[int], after: int, limit: int) -> list[Copy]:
+        """Return copies a sink holds of contents that none of the sinks ``before`` it holds."""
+        marks = ",".join("?" * len(before))
+        return self._copies(
+            "c.sink = ? AND c.content > ? AND c.state IN ('stored', 'pending') AND NOT EXISTS (SELECT 1 FROM copy b"
+            f" WHERE b.content = c.content AND b.sink IN ({marks}) AND b.state IN ('stored', 'pending'))",
+            (sink, after, *before, limit),
+        )
+
+    def record_verdicts(self, verdicts: Iterable[tuple[int, Verdict]], now: int) -> None:
+        """Put (content, verdict) on record; what a valid seal certifies replaces what the header and servers said.
+
+        A verdict "valid" on record stays: a certificate that is gone by now does not unmake it.
+        """
+        with self._transaction() as db:
+            for content, verdict in verdicts:
+                fields = [
+                    verdict.record.get(name) for name in ("tipo", "identificativo", "msgid", "riferimento")
+                ]
+                db.execute(
+                    "INSERT INTO verdict (content, seal, tipo, identificativo, msgid, riferimento, record, judged)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
+                    " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
+                    " riferimento = excluded.riferimento, record = excluded.record, judged = excluded.judged"
+                    " WHERE verdict.seal != 'valid'",
+                    (content, verdict.status, *fields, json.dumps(verdict.record, ensure_ascii=False), now),
+                )
+                if verdict.certified is not None:
+                    db.execute(
+                        "UPDATE content SET kind = ?, date = ?, date_from = 'certified' WHERE id = ?",
+                        (verdict.kind, verdict.certified, content),
+                    )

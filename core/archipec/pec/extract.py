@@ -1,0 +1,146 @@
+"""Writes what a certified message holds into files: the original, its attachments, the certification data.
+
+Names come from whoever sent the message. None of them is ever a path, and nothing that exists is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.pec.mime import Part, children, entity
+from archipec.pec.structure import Structure
+
+_DEPTH = 20
+_MAX_FILES = 1000
+_MAX_NAME = 120  # bytes; file systems allow 255
+_SAME_NAME = 10_000
+# What Windows forbids, and separators everywhere.
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
+_RESERVED = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\.|$)", re.IGNORECASE
+)
+
+
+def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecError]:
+    """Write `daticert.xml`, `postacert.eml` and, in `attachments`, what is attached to the original.
+
+    The folder is made if it is not there (0700; files 0600). Where a name is taken, a number is added.
+
+    Yields:
+        each file written; an error where a part can't be decoded, after which the next one follows.
+
+    Raises:
+        ArchipecError: a file can't be written.
+    """
+    _make(directory)
+    if structure.daticert is not None:
+        yield _written(structure.daticert, directory, "daticert.xml")
+    if structure.postacert is None:
+        return
+    written = _written(structure.postacert, directory, "postacert.eml")
+    yield written
+    if isinstance(written, ArchipecError):
+        return
+    attachments = _attachments(entity(structure.postacert.content()))
+    folder: Path | None = None
+    for number, part in enumerate(attachments):
+        if number == _MAX_FILES:
+            yield IntegrityError(
+                f"the original has more than {_MAX_FILES} attachments: the others are left out"
+            )
+            return
+        if folder is None:
+            folder = _own_folder(directory, "attachments")
+        yield _written(part, folder, safe_name(part.name or _unnamed(part)))
+
+
+def safe_name(name: str) -> str:
+    """A name for a file on any system, made of one that a message gives; never empty, never a path.
+
+    What is no printable character, what Windows or a path would take otherwise, and leading dots and hyphens are replaced; a long
+    name is shortened before its extension.
+    """
+    name = unicodedata.normalize("NFC", name)
+    name = "".join(character if character.isprintable() else "_" for character in name)
+    name = _FORBIDDEN.sub("_", name).lstrip(" ").rstrip(" .")
+    if name.startswith((".", "-")):  # hidden, or an option to the next program
+        name = "_" + name.lstrip(".-")
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    stem, dot, extension = name.rpartition(".")
+    if not dot or len(extension.encode()) > 20:
+        stem, extension = name, ""
+    else:
+        extension = f".{extension}"
+    room = _MAX_NAME - len(extension.encode())
+    stem = stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .")
+    return (stem or "_") + extension
+
+
+def _attachments(part: Part, depth: int = 0) -> Iterator[Part]:
+    """The parts that a mail client would offer to save; an attached message is one of them, and not entered."""
+    inside = children(part) if depth < _DEPTH else []
+    if inside:
+        for child in inside:
+            yield from _attachments(child, depth + 1)
+        return
+    attached = part.disposition.lower().startswith(b"attachment") or part.media_type == "message/rfc822"
+    if depth and (attached or part.name):
+        yield part
+
+
+def _unnamed(part: Part) -> str:
+    return "message.eml" if part.media_type == "message/rfc822" else "attachment.bin"
+
+
+def _written(part: Part, directory: Path, name: str) -> Path | ArchipecError:
+    try:
+        content = part.content()
+    except IntegrityError as error:
+        return IntegrityError(f"{name}: {error.message}")
+    stem, dot, extension = name.rpartition(".")
+    stem, extension = (stem, f".{extension}") if dot else (name, "")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    path = directory / name
+    for number in range(2, _SAME_NAME):
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileExistsError:
+            path = directory / f"{stem}-{number}{extension}"
+            continue
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        return path
+    raise from_os_error(FileExistsError(17, "too many files of that name"), path)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, directory) from error
+
+
+def _own_folder(directory: Path, name: str) -> Path:
+    """A folder that nobody made before: one that is there could lead elsewhere."""
+    path = directory / name
+    for number in range(2, _SAME_NAME):
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            path = directory / f"{name}-{number}"
+            continue
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        return path
+    raise from_os_error(FileExistsError(17, "too many folders of that name"), path)

@@ -1,0 +1,94 @@
+"""Recognises messages of REM, the European registered mail that follows PEC (ETSI EN 319 532, TS 102 640).
+
+It recognises them and no more: their evidence has signatures of its own (XAdES with a time-stamp), which nothing here
+checks. A reader of certified mail that carries `X-REM-Subject` alone is still a PEC message.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archipec.errors import IntegrityError
+from archipec.pec.headers import first_field, header_block, raw_text
+from archipec.pec.mime import Part, children
+
+if TYPE_CHECKING:
+    from archipec.pec.structure import Structure
+
+NOT_VERIFIED = "not verified as REM"
+"""What is to be said of every such message."""
+
+_MAX_EVIDENCE = 64
+_MAX_XML = 4 * 1024 * 1024
+_NAMESPACE = b"http://uri.etsi.org/19522/"
+_EVENT = re.compile(rb"http://uri\.etsi\.org/19522/Event/([A-Za-z]{1,60})")
+_MARKS = re.compile(
+    rb"(?:^|\n)(?:REM-Section-Type|REM-UAMessageIdentifier|X-REM-(?:Msg-Type|Section-Type|Evidence-Type|Event"
+    rb"|Evidence-Identifier|Message-Identifier|DigestMethod))[ \t]*:",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rem:
+    """What shows that a message is REM.
+
+    Attributes:
+        evidence: names of the events that it holds evidence of (`SubmissionAcceptance`, `ContentConsignment`…).
+        original: whether it holds the original message.
+    """
+
+    evidence: tuple[str, ...]
+    original: bool
+
+
+def detect_rem(raw: bytes, structure: Structure) -> Rem | None:
+    """Whether a message is REM; None when nothing says so. Raises nothing."""
+    marked = _MARKS.search(header_block(raw)) is not None
+    evidence: list[str] = []
+    original = False
+    for part in _sections(structure):
+        event = ""
+        if _MARKS.search(part.head):
+            marked = True
+            section = first_field(part.head, "REM-Section-Type") or first_field(
+                part.head, "X-REM-Section-Type"
+            )
+            original = original or (section or b"").lower().endswith(b"original")
+            named = first_field(part.head, "X-REM-Evidence-Type") or first_field(part.head, "X-REM-Event")
+            event = raw_text(named or b"")
+        event = event or _event(part)
+        if event and event not in evidence and len(evidence) < _MAX_EVIDENCE:
+            evidence.append(event[:80])
+    return Rem(tuple(evidence), original) if marked or evidence else None
+
+
+def _sections(structure: Structure) -> list[Part]:
+    """The parts that can be sections: direct ones, and those one level below, where some providers put evidence."""
+    parts = list(structure.parts)
+    for part in structure.parts:
+        if _MARKS.search(part.head):
+            parts += children(part)
+    return parts
+
+
+def _event(part: Part) -> str:
+    """The event that an XML part is evidence of, by what it says, else by its name; empty when it is something else."""
+    if part.media_type.startswith(("multipart/", "message/")) or part.end - part.body > _MAX_XML:
+        return ""
+    name = part.name
+    if (
+        not (part.media_type.endswith("/xml") or name.lower().endswith(".xml"))
+        or name.lower() == "daticert.xml"
+    ):
+        return ""
+    try:
+        content = part.content()
+    except IntegrityError:
+        return ""  # then it is no evidence that anyone could read
+    if _NAMESPACE not in content:
+        return ""
+    match = _EVENT.search(content)
+    return match[1].decode("ascii") if match else name.rpartition(".")[0]

@@ -1,0 +1,319 @@
+"""Judges the seal of a message: whether it is whole, whose it is, and whether it could be trusted when it was made.
+
+The signature is over the exact bytes of the signed part in canonical form (RFC 8551 §3.1.1), so they are sliced out
+of the message and never written anew. A copy whose line ends were changed is checked with CRLF in their place; the
+copy itself is not touched.
+
+The slow half, certificates, is cached by `trust`: per message there remain the hash of the signed part and one
+signature. Libraries are imported when the first seal is judged.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from archipec.errors import IntegrityError
+from archipec.pec.cms import DATA
+from archipec.pec.headers import all_fields, raw_text
+
+if TYPE_CHECKING:
+    from archipec.pec.anchors import Anchors
+    from archipec.pec.cms import SignerInfo
+    from archipec.pec.mime import Part
+    from archipec.pec.structure import Structure
+    from archipec.pec.trust import Path, Signer
+
+_CHUNK = 64 * 1024
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"|\([^()]*\)', re.DOTALL)
+_ANGLE = re.compile(rb"<([^<>]*)>")
+
+
+class Status(enum.StrEnum):
+    """The verdict on a seal."""
+
+    VALID = "valid"
+    """Whole, by a provider whose certificate was good when it signed."""
+    ALTERED = "altered"
+    """What it covers, or the seal itself, is not what was signed."""
+    UNTRUSTED = "untrusted"
+    """Whole, but nothing proves that a provider of certified mail made it."""
+    EXPIRED = "expired"
+    """Whole and the provider's, but its certificate was not valid when it signed."""
+    UNSIGNED = "unsigned"
+    """There is no seal."""
+    MALFORMED = "malformed"
+    """There is one, but it can't be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The verdict and what it rests on.
+
+    Attributes:
+        status: the verdict.
+        reason: why, in one sentence for a person who is no engineer.
+        signer: whose certificate signed, None when that is unknown.
+        issuer: who issued it.
+        root: where its chain ends, None when at no trusted root.
+        signed_at: the signing time that the seal states, aware; None when it states none.
+        digest: what the signed part was hashed with: `sha1`, `sha256`…
+    """
+
+    status: Status
+    reason: str
+    signer: str | None = None
+    issuer: str | None = None
+    root: str | None = None
+    signed_at: datetime | None = None
+    digest: str | None = None
+
+
+def judge_seal(
+    raw: bytes,
+    structure: Structure,
+    anchors: Anchors,
+    *,
+    claimed: bool = True,
+    certified: datetime | None = None,
+    now: datetime | None = None,
+) -> Seal:
+    """Judge the outermost seal of a message.
+
+    Of several signatures every one must be good, and one of them the provider's: RFC 5652 §5.1 leaves it to the
+    receiver, and openssl decides alike.
+
+    Args:
+        raw: the message, for its From.
+        structure: of the message, from `dissect`.
+        anchors: whom to trust beyond the roots of PEC.
+        claimed: whether the message says that it is certified mail.
+        certified: the certified moment, aware: serves where the seal states no signing time, and its zone in reasons.
+        now: aware; the clock by default.
+    """
+    if structure.problem:
+        return Seal(status=Status.MALFORMED, reason=structure.problem)
+    if structure.signed is None or structure.seal is None:
+        reason = "the message carries no provider's seal"
+        if claimed:
+            reason = "the message says that it is certified mail but carries no provider's seal"
+        if structure.stripped:
+            reason = "the seal (smime.p7s) is missing: it was removed from the message on its way"
+        return Seal(status=Status.UNSIGNED, reason=reason)
+    content = _Content(structure.signed)
+    senders = sender_addresses(raw)
+    best: Seal | None = None
+    for info in structure.seal.signers:
+        try:
+            signer = _find_signer(structure.seal.certificates, info.identifier, anchors)
+            whole = _check_signature(info, signer, content, structure.seal.content_type)
+        except IntegrityError as error:
+            return Seal(status=Status.MALFORMED, reason=error.message, digest=info.digest or None)
+        if whole:
+            return _verdict(Status.ALTERED, whole, info, signer)
+        verdict = _judge_trust(info, signer, senders, certified, now or datetime.now(UTC))
+        if best is None or (verdict.status is Status.VALID and best.status is not Status.VALID):
+            best = verdict
+    assert best is not None  # a seal has at least one signer
+    if content.restored and best.status is Status.VALID:
+        return replace(best, reason=f"{best.reason} (checked with the line ends that this copy has lost)")
+    return best
+
+
+def sender_addresses(raw: bytes) -> list[str]:
+    """The mail addresses of the From fields, as written; display names, which often hold another, left out."""
+    found: list[str] = []
+    for value in all_fields(raw, "From"):
+        bare = _QUOTED.sub(b"", value)
+        for address in _ANGLE.findall(bare) or bare.split(b","):
+            found.append(raw_text(address.strip()))
+    return found
+
+
+def same_mailbox(one: str, other: str) -> bool:
+    """Whether two addresses are equal: the local part exactly, the domain in any case (RFC 5280 §7.5)."""
+    local, _, domain = one.rpartition("@")
+    other_local, _, other_domain = other.rpartition("@")
+    return bool(local) and local == other_local and domain.lower() == other_domain.lower()
+
+
+def _find_signer(certificates: bytes, identifier: bytes, anchors: Anchors) -> Signer:
+    """`trust.find_signer`, imported when it is first needed."""
+    from archipec.pec.trust import find_signer
+
+    return find_signer(certificates, identifier, anchors)
+
+
+class _Content:
+    """The signed part, hashed once for each digest and form."""
+
+    def __init__(self, part: Part) -> None:
+        self._octets = memoryview(part.raw)[part.start : part.end]
+        self._hashes: dict[tuple[str, bool], bytes] = {}
+        self.restored = False
+        """Whether a signature was found good only after line ends were made CRLF."""
+
+    def fits(self, digest: str, is_right: Callable[[bytes], bool]) -> bool:
+        """Whether the hash of the bytes as they are is right, or that of their canonical form."""
+        if is_right(self._hash(digest, canonical=False)):
+            return True
+        if is_right(self._hash(digest, canonical=True)):
+            self.restored = True
+            return True
+        return False
+
+    def _hash(self, digest: str, *, canonical: bool) -> bytes:
+        known = self._hashes.get((digest, canonical))
+        if known is None:
+            hashed = hashlib.new(digest, usedforsecurity=False)
+            for chunk in _canonical(self._octets) if canonical else (self._octets,):
+                hashed.update(chunk)
+            known = self._hashes[digest, canonical] = hashed.digest()
+        return known
+
+
+def _canonical(octets: memoryview) -> Iterator[bytes]:
+    """The text with CRLF for each LF and whatever CRs precede it, and without CRs at its end.
+
+    That is what openssl takes for the canonical form. CR CR LF is what programs for Windows make of CRLF.
+    """
+    carried = b""
+    for start in range(0, len(octets), _CHUNK):
+        chunk = carried + octets[start : start + _CHUNK]
+        body = chunk.rstrip(b"\r")
+        carried = chunk[len(body) :]
+        body = body.replace(b"\r\n", b"\n")
+        run = _CHUNK
+        while run and b"\r\n" in body:  # what is left of a run of CRs is shorter each time
+            body = body.replace(b"\r" * run + b"\n", b"\n")
+            run //= 2
+        yield body.replace(b"\n", b"\r\n")
+        if len(carried) > _CHUNK:  # nobody's line end
+            yield carried
+            carried = b""
+
+
+def _check_signature(info: SignerInfo, signer: Signer, content: _Content, content_type: bytes) -> str:
+    """Why one signature is not over the content; empty when it is (RFC 5652 §5.6).
+
+    Where there are signed attributes they say of what type the content is, and the type outside them, which nobody
+    signed, does not count.
+
+    Raises:
+        IntegrityError: it can't be told.
+    """
+    if not info.digest or not info.scheme:
+        raise IntegrityError("the seal was made with a method that archipec does not know")
+    changed = "what the seal covers was changed after it was sealed"
+    if info.attributes is None:
+        if content_type != DATA:
+            raise IntegrityError("the seal is over something else than a message")
+        good = content.fits(info.digest, lambda digest: _verifies(info, signer.key, digest, prehashed=True))
+        return "" if good else changed
+    if info.content_type != DATA or not info.message_digest:
+        raise IntegrityError("the seal lacks what every signature must state (RFC 5652 §5.3)")
+    if not content.fits(info.digest, info.message_digest.__eq__):
+        return changed
+    if not _verifies(info, signer.key, info.attributes, prehashed=False):
+        return "the seal itself was changed, or another key made it than the certificate's"
+    return ""
+
+
+def _verifies(info: SignerInfo, key: Any, data: bytes, *, prehashed: bool) -> bool:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    try:
+        arguments, kind = _scheme(info.scheme, info.signed_digest, prehashed=prehashed)
+        if not isinstance(key, kind):
+            raise IntegrityError("the seal's method and its certificate's key don't fit together")
+        key.verify(info.signature, data, *arguments)
+    except InvalidSignature:
+        return False
+    except (UnsupportedAlgorithm, ValueError) as error:
+        raise IntegrityError("the seal was made with a method that this machine does not support") from error
+    return True
+
+
+@lru_cache(maxsize=64)
+def _scheme(name: str, digest: str, *, prehashed: bool) -> tuple[tuple[Any, ...], type[Any]]:
+    """The arguments of `verify` after the data, and the type of key that has it."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+    algorithm: Any = getattr(hashes, digest.upper())()
+    hashing = utils.Prehashed(algorithm) if prehashed else algorithm
+    if name == "ecdsa":
+        return (ec.ECDSA(hashing),), ec.EllipticCurvePublicKey
+    if name == "rsa-pss":
+        return (padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO), hashing), rsa.RSAPublicKey
+    return (padding.PKCS1v15(), hashing), rsa.RSAPublicKey
+
+
+def _judge_trust(
+    info: SignerInfo, signer: Signer, senders: list[str], certified: datetime | None, now: datetime
+) -> Seal:
+    """The verdict on a whole signature."""
+    if not signer.paths:
+        return _verdict(Status.UNTRUSTED, f'the signer "{signer.name}" {signer.fault}', info, signer)
+    path = signer.paths[0]
+    if not senders or not all(
+        any(same_mailbox(sender, address) for address in signer.addresses) for sender in senders
+    ):
+        reason = (
+            f'the message is from "{", ".join(senders) or "nobody"}" but the seal is'
+            f' that of "{", ".join(signer.addresses) or signer.name}"'
+        )
+        return _verdict(Status.UNTRUSTED, reason, info, signer, path)
+    at = info.signed_at or certified or now
+    zone = (certified.tzinfo if certified is not None else None) or UTC
+    path = next((one for one in signer.paths if one.since <= at <= one.until), path)
+    if not path.since <= at <= path.until:
+        return _verdict(Status.EXPIRED, _out_of_date(signer, path, at, zone), info, signer, path)
+    reason = f'sealed by "{signer.name}" on {_day(at, zone)} and unchanged since'
+    if path.until < now:
+        reason += (
+            f"; the certificates were valid then and expired on {_day(path.until, zone)}: "
+            "that the seal is older than that, this message alone does not prove"
+        )
+    if path.historical:
+        reason += f'; the root "{path.root}" is historical: it certifies nobody any more'
+    return _verdict(Status.VALID, reason, info, signer, path)
+
+
+def _out_of_date(signer: Signer, path: Path, at: datetime, zone: tzinfo) -> str:
+    sealed = f"sealed on {_day(at, zone)}"
+    if at > signer.until:
+        return f"{sealed} with a certificate that had expired on {_day(signer.until, zone)}"
+    if at < signer.since:
+        return f"{sealed} with a certificate that was valid only from {_day(signer.since, zone)}"
+    when = f"only from {_day(path.since, zone)}" if at < path.since else f"until {_day(path.until, zone)}"
+    return f"{sealed}, but the certificates of the authorities above the signer were valid {when}"
+
+
+def _verdict(status: Status, reason: str, info: SignerInfo, signer: Signer, path: Path | None = None) -> Seal:
+    return Seal(
+        status=status,
+        reason=reason,
+        signer=signer.name,
+        issuer=signer.issuer,
+        root=None if path is None else path.root,
+        signed_at=info.signed_at,
+        digest=info.digest,
+    )
+
+
+def _day(moment: datetime, zone: tzinfo) -> str:
+    moment = moment.astimezone(zone)
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July",
+    "August", "September", "October", "November", "December",
+)  # fmt: skip
