@@ -13,6 +13,9 @@ missing=
 [ -e /usr/lib/dovecot/pop3 ] || [ -e /usr/libexec/dovecot/pop3 ] || missing="$missing dovecot-pop3d"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v mbsync >/dev/null || missing="$missing isync"
+command -v formail >/dev/null || missing="$missing procmail"
+command -v zip >/dev/null || missing="$missing zip"
+command -v unzip >/dev/null || missing="$missing unzip"
 command -v gcc >/dev/null || missing="$missing gcc"
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 # The module that Debian leaves out of its Python; other Pythons bring it along.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.ledger import Ledger, Row
@@ -67,14 +66,24 @@ class Lister:
 
     def _folder(self, source: Source, name: str) -> None:
         number, cursor = self._ledger.folder(self._source, name)
-        listed = source.scan(name, None if self._full else cursor)
-        while page := list(islice(listed, _PAGE)):
-            new, size = self._ledger.record_listing(number, page), _bytes(page)
-            self._on_page(number, name, new, size)
-            if self._cancelled():
-                return
+        page: list[Listed] = []
+        try:
+            for one in source.scan(name, None if self._full else cursor):
+                page.append(one)
+                if len(page) >= _PAGE:
+                    self._record(number, name, page)
+                    page = []
+                    if self._cancelled():
+                        return
+        finally:
+            # What was listed before an error is listed all the same.
+            self._record(number, name, page)
         self._done.add(name)
         self._on_folder(number)
+
+    def _record(self, number: int, name: str, page: list[Listed]) -> None:
+        if page:
+            self._on_page(number, name, self._ledger.record_listing(number, page), _bytes(page))
 
 
 def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, str, int, str]]:

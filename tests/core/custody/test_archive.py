@@ -223,6 +223,24 @@ def test_a_connection_refused_beside_a_working_one_costs_nothing(run: Callable[.
     assert holds(store, *messages)
 
 
+def test_what_was_listed_before_an_error_is_archived(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
+    box.scan_errors["INBOX"] = [PermanentError("the index is damaged", scope=Scope.FOLDER)]
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored, report.exit_code) == (1, 1, 4)
+    assert run(pipeline(box, store)).stored == 2
+
+
+def test_a_listing_that_is_cut_goes_on_where_it_was(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
+    box.scan_errors["INBOX"] = [
+        TransientError("connection lost", retry_after=AT_ONCE),
+        TransientError("connection lost", retry_after=AT_ONCE),
+    ]
+    report = run(pipeline(box, store))
+    assert (report.listed, report.stored, report.exit_code) == (3, 3, 0)
+
+
 def test_a_folder_that_fails_is_left_for_the_next_run(run: Callable[..., Report]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)], Broken=[message(2)], Sent=[message(3)]), Store()
     box.fetch_errors["Broken/1"] = [PermanentError("mailbox is corrupt", scope=Scope.FOLDER)]

@@ -44,6 +44,8 @@ class Mailbox:
     opened: int = 0
     open_errors: list[ArchipecError | None] = field(default_factory=list)
     """What each opening raises, in their order; None: nothing."""
+    scan_errors: dict[str, list[ArchipecError]] = field(default_factory=dict)
+    """Errors that listing a folder raises after its first message, one at each try."""
     fetch_errors: dict[str, list[ArchipecError]] = field(default_factory=dict)
     """Errors that fetching a reference raises, one at each try."""
 
@@ -65,6 +67,8 @@ class MemorySource:
         for ref, raw in list(self._mailbox.folders[folder].items()):
             if int(ref) > start:
                 yield Listed(folder, ref, len(raw), self._mailbox.received, ("\\Seen",), int(ref))
+                if errors := self._mailbox.scan_errors.get(folder):
+                    raise errors.pop(0)
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         for ref in refs:
