@@ -185,7 +185,7 @@ def test_a_connection_that_never_recovers_ends_the_run_and_the_next_goes_on(
 ) -> None:
     box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
     for ref in range(5, 11):
-        lost = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(3)]
+        lost: list[ArchipecError] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(3)]
         box.fetch_errors[f"INBOX/{ref}"] = lost
     report = run(pipeline(box, store))
     assert (report.stored, report.failed, report.left, report.exit_code) == (4, 1, 5, 5)

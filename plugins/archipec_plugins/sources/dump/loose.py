@@ -1,0 +1,44 @@
+"""Originals saved without their envelope: what a webmail's "download all attachments" makes of certified messages.
+
+The envelope's attachments are ``postacert.eml``, the original message, and ``daticert.xml``; the seal is lost with
+the envelope. https://www.rfc-editor.org/rfc/rfc6109#section-4.3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Final
+
+from archipec.contract import Option, boolean
+from archipec.errors import PermanentError, Scope
+
+__all__ = ["LOOSE", "envelope_is_missing", "is_loose"]
+
+_ORIGINAL: Final = "postacert.eml"
+_CERTIFICATION: Final = "daticert.xml"
+
+LOOSE = Option(
+    name="loose",
+    help="also take messages that were saved without their envelope (postacert.eml): they bear no seal",
+    default=False,
+    convert=boolean,
+)
+
+
+def is_loose(name: str, beside: Container[str]) -> bool:
+    """Tell whether a file is such a message.
+
+    Args:
+        name: the file's.
+        beside: the names, in lower case, in the same folder.
+    """
+    return name.lower() == _ORIGINAL and _CERTIFICATION in beside
+
+
+def envelope_is_missing(what: str) -> PermanentError:
+    """Return the error for such a message, when it isn't wanted."""
+    return PermanentError(
+        f"{what}: the envelope is missing: download the message itself",
+        hint="the option loose=true takes it as it is, without a seal",
+        scope=Scope.MESSAGE,
+    )

@@ -1,0 +1,118 @@
+"""The mbox source at work: finds the mbox files below a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from archipec.contract import Context
+from archipec.errors import PermanentError, Scope
+from archipec_plugins.sources.dump.boxes import PLAIN, Box, Flavour, HeaderSource, LeftOut, Names
+from archipec_plugins.sources.dump.files import check_place, open_file, subfolders, trouble
+from archipec_plugins.sources.eml.names import escape
+from archipec_plugins.sources.mbox.box import MboxBox, Opened
+from archipec_plugins.sources.mbox.config import Config
+from archipec_plugins.sources.mbox.dialect import Dialect
+from archipec_plugins.sources.mbox.own import TOC, OwnMbox
+from archipec_plugins.sources.mbox.stream import FileStream
+
+__all__ = ["begins_like_mbox", "box_of", "find_mboxes", "open_source"]
+
+_ENDINGS: Final = (".mbox", ".mbx")
+_SNIFFED: Final = 64
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
+    """Open an mbox, or a folder of them.
+
+    Raises:
+        PermanentError: there is none.
+    """
+    status = check_place(config.path)
+    left_out = LeftOut(context)
+    one_file = stat.S_ISREG(status.st_mode)
+
+    def find() -> Iterator[Box]:
+        if one_file:
+            name = _folder_name(config.path.name)
+            return iter([box_of(name, os.path.realpath(config.path), config.dialect, context, left_out)])
+        return find_mboxes(config.path, config.dialect, context, left_out)
+
+    if one_file and status.st_size and not begins_like_mbox(os.path.realpath(config.path)):
+        raise PermanentError(f"{config.path} is no mbox: it doesn't begin with a From line")
+    if not one_file and next(find(), None) is None:
+        raise PermanentError(f"there is no mbox in {config.path}", hint="an mbox begins with a From line")
+    yield HeaderSource(find, left_out)
+
+
+def find_mboxes(path: Path, dialect: Dialect | None, context: Context, left_out: LeftOut) -> Iterator[Box]:
+    """Yield the mboxes below a folder."""
+    names = Names()
+    try:
+        for relative, entries in subfolders(str(path)):
+            for entry in entries:
+                inside = f"{relative}/{entry.name}" if relative else entry.name
+                if entry.name.startswith(".") or entry.name.endswith(TOC) or entry.is_dir():
+                    continue
+                if _is_mbox(entry, inside, left_out):
+                    name = names.take(_folder_name(inside))
+                    yield box_of(name, f"{path}/{inside}", dialect, context, left_out)
+    except OSError as error:
+        raise trouble(error, path, Scope.ENDPOINT) from error
+
+
+def _is_mbox(entry: os.DirEntry[str], inside: str, left_out: LeftOut) -> bool:
+    try:
+        if begins_like_mbox(entry.path):
+            return True
+        if entry.name.lower().endswith(_ENDINGS) and entry.stat().st_size:
+            left_out.note(escape(inside), "it doesn't begin with a From line")
+    except OSError as error:
+        left_out.note(escape(inside), (error.strerror or str(error)).lower())
+    return False
+
+
+def begins_like_mbox(path: str) -> bool:
+    """Tell whether a file begins with a From line, blank lines aside.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with open_file(path) as file:
+        return file.read(_SNIFFED).lstrip(b"\r\n").startswith(b"From ")
+
+
+def box_of(
+    name: str,
+    path: str,
+    dialect: Dialect | None,
+    context: Context,
+    left_out: LeftOut,
+    flavour: Flavour = PLAIN,
+) -> Box:
+    """Return the box for a file: by its table of contents when archipec wrote it."""
+
+    @contextmanager
+    def opener() -> Iterator[Opened]:
+        try:
+            file = open_file(path)
+        except OSError as error:
+            raise trouble(error, path, Scope.FOLDER) from error
+        with file:
+            status = os.fstat(file.fileno())
+            yield Opened(FileStream(file, path), f"{status.st_size}:{status.st_mtime_ns}")
+
+    box = MboxBox(name, opener, dialect, context, left_out, flavour)
+    if dialect is None and os.path.isfile(path + TOC):  # noqa: PTH113
+        return OwnMbox(name, path, context, left_out, box)
+    return box
+
+
+def _folder_name(path: str) -> str:
+    stem, dot, ending = path.rpartition(".")
+    return escape(stem if dot + ending.lower() in _ENDINGS and stem else path)

@@ -1,0 +1,132 @@
+"""The Thunderbird source at work: finds the folders in a profile, or in a part of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from archipec.contract import Context
+from archipec.errors import PermanentError, Scope
+from archipec_plugins.sources.dump.boxes import Box, HeaderSource, LeftOut, Names
+from archipec_plugins.sources.dump.files import check_place, trouble
+from archipec_plugins.sources.eml.names import escape
+from archipec_plugins.sources.maildir.box import MaildirBox
+from archipec_plugins.sources.mbox.dialect import Dialect
+from archipec_plugins.sources.mbox.source import begins_like_mbox, box_of
+from archipec_plugins.sources.thunderbird.status import MozillaStatus
+
+__all__ = ["open_source"]
+
+_STORES: Final = ("Mail", "ImapMail")
+_SUBFOLDERS: Final = ".sbd"
+_NO_FOLDERS: Final = (".msf", ".dat", ".html", ".toc", ".json", ".sqlite", ".mozmsgs", ".js")
+_MAX_DEPTH: Final = 50
+
+
+@contextmanager
+def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
+    """Open a profile, its ``Mail`` folder, or the folder of an account.
+
+    Raises:
+        PermanentError: there is no folder of Thunderbird's.
+    """
+    check_place(path)
+    left_out, status = LeftOut(context), MozillaStatus()
+    finder = _Finder(context, left_out, status)
+    if not finder.boxes(path):
+        raise PermanentError(
+            f"there are no folders of Thunderbird in {path}",
+            hint='give a profile, or what is in its "Mail" or "ImapMail"',
+        )
+    yield HeaderSource(lambda: finder.boxes(path), left_out)
+    if status.deleted:
+        context.log.info("deleted messages passed over: %d", status.deleted)
+    if status.partial:
+        context.log.warning(
+            "messages left out because Thunderbird downloaded only their beginning: %d", status.partial
+        )
+
+
+class _Finder:
+    def __init__(self, context: Context, left_out: LeftOut, status: MozillaStatus) -> None:
+        self._context = context
+        self._left_out = left_out
+        self._status = status
+
+    def boxes(self, path: Path) -> list[Box]:
+        """Return all folders, account by account."""
+        names = Names()
+        try:
+            return [
+                box
+                for account, name in _accounts(path)
+                for box in self._folders(str(account), name, names, 0)
+            ]
+        except OSError as error:
+            raise trouble(error, path, Scope.ENDPOINT) from error
+
+    def _folders(self, directory: str, parent: str, names: Names, depth: int) -> Iterator[Box]:
+        """Yield the folders in a directory, each before those below it."""
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower().endswith(_NO_FOLDERS):
+                continue
+            stem = entry.name.removesuffix(_SUBFOLDERS)
+            name = f"{parent}/{escape(stem)}" if parent else escape(stem)
+            if entry.is_symlink():
+                self._left_out.note(name, "it is a link")
+            elif not entry.is_dir():
+                yield from self._mbox(entry, name, names)
+            elif entry.name.endswith(_SUBFOLDERS):
+                if depth < _MAX_DEPTH:
+                    yield from self._folders(entry.path, name, names, depth + 1)
+            elif os.path.isdir(f"{entry.path}/cur"):  # noqa: PTH112
+                yield MaildirBox(names.take(name), entry.path, self._context, self._left_out, self._status)
+
+    def _mbox(self, entry: os.DirEntry[str], name: str, names: Names) -> Iterator[Box]:
+        try:
+            if begins_like_mbox(entry.path):
+                yield box_of(
+                    names.take(name), entry.path, Dialect.RD, self._context, self._left_out, self._status
+                )
+            elif entry.stat().st_size and "." not in entry.name:
+                self._left_out.note(name, "it doesn't begin with a From line")
+        except OSError as error:
+            self._left_out.note(name, (error.strerror or str(error)).lower())
+
+
+def _accounts(path: Path) -> list[tuple[Path, str]]:
+    """Return the directories of accounts, each with the name its folders begin with."""
+    stores = [path / store for store in _STORES if (path / store).is_dir()]
+    if not stores and not _is_account(path):
+        stores = [path]
+    if not stores:
+        return [(path, "")]
+    return [
+        (account, escape(account.name))
+        for store in stores
+        for account in sorted(store.iterdir())
+        if account.is_dir() and not account.is_symlink() and not account.name.startswith(".")
+    ]
+
+
+def _is_account(path: Path) -> bool:
+    """Tell whether folders lie right here."""
+    with os.scandir(path) as entries:
+        return any(
+            entry.name.endswith((".msf", _SUBFOLDERS))
+            or (entry.is_file(follow_symlinks=False) and _begins_like_mbox(entry.path))
+            or (entry.is_dir(follow_symlinks=False) and (Path(entry.path) / "cur").is_dir())
+            for entry in entries
+        )
+
+
+def _begins_like_mbox(path: str) -> bool:
+    try:
+        return begins_like_mbox(path)
+    except OSError:
+        return False

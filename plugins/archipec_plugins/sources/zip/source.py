@@ -1,0 +1,180 @@
+"""The zip source at work: finds Maildirs, .eml files and mboxes in one zip file, or in several that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from archipec.contract import Context
+from archipec.errors import IntegrityError, PermanentError, Scope
+from archipec_plugins.sources.dump.boxes import Box, BoxSource, HeaderSource, LeftOut, Names
+from archipec_plugins.sources.dump.files import check_place, open_file, trouble
+from archipec_plugins.sources.dump.loose import is_loose
+from archipec_plugins.sources.eml.names import escape
+from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
+from archipec_plugins.sources.eml.source import TOP
+from archipec_plugins.sources.maildir.names import folder_name
+from archipec_plugins.sources.mbox.box import MboxBox, Opened
+from archipec_plugins.sources.zip.archive import ZipArchive
+from archipec_plugins.sources.zip.boxes import MOST_ARCHIVES, BrokenBox, MembersBox
+from archipec_plugins.sources.zip.config import Config
+from archipec_plugins.sources.zip.directory import Member
+from archipec_plugins.sources.zip.stream import ZipStream
+
+__all__ = ["open_source", "zips_in"]
+
+_ENDING: Final = ".zip"
+# What systems and mail servers put beside mail.
+_NO_MAIL = re.compile(
+    r"(?:__MACOSX/.*|(?:.*/)?(?:\.[^/]*|Thumbs\.db|desktop\.ini|maildirfolder|maildirsize|dovecot[^/]*|subscriptions"
+    r"|[^/]*\.(?:toc|msf)|tmp/[^/]*))",
+    re.IGNORECASE,
+)
+_MBOX_NAME = re.compile(r"(.+)\.mbo?x", re.IGNORECASE)
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[BoxSource]:
+    """Open a zip file, or a folder of them.
+
+    Raises:
+        PermanentError: there is none, or no mail in it.
+    """
+    status = check_place(config.path)
+    paths = [config.path] if stat.S_ISREG(status.st_mode) else zips_in(config.path)
+    if not paths:
+        raise PermanentError(f"there is no zip file in {config.path}")
+    if len(paths) > MOST_ARCHIVES:
+        raise PermanentError(f"{config.path} holds more than {MOST_ARCHIVES} zip files")
+    left_out = LeftOut(context)
+    with ExitStack() as opened:
+        archives, broken = _open_all(paths, opened)
+        boxes = _Sorter(config, archives, context, left_out).boxes() + broken
+        if not boxes:
+            raise PermanentError(
+                f"there is no mail in {config.path}", hint="zips of Maildirs, .eml or mbox files are read"
+            )
+        # Reading headers first would unpack an mbox over and over.
+        kind = BoxSource if any(isinstance(box, MboxBox) for box in boxes) else HeaderSource
+        yield kind(lambda: boxes, left_out)
+
+
+def zips_in(path: Path) -> list[Path]:
+    """Return the zip files of a folder in the order of their numbers."""
+    try:
+        found = [each for each in path.iterdir() if each.name.lower().endswith(_ENDING) and each.is_file()]
+    except OSError as error:
+        raise trouble(error, path, Scope.ENDPOINT) from error
+    return sorted(found, key=lambda each: _natural(each.name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which ``part2`` comes before ``part10``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name)]
+
+
+def _open_all(paths: list[Path], opened: ExitStack) -> tuple[list[ZipArchive], list[Box]]:
+    archives: list[ZipArchive] = []
+    broken: list[Box] = []
+    for path in paths:
+        try:
+            file = open_file(os.path.realpath(path))
+            opened.callback(file.close)
+            archives.append(ZipArchive(file, str(path), path.name))
+        except OSError as error:
+            raise trouble(error, path, Scope.FOLDER) from error
+        except PermanentError as error:
+            if len(paths) == 1:
+                raise
+            broken.append(BrokenBox(escape(path.name), error))
+    return archives, broken
+
+
+class _Sorter:
+    """Sorts members into folders."""
+
+    def __init__(
+        self, config: Config, archives: list[ZipArchive], context: Context, left_out: LeftOut
+    ) -> None:
+        self._config = config
+        self._archives = archives
+        self._context = context
+        self._left_out = left_out
+        self._messages: dict[str, MembersBox] = {}
+        self._mboxes: dict[str, list[tuple[ZipArchive, Member]]] = {}
+
+    def boxes(self) -> list[Box]:
+        """Return the folders of mail, in the order in which they are met."""
+        for number, archive in enumerate(self._archives):
+            beside = self._folders_of_originals(archive)
+            for member in archive.directory:
+                if member.name.endswith("/") or _NO_MAIL.fullmatch(member.name):
+                    continue
+                reason = archive.refusal(member) or self._place(number, archive, member, beside)
+                if reason:
+                    self._left_out.note(_display(archive, member), reason)
+        names = Names()
+        for name in self._messages:
+            names.take(name)
+        boxes: list[Box] = list(self._messages.values())
+        return boxes + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
+
+    @staticmethod
+    def _folders_of_originals(archive: ZipArchive) -> set[str]:
+        """Return the folders in which a daticert.xml lies."""
+        parted = (member.name.rpartition("/") for member in archive.directory)
+        return {parent for parent, _, name in parted if name.lower() == "daticert.xml"}
+
+    def _place(self, number: int, archive: ZipArchive, member: Member, beside: set[str]) -> str | None:
+        """Put a member where it belongs; return why it belongs nowhere."""
+        parent, _, name = member.name.replace("\\", "/").rpartition("/")
+        maildir, _, directory = parent.rpartition("/")
+        if directory in ("cur", "new"):
+            self._add(folder_name(maildir), number, member)
+            return None
+        if name.lower().endswith(".eml"):
+            loose = is_loose(name, {"daticert.xml"} if parent in beside else ())
+            self._add(escape(parent) or TOP, number, member, refused=loose and not self._config.loose)
+            return None
+        match = _MBOX_NAME.fullmatch(member.name)
+        folder = escape(match[1] if match else member.name)
+        try:
+            beginning = archive.open(member).read(SNIFFED) if member.size else b""
+        except IntegrityError as error:
+            return error.message.rpartition(": ")[2]
+        if beginning.lstrip(b"\r\n").startswith(b"From ") or (folder in self._mboxes and member.size):
+            self._mboxes.setdefault(folder, []).append((archive, member))
+            return None
+        if beginning.startswith(b"PK\x03\x04"):
+            return "it is a zip in a zip: unpack it first"
+        if reason := why_not(beginning, name):
+            return reason
+        self._add(escape(parent) or TOP, number, member)
+        return None
+
+    def _add(self, folder: str, number: int, member: Member, *, refused: bool = False) -> None:
+        box = self._messages.get(folder)
+        if box is None:
+            box = self._messages[folder] = MembersBox(folder, self._archives, self._context)
+        box.add(number, member, refused=refused)
+
+    def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> MboxBox:
+        stream = ZipStream(parts)
+        told = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
+        stamp = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+        @contextmanager
+        def opener() -> Iterator[Opened]:
+            yield Opened(stream, stamp)
+
+        return MboxBox(name, opener, self._config.dialect, self._context, self._left_out)
+
+
+def _display(archive: ZipArchive, member: Member) -> str:
+    return escape(f"{archive.name}: {member.name}")
