@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -90,6 +89,7 @@ class Provider:
 def providers() -> Mapping[str, Provider]:
     """Return every provider on record, by name."""
     import tomllib
+    from importlib.resources import files
 
     document = tomllib.loads(files("archipec").joinpath("providers.toml").read_text("utf-8"))
     return MappingProxyType({table["name"]: _provider(table) for table in document["provider"]})
@@ -144,7 +144,10 @@ def expand(table: Mapping[str, object]) -> dict[str, object]:
     name, user = given.pop(_KEY, None), given.get("user")
     if name is not None and not isinstance(name, str):
         raise ConfigError(f'"{_KEY}" must be text')
-    provider = find(name) if name is not None else guess(user) if isinstance(user, str) else None
+    if name is not None:
+        provider: Provider | None = find(name)
+    else:
+        provider = guess(user) if "host" not in given and isinstance(user, str) else None
     if provider is None or "host" in given:
         return given
     server = provider.server("imap" if protocol == "imap" else "pop3")

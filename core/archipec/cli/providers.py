@@ -1,0 +1,75 @@
+"""``archipec providers``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from archipec.providers import Provider, find
+from archipec.providers import providers as all_providers
+
+_COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a provider.")
+def providers(names: tuple[str, ...], *, as_json: bool) -> None:
+    """List what is known of the PEC providers: servers, logins, folders. Contacts nobody.
+
+    \b
+      archipec providers
+      archipec providers aruba
+
+    In archipec.toml, provider = "aruba" fills host and port of a source. What is listed are hints: "tried" by
+    others with real mailboxes, "stated" by the provider or in a directory.
+    """
+    chosen = [find(name) for name in names] or list(all_providers().values())
+    if as_json:
+        for provider in chosen:
+            click.echo(json.dumps(provider.as_json(), ensure_ascii=False))
+    elif names:
+        click.echo("\n\n".join(map(_text, chosen)))
+    elif sys.stdout.isatty():
+        _print_table(chosen)
+    else:
+        for provider in chosen:
+            click.echo("\t".join(_cells(provider)))
+
+
+def _cells(provider: Provider) -> list[str]:
+    servers = (provider.server("imap"), provider.server("pop3"))
+    return [
+        provider.name,
+        provider.title,
+        *("-" if server is None else str(server) for server in servers),
+        provider.login_form,
+        provider.basis,
+    ]
+
+
+def _text(provider: Provider) -> str:
+    lines = [f"{provider.name}: {provider.title} ({provider.basis})"]
+    for name, servers in (("IMAP", provider.imap), ("POP3", provider.pop3), ("SMTP", provider.smtp)):
+        if servers:
+            lines.append(f"  {name:<8} {', '.join(map(str, servers))}")
+    lines.append(f"  login    {provider.login_form}")
+    if provider.domains:
+        lines.append(f"  domains  {', '.join(provider.domains)}")
+    lines += [f"  {use:<8} {name}" for use, name in provider.folders.items()]
+    lines.append(f"  refused? {provider.refused}")
+    lines += [f"  note     {note}" for note in provider.notes]
+    return "\n".join(lines)
+
+
+def _print_table(chosen: list[Provider]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*_COLUMNS)
+    for provider in chosen:
+        table.add_row(*map(Text, _cells(provider)))
+    Console().print(table)
