@@ -82,10 +82,15 @@ class Fetched:
     """A message being read. ``chunks`` gives its bytes once, in order, and is void after the next Fetched.
 
     ``chunks`` raises an error of scope MESSAGE when this message alone can't be read.
+
+    Attributes:
+        saved: a program saved it that may have changed line ends and quoting: where its original is held, it is an
+            occurrence of that, and is not stored again.
     """
 
     ref: str
     chunks: Iterator[bytes]
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Arrival(NamedTuple):
     kind: str
     date: int
     date_from: str
+    saved: bool = False
 
 
 @dataclass(slots=True)

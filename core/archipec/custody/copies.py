@@ -66,6 +66,24 @@ class Copies(Database):
                 entry[1][sink] = state
         return found
 
+    def record_variants(self, variants: Iterable[tuple[int, Sequence[ContentKey]]]) -> None:
+        """Put on record what contents may have been before a program saved them: (content, keys)."""
+        rows = [(*key, content) for content, keys in variants for key in keys]
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO variant (sha256, size, content)"
+                f" SELECT {columns(3)} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
+                (json.dumps(rows),),
+            )
+
+    def variants(self) -> Iterator[tuple[ContentKey, ContentKey]]:
+        """Yield (content as a program saved it, its original) where both are on record."""
+        for digest, size, *original in self._rows(
+            "SELECT d.sha256, d.size, t.sha256, t.size FROM variant v JOIN content d ON d.id = v.content"
+            " JOIN content t ON t.sha256 = v.sha256 AND t.size = v.size ORDER BY d.id"
+        ):
+            yield ContentKey(digest, size), ContentKey(*original)
+
     def intend(self, batch: Sequence[tuple[Content, Sequence[int], Sequence[int]]]) -> dict[ContentKey, int]:
         """Put on record what is about to be stored: (content, rows where it occurs, sinks that lack it).
 

@@ -57,6 +57,13 @@ SCHEMA = (
         verified INTEGER,
         PRIMARY KEY (content, sink)
     ) WITHOUT ROWID""",
+    # What a message may have been before a program saved it, when its bytes are kept as they came.
+    """CREATE TABLE variant (
+        sha256 TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        content INTEGER NOT NULL REFERENCES content,
+        PRIMARY KEY (sha256, size, content)
+    ) WITHOUT ROWID""",
     """CREATE TABLE verdict (
         content INTEGER PRIMARY KEY REFERENCES content,
         seal TEXT NOT NULL,
@@ -64,11 +71,22 @@ SCHEMA = (
         identificativo TEXT,
         msgid TEXT,
         riferimento TEXT,
+        message_id TEXT COLLATE NOCASE,
         record TEXT NOT NULL,
         judged INTEGER NOT NULL
     )""",
     "CREATE INDEX verdict_identificativo ON verdict (identificativo) WHERE identificativo IS NOT NULL",
     "CREATE INDEX verdict_msgid ON verdict (msgid) WHERE msgid IS NOT NULL",
+    "CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id IS NOT NULL",
+    # What comparing a short delivery receipt with an original showed.
+    """CREATE TABLE breve (
+        receipt INTEGER NOT NULL REFERENCES content,
+        original INTEGER NOT NULL REFERENCES content,
+        status TEXT NOT NULL,
+        form TEXT NOT NULL,
+        sentence TEXT NOT NULL,
+        PRIMARY KEY (receipt, original)
+    ) WITHOUT ROWID""",
     """CREATE TABLE run (
         id INTEGER PRIMARY KEY,
         pipeline TEXT NOT NULL,

@@ -15,6 +15,7 @@ from archipec.custody.ledger import Content, Ledger
 from archipec.custody.report import Report
 from archipec.custody.schema import HELD
 from archipec.custody.spool import Budget, Spooled
+from archipec.custody.variants import variants
 from archipec.message import ContentKey, Item, Receipt, State
 
 __all__ = ["Stager"]
@@ -36,6 +37,7 @@ class Stager:
         self._report = report
         self._batch = Batch()
         self._in_transit: dict[ContentKey, Entry] = {}
+        self._variants: dict[ContentKey, list[ContentKey]] = {}
         self._closed = False
         self.awaited = 0
         """Batches that sinks have not answered for yet."""
@@ -57,12 +59,11 @@ class Stager:
         key = arrival.spooled.key
         entry = self._in_transit.get(key)
         if entry is not None:
-            entry.rows.append((arrival.folder, arrival.row))
-            if entry.number:
-                self._ledger.link([(entry.number, arrival.row.id)])
-            self._discard(arrival.spooled)
+            self._join(entry, arrival)
             return
         number, states = known.get(key, (0, {}))
+        if arrival.saved and not number and self._is_held_otherwise(arrival):
+            return
         lacking = [sink for sink in self._deliveries if states.get(sink) not in HELD]
         offered = [
             sink
@@ -85,6 +86,32 @@ class Stager:
             )
         else:
             self._report.already += 1
+
+    def _join(self, entry: Entry, arrival: Arrival) -> None:
+        """Take a message for an occurrence of a content on its way."""
+        entry.rows.append((arrival.folder, arrival.row))
+        if entry.number:
+            self._ledger.link([(entry.number, arrival.row.id)])
+        self._discard(arrival.spooled)
+
+    def _is_held_otherwise(self, arrival: Arrival) -> bool:
+        """Take a saved message for an occurrence of its original, when every sink holds that or is about to."""
+        keys = variants(arrival.spooled.open)
+        for key in keys:
+            if (entry := self._in_transit.get(key)) is not None:
+                self._join(entry, arrival)
+                return True
+        known = self._ledger.copies_of(keys) if keys else {}
+        for key in keys:
+            number, states = known.get(key, (0, {}))
+            if number and all(states.get(sink) in HELD for sink in self._deliveries):
+                self._ledger.link([(number, arrival.row.id)])
+                self._discard(arrival.spooled)
+                self._report.already += 1
+                return True
+        if keys:
+            self._variants[arrival.spooled.key] = keys
+        return False
 
     def _add(self, arrival: Arrival, sinks: Sequence[int], ask: Sequence[int]) -> None:
         row, spooled = arrival.row, arrival.spooled
@@ -112,6 +139,11 @@ class Stager:
         numbers = self._ledger.intend(
             [(entry.content, [row.id for _, row in entry.rows], entry.sinks) for entry in batch.entries]
         )
+        found, self._variants = self._variants, {}
+        if found:
+            self._ledger.record_variants(
+                (numbers[key], keys) for key, keys in found.items() if key in numbers
+            )
         sinks: set[int] = set()
         for entry in batch.entries:
             entry.number = numbers[entry.item.key]

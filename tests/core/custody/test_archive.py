@@ -407,3 +407,36 @@ def test_post_steps_get_what_was_stored_since_they_last_succeeded(run: Callable[
     assert not calls
     assert run(made).exit_code == 0
     assert [keys for _, keys in calls] == [[ContentKey.of(message(1))]]
+
+
+def test_a_saved_message_is_an_occurrence_of_its_original(run: Callable[..., Report]) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    run(pipeline(box, store))
+    with_bare_newlines = message(1).replace(b"\r\n", b"\n")
+    dump = Mailbox.of(
+        Downloads=[with_bare_newlines, b"From somebody Mon Jan  1 00:00:00 2024\r\n" + message(1)]
+    )
+    dump.saved = True
+    report = run(pipeline(dump, store))
+    assert (report.stored, report.already) == (0, 2)
+    assert holds(store, message(1))
+
+
+def test_a_saved_message_that_came_first_stays_beside_its_original(
+    run: Callable[..., Report], state: Path
+) -> None:
+    with_bare_newlines = message(1).replace(b"\r\n", b"\n")
+    dump, store = Mailbox.of(Downloads=[with_bare_newlines]), Store()
+    dump.saved = True
+    assert run(pipeline(dump, store)).stored == 1
+    assert run(pipeline(Mailbox.of(INBOX=[message(1)]), store)).stored == 1
+    assert holds(store, message(1), with_bare_newlines)
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        assert list(ledger.variants()) == [(ContentKey.of(with_bare_newlines), ContentKey.of(message(1)))]
+
+
+def test_a_mailbox_never_gives_variants(run: Callable[..., Report]) -> None:
+    store = Store()
+    run(pipeline(Mailbox.of(INBOX=[message(1)]), store))
+    other = Mailbox.of(INBOX=[message(1).replace(b"\r\n", b"\n")])
+    assert run(pipeline(other, store)).stored == 1

@@ -39,6 +39,8 @@ class Mailbox:
 
     folders: dict[str, dict[str, bytes]]
     received: datetime | None = ARRIVED
+    saved: bool = False
+    """Whether a program saved what is there, as a dump's messages are."""
     fetched: Counter[str] = field(default_factory=Counter)
     looked_at: Counter[str] = field(default_factory=Counter)
     opened: int = 0
@@ -78,7 +80,7 @@ class MemorySource:
             if raw is None:
                 continue
             self._mailbox.fetched[f"{folder}/{ref}"] += 1
-            yield Fetched(ref, self._chunks(f"{folder}/{ref}", raw))
+            yield Fetched(ref, self._chunks(f"{folder}/{ref}", raw), self._mailbox.saved)
 
     def _chunks(self, name: str, raw: bytes) -> Iterator[bytes]:
         errors = self._mailbox.fetch_errors.get(name)

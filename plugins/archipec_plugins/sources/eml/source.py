@@ -129,7 +129,7 @@ class EmlSource:
                 yield Fetched(text, _failing(file))
                 continue
             with file:
-                yield Fetched(text, self._chunks(ref, file))
+                yield Fetched(text, self._chunks(ref, file), saved=True)
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Read headers, bounded; empty where a file can't be read."""

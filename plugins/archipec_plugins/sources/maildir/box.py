@@ -13,6 +13,7 @@ from typing import Final
 
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import Scope
+from archipec_plugins.sinks.maildir.names import key_of
 from archipec_plugins.sources.dump.boxes import PLAIN, Entry, Flavour, LeftOut, failing, listing
 from archipec_plugins.sources.dump.files import chunks, open_file, trouble
 from archipec_plugins.sources.eml.names import escape
@@ -126,7 +127,9 @@ class MaildirBox:
             with file:
                 skipped = file.seek(self._flavour.skip(file.read(_BEGINNING)))
                 size = os.fstat(file.fileno()).st_size - skipped
-                yield Fetched(ref, chunks(file, path, size))
+                # What our own archives hold is as the server sent it.
+                own = key_of(path.rpartition("/")[2]) is not None
+                yield Fetched(ref, chunks(file, path, size), saved=not own)
 
     def _find(self, ref: str) -> str | None:
         """Return where the file of a ref is now, None when it is gone or another one has taken its place."""

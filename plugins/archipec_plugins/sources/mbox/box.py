@@ -129,7 +129,7 @@ class MboxBox:
                     yield Fetched(text, failing(error))
                     continue
                 if chunks is not None:
-                    yield Fetched(text, restored(chunks, ref.dialect))
+                    yield Fetched(text, restored(chunks, ref.dialect), saved=True)
 
     def _checked(self, stream: Stream, ref: _Ref) -> Iterable[bytes] | None:
         """Return the stored bytes; None when others lie in their place."""

@@ -86,7 +86,8 @@ class MembersBox:
             try:
                 if (archive_number, number) in self._refused:
                     raise envelope_is_missing(f"{archive.name}: {member.name}")
-                yield Fetched(ref, archive.open(member).chunks(partial(_check, member)))
+                chunks = archive.open(member).chunks(partial(_check, member))
+                yield Fetched(ref, chunks, saved=True)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
