@@ -52,7 +52,9 @@ def test_bad_certificates_are_refused(tmp_path: Path, which: str) -> None:
         result = command("archive", "--from", source, "--to", f"maildir:{tmp_path / 'A'}", expect=4)
         assert "certificate" in result.err
         assert "127.0.0.1" in result.err
-        assert server.log().count("(no auth attempts") == 1, "no password goes to a server that is not trusted"
+        assert server.log().count("(no auth attempts") == 1, (
+            "no password goes to a server that is not trusted"
+        )
 
 
 def test_a_server_closing_in_the_middle_of_a_message_is_resumed(

@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError
-from archipec.pec.cms import MAX_SIGNERS, read_signed_data, split_certificates
+from archipec.pec.cms import MAX_SIGNERS, _moment, read_signed_data, split_certificates
 from archipec.pec.mime import children, entity
 from archipec.pec.simulator import STYLES, Provider, Style, compose
 from testbed.seals import WHEN, indefinite, signature
 
 PROVIDER = Provider()
 DER = signature(b"text", [PROVIDER.certificate])
+WITH_ATTRIBUTES = bytes.fromhex(
+    "301806092a864886f70d010903"
+)  # the first attribute, after the tag and length of all
 
 
 def sealed_by(style: Style) -> bytes:
@@ -87,6 +90,35 @@ def test_signing_times(old: bytes, new: bytes, moment: datetime | None) -> None:
     assert old in DER
     (signer,) = read_signed_data(DER.replace(old, new)).signers
     assert signer.signed_at == moment
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "moment"),
+    [
+        (0x17, b"2609151030+0200", WHEN),
+        (0x18, b"20260915030000.5-0530", WHEN),
+        (0x18, b"20260915083000Z", WHEN),
+        (0x17, b"2609151030+9900", None),
+        (0x18, b"00010101000000+0100", None),
+        (0x04, b"260915083000Z", None),
+    ],
+)
+def test_times_with_zones(tag: int, value: bytes, moment: datetime | None) -> None:
+    assert _moment(tag, value) == moment
+
+
+def test_attributes_in_indefinite_length_are_signed_as_if_they_were_not() -> None:
+    """RFC 5652 §5.4: the signature is over the DER encoding."""
+    at = DER.index(WITH_ATTRIBUTES) - 2
+    length = DER[at + 1]
+    assert length < 0x80
+    ber = DER[:at] + b"\xa0\x80" + DER[at + 2 : at + 2 + length] + b"\0\0" + DER[at + 2 + length :]
+    # Around it lengths are indefinite too, but for that of the signer, which grows by two bytes.
+    changed = indefinite(DER).replace(DER[at : at + 2 + length], ber[at : at + 4 + length])
+    signer = changed.rindex(b"\x30\x82", 0, changed.index(b"\xa0\x80" + WITH_ATTRIBUTES))
+    size = int.from_bytes(changed[signer + 2 : signer + 4], "big") + 2
+    changed = changed[: signer + 2] + size.to_bytes(2, "big") + changed[signer + 4 :]
+    assert read_signed_data(changed).signers == read_signed_data(DER).signers
 
 
 def test_an_attribute_twice_is_refused() -> None:

@@ -183,10 +183,10 @@ def test_entities_are_never_resolved(tmp_path: object) -> None:
     assert parse_daticert(xml.encode("utf-16")).oggetto == ""
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     bomb = f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE postacert [<!ENTITY l0 "ha">{laughs}]><postacert tipo="&l11;"/>'
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(IntegrityError):
         parse_daticert(bomb.encode("utf-16"))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -202,11 +202,11 @@ def test_hostile_files_are_bounded(xml: bytes) -> None:
     for measured in (False, True):
         if measured:
             tracemalloc.start()
-        start = time.perf_counter()
+        start = time.process_time()
         with suppress(IntegrityError):
             parse_daticert(xml)
         if not measured:
-            assert time.perf_counter() - start < 1
+            assert time.process_time() - start < 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000_000

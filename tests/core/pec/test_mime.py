@@ -154,9 +154,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_30_megabytes_take_no_second_and_no_100_megabytes(name: str) -> None:
     raw = HOSTILE[name]()
-    start = time.perf_counter()
+    start = time.process_time()
     parts = children(entity(raw))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(parts) <= MAX_PARTS
     tracemalloc.start()
     children(entity(raw))

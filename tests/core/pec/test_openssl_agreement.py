@@ -88,11 +88,14 @@ def samples() -> list[bytes]:
 
 
 def test_changes_to_what_is_sealed_and_to_the_seal(root: str, tmp_path: Path) -> None:
-    """Both accept and both refuse; where openssl can't read what archipec can, it is asked about the slices alone."""
+    """Both accept or both refuse; where openssl can't read what archipec can, it is asked about the slices alone.
+
+    On the signature they never differ; on what is too broken to be read they may, either way, and seldom do.
+    """
     chance = random.Random(20260915)
     originals = samples()
     seen: Counter[tuple[str, str]] = Counter()
-    unread = 0
+    unread = stricter = 0
     for number in range(12_000 if FULL else 500):
         original = chance.choice(originals)
         boundary = re.search(rb'micalg=[^;]+; boundary="([^"]+)"', original)
@@ -105,7 +108,9 @@ def test_changes_to_what_is_sealed_and_to_the_seal(root: str, tmp_path: Path) ->
             continue  # one boundary more or less makes another message
         ours, theirs = sealed(message), openssl_opinion(message, "-CAfile", root)
         note = (number, ours, theirs)
-        if theirs.good:
+        if theirs.good and ours.status in (Status.MALFORMED, Status.UNSIGNED):
+            stricter += 1
+        elif theirs.good:
             assert ours.status is Status.VALID, note
         elif ours.status is Status.VALID:
             assert not theirs.is_about_the_signature, note
@@ -122,11 +127,12 @@ def test_changes_to_what_is_sealed_and_to_the_seal(root: str, tmp_path: Path) ->
         if theirs.is_about_the_signature:
             assert ours.status is not Status.VALID, note
         seen[ours.status, "accepted" if theirs.good else "refused"] += 1
-    assert (
-        seen[Status.VALID, "accepted"]
-        and seen[Status.ALTERED, "refused"]
-        and seen[Status.MALFORMED, "refused"]
-    )
+    # Values in fields that nobody signed and nothing depends on, of which openssl wants to know every one.
+    assert unread <= sum(seen.values()) // 200
+    # A header cut in two by an empty line: openssl skips what is no base64.
+    assert stricter <= sum(seen.values()) // 200
+    assert seen[Status.VALID, "accepted"]
+    assert seen[Status.ALTERED, "refused"] and seen[Status.MALFORMED, "refused"]
 
 
 def test_changes_anywhere(root: str) -> None:

@@ -324,9 +324,9 @@ class TestTrust:
     def test_certificates_that_lead_in_circles(self) -> None:
         """Authorities that certify each other, all of one name: as many ways as there are orders of them."""
         pool = [_self_issued(number) for number in range(30)]
-        start = time.perf_counter()
+        start = time.process_time()
         found = resealed(carried=[PROVIDER.certificate, *pool])
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
         assert found.status is Status.UNTRUSTED
 
     def test_more_certificates_than_anyone_needs(self) -> None:
@@ -472,8 +472,10 @@ class TestAnchors:
         for historical, status in ((True, Status.VALID), (False, Status.UNTRUSTED)):
             entry = Root(name="r", sha256=sha256, authority_names=("test pec",), historical=historical)
             monkeypatch.setattr(trust, "ROOTS", (entry,))
-            trust.find_signer.cache_clear()
-            assert seal(message, Anchors()).status is status
+            for found, anchors in (({sha256: root}, Anchors()), ({}, ANCHORS)):  # on this machine, or added
+                monkeypatch.setattr(trust, "known_roots", lambda found=found: found)
+                trust.find_signer.cache_clear()
+                assert seal(message, anchors).status is status
         trust.find_signer.cache_clear()
 
     def test_a_root_that_is_not_on_this_machine_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -563,9 +565,9 @@ def test_30_megabytes_take_less_than_a_second_and_100_megabytes(ends: bytes) -> 
     head, tail = MESSAGE.split(b"Buongiorno")[:2]
     raw = head + ends * (30_000_000 // len(ends)) + tail
     assert children(entity(raw))
-    start = time.perf_counter()
+    start = time.process_time()
     assert seal(raw).status is Status.ALTERED
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     tracemalloc.start()
     seal(raw)
     peak = tracemalloc.get_traced_memory()[1]

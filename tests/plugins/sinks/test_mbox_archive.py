@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mailbox
 import math
 import os
+import re
+import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from archipec.contract import ContentKey, Receipt
 from archipec.errors import ConfigError, IntegrityError, MissingCopy, PermanentError, TransientError
 from archipec.testing import configure, make_item, nasty_messages
 from archipec_plugins.sinks.mbox import MBOX
+from archipec_plugins.sinks.mbox.mboxrd import SENDER
 
 if TYPE_CHECKING:
     from tests.plugins.sinks.conftest import Archive, Steps
@@ -244,6 +248,26 @@ class TestOtherPrograms:
         assert mbox.files()[DATA].startswith(before)
         assert seen(mbox.root / DATA)[-1] == THREE
 
+    @pytest.mark.usefixtures("unflushed")
+    def test_wherever_the_other_program_s_line_lies(
+        self, mbox: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        between, _ = killed(mbox, [ONE], [TWO])
+        torn = mbox.files()[DATA]
+        for chunk in range(30, 100):
+            monkeypatch.setattr("archipec_plugins.sinks.mbox.mbox_file.CHUNK", chunk)
+            restore(mbox, {DATA: torn + FOREIGN, TOC: between[TOC]})
+            with mbox.open() as sink:
+                mbox.keep(sink, THREE)
+            assert FOREIGN in mbox.files()[DATA]
+
+    def test_what_begins_like_nothing_of_ours(self, mbox: Archive) -> None:
+        between, _ = killed(mbox, [ONE], [TWO])
+        restore(mbox, {DATA: between[DATA] + b"notes at the end of the file\n"})
+        with mbox.open() as sink:
+            mbox.keep(sink, THREE)
+        assert b"notes at the end of the file\n" in mbox.files()[DATA]
+
     def test_between_two_batches(self, mbox: Archive) -> None:
         with mbox.open() as sink:
             mbox.keep(sink, ONE)
@@ -305,6 +329,17 @@ class TestOtherPrograms:
             assert mbox.held(sink) == [ONE, TWO]
         assert seen(mbox.root / DATA) == [ONE, TWO]
 
+    def test_a_file_that_was_replaced_while_open(self, mbox: Archive) -> None:
+        """By one of the same size, as programs do that write anew and rename."""
+        with mbox.open() as sink:
+            mbox.keep(sink, ONE)
+            new = mbox.root / "new"
+            new.write_bytes(mbox.files()[DATA])
+            new.replace(mbox.root / DATA)
+            mbox.keep(sink, TWO)
+            assert mbox.held(sink) == [ONE, TWO]
+        assert seen(mbox.root / DATA) == [ONE, TWO]
+
     def test_a_file_whose_first_message_was_deleted(self, mbox: Archive) -> None:
         """As a mail program does that compacts: every copy is somewhere else then, and none may pass for another."""
         same = [b"Subject: %d\r\n\r\n" % n for n in range(3)]
@@ -342,6 +377,41 @@ class TestOtherPrograms:
 
 
 class TestObstacles:
+    def test_a_change_of_any_byte_is_noticed(self, mbox: Archive) -> None:
+        messages = [b"Subject: x\n\nFrom y", b"", ONE]
+        with mbox.open() as sink:
+            receipts = mbox.keep(sink, *messages).values()
+            data = mbox.files()[DATA]
+            dates = [at for start in re.finditer(SENDER, data) for at in range(start.end(), start.end() + 24)]
+            for at in range(len(data)):
+                restore(mbox, {DATA: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]})
+                noticed = 0
+                for receipt in receipts:
+                    try:
+                        mbox.read(sink, receipt)
+                    except IntegrityError:
+                        noticed += 1
+                        assert sink.find(receipt.key) is None
+                # The dates in separators are no part of any message; still they must look like dates.
+                assert noticed == 1 or at in dates
+
+    def test_what_a_failing_disk_did_not_let_us_take_back(
+        self, mbox: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with mbox.open() as sink:
+            mbox.keep(sink, ONE)
+            with monkeypatch.context() as patch, pytest.raises(TransientError):
+                patch.setattr("archipec_plugins.sinks.mbox.mbox_file.sync_file", fail)
+                patch.setattr(os, "ftruncate", fail)
+                mbox.keep(sink, TWO)
+            assert "stays till the next run" in caplog.text
+            mbox.keep(sink, THREE)
+            assert mbox.held(sink) == [ONE, THREE]
+        assert seen(mbox.root / DATA) == [ONE, THREE]
+
     def test_an_archive_that_went_away(self, mbox: Archive) -> None:
         with mbox.open() as sink:
             receipts = mbox.keep(sink, ONE)
@@ -379,6 +449,29 @@ class TestObstacles:
             assert receipt.token == {"file": "archive.mbox", "offset": 49, "length": len(ONE)}
             with pytest.raises(IntegrityError):
                 mbox.read(sink, Receipt(receipt.key, receipt.state, token))
+
+    def test_what_was_committed_before_the_disk_failed_is_not_stored_again(
+        self, mbox: Archive, steps: Steps, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The line is in the table, it could not be flushed, and it could not be taken back either."""
+
+        def fail(descriptor: int, *_: object) -> None:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode) and os.fstat(descriptor).st_ino == table:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with mbox.open() as sink:
+            mbox.keep(sink, ONE)
+            table = (mbox.root / TOC).stat().st_ino
+            with monkeypatch.context() as patch, pytest.raises(TransientError):
+                patch.setattr("archipec_plugins.sinks.mbox.mbox_file.sync_file", fail)
+                patch.setattr(os, "ftruncate", fail)
+                mbox.keep(sink, TWO)
+            with steps.struck():
+                assert sink.find(ContentKey.of(TWO)) is not None
+            assert steps.names == ["sync_files"]
+            mbox.keep_missing(sink, ONE, TWO, THREE)
+            assert mbox.held(sink) == [ONE, TWO, THREE]
+        assert seen(mbox.root / DATA) == [ONE, TWO, THREE]
 
     def test_a_big_item_that_changes_between_put_and_commit(self, mbox: Archive) -> None:
         big = b"Subject: big\r\n\r\n" + b"x" * 3_000_000

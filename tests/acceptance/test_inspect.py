@@ -1,0 +1,219 @@
+"""``archipec inspect`` as a person and a script use it: the installed program, its output and its exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archipec.pec.simulator import ARUBA_2018, Attachment, Provider, compose, shared_authority
+from testbed.seals import certificate, signature, signed_entity, with_signature
+
+PROVIDER = Provider(style=ARUBA_2018)
+PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)))
+SENDING = PROVIDER.accept(
+    compose(subject="Perché è così", attachments=[PDF], reply_to="altri@posta.example.it"),
+    external=["ufficio@avvocati.example"],
+)
+ENVELOPE = PROVIDER.envelope(SENDING)
+
+FIELDS = [
+    "file", "sha256", "size", "kind", "tipo", "errore", "identificativo", "msgid", "riferimento", "gestore", "mittente",
+    "destinatari", "risposte", "oggetto", "data", "ricevuta", "consegna", "seal",
+]  # fmt: skip
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> str:
+    path = tmp_path / "root.pem"
+    path.write_text(shared_authority().root_pem, encoding="ascii")
+    return str(path)
+
+
+def inspect(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "archipec", "inspect", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False)
+
+
+def write(folder: Path, name: str, message: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(message)
+    return path
+
+
+def shapes(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_valid_message_as_json(tmp_path: Path, trust: str) -> None:
+    path = write(tmp_path, "busta.eml", ENVELOPE)
+    done = inspect(path, "--trust", trust, "--json")
+    assert done.returncode == 0, done.stderr
+    (shape,) = shapes(done)
+    assert list(shape) == FIELDS
+    seal = shape.pop("seal")
+    assert shape == {
+        "file": str(path),
+        "sha256": hashlib.sha256(ENVELOPE).hexdigest(),
+        "size": len(ENVELOPE),
+        "kind": "posta-certificata",
+        "tipo": "posta-certificata",
+        "errore": "nessuno",
+        "identificativo": SENDING.identificativo,
+        "msgid": SENDING.msgid,
+        "riferimento": SENDING.msgid,
+        "gestore": "Esempio PEC S.p.A.",
+        "mittente": "studio@posta.example.it",
+        "destinatari": [{"address": "ufficio@avvocati.example", "tipo": "esterno"}],
+        "risposte": "altri@posta.example.it",
+        "oggetto": "Perché è così",
+        "data": "2026-09-15T10:30:01+02:00",
+        "ricevuta": "completa",
+        "consegna": None,
+    }
+    assert seal.pop("reason").startswith(
+        'sealed by "Esempio PEC S.p.A." on 15 September 2026 and unchanged since'
+    )
+    assert seal == {
+        "status": "valid",
+        "signer": "Esempio PEC S.p.A.",
+        "issuer": "Test PEC CA1 0, Archipec Simulator - Not a Real Authority",
+        "root": "Test Root CA 0, Archipec Simulator - Not a Real Authority",
+        "signed_at": "2026-09-15T08:30:01+00:00",
+        "digest": "sha1",
+    }
+
+
+def test_a_valid_message_for_a_person(tmp_path: Path, trust: str) -> None:
+    done = inspect(write(tmp_path, "busta.eml", ENVELOPE), "--trust", trust)
+    text = done.stdout.decode()
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    assert done.returncode == 0
+    assert lines["kind"] == "posta-certificata"
+    assert lines["destinatario"] == "ufficio@avvocati.example (esterno)"
+    assert lines["seal"] == "VALID"
+    assert "consegna" not in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("altered", "altered", 7),
+        ("untrusted", "untrusted", 3),
+        ("expired", "expired", 3),
+        ("unsigned", "unsigned", 3),
+        ("malformed", "malformed", 3),
+        ("ordinary", "unsigned", 0),
+        ("empty", "unsigned", 0),
+    ],
+)
+def test_every_verdict_has_its_exit_code(
+    name: str, status: str, code: int, tmp_path: Path, trust: str
+) -> None:
+    acceptance = PROVIDER.acceptance(SENDING)
+    messages = {
+        "altered": ENVELOPE.replace(b"Buongiorno", b"Buonasera!"),
+        "untrusted": acceptance.replace(b"From: posta-certificata@", b"From: altri@"),
+        "expired": with_signature(
+            acceptance,
+            signature(signed_entity(acceptance), [PROVIDER.certificate], when=shared_authority_start()),
+        ),
+        "unsigned": b"X-Ricevuta: accettazione\r\n\r\nx",
+        "malformed": with_signature(acceptance, b"\x30\x03abc"),
+        "ordinary": compose(),
+        "empty": b"",
+    }
+    done = inspect(write(tmp_path, name, messages[name]), "--trust", trust, "--json")
+    (shape,) = shapes(done)
+    assert shape["seal"]["status"] == status
+    assert done.returncode == code
+
+
+def shared_authority_start() -> Any:
+    """A moment before the simulator's certificates are valid."""
+    from datetime import timedelta
+
+    from archipec.pec.simulator import LEAF_VALID
+
+    return LEAF_VALID[0] - timedelta(days=1)
+
+
+def test_of_several_files_the_worst_decides_and_none_stops_the_others(tmp_path: Path, trust: str) -> None:
+    good = write(tmp_path, "a.eml", ENVELOPE)
+    bad = write(tmp_path, "b.eml", ENVELOPE.replace(b"Buongiorno", b"Buonasera!"))
+    done = inspect(good, tmp_path / "missing.eml", bad, compose_file(tmp_path), "--trust", trust, "--json")
+    assert done.returncode == 7
+    assert [shape["seal"]["status"] for shape in shapes(done)] == ["valid", "altered", "unsigned"]
+    assert b"missing.eml" in done.stderr
+    done = inspect(good, tmp_path / "missing.eml", "--trust", trust)
+    assert done.returncode == 4
+
+
+def compose_file(folder: Path) -> Path:
+    return write(folder, "ordinario.eml", compose())
+
+
+def test_stdin_and_what_can_not_be_used(tmp_path: Path, trust: str) -> None:
+    done = inspect("-", "--trust", trust, "--json", stdin=ENVELOPE)
+    assert (done.returncode, shapes(done)[0]["file"]) == (0, "-")
+    assert inspect().returncode == 2
+    assert inspect("-", "--trust", tmp_path / "nothing").returncode == 4
+    assert inspect(tmp_path).returncode == 4
+
+
+def test_extraction(tmp_path: Path, trust: str) -> None:
+    folder = tmp_path / "out"
+    done = inspect("-", "--trust", trust, "--extract", folder, "--json", stdin=ENVELOPE)
+    assert done.returncode == 0
+    assert len(shapes(done)) == 1
+    assert (folder / "postacert.eml").read_bytes() == SENDING.postacert
+    assert (folder / "attachments" / "contratto.pdf").read_bytes() == PDF.content
+    assert b"daticert.xml" in done.stderr
+    two = [write(tmp_path, "a.eml", ENVELOPE), write(tmp_path, "b.eml", PROVIDER.acceptance(SENDING))]
+    assert inspect(*two, "--trust", trust, "--extract", tmp_path / "two").returncode == 0
+    assert (tmp_path / "two" / "a" / "postacert.eml").exists()
+    assert [path.name for path in (tmp_path / "two" / "b").iterdir()] == ["daticert.xml"]
+
+
+def test_nothing_in_a_message_commands_the_terminal(tmp_path: Path, trust: str) -> None:
+    hostile = "\x1b[2J\x1b]0;titolo\x07\u202egnp\x9b31m\x7f"
+    sending = PROVIDER.accept(compose(subject=hostile))
+    message = PROVIDER.acceptance(sending).replace(
+        b"Riferimento-Message-ID: ", b"Riferimento-Message-ID: \x1b[31m\xe8"
+    )
+    path = write(tmp_path, "x.eml", message)
+    for arguments in ((), ("--json",)):
+        done = inspect(path, "--trust", trust, *arguments)
+        assert done.returncode == 0
+        text = done.stdout.decode()
+        assert "\\x1b[31m" in text or "\\u001b[31m" in text
+        assert all(character == "\n" or character.isprintable() for character in text)
+
+
+def test_the_reason_says_what_a_person_must_know(tmp_path: Path, trust: str) -> None:
+    entity = signed_entity(ENVELOPE)
+    stranger = certificate(PROVIDER, extended_key_usage=["server_auth"])
+    path = write(tmp_path, "x.eml", with_signature(ENVELOPE, signature(entity, [stranger])))
+    done = inspect(path, "--trust", trust)
+    assert done.returncode == 3
+    assert "UNTRUSTED" in done.stdout.decode()
+    assert 'the signer "Esempio PEC S.p.A." has a certificate that is not for mail' in done.stdout.decode()
+
+
+def test_rem_is_said_to_be_not_verified(tmp_path: Path) -> None:
+    raw = (
+        b"From: a@b.it\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: application/xml; name=RelayAcceptance.xml\r\n"
+        b'\r\n<a xmlns="http://uri.etsi.org/19522/v1#"/>\r\n--x--\r\n'
+    )
+    done = inspect(write(tmp_path, "rem.eml", raw))
+    assert done.returncode == 3
+    assert "RelayAcceptance (not verified as REM)" in done.stdout.decode()
+    done = inspect(tmp_path / "rem.eml", "--json")
+    (shape,) = shapes(done)
+    assert list(shape) == [*FIELDS, "rem"]
+    assert shape["rem"] == {"evidence": ["RelayAcceptance"], "original": False, "verified": False}

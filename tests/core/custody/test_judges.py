@@ -1,0 +1,38 @@
+"""The worker processes that judge: whatever a message does to one, every message gets its verdict."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from archipec.custody.judges import Judges
+from archipec.pec.anchors import Anchors
+from archipec.pec.simulator import mailbox
+
+
+class Deadly(bytes):
+    """A message that ends the process that takes it in."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
+def test_verdicts_come_in_order_for_every_message() -> None:
+    samples = list(mailbox(150, seed=31, size=7000))
+    with Judges(Anchors()) as judges:
+        verdicts = list(judges.judge((number, sample.raw) for number, sample in enumerate(samples)))
+    assert [number for number, _ in verdicts] == list(range(150))
+    statuses = {verdict.status for _, verdict in verdicts}
+    assert statuses == {"untrusted", "unsigned"}
+    assert [verdict.record["kind"] for _, verdict in verdicts] == [sample.kind for sample in samples]
+
+
+def test_a_message_that_kills_its_worker_costs_the_others_nothing() -> None:
+    samples = list(mailbox(6, seed=31, size=7000))
+    messages = [(number, sample.raw) for number, sample in enumerate(samples)]
+    messages.insert(3, (99, Deadly(b"From: x\r\n\r\n")))
+    with Judges(Anchors()) as judges:
+        verdicts = dict(judges.judge(iter(messages)))
+    assert verdicts[99].status == "malformed"
+    assert "can't be judged" in verdicts[99].record["seal"]["reason"]
+    assert [verdicts[number].record["kind"] for number in range(6)] == [sample.kind for sample in samples]
