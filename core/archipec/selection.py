@@ -12,19 +12,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from archipec.errors import ConfigError
 from archipec.options import Option, byte_size, nearest, read_options, strings
-from archipec.pec.kind import GROUPS, KINDS, in_group
+from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, in_group
 
-__all__ = ["OPTIONS", "Selection", "read_selection"]
+__all__ = ["OPTIONS", "SENT_GROUPS", "Selection", "read_selection"]
 
 # Certified mail began in 2005; outside these years a period is a slip of the pen.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _PERIOD = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+SENT_GROUPS: Final[Mapping[str, str]] = MappingProxyType(
+    {"sent-certified": "certificato", "sent-ordinary": "esterno"}
+)
+"""Groups of sent messages by the kind of recipients that their acceptance certifies; one with both is in both."""
+
+_SENT: Final = frozenset(SENT_GROUPS)
 _KNOWN: Final = frozenset(KINDS)
-_WORDS: Final = frozenset((*GROUPS, *KINDS))
+_WORDS: Final = frozenset((*GROUPS, *KINDS, *SENT_GROUPS))
 # Stands for every kind that this version does not know, and that no word can name.
 _OTHER: Final = "x-other"
 
@@ -34,12 +41,13 @@ class Selection:
     """A choice of messages. The default takes all of them without looking.
 
     Attributes:
-        only: kinds and groups of kinds taken (`archipec.pec.kind`); empty takes all.
+        only: kinds and groups of kinds taken (`archipec.pec.kind`, `SENT_GROUPS`); empty takes all.
         exclude: kinds and groups left out.
         since: the first day taken, in Europe/Rome.
         until: the last day taken, in Europe/Rome.
         min_size: bytes of the smallest message taken.
         max_size: bytes of the largest message taken.
+        message_ids: Message-IDs taken, without angle brackets and in lower case; empty takes all.
         folders: globs (``*``, ``?``, ``[…]``; ``*`` also stands for the hierarchy separator), matched without
             regard to case; empty takes all.
     """
@@ -50,6 +58,7 @@ class Selection:
     until: date | None = None
     min_size: int | None = None
     max_size: int | None = None
+    message_ids: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
     _kinds: frozenset[str] | None = field(init=False, repr=False, compare=False)
     _start: float | None = field(init=False, repr=False, compare=False)
@@ -72,6 +81,8 @@ class Selection:
         size: int | None = None,
         date: float | None = None,
         kind: str | None = None,
+        message_id: str | None = None,
+        sent: frozenset[str] | None = None,
     ) -> bool | None:
         """Tell whether a message is taken, from what is known of it so far.
 
@@ -80,42 +91,88 @@ class Selection:
             size: bytes.
             date: Unix seconds; the received date of a listing stands in until a better one is known.
             kind: as `archipec.pec.kind` names it.
+            message_id: without angle brackets; empty when it has none.
+            sent: the kinds of recipients ("certificato", "esterno") in the acceptance of this message, empty when
+                no acceptance is on record: what nobody knows is taken.
 
         Returns:
             None while what is known (not None) does not decide.
         """
         if self.folders and not self.wants_folder(folder):
             return False
-        unknown = False
-        if self.min_size is not None or self.max_size is not None:
-            if size is None:
-                unknown = True
-            elif (self.min_size is not None and size < self.min_size) or (
-                self.max_size is not None and size > self.max_size
-            ):
-                return False
-        if self._start is not None or self._end is not None:
-            if date is None:
-                unknown = True
-            elif (self._start is not None and date < self._start) or (
-                self._end is not None and date >= self._end
-            ):
-                return False
-        if self._kinds is not None:
-            if kind is None:
-                unknown = True
-            elif (kind if kind in _KNOWN else _OTHER) not in self._kinds:
-                return False
-        return None if unknown else True
+        answers = (
+            self._answer_size(size),
+            self._answer_date(date),
+            self._answer_kind(kind, sent),
+            self._answer_message_id(message_id),
+        )
+        if False in answers:
+            return False
+        return None if None in answers else True
+
+    def _answer_size(self, size: int | None) -> bool | None:
+        if self.min_size is None and self.max_size is None:
+            return True
+        if size is None:
+            return None
+        return (self.min_size is None or size >= self.min_size) and (
+            self.max_size is None or size <= self.max_size
+        )
+
+    def _answer_date(self, date: float | None) -> bool | None:
+        if self._start is None and self._end is None:
+            return True
+        if date is None:
+            return None
+        return (self._start is None or date >= self._start) and (self._end is None or date < self._end)
+
+    def _answer_kind(self, kind: str | None, sent: frozenset[str] | None) -> bool | None:
+        if self._kinds is None:
+            return True
+        if kind is None:
+            return None
+        if (kind if kind in _KNOWN else _OTHER) not in self._kinds:
+            return False
+        if not self.asks_sent(kind):
+            return True
+        return None if sent is None else self._wants_sent(sent)
+
+    def _answer_message_id(self, message_id: str | None) -> bool | None:
+        if not self.message_ids:
+            return True
+        return None if message_id is None else message_id.casefold() in self.message_ids
 
     def wants_folder(self, folder: str) -> bool:
         """Tell whether anything in a folder can be taken."""
         return not self.folders or _matches(self.folders, folder)
 
+    @property
+    def asks_message_id(self) -> bool:
+        """Whether answers depend on the Message-ID, for itself or to find an acceptance by."""
+        return bool(self.message_ids) or self.asks_sent(ORDINARIA)
+
+    def asks_sent(self, kind: str | None) -> bool:
+        """Tell whether the answer for messages of a kind depends on to whom they were sent."""
+        if kind != ORDINARIA:
+            return False
+        only_sent = bool(self.only & _SENT) and not any(_is(kind, word) for word in self.only)
+        return only_sent or bool(self.exclude & _SENT)
+
+    def _wants_sent(self, sent: frozenset[str]) -> bool:
+        groups = {group for group, tipo in SENT_GROUPS.items() if tipo in sent}
+        if not groups:
+            return True
+        if groups <= self.exclude:
+            return False
+        return not self.only or bool(groups & self.only) or any(_is(ORDINARIA, word) for word in self.only)
+
     def _wants_kind(self, kind: str) -> bool:
         if any(_is(kind, word) for word in self.exclude):
             return False
-        return not self.only or any(_is(kind, word) for word in self.only)
+        if not self.only or any(_is(kind, word) for word in self.only):
+            return True
+        # What was sent is told apart later, by its acceptance.
+        return kind == ORDINARIA and bool(self.only & _SENT)
 
 
 def _is(kind: str, word: str) -> bool:
@@ -182,6 +239,13 @@ def _kind_words(value: object) -> frozenset[str]:
     return frozenset(words)
 
 
+def _message_ids(value: object) -> frozenset[str]:
+    ids = frozenset(one.strip("<> \t").casefold() for one in strings(value))
+    if not all(ids):
+        raise ValueError("must be a Message-ID such as <20260915.1234@pec.example.it>")
+    return ids
+
+
 def _globs(value: object) -> tuple[str, ...]:
     globs = strings(value)
     if not globs:
@@ -200,6 +264,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _option("until", "last day (or month, or year) to take", _last_day),
     _option("min_size", "size of the smallest message to take", byte_size, "bytes"),
     _option("max_size", "size of the largest message to take", byte_size, "bytes"),
+    _option("message_id", "Message-IDs of the messages to take", _message_ids),
     _option("folders", "globs of the folders to take", _globs),
 )
 """What a selection is configured with, in TOML (``[pipeline.select]``) and on the command line."""
@@ -216,6 +281,7 @@ def read_selection(table: Mapping[str, object], what: str = "selection") -> Sele
     """
     values = read_options(OPTIONS, table, what)
     values["exclude"] = values.pop("except")
+    values["message_ids"] = values.pop("message_id")
     selection = Selection(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
     problems = []
     if selection._kinds is not None and not selection._kinds:

@@ -61,6 +61,53 @@ def test_a_header_can_not_name_a_group(group: str) -> None:
     assert answer({"except": ["receipts"]}, kind=kind) is True
 
 
+@pytest.mark.parametrize(
+    ("table", "certificato", "esterno", "both"),
+    [
+        ({"only": ["sent-certified"]}, True, False, True),
+        ({"only": ["sent-ordinary"]}, False, True, True),
+        ({"only": ["sent-certified", "sent-ordinary"]}, True, True, True),
+        ({"except": ["sent-certified"]}, False, True, True),
+        ({"except": ["sent-certified", "sent-ordinary"]}, False, False, False),
+        ({"only": ["uncertified"], "except": ["sent-ordinary"]}, True, False, True),
+        ({"only": ["sent-certified"], "except": ["sent-ordinary"]}, True, False, True),
+    ],
+)
+def test_what_was_sent_is_told_by_its_acceptance(
+    table: dict[str, object], certificato: bool, esterno: bool, both: bool
+) -> None:
+    def sent(*kinds: str) -> bool | None:
+        return answer(table, kind="ordinaria", sent=frozenset(kinds))
+
+    assert (sent("certificato"), sent("esterno"), sent("certificato", "esterno")) == (
+        certificato,
+        esterno,
+        both,
+    )
+    assert sent() is True, "what nobody knows is taken"
+    assert answer(table, kind="ordinaria") is None
+    assert read_selection(table).asks_message_id
+
+
+def test_received_mail_was_not_sent() -> None:
+    assert answer({"only": ["sent-certified"]}, kind="accettazione", sent=frozenset()) is False
+    assert answer({"except": ["sent-certified"]}, kind="accettazione") is True
+    assert answer({"only": ["sent-certified", "uncertified"]}, kind="ordinaria") is True
+    assert not read_selection({"only": ["uncertified"]}).asks_message_id
+    table: dict[str, object] = {"only": ["sent-certified", "receipts"], "except": ["ordinaria"]}
+    assert answer(table, kind="ordinaria") is False
+
+
+def test_one_message() -> None:
+    table: dict[str, object] = {"message_id": ["<A.1@Pec.example.it>", "2@pec.example.it"]}
+    assert answer(table, message_id="a.1@pec.example.it") is True
+    assert answer(table, message_id="2@PEC.example.it") is True
+    assert answer(table, message_id="12@pec.example.it") is False
+    assert answer(table, message_id="") is False
+    assert answer(table) is None
+    assert read_selection(table).asks_message_id
+
+
 # -- period -----------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +248,8 @@ def test_a_later_stage_never_contradicts_an_earlier_one(
         ({"min_size": "3 KB", "max_size": "2 KB"}, '"min_size" 3000 is above "max_size" 2000'),
         ({"max_size": "huge"}, 'option "max_size" must be a size'),
         ({"folders": []}, "must name at least one folder"),
+        ({"message_id": ["<>"]}, "must be a Message-ID such as"),
+        ({"message_id": 3}, "must be a list of texts"),
     ],
 )
 def test_problems(table: dict[str, object], problem: str) -> None:

@@ -15,7 +15,7 @@ from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted
 
 __all__ = ["Settings", "main"]
 
-_COMMANDS = ("archive", "demo", "init", "inspect", "plugins", "providers", "status", "verify")
+_COMMANDS = ("archive", "demo", "init", "inspect", "plugins", "providers", "receipts", "status", "verify")
 
 
 class _Commands(click.Group):

@@ -28,6 +28,7 @@ _FAILURES_SHOWN = 10
 @click.option("--to", "to_urls", multiple=True, metavar="URL", help="Sink of an ad hoc run; may be repeated.")
 @click.option("--then", "then_urls", multiple=True, metavar="URL", help="Post-step of an ad hoc run.")
 @selection_options
+@click.option("--message-id", multiple=True, metavar="ID", help="Take only this message; may be repeated.")
 @click.option(
     "--full", is_flag=True, help="List the source from the start, not from where the last run ended."
 )
@@ -53,6 +54,7 @@ def archive(
     since: str | None,
     until: str | None,
     folder: tuple[str, ...],
+    message_id: tuple[str, ...],
     trust: tuple[Path, ...],
     *,
     full: bool,
@@ -79,6 +81,7 @@ def archive(
         "since": since,
         "until": until,
         "folders": list(folder),
+        "message_id": list(message_id),
     }
     pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
     pipelines = tuple(

@@ -14,7 +14,7 @@ import click
 from archipec.custody.endpoints import Stop
 from archipec.errors import Interrupted
 
-__all__ = ["count", "on_signals", "progress", "size"]
+__all__ = ["count", "on_signals", "printable", "progress", "size"]
 
 
 def count(number: int) -> str:
@@ -30,6 +30,16 @@ def size(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: what is no printable character is written as an escape."""
+    shown = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text.replace("\xa0", " ")
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextmanager

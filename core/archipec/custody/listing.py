@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from archipec.contract import Source, SupportsHeaders
-from archipec.custody.ledger import Ledger, Row
+from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.verdicts import identifier
 from archipec.errors import ArchipecError, Scope
 from archipec.message import Listed
 from archipec.pec.date import origin_date, received_date
+from archipec.pec.headers import first_field, raw_text
 from archipec.pec.kind import kind_of
 from archipec.selection import Selection
 
-__all__ = ["Lister", "date_of", "look"]
+__all__ = ["Lister", "date_of", "look", "message_id_of"]
 
 _PAGE = 2000
 
@@ -86,13 +88,19 @@ class Lister:
             self._on_page(number, name, self._ledger.record_listing(number, page), _bytes(page))
 
 
-def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, str, int, str]]:
-    """Read headers only; yield (row, kind, date, clock the date was read from). A row not yielded is gone."""
+def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Look]]:
+    """Read headers only; yield each row with what its header told. A row not yielded is gone."""
     waiting = {row.ref: row for row in rows}
     for ref, head in source.headers(folder, list(waiting)):
         row = waiting.pop(ref, None)
         if row is not None:
-            yield row, kind_of(head), *date_of(row, head)
+            yield row, Look(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
+
+
+def message_id_of(head: bytes) -> str:
+    """Return a message's Message-ID without angle brackets, empty when it has none."""
+    value = first_field(head, "Message-ID")
+    return "" if value is None else identifier(raw_text(value)) or ""
 
 
 def date_of(row: Row, head: bytes) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from archipec.custody.database import Database, columns
 from archipec.message import Json, Listed
 
-__all__ = ["Occurrences", "Row"]
+__all__ = ["Look", "Occurrences", "Row"]
 
 
 class Row(NamedTuple):
@@ -23,7 +23,20 @@ class Row(NamedTuple):
     flags: tuple[str, ...]
     kind: str | None
     date: int | None
+    message_id: str | None
     content: int | None
+
+
+class Look(NamedTuple):
+    """What a header told of a row: ``date_from`` names the clock; ``message_id`` is empty when there is none,
+    None when nobody asked.
+    """
+
+    id: int
+    kind: str
+    date: int
+    date_from: str
+    message_id: str | None
 
 
 class Occurrences(Database):
@@ -78,23 +91,27 @@ class Occurrences(Database):
 
     def work(self, folder: int, sinks: Sequence[int], after: int, limit: int) -> list[Row]:
         """Return messages of a folder that some sink lacks, in listing order, those after row ``after``."""
-        columns = "SELECT o.id, o.ref, o.size, o.received, o.flags, o.kind, o.date, o.content"
+        columns = "SELECT o.id, o.ref, o.size, o.received, o.flags, o.kind, o.date, o.message_id, o.content"
         query, values = _lacking(columns, "o.folder = ? AND o.id > ?", (folder, after), sinks)
         page = self._rows(
-            "SELECT json_group_array(json_array(id, ref, size, received, flags, kind, date, content))"
+            "SELECT json_group_array(json_array(id, ref, size, received, flags, kind, date, message_id, content))"
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
         return [
-            Row(number, ref, size, received, tuple(flags.split()), kind, date, content)
-            for number, ref, size, received, flags, kind, date, content in sorted(json.loads(page[0][0]))
+            Row(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
+            for number, ref, size, received, flags, kind, date, message_id, content in sorted(
+                json.loads(page[0][0])
+            )
         ]
 
-    def record_look(self, looks: Iterable[tuple[int, str, int, str]]) -> None:
-        """Keep (row, kind, date, date_from) read from headers, so that nothing is looked up twice."""
+    def record_look(self, looks: Iterable[Look]) -> None:
+        """Keep what was read from headers, so that nothing is looked up twice."""
         with self._transaction() as db:
             db.executemany(
-                "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4 WHERE id = ?1", list(looks)
+                "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id)"
+                " WHERE id = ?1",
+                list(looks),
             )
 
     def record_gone(self, rows: Iterable[int]) -> None:

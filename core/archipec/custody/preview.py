@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from archipec.config import Pipeline
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.endpoints import Stop, make_context
-from archipec.custody.ledger import Ledger, Row
+from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.listing import Lister, look
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.report import PreviewLine, Report
 from archipec.custody.spool import spool_folder
+from archipec.custody.worklist import answer
 from archipec.errors import ArchipecError
 from archipec.isolation import own_errors
 from archipec.providers import advised
@@ -103,9 +104,9 @@ class _Preview:
         while not self._stop.is_set() and (rows := self._ledger.work(number, self._sinks, last, _PAGE)):
             last = rows[-1].id
             self._report.listed += len(rows)
-            strange = [row for row in rows if row.kind is None]
+            strange = [row for row in rows if self._is_strange(row)]
             for row in rows:
-                if row.kind is not None:
+                if row.kind is not None and not self._is_strange(row):
                     self._count(name, row, row.kind, row.date or 0)
             if not isinstance(source, SupportsHeaders):
                 for row in strange:
@@ -114,17 +115,20 @@ class _Preview:
                 self._look(source, name, strange)
             self._observe(self._report)
 
+    def _is_strange(self, row: Row) -> bool:
+        return row.kind is None or (self._selection.asks_message_id and row.message_id is None)
+
     def _look(self, source: SupportsHeaders, name: str, rows: list[Row]) -> None:
         looks = []
-        for row, kind, date, date_from in look(source, name, rows):
-            looks.append((row.id, kind, date, date_from))
-            self._count(name, row, kind, date)
+        for row, told in look(source, name, rows):
+            looks.append(told)
+            self._count(name, row, told.kind, told.date, told)
         self._ledger.record_look(looks)
         if not self._stop.is_set():
             self._report.listed -= len(rows) - len(looks)
 
-    def _count(self, folder: str, row: Row, kind: str, date: int) -> None:
-        if self._selection.answer(folder=folder, size=row.size, date=date, kind=kind) is False:
+    def _count(self, folder: str, row: Row, kind: str, date: int, told: Look | None = None) -> None:
+        if answer(self._selection, self._ledger, folder, row, told) is False:
             self._report.deselected += 1
             return
         year = datetime.fromtimestamp(date, _ROME).year

@@ -41,6 +41,7 @@ SCHEMA = (
         kind TEXT,
         date INTEGER,
         date_from TEXT,
+        message_id TEXT,
         content INTEGER REFERENCES content,
         gone INTEGER NOT NULL DEFAULT 0,
         reason TEXT NOT NULL DEFAULT '',
@@ -78,6 +79,8 @@ SCHEMA = (
     "CREATE INDEX verdict_identificativo ON verdict (identificativo) WHERE identificativo IS NOT NULL",
     "CREATE INDEX verdict_msgid ON verdict (msgid) WHERE msgid IS NOT NULL",
     "CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id IS NOT NULL",
+    """CREATE INDEX verdict_riferimento ON verdict (riferimento)
+        WHERE riferimento IS NOT NULL AND identificativo IS NULL""",
     # What comparing a short delivery receipt with an original showed.
     """CREATE TABLE breve (
         receipt INTEGER NOT NULL REFERENCES content,

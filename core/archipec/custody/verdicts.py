@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.copies import Copies, Copy
 from archipec.custody.verdict import Verdict
 
-__all__ = ["Verdicts"]
+__all__ = ["Verdicts", "identifier"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_IDENTIFIERS = ("tipo", "identificativo", "msgid", "riferimento", "message_id")
 
 
 class Verdicts(Copies):
@@ -38,19 +42,25 @@ class Verdicts(Copies):
         """
         with self._transaction() as db:
             for content, verdict in verdicts:
-                fields = [
-                    verdict.record.get(name) for name in ("tipo", "identificativo", "msgid", "riferimento")
-                ]
+                fields = [identifier(verdict.record.get(name)) for name in _IDENTIFIERS]
                 db.execute(
-                    "INSERT INTO verdict (content, seal, tipo, identificativo, msgid, riferimento, record, judged)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
+                    "INSERT INTO verdict"
+                    " (content, seal, tipo, identificativo, msgid, riferimento, message_id, record, judged)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
                     " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
-                    " riferimento = excluded.riferimento, record = excluded.record, judged = excluded.judged"
-                    " WHERE verdict.seal != 'valid'",
-                    (content, verdict.status, *fields, json.dumps(verdict.record, ensure_ascii=False), now),
+                    " riferimento = excluded.riferimento, message_id = excluded.message_id,"
+                    " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'",
+                    (content, verdict.status, *fields, json.dumps(verdict.record), now),
                 )
                 if verdict.certified is not None:
                     db.execute(
                         "UPDATE content SET kind = ?, date = ?, date_from = 'certified' WHERE id = ?",
                         (verdict.kind, verdict.certified, content),
                     )
+
+
+def identifier(text: str | None) -> str | None:
+    """Return an identifier as it is compared: without angle brackets, and as text that SQLite takes."""
+    if text is None:
+        return None
+    return _SURROGATE.sub("\ufffd", text).strip("<> \t\r\n") or None

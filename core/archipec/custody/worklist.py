@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from archipec.custody.ledger import Ledger, Row
+from archipec.custody.ledger import Ledger, Look, Row
 from archipec.selection import Selection
 
-__all__ = ["FolderWork", "WorkList"]
+__all__ = ["FolderWork", "WorkList", "answer"]
 
 _PAGE = 1000
 
@@ -38,6 +38,7 @@ class WorkList:
         self._ledger = ledger
         self.sinks = sinks
         self._selection = selection
+        self.asks_message_id = selection.asks_message_id
         self._changed = threading.Condition()
         self._folders: dict[int, FolderWork] = {}
         self._complete = False
@@ -121,9 +122,9 @@ class WorkList:
             folder.unsure.extendleft(reversed(list(rows)))
             self._folders.setdefault(folder.number, folder)
 
-    def decide(self, folder: FolderWork, row: Row, kind: str, date: int) -> None:
-        """Put a row where the selection wants it, now that its kind and date are known."""
-        if self.wants(folder.name, row, kind, date):
+    def decide(self, folder: FolderWork, row: Row, look: Look) -> None:
+        """Put a row where the selection wants it, now that its header is known."""
+        if self.wants(folder.name, row, look):
             with self._changed:
                 folder.ready.append(row)
         else:
@@ -134,9 +135,9 @@ class WorkList:
         with self._changed:
             self.deselected += 1
 
-    def wants(self, folder: str, row: Row, kind: str | None, date: int | None) -> bool | None:
-        """Ask the selection."""
-        return self._selection.answer(folder=folder, size=row.size, date=date, kind=kind)
+    def wants(self, folder: str, row: Row, look: Look | None = None) -> bool | None:
+        """Ask the selection, by what the row tells or its header has told."""
+        return answer(self._selection, self._ledger, folder, row, look)
 
     def drop(self, folder: FolderWork) -> None:
         """Leave a folder for the next run."""
@@ -171,10 +172,24 @@ class WorkList:
         return False
 
     def _sort(self, folder: FolderWork, row: Row) -> None:
-        wanted = self.wants(folder.name, row, row.kind, row.date if row.date is not None else row.received)
+        wanted = self.wants(folder.name, row)
         if wanted is None:
             folder.unsure.append(row)
         elif wanted:
             folder.ready.append(row)
         else:
             self.deselected += 1
+
+
+def answer(
+    selection: Selection, ledger: Ledger, folder: str, row: Row, look: Look | None = None
+) -> bool | None:
+    """Ask a selection about a row, by what the row tells or its header has told (None: not known yet)."""
+    told = row if look is None else look
+    date = told.date if told.date is not None else row.received
+    sent = None
+    if selection.asks_sent(told.kind) and told.message_id is not None:
+        sent = ledger.sent_as(told.message_id)
+    return selection.answer(
+        folder=folder, size=row.size, date=date, kind=told.kind, message_id=told.message_id, sent=sent
+    )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from archipec.errors import IntegrityError
 from archipec.message import Json
 from archipec.pec.anchors import Anchors
+from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import CertificationData, parse_daticert
-from archipec.pec.headers import first_field, raw_text
+from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
 from archipec.pec.kind import ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
 from archipec.pec.rem import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.seal import Seal, Status, judge_seal
 from archipec.pec.structure import Structure, dissect
 
 _NOT_CERTIFIED = (ORDINARIA, UNKNOWN)
+_ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class Judgement:
         seal: the verdict.
         rem: what shows that it is a message of REM, else None.
         notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
+        original: whether the original message, or what a short receipt leaves of it, is inside.
     """
 
     kind: str
@@ -36,6 +42,7 @@ class Judgement:
     seal: Seal
     rem: Rem | None
     notes: tuple[str, ...]
+    original: bool = False
 
     @property
     def tipo(self) -> str | None:
@@ -95,7 +102,14 @@ def judge_dissected(
         notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
     if notes:
         seal = replace(seal, reason="; ".join((seal.reason, *notes)))
-    return Judgement(kind=kind, certification=certification, seal=seal, rem=rem, notes=tuple(notes))
+    return Judgement(
+        kind=kind,
+        certification=certification,
+        seal=seal,
+        rem=rem,
+        notes=tuple(notes),
+        original=structure.postacert is not None,
+    )
 
 
 def _kind(header_kind: str, certification: CertificationData | None, seal: Seal, notes: list[str]) -> str:
@@ -112,17 +126,20 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
 def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
-    One of REM has ``rem`` besides.
+    One of REM has ``rem`` besides, and one that no provider made has ``header``: sender, recipients, subject and
+    date as it was written, by which a copy of what was sent is told.
     """
     facts, seal = judgement.certification, judgement.seal
-    reference = first_field(raw, "X-Riferimento-Message-ID")
+    reference, message_id = first_field(raw, "X-Riferimento-Message-ID"), first_field(raw, "Message-ID")
     shape: dict[str, Json] = {
         "kind": judgement.kind,
         "tipo": judgement.tipo,
         "errore": facts.errore if facts else None,
+        "errore_esteso": facts.errore_esteso if facts else None,
         "identificativo": facts.identificativo if facts else None,
         "msgid": facts.msgid if facts else None,
         "riferimento": raw_text(reference) if reference is not None else None,
+        "message_id": raw_text(message_id) if message_id is not None else None,
         "gestore": facts.gestore if facts else None,
         "mittente": facts.mittente if facts else None,
         "destinatari": [
@@ -133,6 +150,7 @@ def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
         "data": facts.data.isoformat() if facts and facts.data else None,
         "ricevuta": facts.ricevuta if facts else None,
         "consegna": facts.consegna if facts else None,
+        "original": judgement.original,
         "seal": {
             "status": str(seal.status),
             "reason": seal.reason,
@@ -149,4 +167,27 @@ def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
             "original": judgement.rem.original,
             "verified": False,
         }
+    if not judgement.claims_certification:
+        shape["header"] = _header(raw)
     return shape
+
+
+def _header(raw: bytes) -> dict[str, Json]:
+    head = header_block(raw)
+    date = origin_date(head) or received_date(head)
+    return {
+        "from": next(iter(_addresses(head, "From")), ""),
+        "to": [*_addresses(head, "To"), *_addresses(head, "Cc"), *_addresses(head, "Bcc")],
+        "subject": _whole(decoded_text(first_field(head, "Subject") or b"")),
+        "date": date.isoformat() if date is not None else None,
+    }
+
+
+def _whole(text: str) -> str:
+    """Text without surrogate escapes, which most programs can't read."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _addresses(head: bytes, name: str) -> list[str]:
+    value = first_field(head, name) or b""
+    return list(dict.fromkeys(_whole(raw_text(one)) for one in _ADDRESS.findall(value[:_MAX_ADDRESSES])))

@@ -153,14 +153,11 @@ class _Search:
 
         self._pool = pool
         self._left = _MAX_STEPS
-        roots = known_roots()
+        rules = {root.sha256: root for root in ROOTS}
+        # A root of PEC that is not on this machine keeps its rule when a person adds it.
         self._anchors: list[tuple[Certificate, Root | None]] = [
-            (x509.Certificate.load(roots[root.sha256]), root) for root in ROOTS if root.sha256 in roots
-        ]
-        self._anchors += [
-            (x509.Certificate.load(der), None)
-            for der in anchors.extra
-            if hashlib.sha256(der).hexdigest() not in roots
+            (x509.Certificate.load(der), rules.get(hashlib.sha256(der).hexdigest()))
+            for der in dict.fromkeys((*known_roots().values(), *anchors.extra))
         ]
 
     def paths(self, leaf: Certificate) -> tuple[list[Path], str]:

@@ -1,0 +1,220 @@
+"""``archipec receipts``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archipec.cli import Settings
+from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.terminal import count, on_signals, printable
+from archipec.cli.transactions import as_json, as_text, headline
+from archipec.config import Endpoint, endpoint
+from archipec.contract import SinkType
+from archipec.custody.endpoints import Stop
+from archipec.custody.filing import Filing, file_transaction
+from archipec.custody.ledger import Ledger
+from archipec.custody.receipts import Wanted, check_short_receipts, find, transactions
+from archipec.custody.vault import Vault
+from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
+from archipec.pec.transactions import Transaction
+from archipec.selection import read_selection
+
+_CANDIDATES = 20
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[PIPELINE]... [ID]")
+@click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run, with --to.")
+@click.option(
+    "--to", "to_urls", multiple=True, metavar="URL", help="An archive of an ad hoc run; may be repeated."
+)
+@click.option("--missing", is_flag=True, help="Show only what needs a person.")
+@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
+@click.option("--until", metavar="DATE", help="Last day.")
+@click.option(
+    "--direction", type=click.Choice(("in", "out", "all")), default="all", help="Received, sent or both."
+)
+@click.option("--party", default="", metavar="ADDRESS", help="Sender or recipient, or a part of the address.")
+@click.option("--subject", default="", metavar="WORDS", help="Words that are all in the subject.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the newest N.")
+@click.option(
+    "--export",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the sent message that ID names, its acceptance and every delivery receipt to DIR.",
+)
+@click.option(
+    "--json", "as_json_", is_flag=True, help="Print one JSON object a transaction, or for the export."
+)
+@click.pass_obj
+def receipts(
+    settings: Settings,
+    names: tuple[str, ...],
+    from_url: str | None,
+    to_urls: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    direction: str,
+    party: str,
+    subject: str,
+    limit: int | None,
+    directory: Path | None,
+    *,
+    missing: bool,
+    as_json_: bool,
+) -> int:
+    """Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt.
+
+    \b
+      archipec receipts
+      archipec receipts studio --missing
+      archipec receipts --direction in --since 2026-09 --party comune --subject "accesso atti"
+    What a lawyer files for one notice (L. 53/1994); ID is a Message-ID, a PEC identifier or words:
+      archipec receipts --export notifica '<20260915.1234@studio.example>'
+
+    Only receipts with a valid seal count. What is archived but was not judged yet is left out, and said.
+
+    Exit code 3: something needs a person; with --export: something is missing for a complete filing.
+    """
+    period = {name: day for name, day in (("since", since), ("until", until)) if day}
+    wanted = Wanted(
+        period=read_selection(period, "command line"), direction=direction, party=party, subject=subject
+    )
+    sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
+    stop = Stop()
+    with (
+        Ledger(settings.state / "ledger.sqlite3") as ledger,
+        on_signals(stop),
+        Vault(sinks, ledger, settings.state, stop) as vault,
+    ):
+        numbers = [ledger.sink(sink.where) for sink in sinks]
+        if not any(map(ledger.knows_copies, numbers)):
+            click.echo(
+                f"warning: nothing is on record of {', '.join(sink.where for sink in sinks)}", err=True
+            )
+            click.echo("hint: `archipec archive` puts on record what an archive holds", err=True)
+        codes = [_say_unjudged(ledger.left_unjudged(numbers))]
+        if directory is not None:
+            codes.append(_export(ledger, numbers, vault, directory, words, as_json_=as_json_))
+        else:
+            found = transactions(ledger, numbers, wanted, datetime.now(UTC))
+            checked = (check_short_receipts(one, ledger, vault) for one in _until(stop, found))
+            codes.append(_list(checked, limit, missing=missing, as_json_=as_json_))
+    return exit_code([*codes, Interrupted.exit_code if stop.is_set() else DONE])
+
+
+def _archives(
+    settings: Settings, names: Sequence[str], from_url: str | None, to_urls: Sequence[str], *, exporting: bool
+) -> tuple[list[Endpoint[SinkType[Any]]], str]:
+    """The archives a command line means, and the words in it that are no pipelines."""
+    words: Sequence[str] = ()
+    if to_urls and (exporting or not names):
+        words = names
+        if from_url is None:
+            registry = load_registry()
+            sinks = [endpoint("sink", url, registry) for url in to_urls]
+        else:
+            sinks = [sink for one in chosen(settings, (), from_url, to_urls) for sink in one.sinks]
+    else:
+        pipelines = chosen(settings, () if exporting else names, from_url, to_urls)
+        if exporting:
+            known = {one.name for one in pipelines}
+            first = next((at for at, name in enumerate(names) if name not in known), len(names))
+            words = names[first:]
+            pipelines = tuple(one for one in pipelines if not first or one.name in names[:first])
+        sinks = [sink for one in pipelines for sink in one.sinks]
+    if exporting and not "".join(words).strip():
+        raise click.UsageError("say what to export: a Message-ID, a PEC identifier, or words of its subject")
+    return list({sink.where: sink for sink in sinks}.values()), " ".join(words)
+
+
+def _until(stop: Stop, found: Iterable[Transaction]) -> Iterator[Transaction]:
+    for one in found:
+        if stop.is_set():
+            return
+        yield one
+
+
+def _say_unjudged(number: int) -> int:
+    if not number:
+        return DONE
+    click.echo(f"warning: {count(number)} archived messages were not judged yet and are left out", err=True)
+    click.echo("hint: `archipec archive` judges them, unless it is told not to", err=True)
+    return ATTENTION
+
+
+# -- the list ------------------------------------------------------------------------------------------
+
+
+def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_json_: bool) -> int:
+    shown = total = attention = 0
+    for one in found:
+        total += 1
+        attention += one.needs_attention
+        if (missing and not one.needs_attention) or (limit is not None and shown >= limit):
+            continue
+        shown += 1
+        click.echo(json.dumps(as_json(one)) if as_json_ else as_text(one))
+    if not as_json_:
+        click.echo(f"{count(total)} transactions, {count(attention)} need a person", err=True)
+    return ATTENTION if attention else DONE
+
+
+# -- the export ----------------------------------------------------------------------------------------
+
+
+def _export(
+    ledger: Ledger, sinks: Sequence[int], vault: Vault, directory: Path, name: str, *, as_json_: bool
+) -> int:
+    found = find(ledger, sinks, name, datetime.now(UTC))
+    if len(found) != 1:
+        raise _unclear(name, found)
+    filing = file_transaction(check_short_receipts(found[0], ledger, vault), vault, directory)
+    if as_json_:
+        click.echo(json.dumps(filing.as_json()))
+    else:
+        _show(filing)
+    codes = [error.exit_code for error in filing.errors]
+    return exit_code([*codes, DONE if filing.complete else ATTENTION])
+
+
+class _Unclear(ConfigError):
+    """What was asked for is nothing, or several things."""
+
+    exit_code = USAGE
+
+
+def _unclear(name: str, found: Sequence[Transaction]) -> _Unclear:
+    if not found:
+        return _Unclear(
+            f'nothing that was sent is called "{printable(name)}"',
+            hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
+        )
+    lines = [
+        f"{headline(one)}\n  {printable(one.identificativo or one.msgid)}" for one in found[:_CANDIDATES]
+    ]
+    if len(found) > _CANDIDATES:
+        lines.append(f"and {count(len(found) - _CANDIDATES)} more")
+    problem = f'{count(len(found))} sent messages fit "{printable(name)}"'
+    return _Unclear([problem, *lines], hint="give the PEC identifier of the one that you mean")
+
+
+def _show(filing: Filing) -> None:
+    click.echo(headline(filing.transaction))
+    for one in filing.files:
+        click.echo(f"  {one.sha256}  {printable(str(one.path))}")
+    for note in filing.notes:
+        click.echo(f"  note: {printable(note)}")
+    if filing.complete:
+        click.echo(click.style("COMPLETE", bold=True))
+        return
+    click.echo(click.style("NOT COMPLETE", fg="red", bold=True) + ", missing:")
+    for what in filing.missing:
+        click.echo(f"  {printable(what)}")

@@ -1,0 +1,127 @@
+"""How a transaction is shown: to a script as JSON, to a person as some lines of text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import click
+
+from archipec.cli.terminal import printable
+from archipec.message import Json
+from archipec.pec.transactions import ATTENTION, Outcome, Recipient, Record, Transaction
+
+__all__ = ["as_json", "as_text", "headline"]
+
+_ROME = ZoneInfo("Europe/Rome")
+_SAID = {
+    Outcome.ORDINARY: "accepted, ordinary mail, no legal delivery",
+    Outcome.TIMED_OUT: "not delivered in time",
+    Outcome.UNPROVEN: "not proven",
+}
+
+
+def as_json(one: Transaction) -> dict[str, Json]:
+    """Return the JSON object of ``receipts --json``."""
+    sent = one.sent
+    return {
+        "direction": one.direction,
+        "status": str(one.status),
+        "attention": one.needs_attention,
+        "identificativo": one.identificativo,
+        "msgid": one.msgid,
+        "date": _iso(one.date),
+        "mittente": one.mittente,
+        "oggetto": one.oggetto,
+        "sent": None
+        if sent is None
+        else {
+            "sha256": sent.record.key.sha256,
+            "size": sent.record.key.size,
+            "from": str(sent.where),
+            "heuristic": sent.heuristic,
+        },
+        "acceptance": None if one.acceptance is None else _receipt(one.acceptance),
+        "recipients": [_recipient(who) for who in one.recipients],
+        "envelopes": [_receipt(record) for record in one.envelopes],
+        "unproven": [{**_receipt(record), "reason": record.reason} for record in one.unproven],
+        "problems": list(one.problems),
+        "notes": list(one.notes),
+    }
+
+
+def _recipient(who: Recipient) -> dict[str, Json]:
+    return {
+        "address": who.address,
+        "tipo": who.tipo,
+        "outcome": str(who.outcome),
+        "date": None if who.decisive is None else _iso(who.decisive.date),
+        "receipts": [_receipt(record) for record in who.receipts],
+        "breve": None if who.check is None else {"status": who.check.status, "form": who.check.form},
+        "problems": list(who.problems),
+        "notes": list(who.notes),
+    }
+
+
+def _receipt(record: Record) -> dict[str, Json]:
+    return {
+        "kind": record.kind,
+        "date": _iso(record.date),
+        "sha256": record.key.sha256,
+        "size": record.key.size,
+        "seal": record.seal,
+        "gestore": record.gestore,
+        "ricevuta": record.ricevuta or None,
+        "consegna": record.consegna or None,
+        "errore": record.errore or None,
+        "errore_esteso": record.errore_esteso or None,
+    }
+
+
+def headline(one: Transaction) -> str:
+    """Return a transaction in one line."""
+    return f"{_moment(one.date)}  {str(one.status).upper():<9}  {printable(one.oggetto) or '(no subject)'}"
+
+
+def as_text(one: Transaction) -> str:
+    """Return a transaction as a person reads it; control characters in it are escaped."""
+    first = headline(one)
+    lines = [click.style(first, fg="red", bold=True) if one.needs_attention else first]
+    lines.append(f"  from {printable(one.mittente) or 'unknown'}")
+    for who in one.recipients:
+        lines.append(
+            f"  to   {printable(who.address)}: {_said(who)}"
+            if one.direction == "out"
+            else f"  to   {printable(who.address)}"
+        )
+        lines += _remarks("       ", who.problems, who.notes)
+    lines += _remarks("  ", one.problems, one.notes)
+    lines += [
+        f"  not proven: {printable(record.kind)}: {printable(record.reason)}" for record in one.unproven
+    ]
+    if one.identificativo or one.msgid:
+        lines.append(f"  id   {printable(one.identificativo or one.msgid)}")
+    return "\n".join(lines)
+
+
+def _said(who: Recipient) -> str:
+    said = _SAID.get(who.outcome, str(who.outcome))
+    if who.outcome in ATTENTION:
+        said = click.style(said.upper(), fg="red", bold=True)
+    return said if who.decisive is None else f"{said} {_moment(who.decisive.date)}"
+
+
+def _remarks(margin: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
+    said = set(_SAID.values())
+    return [
+        *(f"{margin}problem: {printable(problem)}" for problem in problems),
+        *(f"{margin}note: {printable(note)}" for note in notes if note not in said),
+    ]
+
+
+def _moment(date: datetime | None) -> str:
+    return "date unknown    " if date is None else f"{date.astimezone(_ROME):%Y-%m-%d %H:%M}"
+
+
+def _iso(date: datetime | None) -> str | None:
+    return None if date is None else date.isoformat()

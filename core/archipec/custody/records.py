@@ -1,0 +1,209 @@
+"""The part of the ledger that tells which stored messages belong to one sending.
+
+Contents are asked for a page at a time: what was learnt of a message is some kilobytes of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from archipec.custody.database import Database
+from archipec.custody.verdicts import identifier
+from archipec.message import ContentKey
+from archipec.pec.breve import Check
+from archipec.pec.daticert import Destinatario
+from archipec.pec.transactions import Record
+
+__all__ = ["Clue", "Records"]
+
+_SEPARATORS = re.compile(r"[/.\\]")
+_HELD = (
+    " EXISTS (SELECT 1 FROM copy c WHERE c.content = v.content AND c.state IN ('stored', 'pending')"
+    " AND c.sink IN (SELECT value FROM json_each(?1)))"
+)
+# The same where most of the ledger is read: the archives are looked through once, not once a message.
+_ALL_HELD = (
+    " v.content IN (SELECT c.content FROM copy c WHERE c.state IN ('stored', 'pending')"
+    " AND c.sink IN (SELECT value FROM json_each(?1)))"
+)
+_MESSAGE = (
+    "SELECT v.content, t.sha256, t.size, t.date, v.record FROM verdict v JOIN content t ON t.id = v.content"
+)
+
+
+class Clue(NamedTuple):
+    """What names a transaction: ``value`` is an `identificativo`, or for want of one the Message-ID of what was sent.
+
+    ``date`` in Unix seconds, 0 when unknown.
+    """
+
+    certified: bool
+    value: str
+    date: int
+
+
+class Records(Database):
+    """What stored messages say of each other. ``sinks`` are the archives that count."""
+
+    def clues(self, sinks: Sequence[int], sent_folders: Sequence[int]) -> list[Clue]:
+        """Return what names a transaction, the newest first.
+
+        Args:
+            sent_folders: numbers of folders whose messages should have an acceptance.
+        """
+        rows = self._rows(
+            "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS moment"
+            " FROM verdict v JOIN content t ON t.id = v.content"
+            f" WHERE v.identificativo IS NOT NULL AND {_ALL_HELD} GROUP BY v.identificativo"
+            # Receipts whose certification data can't be read, and nothing else of that sending.
+            " UNION ALL SELECT 0, v.riferimento, min(t.date) FROM verdict v JOIN content t ON t.id = v.content"
+            " WHERE v.identificativo IS NULL AND v.riferimento IS NOT NULL AND NOT EXISTS"
+            f" (SELECT 1 FROM verdict r WHERE r.msgid = v.riferimento) AND {_ALL_HELD} GROUP BY v.riferimento"
+            # What was sent and got no receipt.
+            " UNION ALL SELECT 0, v.message_id, min(t.date) FROM verdict v JOIN content t ON t.id = v.content"
+            " WHERE v.identificativo IS NULL AND v.riferimento IS NULL AND v.message_id IS NOT NULL"
+            " AND v.content IN (SELECT o.content FROM occurrence o"
+            "  WHERE o.folder IN (SELECT value FROM json_each(?2)))"
+            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.msgid = v.message_id AND r.tipo != 'posta-certificata')"
+            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo = v.message_id)"
+            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo IS NULL AND r.riferimento = v.message_id)"
+            f" AND {_ALL_HELD} GROUP BY v.message_id"
+            " ORDER BY moment DESC, 2",
+            (json.dumps(list(sinks)), json.dumps(list(sent_folders))),
+        )
+        return [Clue(bool(certified), value, date) for certified, value, date in rows]
+
+    def records_of(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[Record]:
+        """Return the messages with these certified identifiers."""
+        return self._records(
+            f"{_MESSAGE} WHERE v.identificativo IN (SELECT value FROM json_each(?2)) AND {_HELD}",
+            sinks,
+            identificativi,
+        )
+
+    def records_about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
+        """Return the messages that name these Message-IDs in their header alone: nobody has sealed that."""
+        return self._records(
+            f"{_MESSAGE} WHERE v.identificativo IS NULL AND v.riferimento IN (SELECT value FROM json_each(?2))"
+            f" AND {_HELD}",
+            sinks,
+            msgids,
+        )
+
+    def copies_named(self, sinks: Sequence[int], message_ids: Iterable[str]) -> list[Record]:
+        """Return the messages with these Message-IDs, in whatever case, that no provider made."""
+        found = self._records(
+            f"{_MESSAGE} WHERE v.message_id IN (SELECT value FROM json_each(?2)) AND {_HELD}",
+            sinks,
+            message_ids,
+        )
+        return [one for one in found if one.is_sendable]
+
+    def copies_without_name(self, sinks: Sequence[int]) -> list[Record]:
+        """Return the messages without Message-ID that no provider made."""
+        found = self._records(
+            f"{_MESSAGE} WHERE v.message_id IS NULL AND v.identificativo IS NULL AND {_HELD}", sinks
+        )
+        return [one for one in found if one.is_sendable]
+
+    def named(self, sinks: Sequence[int], name: str) -> list[Clue]:
+        """Return the transactions that an identifier names: PEC identifier, Message-ID sent, or that of a receipt."""
+        rows = self._rows(
+            "SELECT DISTINCT v.identificativo FROM verdict v WHERE v.identificativo IS NOT NULL"
+            f" AND (v.identificativo = ?2 OR v.msgid = ?2 OR v.message_id = ?2) AND {_HELD}",
+            (json.dumps(list(sinks)), name),
+        )
+        return [Clue(True, row[0], 0) for row in rows]
+
+    def folders_called(self, names: Iterable[str]) -> list[int]:
+        """Return the folders of any source that have one of these names (lower case), or are below one that has."""
+        wanted = frozenset(names)
+        rows = self._rows("SELECT id, name FROM folder")
+        return [number for number, name in rows if wanted & set(_SEPARATORS.split(name.casefold()))]
+
+    def left_unjudged(self, sinks: Sequence[int]) -> int:
+        """Return how many messages of these archives nobody has judged yet."""
+        rows = self._rows(
+            "SELECT count(DISTINCT c.content) FROM copy c WHERE c.state IN ('stored', 'pending')"
+            " AND c.sink IN (SELECT value FROM json_each(?1))"
+            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
+            (json.dumps(list(sinks)),),
+        )
+        return int(rows[0][0])
+
+    def check_on_record(self, receipt: int, original: int) -> Check | None:
+        """Return what comparing a short receipt with an original showed, None when nobody has."""
+        rows = self._rows(
+            "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?", (receipt, original)
+        )
+        return Check(*rows[0]) if rows else None
+
+    def record_check(self, receipt: int, original: int, check: Check) -> None:
+        """Put on record what comparing them showed."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO breve (receipt, original, status, form, sentence) VALUES (?, ?, ?, ?, ?)",
+                (receipt, original, check.status, check.form, check.sentence),
+            )
+
+    def sent_as(self, message_id: str) -> frozenset[str]:
+        """Return the kinds of mailboxes ("certificato", "esterno") that what was sent went to.
+
+        By its proven acceptance; empty when none is on record.
+        """
+        rows = self._rows(
+            "SELECT v.record FROM verdict v WHERE v.seal = 'valid' AND v.tipo = 'accettazione'"
+            " AND (v.msgid = ?1 OR v.identificativo = ?1)",
+            (message_id,),
+        )
+        return frozenset(
+            "esterno" if one.get("tipo") == "esterno" else "certificato"
+            for (record,) in rows
+            for one in json.loads(record)["destinatari"]
+        )
+
+    def _records(self, query: str, sinks: Sequence[int], names: Iterable[str] | None = None) -> list[Record]:
+        values = [json.dumps(list(sinks))]
+        if names is not None:
+            values.append(json.dumps(list(names)))
+        return [_record(*row) for row in self._rows(f"{query} ORDER BY v.content", values)]
+
+
+def _record(number: int, sha256: str, size: int, date: int, text: str) -> Record:
+    told: dict[str, Any] = json.loads(text)
+    seal, header = told["seal"], told.get("header") or {}
+    proven = seal["status"] == "valid"
+    # A copy of what was sent may carry somebody's certification data: it is not its own.
+    own = {} if header else told
+    written = own.get("data") if proven else header.get("date")
+    moment = datetime.fromisoformat(written) if written else None
+    if moment is None and date:
+        moment = datetime.fromtimestamp(date, UTC)
+    recipients = [(one["address"], one["tipo"]) for one in own.get("destinatari") or ()]
+    recipients += [(address, "") for address in header.get("to", ())]
+    readable = bool(own.get("identificativo"))
+    return Record(
+        number=number,
+        key=ContentKey(sha256, size),
+        kind=told.get("kind") or "unknown",
+        seal=seal["status"],
+        reason="its certification data can't be read" if proven and not readable else seal["reason"],
+        date=moment,
+        identificativo=identifier(own.get("identificativo")) or "",
+        msgid=identifier(own.get("msgid")) or "",
+        message_id=identifier(told.get("message_id")) or "",
+        riferimento=identifier(told.get("riferimento")) or "",
+        mittente=own.get("mittente") or header.get("from", ""),
+        oggetto=own.get("oggetto") or header.get("subject", ""),
+        destinatari=tuple(Destinatario(address, tipo) for address, tipo in recipients),
+        gestore=own.get("gestore") or "",
+        errore=own.get("errore") or "",
+        errore_esteso=own.get("errore_esteso") or "",
+        ricevuta=own.get("ricevuta") or "",
+        consegna=own.get("consegna") or "",
+        original=bool(told.get("original")),
+    )

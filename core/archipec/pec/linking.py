@@ -1,0 +1,315 @@
+"""Links the messages of one sending: acceptance, receipts of each recipient, and what was sent (RFC 6109 §3).
+
+What is looked for and missing depends on the time: a receipt may come for a day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from archipec.pec import kind as kinds
+from archipec.pec.transactions import BY_WEIGHT, Outcome, Recipient, Record, Sent, SentFrom, Transaction
+
+__all__ = ["link"]
+
+_DAY = timedelta(hours=24)
+_FINAL_NOTICE = timedelta(hours=22)  # RFC 6109 §3.1.6: the second notice comes "not before 22 hours"
+# A copy is written before its message is accepted, by a clock that may be wrong.
+_COPY_BEFORE, _COPY_AFTER = timedelta(minutes=60), timedelta(minutes=10)
+_SEVERITY = re.compile(r"\s*([45])\.\d+\.\d+")
+_OUTCOMES = (kinds.AVVENUTA_CONSEGNA, kinds.ERRORE_CONSEGNA, kinds.PREAVVISO_ERRORE_CONSEGNA)
+_RECEIPTS = (kinds.ACCETTAZIONE, kinds.NON_ACCETTAZIONE, *_OUTCOMES)
+
+
+def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> list[Transaction]:
+    """Make the transactions of one sending: one out, one in, or both when it was sent to oneself.
+
+    Args:
+        records: messages that have the `identificativo`, or by their header belong to it.
+        copies: messages that may be the copy of what was sent: their Message-ID says so, or they have none.
+        now: aware; it decides what is missing and what may still come.
+    """
+    found = []
+    receipts = [one for one in records if one.kind in _RECEIPTS]
+    envelopes = [one for one in records if one.kind == kinds.POSTA_CERTIFICATA]
+    if receipts or any(one.is_sendable and one.message_id for one in copies):
+        found.append(_sending(receipts, envelopes, copies, now))
+    if envelopes:
+        found.append(_incoming(envelopes))
+    return found
+
+
+# -- incoming ------------------------------------------------------------------------------------------
+
+
+def _incoming(envelopes: Sequence[Record]) -> Transaction:
+    proven, unproven = _parted(envelopes)
+    first = (proven or unproven)[0]
+    return Transaction(
+        direction="in",
+        status=Outcome.RECEIVED if proven else Outcome.UNPROVEN,
+        identificativo=first.identificativo,
+        msgid=first.msgid or first.riferimento,
+        date=first.date,
+        mittente=first.mittente,
+        oggetto=first.oggetto,
+        envelopes=proven,
+        unproven=unproven,
+        problems=() if proven else (f"the envelope is not proven: {first.reason}",),
+        recipients=tuple(
+            Recipient(address=one.address, tipo=one.tipo, outcome=Outcome.RECEIVED)
+            for one in (first.destinatari if proven else ())
+        ),
+    )
+
+
+# -- outgoing ------------------------------------------------------------------------------------------
+
+
+def _sending(
+    receipts: Sequence[Record], envelopes: Sequence[Record], copies: Sequence[Record], now: datetime
+) -> Transaction:
+    proven, unproven = _parted(receipts)
+    acceptance = _first(proven, kinds.ACCETTAZIONE)
+    refusal = _first(proven, kinds.NON_ACCETTAZIONE)
+    heading = acceptance or refusal or next(iter(proven), None)
+    sent = _sent(heading or next(iter(unproven), None), copies, [*proven, *_parted(envelopes)[0]])
+    told = heading or (sent.record if sent else None) or next(iter(unproven))
+    judge = _Judge(proven, unproven, acceptance, refusal, told.date, now)
+    problems, notes = list(judge.problems), []
+    if sent is None:
+        notes.append("what was sent is not in the archive: neither its copy nor a complete receipt")
+    elif sent.heuristic:
+        notes.append("the copy of what was sent was found by sender, subject and time, not by an identifier")
+    recipients = tuple(judge.recipients(told))
+    outcomes = {one.outcome for one in recipients} | judge.acceptance_outcomes
+    if not recipients:
+        outcomes.add(judge.silence)
+    return Transaction(
+        direction="out",
+        status=min(outcomes, key=BY_WEIGHT.index),
+        identificativo=told.identificativo,
+        msgid=told.msgid or told.riferimento or (sent.record.message_id if sent else ""),
+        date=told.date,
+        mittente=told.mittente,
+        oggetto=told.oggetto,
+        sent=sent,
+        acceptance=acceptance or refusal,
+        recipients=recipients,
+        unproven=unproven,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _sent(heading: Record | None, copies: Sequence[Record], proven: Sequence[Record]) -> Sent | None:
+    """What was sent, from the best place: a copy named by its identifier, a sealed one, a copy that fits."""
+    able = [one for one in copies if one.is_sendable]
+    if heading is None:
+        return Sent(able[0], SentFrom.COPY)
+    names = {heading.msgid or heading.riferimento, heading.identificativo} - {""}
+    for fold in (str, str.casefold):  # some systems change the case of a Message-ID
+        wanted = {fold(name) for name in names}
+        named = [one for one in able if one.message_id and fold(one.message_id) in wanted]
+        if named:
+            # Others can use an identifier that they have seen: what the sender wrote comes first.
+            return Sent(min(named, key=lambda one: not _same_author(one, heading)), SentFrom.COPY)
+    for one in proven:
+        if one.is_complete:
+            return Sent(one, SentFrom.RECEIPT)
+    for one in proven:
+        if one.kind == kinds.POSTA_CERTIFICATA and one.original:
+            return Sent(one, SentFrom.ENVELOPE)
+    if not heading.msgid:
+        for one in able:
+            if not one.message_id and _fits(one, heading):
+                return Sent(one, SentFrom.COPY, heuristic=True)
+    return None
+
+
+def _same_author(copy: Record, heading: Record) -> bool:
+    return _folded(copy.mittente) == _folded(heading.mittente)
+
+
+def _fits(copy: Record, heading: Record) -> bool:
+    """Whether a copy without Message-ID may be what was sent: by sender, subject, recipients and time."""
+    if copy.date is None or heading.date is None or not _same_author(copy, heading):
+        return False
+    if not -_COPY_AFTER <= heading.date - copy.date <= _COPY_BEFORE:
+        return False
+    if " ".join(copy.oggetto.split()) != " ".join(heading.oggetto.split()):
+        return False
+    known = {_folded(one.address) for one in heading.destinatari}
+    return any(_folded(one.address) in known for one in copy.destinatari)
+
+
+class _Judge:
+    """Says what became of a sending for each recipient."""
+
+    def __init__(
+        self,
+        proven: Sequence[Record],
+        unproven: Sequence[Record],
+        acceptance: Record | None,
+        refusal: Record | None,
+        since: datetime | None,
+        now: datetime,
+    ) -> None:
+        self._since = since
+        self._certified = bool(proven)
+        self._accepted = acceptance is not None
+        self._refused = refusal is not None and acceptance is None
+        self._proven = _by_recipient(proven)
+        self._unproven = _by_recipient(unproven)
+        overdue = since is None or now - since > _DAY
+        self.silence = Outcome.MISSING if overdue else Outcome.WAITING
+        """What it means when nothing is on record."""
+        self.acceptance_outcomes, self.problems = self._about_acceptance(refusal, unproven)
+
+    def _about_acceptance(
+        self, refusal: Record | None, unproven: Sequence[Record]
+    ) -> tuple[set[Outcome], tuple[str, ...]]:
+        """What the acceptance adds to the outcomes, and what is wrong about it."""
+        if self._accepted:
+            return set(), ("a refusal of the same message is on record too",) if refusal else ()
+        if refusal is not None:
+            return {Outcome.REFUSED}, (f"the message was refused{_words(refusal)}",)
+        doubtful = _first(unproven, kinds.ACCETTAZIONE) or _first(unproven, kinds.NON_ACCETTAZIONE)
+        if doubtful is not None:
+            return {Outcome.UNPROVEN}, (f"the acceptance is not proven: {doubtful.reason}",)
+        if self.silence is Outcome.MISSING:
+            return {Outcome.MISSING}, ("there is no acceptance in the archive",)
+        return {Outcome.WAITING}, ()
+
+    def recipients(self, told: Record) -> Iterator[Recipient]:
+        """Every recipient of the original, then whoever only a receipt names."""
+        seen = set()
+        for one in told.destinatari:
+            name = _folded(one.address)
+            if name and name not in seen:
+                seen.add(name)
+                yield self._recipient(one.address, one.tipo)
+        for known in (self._proven, self._unproven):
+            for name, receipts in known.items():
+                if name and name not in seen:
+                    seen.add(name)
+                    found = self._recipient(receipts[0].consegna, "")
+                    note = "not among the recipients that were certified"
+                    yield replace(found, notes=(*found.notes, note)) if told.destinatari else found
+
+    def _recipient(self, address: str, tipo: str) -> Recipient:
+        # A notice that names nobody is about everybody who waits for a receipt.
+        general = [] if tipo == "esterno" else self._proven.get("", [])
+        receipts = sorted([*self._proven.get(_folded(address), []), *general], key=_moment)
+        deliveries = [one for one in receipts if one.kind == kinds.AVVENUTA_CONSEGNA]
+        failures = [one for one in receipts if one.kind == kinds.ERRORE_CONSEGNA]
+        final = [one for one in receipts if self._is_final(one)]
+        base = Recipient(address=address, tipo=tipo, outcome=self.silence, receipts=tuple(receipts))
+        if deliveries:
+            return _delivered(base, deliveries, failures, final)
+        if failures:
+            return _failed(base, failures[0])
+        if final:
+            return replace(
+                base,
+                outcome=Outcome.TIMED_OUT,
+                decisive=final[0],
+                problems=("not delivered within 24 hours" + _words(final[0]),),
+            )
+        if tipo == "esterno" and self._certified and not self._refused:
+            note = "accepted, ordinary mail, no legal delivery"
+            return replace(base, outcome=Outcome.ORDINARY, notes=(note,))
+        if self._refused:
+            return replace(base, outcome=Outcome.REFUSED)
+        return self._silent(base)
+
+    def _silent(self, base: Recipient) -> Recipient:
+        doubtful = [*self._unproven.get(_folded(base.address), []), *self._unproven.get("", [])]
+        if doubtful:
+            reason = f"the receipt is not proven: {doubtful[0].reason}"
+            return replace(base, outcome=Outcome.UNPROVEN, problems=(reason,))
+        notes = tuple("not delivered in the first 12 hours" + _words(one) for one in base.receipts[:1])
+        if self.silence is Outcome.WAITING:
+            return replace(base, notes=notes)
+        reason = "no delivery receipt"
+        if self._accepted:
+            reason += " 24 hours after the message was accepted"
+        return replace(base, problems=(reason,), notes=notes)
+
+    def _is_final(self, one: Record) -> bool:
+        """Whether it is the notice of 24 hours: it differs from that of 12 in the reason alone."""
+        if one.kind != kinds.PREAVVISO_ERRORE_CONSEGNA:
+            return False
+        severity = _SEVERITY.match(one.errore_esteso)
+        if severity is not None:
+            return severity[1] == "5"
+        return self._since is not None and one.date is not None and one.date - self._since >= _FINAL_NOTICE
+
+
+def _delivered(
+    base: Recipient, deliveries: Sequence[Record], failures: Sequence[Record], final: Sequence[Record]
+) -> Recipient:
+    best = next((one for one in deliveries if one.is_complete), deliveries[0])
+    problems, notes = [], []
+    if failures:
+        problems.append(f"a notice of failure contradicts the delivery receipt{_words(failures[0])}")
+    if final:
+        notes.append("delivered although a notice had said that 24 hours went by without delivery")
+    if not best.is_complete:
+        if best.ricevuta == "completa":
+            what = "the delivery receipt does not hold the original"
+        else:
+            what = f'the delivery receipt is "{best.ricevuta}"'
+        notes.append(f"{what}: not enough for judicial deposit")
+    if len(deliveries) > 1:
+        notes.append(f"{len(deliveries)} delivery receipts are on record")
+    return replace(
+        base, outcome=Outcome.DELIVERED, decisive=best, problems=tuple(problems), notes=tuple(notes)
+    )
+
+
+def _failed(base: Recipient, failure: Record) -> Recipient:
+    virus = failure.errore == "virus"
+    what = "not delivered because of a virus" if virus else "not delivered"
+    return replace(
+        base,
+        outcome=Outcome.VIRUS if virus else Outcome.FAILED,
+        decisive=failure,
+        problems=(what + _words(failure),),
+    )
+
+
+def _words(one: Record) -> str:
+    """The provider's reason, to be appended to a sentence."""
+    words = one.errore_esteso or ("" if one.errore in ("", "nessuno", "altro") else one.errore)
+    return f": {words}" if words else ""
+
+
+def _by_recipient(records: Iterable[Record]) -> dict[str, list[Record]]:
+    found: defaultdict[str, list[Record]] = defaultdict(list)
+    for one in records:
+        if one.kind in _OUTCOMES:
+            found[_folded(one.consegna)].append(one)
+    return dict(found)
+
+
+def _parted(records: Iterable[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Proven and unproven, each oldest first."""
+    ordered = sorted(records, key=_moment)
+    return tuple(one for one in ordered if one.proven), tuple(one for one in ordered if not one.proven)
+
+
+def _first(records: Iterable[Record], kind: str) -> Record | None:
+    return next((one for one in records if one.kind == kind), None)
+
+
+def _moment(one: Record) -> float:
+    return one.date.timestamp() if one.date is not None else 0.0
+
+
+def _folded(address: str) -> str:
+    return address.strip().casefold()

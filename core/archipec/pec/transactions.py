@@ -1,0 +1,215 @@
+"""What was sent and what became of it: every sending with its acceptance and, for each recipient, its outcome.
+
+Everybody can write a message that looks like a receipt, so only what a valid seal certifies counts; the rest is
+shown as not proven. Nothing here reads mail: the records are what was learnt of it when it was judged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from archipec.message import ContentKey
+from archipec.pec import kind as kinds
+from archipec.pec.breve import Check
+from archipec.pec.daticert import Destinatario
+
+__all__ = [
+    "ATTENTION",
+    "BY_WEIGHT",
+    "Outcome",
+    "Recipient",
+    "Record",
+    "Sent",
+    "SentFrom",
+    "Transaction",
+    "with_checks",
+]
+
+_UNCERTIFIED = (kinds.ORDINARIA, kinds.UNKNOWN)
+
+
+class Outcome(enum.StrEnum):
+    """What became of a sending, or of it for one recipient."""
+
+    REFUSED = "refused"
+    FAILED = "failed"
+    VIRUS = "virus"
+    TIMED_OUT = "timed-out"
+    """Not delivered within 24 hours, says the provider."""
+    UNPROVEN = "unproven"
+    """Only messages without a valid seal say what became of it."""
+    MISSING = "missing"
+    """A receipt that should be there by now is not."""
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    ORDINARY = "ordinary"
+    """Accepted for a mailbox that is not certified: no legal delivery, and no receipt will come."""
+    RECEIVED = "received"
+
+
+BY_WEIGHT: Final = tuple(Outcome)
+"""Outcomes, those first that most need a look."""
+
+ATTENTION: Final = frozenset(BY_WEIGHT[: BY_WEIGHT.index(Outcome.WAITING)])
+"""The outcomes that somebody has to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is known of one stored message.
+
+    Attributes:
+        number: names it for the caller.
+        key: of its bytes.
+        kind: as `Judgement.kind`.
+        seal: status of its seal; reason: that verdict in words.
+        date: aware; certified where the seal is valid.
+        identificativo, msgid, message_id, riferimento: identifiers without angle brackets, empty when absent.
+        mittente, oggetto, destinatari: of the original.
+        gestore, errore, errore_esteso, ricevuta, consegna: of the certification data, empty when absent.
+        original: whether the original, or in a short receipt what is left of it, is inside.
+    """
+
+    number: int
+    key: ContentKey
+    kind: str
+    seal: str
+    reason: str = ""
+    date: datetime | None = None
+    identificativo: str = ""
+    msgid: str = ""
+    message_id: str = ""
+    riferimento: str = ""
+    mittente: str = ""
+    oggetto: str = ""
+    destinatari: tuple[Destinatario, ...] = ()
+    gestore: str = ""
+    errore: str = ""
+    errore_esteso: str = ""
+    ricevuta: str = ""
+    consegna: str = ""
+    original: bool = False
+
+    @property
+    def proven(self) -> bool:
+        """Whether a provider vouches for it, by a valid seal over certification data that can be read."""
+        return self.seal == "valid" and bool(self.identificativo)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is a delivery receipt that repeats the whole original (RFC 6109 §3.3.2)."""
+        return self.kind == kinds.AVVENUTA_CONSEGNA and self.ricevuta == "completa" and self.original
+
+    @property
+    def is_sendable(self) -> bool:
+        """Whether it may be the copy of a sent message: what a provider made never is."""
+        return self.kind in _UNCERTIFIED
+
+
+class SentFrom(enum.StrEnum):
+    """Where what was sent is found."""
+
+    COPY = "copy"
+    RECEIPT = "receipt"
+    ENVELOPE = "envelope"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent.
+
+    Attributes:
+        record: the copy of the sent message, or the receipt or envelope that has it inside.
+        where: which of these.
+        heuristic: matched by sender, subject and time alone, for want of an identifier.
+    """
+
+    record: Record
+    where: SentFrom
+    heuristic: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """What became of a sending for one recipient.
+
+    Attributes:
+        address: as certified.
+        tipo: `certificato`, `esterno`, or empty for one that only a receipt names.
+        outcome: what the proven receipts say.
+        decisive: the receipt that says so, None when it is their absence.
+        receipts: all that are proven, oldest first.
+        problems: what somebody has to look at, one sentence each; notes: what is good to know.
+        check: the comparison of a short delivery receipt with the original, None when none was made.
+    """
+
+    address: str
+    tipo: str
+    outcome: Outcome
+    decisive: Record | None = None
+    receipts: tuple[Record, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """A sending ("out") or a certified message that came in ("in").
+
+    Attributes:
+        status: of all recipients' outcomes, and the acceptance's, the one that most needs a look.
+        date: aware: of the acceptance, of the envelope, else of the oldest message; None when none has one.
+        sent: None when what was sent is not in the archive.
+        acceptance: proven; of a refused message the refusal.
+        envelopes: of one that came in.
+        unproven: what says it belongs here but has no valid seal.
+        problems, notes: of the whole; the recipients have theirs.
+    """
+
+    direction: str
+    status: Outcome
+    identificativo: str
+    msgid: str
+    date: datetime | None
+    mittente: str
+    oggetto: str
+    sent: Sent | None = None
+    acceptance: Record | None = None
+    recipients: tuple[Recipient, ...] = ()
+    envelopes: tuple[Record, ...] = ()
+    unproven: tuple[Record, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody has to look at it."""
+        return bool(self.status in ATTENTION or self.problems or any(one.problems for one in self.recipients))
+
+    @property
+    def short_receipts(self) -> Iterator[Record]:
+        """The delivery receipts that give hashes instead of attachments."""
+        for one in self.recipients:
+            if one.decisive is not None and one.decisive.ricevuta == "breve" and one.decisive.original:
+                yield one.decisive
+
+
+def with_checks(transaction: Transaction, checks: Mapping[int, Check]) -> Transaction:
+    """Return a transaction with what comparing its short receipts with the original showed, by record number."""
+    recipients = []
+    for one in transaction.recipients:
+        check = checks.get(one.decisive.number) if one.decisive is not None else None
+        if check is None:
+            recipients.append(one)
+            continue
+        said = (check.sentence,) if check.sentence else ()
+        problems, notes = (said, ()) if check.status == "differs" else ((), said)
+        recipients.append(
+            replace(one, check=check, problems=one.problems + problems, notes=one.notes + notes)
+        )
+    return replace(transaction, recipients=tuple(recipients))
