@@ -62,7 +62,15 @@ class Archipec:
         )
         return [
             *(sys.executable, "-m", "archipec", "--state", str(directory / "state")),
-            *("archive", "--from", address, "--to", f"maildir:{directory / 'maildir'}", "--no-seals", "--json"),
+            *(
+                "archive",
+                "--from",
+                address,
+                "--to",
+                f"maildir:{directory / 'maildir'}",
+                "--no-seals",
+                "--json",
+            ),
         ]
 
     def messages(self, directory: Path) -> Iterator[Path]:

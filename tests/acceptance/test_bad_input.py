@@ -151,9 +151,9 @@ def test_a_second_run_at_the_same_time_is_refused(
 def test_being_asked_to_stop_says_how_to_go_on(
     dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path, number: int
 ) -> None:
-    dovecot.fill("INBOX", [sample.raw for sample in mailbox(900, seed=19, size=8_000)])
+    dovecot.fill("INBOX", [sample.raw for sample in mailbox(2500, seed=19, size=7_000)])
     stored = tmp_path / "A" / "archive.mbox"
-    with Proxy(dovecot.port, rate=2_000_000) as proxy:
+    with Proxy(dovecot.port, rate=4_000_000) as proxy:
         arguments = ("--from", url(port=proxy.port, connections=1), "--to", f"mbox:{tmp_path / 'A'}")
         process = archipec.start("archive", *arguments, "--json")
         wait_for(lambda: stored.exists() and stored.stat().st_size > 0)
@@ -163,7 +163,7 @@ def test_being_asked_to_stop_says_how_to_go_on(
         assert "goes on from here" in err
         assert '"left": 0' not in out
         assert archipec("archive", *arguments, "--json").object["left"] == 0
-    assert archipec("verify", *arguments, "--json").object["ok"] == 900
+    assert archipec("verify", *arguments, "--json").object["ok"] == 2500
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -25,8 +25,8 @@ from archipec.custody.batch import (
     Unreadable,
 )
 from archipec.custody.endpoints import Retry
-from archipec.custody.ledger import Ledger, Row
-from archipec.custody.listing import Lister, date_of, look
+from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.listing import Lister, date_of, look, message_id_of
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.custody.worklist import FolderWork, WorkList
 from archipec.discovery import Record
@@ -38,8 +38,8 @@ from archipec.pec.kind import kind_of
 __all__ = ["Intake"]
 
 # Handing over one message at a time would cost more than reading it.
-_HANDOVER_MESSAGES = 32
-_HANDOVER_BYTES = 256 << 10
+_HANDOVER_MESSAGES = 100
+_HANDOVER_BYTES = 1 << 20
 # Connections lost at one message before it is left out: fewer than the tries a run has in all.
 _BREAKS = 3
 
@@ -142,10 +142,10 @@ class Intake:
         waiting = {row.id: row for row in unsure}
         looks = []
         try:
-            for row, kind, date, date_from in look(source, folder.name, unsure):
+            for row, told in look(source, folder.name, unsure):
                 del waiting[row.id]
-                looks.append((row.id, kind, date, date_from))
-                self._work.decide(folder, row, kind, date)
+                looks.append(told)
+                self._work.decide(folder, row, told)
         except ArchipecError:
             self._work.put_unsure(folder, waiting.values())
             raise
@@ -196,8 +196,10 @@ class Intake:
     def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled, *, saved: bool) -> None:
         kind = kind_of(spooled.head)
         date, date_from = date_of(row, spooled.head)
-        if self._work.wants(folder.name, row, kind, date) is False:
-            self._ledger.record_look([(row.id, kind, date, date_from)])
+        message_id = message_id_of(spooled.head) if self._work.asks_message_id else None
+        told = Look(row.id, kind, date, date_from, message_id)
+        if self._work.wants(folder.name, row, told) is False:
+            self._ledger.record_look([told])
             self._work.deselect()
             spooled.discard()
             return

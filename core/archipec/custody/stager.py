@@ -20,7 +20,7 @@ from archipec.message import ContentKey, Item, Receipt, State
 
 __all__ = ["Stager"]
 
-_BATCH_MESSAGES = 500
+_BATCH_MESSAGES = 1000
 _BATCH_BYTES = 8 << 20
 _ROME = ZoneInfo("Europe/Rome")
 
@@ -41,6 +41,8 @@ class Stager:
         self._closed = False
         self.awaited = 0
         """Batches that sinks have not answered for yet."""
+        self.starved = 0
+        """Batches that found every sink idle: the source is what the run waits for."""
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         """Take messages in; pass a batch on whenever one is full."""
@@ -144,6 +146,7 @@ class Stager:
             self._ledger.record_variants(
                 (numbers[key], keys) for key, keys in found.items() if key in numbers
             )
+        self.starved += not self.awaited
         sinks: set[int] = set()
         for entry in batch.entries:
             entry.number = numbers[entry.item.key]

@@ -39,9 +39,15 @@ def state(tmp_path: Path) -> Path:
 def run(state: Path) -> Iterator[Callable[..., Report]]:
     state.mkdir()
 
-    def run(made: Pipeline, *, full: bool = False, stop: Stop | None = None) -> Report:
+    def run(
+        made: Pipeline,
+        *,
+        full: bool = False,
+        stop: Stop | None = None,
+        observe: Callable[[Report], None] = lambda _report: None,
+    ) -> Report:
         with Ledger(state / "ledger.sqlite3") as ledger:
-            report = archive(made, ledger, state, stop or Stop(), lambda _report: None, full=full)
+            report = archive(made, ledger, state, stop or Stop(), observe, full=full)
         total = report.stored + report.already + report.deselected + report.failed + report.left
         assert report.listed == total
         assert report.left >= 0
@@ -91,14 +97,23 @@ def test_the_same_message_in_two_folders_is_one_copy_with_two_occurrences(run: C
     assert set(store.puts.values()) == {1}
 
 
-def test_connections_share_the_work(run: Callable[..., Report]) -> None:
-    messages = [message(n) for n in range(3000)]
+def test_connections_share_the_work_where_the_source_is_slow(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(4000)]
     box, store = Mailbox.of(INBOX=messages), Store()
-    report = run(pipeline(box, store, connections=3))
-    assert report.stored == 3000
+    stored = [0]
+    box.waits_for = lambda fetched: stored[-1] >= (fetched - 400) // 1000 * 1000
+    report = run(pipeline(box, store, connections=3), observe=lambda report: stored.append(report.stored))
+    assert report.stored == 4000
     assert holds(store, *messages)
     assert set(box.fetched.values()) == {1}
     assert box.opened == 3
+
+
+def test_one_connection_does_where_the_sinks_are_slow(run: Callable[..., Report]) -> None:
+    messages = [message(n) for n in range(900)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    assert run(pipeline(box, store, connections=3)).stored == 900
+    assert box.opened == 1
 
 
 def test_a_large_message_goes_through_a_file(run: Callable[..., Report]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mailbox
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ import pytest
 from archipec.contract import ContentKey, Item, Receipt, Sink, SinkType, SupportsIterate
 from archipec.testing import Place, configure, make_context, make_item
 from archipec.testing.cases import inside_the_tree
+from archipec_plugins.sinks.mbox import MBOX
 
 CHANGES = ("open", "write", "mkdir", "rename", "ftruncate", "fsync", "utime", "unlink", "rmdir")
 GROWING = ("open", "write", "mkdir")
@@ -149,6 +151,43 @@ class Archive:
         self.keep(sink, *[raw for raw in messages if sink.find(ContentKey.of(raw)) is None])
 
 
+class MboxArchive(Archive):
+    """An archive of mbox files under test; where no file is named, its only one is meant."""
+
+    def seen(self, name: str = "archive.mbox") -> list[bytes]:
+        """Return the messages that Python's mailbox sees in a file, quoted as they are."""
+        box = mailbox.mbox(self.root / name, create=False)
+        try:
+            return [box.get_bytes(key) for key in box.iterkeys()]
+        finally:
+            box.close()
+
+    def append(self, content: bytes) -> None:
+        """Do what a mail program does that adds a message."""
+        with (self.root / "archive.mbox").open("ab") as file:
+            file.write(content)
+
+    def restore(self, files: dict[str, bytes]) -> None:
+        """Give files another content."""
+        for name, content in files.items():
+            (self.root / name).write_bytes(content)
+
+    def killed(self, first: Sequence[bytes], torn: Sequence[bytes]) -> tuple[dict[str, bytes], bytes]:
+        """Be as after a run that was killed when a second batch was written, and its table didn't tell of it yet.
+
+        Returns:
+            the files as they were after the first batch, and the table after the second.
+        """
+        table = "archive.mbox.toc"
+        with self.open() as sink:
+            self.keep(sink, *first)
+            between = self.files()
+            self.keep(sink, *torn)
+            after = self.files()
+        self.restore(after | {table: between[table]})
+        return between, after[table]
+
+
 @pytest.fixture
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the disk in tests of many archives, which no power cut will ever meet."""
@@ -167,10 +206,28 @@ def archive(tmp_path: Path) -> Callable[..., Archive]:
     """Make archives: called with a record, options, and a name where a test has several."""
 
     def make(record: SinkType[Any], name: str = "archive", **options: object) -> Archive:
-        config = configure(record, {"path": str(tmp_path / name), **options})
-        (tmp_path / name).mkdir(mode=0o700)
-        return Archive(
-            Place(record=record, config=config, context=make_context(tmp_path / f"{name}-context"))
-        )
+        return Archive(_place(record, tmp_path, name, options))
 
     return make
+
+
+@pytest.fixture
+def mboxes(tmp_path: Path) -> Callable[..., MboxArchive]:
+    """Make archives of mbox files: called with options, and a name where a test has several."""
+
+    def make(name: str = "archive", **options: object) -> MboxArchive:
+        return MboxArchive(_place(MBOX, tmp_path, name, options))
+
+    return make
+
+
+@pytest.fixture
+def mbox(mboxes: Callable[..., MboxArchive]) -> MboxArchive:
+    """An archive of a single mbox file."""
+    return mboxes()
+
+
+def _place(record: SinkType[Any], tmp_path: Path, name: str, options: dict[str, object]) -> Place[Any]:
+    (tmp_path / name).mkdir(mode=0o700)
+    config = configure(record, {"path": str(tmp_path / name), **options})
+    return Place(record=record, config=config, context=make_context(tmp_path / f"{name}-context"))

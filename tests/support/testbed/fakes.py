@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ class Mailbox:
     fetched: Counter[str] = field(default_factory=Counter)
     looked_at: Counter[str] = field(default_factory=Counter)
     opened: int = 0
+    waits_for: Callable[[int], bool] = lambda _fetched: True
+    """Whether the next message may be given, told how many were: until then the source is slow."""
     open_errors: list[ArchipecError | None] = field(default_factory=list)
     """What each opening raises, in their order; None: nothing."""
     scan_errors: dict[str, list[ArchipecError]] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class MemorySource:
     def __init__(self, mailbox: Mailbox, context: Context) -> None:
         self._mailbox = mailbox
         self._context = context
+        self._pause = threading.Event()
 
     def folders(self) -> Iterable[Folder]:
         return [Folder(name, None, len(messages)) for name, messages in self._mailbox.folders.items()]
@@ -79,6 +83,8 @@ class MemorySource:
             raw = self._mailbox.folders[folder].get(ref)
             if raw is None:
                 continue
+            while not self._mailbox.waits_for(self._mailbox.fetched.total()):
+                self._pause.wait(0.001)
             self._mailbox.fetched[f"{folder}/{ref}"] += 1
             yield Fetched(ref, self._chunks(f"{folder}/{ref}", raw), self._mailbox.saved)
 

@@ -57,6 +57,10 @@ class Catalog:
             index.add(bytes.fromhex(entry.sha256), self._packed(file, entry))
         self._index = index
 
+    def forget(self) -> None:
+        """Read the tables anew when they are needed next."""
+        self._index = None
+
     def add(self, file: str, entry: Entry) -> None:
         """Note a message that was added to a file."""
         if self._index is not None:

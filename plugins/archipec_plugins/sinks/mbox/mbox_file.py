@@ -96,7 +96,7 @@ class MboxFile:
     def _recover(self) -> None:
         self.end = os.fstat(self._data).st_size
         self._toc_end = os.fstat(self._toc).st_size
-        if self._toc_end and not is_in_order(toc_path(self.path), self.end):
+        if not is_in_order(toc_path(self.path), self.end):
             self._repair()
         self._written = self.end
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
 from archipec_plugins.sinks.copies import CHUNK, checked, translated
-from archipec_plugins.sinks.mbox.mboxrd import SEPARATOR_LENGTH, is_separator, unquote
+from archipec_plugins.sinks.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 
 __all__ = ["chunks_of", "open_message"]
 
@@ -57,12 +57,14 @@ def chunks_of(file: BufferedReader, path: str, stored: int, key: ContentKey) -> 
 
 
 def _stored_chunks(file: BufferedReader, path: str, stored: int) -> Iterator[bytes]:
-    left = stored
+    left, last = stored, b""
     while left > 0:
         chunk = file.read(min(left, CHUNK))
         if not chunk:
             raise MissingCopy(f"{path} was cut off while it was read")
         left -= len(chunk)
+        last = chunk[-1:]
         yield chunk
-    if file.read(1) != b"\n":
+    blank_line = ending(last)
+    if file.read(len(blank_line)) != blank_line:
         raise IntegrityError(f"{path}: no message ends at byte {file.tell()}")

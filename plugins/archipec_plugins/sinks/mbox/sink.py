@@ -72,8 +72,13 @@ class MboxSink:
                 for record, entry in zip(records, entries, strict=True):
                     self._catalog.add(name, entry)
                     receipts[record.key] = _receipt(record.key, Place(name, entry.offset, entry.stored))
-        except OSError as error:
-            raise from_os_error(error, error.filename or self._root) from error
+        except BaseException as error:
+            # What is there now, the tables tell; whether it is durable, nobody knows.
+            self._catalog.forget()
+            self._flushed.clear()
+            if isinstance(error, OSError):
+                raise from_os_error(error, error.filename or self._root) from error
+            raise
         return [receipts[key] for key in puts]
 
     def _distribute(self, records: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:

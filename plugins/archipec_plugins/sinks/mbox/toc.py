@@ -7,8 +7,9 @@ Lines of text, each ending in the CRC-32 of what stands before it, so that a tor
     M 49 5012 5010 <SHA-256> <CRC>                 a message: its first byte, bytes stored, bytes unquoted
     Z 5062 7f4388c0                                done: the file ends at byte 5062, what comes later isn't ours
 
-A line ``M`` is written when the message is durable: it commits the message. Nothing is ever taken out of a table but a
-torn end. Thunderbird takes no file ending in ``.toc`` for a mailbox.
+A line ``M`` is written when the message is durable: it commits the message. Nothing is ever taken out of a table but its
+end, when that is torn or tells of messages that somebody cut off. Thunderbird takes no file ending in ``.toc`` for a
+mailbox.
 """
 
 from __future__ import annotations
