@@ -21,6 +21,8 @@ check: $(VENV)/developing
 bench: $(VENV)/developing
 	sh tests/support/install-servers.sh
 	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/pop3.py
+	$(BIN)/python benchmarks/pec.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)
