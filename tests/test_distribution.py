@@ -92,15 +92,15 @@ def project() -> dict[str, Any]:
     return table
 
 
-def plugin_modules() -> dict[str, str]:
-    """Return the built-in plugins that stand in the folders: name -> module that has the hooks."""
-    found = {}
+def plugin_modules() -> set[str]:
+    """Return the modules in the folders of built-in plugins that have hooks."""
+    found = set()
     for folder in PLUGIN_FOLDERS:
         place = PACKAGES["archipec_plugins"] / folder
         for file in [*place.glob("*.py"), *place.glob("*/__init__.py")]:
             name = file.parent.name if file.name == "__init__.py" else file.stem
             if name != folder and has_hooks(file.read_text("utf-8")):
-                found[name] = f"archipec_plugins.{folder}.{name}"
+                found.add(f"archipec_plugins.{folder}.{name}")
     return found
 
 
@@ -120,7 +120,9 @@ def test_a_hook_is_seen() -> None:
 def test_every_built_in_plugin_has_an_entry_point_and_every_entry_point_a_plugin(
     project: dict[str, Any],
 ) -> None:
-    assert project["entry-points"]["archipec"] == plugin_modules()
+    modules = list(project["entry-points"]["archipec"].values())
+    assert len(modules) == len(set(modules))
+    assert set(modules) == plugin_modules()
 
 
 def test_installed_entry_points_are_those_of_the_project(project: dict[str, Any]) -> None:

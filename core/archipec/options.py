@@ -97,7 +97,7 @@ def read_options(options: Sequence[Option], table: Mapping[str, object], what: s
     for option in options:
         given = table.get(option.name)
         if given is None:
-            if option.required:
+            if option.required and not option.secret:
                 problems.append(f'{what}: option "{option.name}" is missing ({option.help})')
             values[option.name] = option.default
             continue
