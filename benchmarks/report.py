@@ -10,12 +10,13 @@ from benchmarks.measure import Measurement
 from benchmarks.scenarios import Results, Scenario
 
 NOTES = """
-Seconds on the wall of the whole process, medians. "mbsync/archipec" = how many times longer mbsync took. The floor
+Seconds on the wall of the whole process, medians. "archipec" = stored and durable, "judged" = every seal judged too,
+in worker processes. "mbsync/archipec" = how many times longer mbsync took. The floor
 is a C program that only downloads and flushes; it knows no second run. Memory: the highest of all runs, the
 high-water marks of a tool's process and its children added up."""
 
 _HEADINGS: tuple[str, ...] = (
-    *("scenario", "run", "archipec", "mbsync", "floor"),
+    *("scenario", "run", "archipec", "judged", "mbsync", "floor"),
     *("mbsync/archipec", "archipec/floor", "mbsync/floor", "archipec MB", "mbsync MB"),
 )
 
@@ -83,7 +84,7 @@ def _row(scenario: Scenario, run: str, by_tool: Mapping[str, Sequence[Measuremen
     return (
         scenario.name,
         run,
-        *(seconds("archipec"), seconds("mbsync"), seconds("floor")),
+        *(seconds("archipec"), seconds("judged"), seconds("mbsync"), seconds("floor")),
         *(ratio("mbsync", "archipec"), ratio("archipec", "floor"), ratio("mbsync", "floor")),
         *(peak("archipec"), peak("mbsync")),
     )

@@ -54,6 +54,8 @@ class Archipec:
     name = "archipec"
     exact = True
     repeats = True
+    # Stored and durable, as the other tools.
+    options: tuple[str, ...] = ("--no-seals",)
 
     def command(self, account: Account, directory: Path) -> list[str]:
         address = (
@@ -62,15 +64,8 @@ class Archipec:
         )
         return [
             *(sys.executable, "-m", "archipec", "--state", str(directory / "state")),
-            *(
-                "archive",
-                "--from",
-                address,
-                "--to",
-                f"maildir:{directory / 'maildir'}",
-                "--no-seals",
-                "--json",
-            ),
+            *("archive", "--from", address, "--to", f"maildir:{directory / 'maildir'}", "--json"),
+            *self.options,
         ]
 
     def messages(self, directory: Path) -> Iterator[Path]:
@@ -78,6 +73,14 @@ class Archipec:
 
     def fetched(self, output: str) -> int | None:
         return int(json.loads(output)["stored"])
+
+
+class Judging(Archipec):
+    """The same, every seal judged too."""
+
+    name = "judged"
+    repeats = False
+    options = ()
 
 
 class Mbsync:

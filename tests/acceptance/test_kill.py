@@ -23,11 +23,11 @@ from testbed.killed import POINTS
 from testbed.requirements import require
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
-MESSAGES = 2000 if FULL else 700
+MESSAGES = 2000 if FULL else 1200
 RANDOM_KILLS = 30 if FULL else 3
-PASSES = (1, 3) if FULL else (1,)
-# Batches are of 500 messages: the first pass of a put may be any of them.
-PUTS = (1, 499, 500, 501, 1200) if FULL else (1, 501)
+PASSES = (1, 2) if FULL else (1,)
+# Batches are of 1,000 messages: a put may be any of them, in either sink.
+PUTS = (1, 999, 1000, 1001, 2200) if FULL else (1, 1001)
 
 SUPPORT = Path(__file__).parent.parent / "support"
 

@@ -107,8 +107,8 @@ def _run(
     with progress(pipeline.name, quiet=False) as update:
 
         def observe(report: Report) -> None:
-            done = report.stored + report.already + report.deselected + report.failed
-            update(done, report.listed, report.size, report.listed_size)
+            done = report.arrived + report.deselected
+            update(done, report.listed, report.arrived_size, report.listed_size)
 
         if dry_run:
             return preview(pipeline, ledger, settings.state, stop, observe, full=full)
@@ -127,8 +127,9 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _show_run(report: Report) -> None:
-    if not report.listed and not report.errors and not report.seals:
-        click.echo(f"{report.pipeline}: nothing new")
+    if not report.listed and not report.seals:
+        if not report.errors:
+            click.echo(f"{report.pipeline}: nothing new")
         return
     click.echo(
         f"{report.pipeline}: {count(report.stored)} of {count(report.listed)} messages stored"

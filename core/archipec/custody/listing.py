@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.verdicts import identifier
 from archipec.errors import ArchipecError, Scope
-from archipec.message import Listed
+from archipec.message import Json, Listed
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, raw_text
 from archipec.pec.kind import kind_of
@@ -17,6 +18,7 @@ from archipec.selection import Selection
 __all__ = ["Lister", "date_of", "look", "message_id_of"]
 
 _PAGE = 2000
+_FOLDERS = 50
 
 
 class Lister:
@@ -51,41 +53,67 @@ class Lister:
         self._on_error = on_error
         self._full = full
         self._done: set[str] = set()
+        self._pages: list[_Page] = []
 
     def run(self, source: Source) -> None:
         """List every folder in scope that an earlier call has not listed to its end."""
-        for folder in source.folders():
-            if self._cancelled():
-                return
-            if folder.name in self._done or not self._selection.wants_folder(folder.name):
-                continue
-            try:
-                self._folder(source, folder.name)
-            except ArchipecError as error:
-                if error.scope > Scope.FOLDER:
-                    raise
-                self._on_error(folder.name, error)
-
-    def _folder(self, source: Source, name: str) -> None:
-        number, cursor = self._ledger.folder(self._source, name)
-        page: list[Listed] = []
+        wanted = [
+            folder.name
+            for folder in source.folders()
+            if folder.name not in self._done and self._selection.wants_folder(folder.name)
+        ]
+        known = self._ledger.open_folders(self._source, wanted)
         try:
-            for one in source.scan(name, None if self._full else cursor):
-                page.append(one)
-                if len(page) >= _PAGE:
-                    self._record(number, name, page)
-                    page = []
-                    if self._cancelled():
-                        return
+            for name in wanted:
+                if self._cancelled():
+                    return
+                try:
+                    self._folder(source, name, *known[name])
+                except ArchipecError as error:
+                    if error.scope > Scope.FOLDER:
+                        raise
+                    self._on_error(name, error)
         finally:
             # What was listed before an error is listed all the same.
-            self._record(number, name, page)
-        self._done.add(name)
-        self._on_folder(number)
+            self._record()
 
-    def _record(self, number: int, name: str, page: list[Listed]) -> None:
-        if page:
-            self._on_page(number, name, self._ledger.record_listing(number, page), _bytes(page))
+    def _folder(self, source: Source, name: str, number: int, cursor: Json) -> None:
+        page = self._begin(number, name)
+        for one in source.scan(name, None if self._full else cursor):
+            page.listed.append(one)
+            if len(page.listed) >= _PAGE:
+                self._record()
+                if self._cancelled():
+                    return
+                page = self._begin(number, name)
+        page.ends_folder = True
+        if len(self._pages) >= _FOLDERS or sum(len(one.listed) for one in self._pages) >= _PAGE:
+            self._record()
+
+    def _begin(self, number: int, name: str) -> _Page:
+        self._pages.append(_Page(number, name))
+        return self._pages[-1]
+
+    def _record(self) -> None:
+        """Put the pages on record, those of many small folders in one transaction."""
+        pages, self._pages = self._pages, []
+        news = self._ledger.record_listing([(page.number, page.listed) for page in pages])
+        for page, new in zip(pages, news, strict=True):
+            if page.listed:
+                self._on_page(page.number, page.name, new, sum(one.size or 0 for one in page.listed))
+            if page.ends_folder:
+                self._done.add(page.name)
+                self._on_folder(page.number)
+
+
+@dataclass(slots=True)
+class _Page:
+    """Some messages of a folder."""
+
+    number: int
+    name: str
+    listed: list[Listed] = field(default_factory=list)
+    ends_folder: bool = False
 
 
 def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Look]]:
@@ -115,7 +143,3 @@ def date_of(row: Row, head: bytes) -> tuple[int, str]:
     if (origin := origin_date(head)) is not None:
         return int(origin.timestamp()), "date-field"
     return 0, "none"
-
-
-def _bytes(page: Iterable[Listed]) -> int:
-    return sum(one.size or 0 for one in page)

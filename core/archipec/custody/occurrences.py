@@ -48,16 +48,16 @@ class Occurrences(Database):
             db.execute("INSERT INTO source (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])
 
-    def folder(self, source: int, name: str) -> tuple[int, Json]:
-        """Return a folder's number and the cursor up to which it is on record."""
+    def open_folders(self, source: int, names: Sequence[str]) -> dict[str, tuple[int, Json]]:
+        """Return each folder's number, new or known, and the cursor up to which it is on record."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO folder (source, name) VALUES (?, ?) ON CONFLICT DO NOTHING", (source, name)
+                "INSERT INTO folder (source, name) SELECT ?, value FROM json_each(?) WHERE true"
+                " ON CONFLICT DO NOTHING",
+                (source, json.dumps(names)),
             )
-            number, cursor = db.execute(
-                "SELECT id, cursor FROM folder WHERE source = ? AND name = ?", (source, name)
-            ).fetchone()
-            return int(number), None if cursor is None else json.loads(cursor)
+        known = {name: (number, cursor) for number, name, cursor in self.folders(source)}
+        return {name: known[name] for name in names}
 
     def folders(self, source: int) -> list[tuple[int, str, Json]]:
         """Return (number, name, cursor) of every folder on record."""
@@ -66,23 +66,32 @@ class Occurrences(Database):
             (number, name, None if cursor is None else json.loads(cursor)) for number, name, cursor in rows
         ]
 
-    def record_listing(self, folder: int, listed: Sequence[Listed]) -> int:
-        """Put listed messages on record, with the last one's cursor, and return how many were new.
+    def record_listing(self, pages: Sequence[tuple[int, Sequence[Listed]]]) -> list[int]:
+        """Put (folder, listed messages) on record, with each last one's cursor.
 
         One that was thought gone and is listed again is there again.
+
+        Returns:
+            how many were new, page by page.
         """
-        rows = [(one.ref, one.size, _seconds(one.received), " ".join(one.flags)) for one in listed]
+        news = []
         with self._transaction() as db:
-            before = db.total_changes
-            db.execute(
-                "INSERT INTO occurrence (folder, ref, size, received, flags)"
-                f" SELECT ?, {columns(4)} FROM json_each(?) WHERE true"
-                " ON CONFLICT (folder, ref) DO UPDATE SET gone = 0 WHERE gone",
-                (folder, json.dumps(rows)),
-            )
-            new = db.total_changes - before
-            db.execute("UPDATE folder SET cursor = ? WHERE id = ?", (json.dumps(listed[-1].cursor), folder))
-            return new
+            for folder, listed in pages:
+                if not listed:
+                    news.append(0)
+                    continue
+                before = db.total_changes
+                rows = [(one.ref, one.size, _seconds(one.received), " ".join(one.flags)) for one in listed]
+                db.execute(
+                    "INSERT INTO occurrence (folder, ref, size, received, flags)"
+                    f" SELECT ?, {columns(4)} FROM json_each(?) WHERE true"
+                    " ON CONFLICT (folder, ref) DO UPDATE SET gone = 0 WHERE gone",
+                    (folder, json.dumps(rows)),
+                )
+                news.append(db.total_changes - before)
+                cursor = json.dumps(listed[-1].cursor)
+                db.execute("UPDATE folder SET cursor = ? WHERE id = ?", (cursor, folder))
+        return news
 
     def backlog(self, source: int, sinks: Sequence[int]) -> dict[int, int]:
         """Return, per folder that has any, how many of its messages some sink lacks."""

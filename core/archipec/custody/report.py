@@ -49,12 +49,15 @@ class Report:
         stored: rows this run completed in every sink; already: rows that were complete by their content.
         failed: rows some sink lacks; left: rows not reached.
         listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
+        arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
         errors: why the source or a sink was out, or the run was interrupted.
     """
 
     pipeline: str
     listed: int = 0
     listed_size: int = 0
+    arrived: int = 0
+    arrived_size: int = 0
     stored: int = 0
     already: int = 0
     deselected: int = 0

@@ -53,6 +53,8 @@ class Stager:
         unseen = {arrival.spooled.key for arrival in arrivals} - self._in_transit.keys()
         known = self._ledger.copies_of(list(unseen)) if unseen else {}
         for arrival in arrivals:
+            self._report.arrived += 1
+            self._report.arrived_size += arrival.spooled.key.size
             self._place(arrival, known)
             if len(self._batch.entries) >= _BATCH_MESSAGES or self._batch.size >= _BATCH_BYTES:
                 self.flush()
