@@ -134,7 +134,10 @@ def say_error(error: ArchipecError) -> None:
         shape = {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
         click.echo(json.dumps(shape, ensure_ascii=False), err=True)
         return
+    # Servers and file names have their say in errors: none of it may steer the terminal.
+    from archipec.cli.terminal import printable
+
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        click.echo(f"error: {printable(problem)}", err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(f"hint: {printable(error.hint)}", err=True)

@@ -10,7 +10,7 @@ import click
 
 from archipec.cli import Settings, say_error
 from archipec.cli.pipelines import chosen, selection_options
-from archipec.cli.terminal import count, on_signals, progress, size
+from archipec.cli.terminal import count, on_signals, printable, progress, size
 from archipec.config import Pipeline
 from archipec.custody.archive import archive as run_archive
 from archipec.custody.endpoints import Stop
@@ -159,7 +159,8 @@ def _show_run(report: Report) -> None:
 
 def _show_failures(report: Report) -> None:
     for failure in report.failures[:_FAILURES_SHOWN]:
-        click.echo(f"  failed: {failure.folder} {failure.ref}: {failure.reason}", err=True)
+        line = f"{failure.folder} {failure.ref}: {failure.reason}"
+        click.echo(f"  failed: {printable(line)}", err=True)
     more = len(report.failures) - _FAILURES_SHOWN
     if more > 0:
         click.echo(f"  and {count(more)} more: --json lists them", err=True)

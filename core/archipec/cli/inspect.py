@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from archipec.cli import say_error
+from archipec.cli.terminal import printable
 from archipec.errors import ATTENTION, DONE, ArchipecError, IntegrityError, exit_code, from_os_error
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.extract import extract, safe_name
-from archipec.pec.headers import first_field, raw_text
-from archipec.pec.judgement import Judgement, judge_dissected
+from archipec.pec.judgement import Judgement, describe, judge_dissected
 from archipec.pec.rem import NOT_VERIFIED
 from archipec.pec.seal import Status
 from archipec.pec.structure import dissect
@@ -90,7 +90,7 @@ def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *,
                 say_error(outcome)
                 codes.append(ATTENTION)
             else:
-                click.echo(f"wrote {_printable(str(outcome))}", err=True)
+                click.echo(f"wrote {printable(str(outcome))}", err=True)
     return exit_code(codes)
 
 
@@ -102,46 +102,13 @@ def _code(judgement: Judgement) -> int:
 
 
 def _shape(file: str, raw: bytes, judgement: Judgement) -> dict[str, Json]:
-    """The object that ``--json`` prints; one of REM has ``rem`` besides."""
-    facts, seal = judgement.certification, judgement.seal
-    reference = first_field(raw, "X-Riferimento-Message-ID")
-    shape: dict[str, Json] = {
+    """The object that ``--json`` prints."""
+    return {
         "file": file,
         "sha256": hashlib.sha256(raw).hexdigest(),
         "size": len(raw),
-        "kind": judgement.kind,
-        "tipo": judgement.tipo,
-        "errore": facts.errore if facts else None,
-        "identificativo": facts.identificativo if facts else None,
-        "msgid": facts.msgid if facts else None,
-        "riferimento": raw_text(reference) if reference is not None else None,
-        "gestore": facts.gestore if facts else None,
-        "mittente": facts.mittente if facts else None,
-        "destinatari": [
-            {"address": one.address, "tipo": one.tipo} for one in (facts.destinatari if facts else ())
-        ],
-        "risposte": facts.risposte if facts else None,
-        "oggetto": facts.oggetto if facts else None,
-        "data": facts.data.isoformat() if facts and facts.data else None,
-        "ricevuta": facts.ricevuta if facts else None,
-        "consegna": facts.consegna if facts else None,
-        "seal": {
-            "status": str(seal.status),
-            "reason": seal.reason,
-            "signer": seal.signer,
-            "issuer": seal.issuer,
-            "root": seal.root,
-            "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
-            "digest": seal.digest,
-        },
+        **describe(raw, judgement),
     }
-    if judgement.rem is not None:
-        shape["rem"] = {
-            "evidence": judgement.rem.evidence,
-            "original": judgement.rem.original,
-            "verified": False,
-        }
-    return shape
 
 
 def _table(shape: dict[str, Json]) -> str:
@@ -157,14 +124,4 @@ def _table(shape: dict[str, Json]) -> str:
         rows.append(("rem", f"{', '.join(rem['evidence']) or 'no evidence'} ({NOT_VERIFIED})"))
     rows.append(("seal", str(seal["status"]).upper()))
     rows += [(name.replace("_", " "), value) for name, value in seal.items() if name != "status"]
-    return "\n".join(f"{name:<15}{_printable(str(value))}" for name, value in rows if value not in (None, ""))
-
-
-def _printable(text: str) -> str:
-    """Text that does nothing to a terminal: what is no printable character is written as an escape."""
-    shown = "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in text.replace("\xa0", " ")
-    )
-    encoding = sys.stdout.encoding or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return "\n".join(f"{name:<15}{printable(str(value))}" for name, value in rows if value not in (None, ""))

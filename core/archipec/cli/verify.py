@@ -12,7 +12,7 @@ import click
 
 from archipec.cli import Settings, say_error
 from archipec.cli.pipelines import chosen, load_registry
-from archipec.cli.terminal import count, on_signals, progress
+from archipec.cli.terminal import count, on_signals, printable, progress
 from archipec.config import Pipeline, endpoint
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
@@ -113,7 +113,7 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
         for status, number in sorted(report.seals.items()):
             click.echo(f"  {count(number):>9}  {status}")
         for one in report.findings[:_FINDINGS_SHOWN]:
-            click.echo(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}", err=True)
+            click.echo(printable(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}"), err=True)
         if len(report.findings) > _FINDINGS_SHOWN:
             click.echo(
                 f"  and {count(len(report.findings) - _FINDINGS_SHOWN)} more: --json lists them", err=True

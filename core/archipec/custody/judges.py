@@ -116,7 +116,7 @@ def _prepare() -> None:
 
 
 def _judge_all(messages: list[bytes], anchors: Anchors) -> list[Verdict]:
-    from archipec.pec.judgement import describe, judge
+    from archipec.pec.judgement import judge, record
 
     verdicts = []
     for raw in messages:
@@ -125,7 +125,7 @@ def _judge_all(messages: list[bytes], anchors: Anchors) -> list[Verdict]:
         date = judgement.date
         certified = None if date is None else int(date.timestamp())
         verdicts.append(
-            Verdict(str(judgement.seal.status), judgement.kind, certified, describe(raw, judgement))
+            Verdict(str(judgement.seal.status), judgement.kind, certified, record(raw, judgement))
         )
     _give_time(0)
     return verdicts

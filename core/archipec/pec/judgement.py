@@ -126,20 +126,17 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
 def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
-    One of REM has ``rem`` besides, and one that no provider made has ``header``: sender, recipients, subject and
-    date as it was written, by which a copy of what was sent is told.
+    One of REM has ``rem`` besides.
     """
     facts, seal = judgement.certification, judgement.seal
-    reference, message_id = first_field(raw, "X-Riferimento-Message-ID"), first_field(raw, "Message-ID")
+    reference = first_field(raw, "X-Riferimento-Message-ID")
     shape: dict[str, Json] = {
         "kind": judgement.kind,
         "tipo": judgement.tipo,
         "errore": facts.errore if facts else None,
-        "errore_esteso": facts.errore_esteso if facts else None,
         "identificativo": facts.identificativo if facts else None,
         "msgid": facts.msgid if facts else None,
         "riferimento": raw_text(reference) if reference is not None else None,
-        "message_id": raw_text(message_id) if message_id is not None else None,
         "gestore": facts.gestore if facts else None,
         "mittente": facts.mittente if facts else None,
         "destinatari": [
@@ -150,7 +147,6 @@ def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
         "data": facts.data.isoformat() if facts and facts.data else None,
         "ricevuta": facts.ricevuta if facts else None,
         "consegna": facts.consegna if facts else None,
-        "original": judgement.original,
         "seal": {
             "status": str(seal.status),
             "reason": seal.reason,
@@ -167,9 +163,24 @@ def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
             "original": judgement.rem.original,
             "verified": False,
         }
-    if not judgement.claims_certification:
-        shape["header"] = _header(raw)
     return shape
+
+
+def record(raw: bytes, judgement: Judgement) -> dict[str, Json]:
+    """Return what is kept of a message for linking it to others: `describe`, and what is told by more than the seal.
+
+    One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by
+    which a copy of what was sent is told.
+    """
+    facts, message_id = judgement.certification, first_field(raw, "Message-ID")
+    kept = describe(raw, judgement) | {
+        "errore_esteso": facts.errore_esteso if facts else None,
+        "message_id": raw_text(message_id) if message_id is not None else None,
+        "original": judgement.original,
+    }
+    if not judgement.claims_certification:
+        kept["header"] = _header(raw)
+    return kept
 
 
 def _header(raw: bytes) -> dict[str, Json]:

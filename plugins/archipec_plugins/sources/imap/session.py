@@ -8,6 +8,7 @@ import imaplib
 import re
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,11 +61,19 @@ def open_session(config: Config) -> Session:
         PermanentError: no TLS that can be trusted, or no login by password.
         TransientError: the server can't be reached, or doesn't serve now.
     """
-    context = tls_context(config.ca_file)
     if config.password is None:
         raise ConfigError(f"no password for {config.user}", hint="give it in the option password")
     password = config.password.reveal()
-    wire = connect(config.host, config.port, config.timeout)
+    with ThreadPoolExecutor(1) as pool:
+        # The system's certificates take as long to load as the connection does to be made.
+        connecting = pool.submit(connect, config.host, config.port, config.timeout)
+        try:
+            context = tls_context(config.ca_file)
+        except BaseException:
+            if connecting.exception() is None:
+                connecting.result().close()
+            raise
+    wire = connecting.result()
     try:
         if config.scheme == "imap":
             _ask_for_tls(wire)
