@@ -129,7 +129,10 @@ def tree_of(directory: Path, *, but: Path | None = None) -> dict[str, bytes | No
 
 
 def difference(found: bytes, expected: bytes) -> str:
-    """Say where two messages begin to differ; an empty string when they are equal."""
+    """Say where two messages begin to differ; an empty string when they are equal.
+
+    Assert ``not difference(...)`` rather than equality: pytest would compare megabytes line by line to explain it.
+    """
     if found == expected:
         return ""
     shorter = min(len(found), len(expected))

@@ -120,7 +120,8 @@ class SinkCases(PluginConformance):
             found = self.bytes_of(sink, receipt)
         except IntegrityError as error:
             raise AssertionError(f"a committed copy must read back byte for byte: {what}: {error}") from error
-        assert found == raw, f"a copy must read back byte for byte: {what}: {difference(found, raw)}"
+        unlike = difference(found, raw)
+        assert not unlike, f"a copy must read back byte for byte: {what}: {unlike}"
 
     def assert_absent(self, sink: Sink, key: ContentKey, when: str) -> None:
         """Fail when the sink shows a copy of ``key``."""

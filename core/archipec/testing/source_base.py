@@ -136,7 +136,8 @@ class SourceCases(PluginConformance):
     def assert_same(self, found: Mapping[str, bytes], expected: Mapping[str, bytes], rule: str) -> None:
         """Fail unless the messages are the same, byte for byte."""
         for ref, raw in found.items():
-            assert raw == expected[ref], f"{rule}: message {ref!r}: {difference(raw, expected[ref])}"
+            unlike = difference(raw, expected[ref])
+            assert not unlike, f"{rule}: message {ref!r}: {unlike}"
 
 
 def through_json(cursor: Json) -> Json:
