@@ -37,7 +37,15 @@ class Archipec(tools.Archipec):
         )
         return [
             *(sys.executable, "-m", "archipec", "--state", str(directory / "state")),
-            *("archive", "--from", address, "--to", f"maildir:{directory / 'maildir'}", "--no-seals", "--json"),
+            *(
+                "archive",
+                "--from",
+                address,
+                "--to",
+                f"maildir:{directory / 'maildir'}",
+                "--no-seals",
+                "--json",
+            ),
         ]
 
 
