@@ -78,7 +78,8 @@ def test_a_server_that_stays_away_ends_the_run_and_the_next_goes_on(
         # Another way to the same server is another mailbox to the ledger; so the same port goes on.
         report = first.object
         assert report["stored"] > 0
-        assert report["left"] == 60 - report["stored"]
+        # One that three connections in a row broke at is left out of this run.
+        assert report["left"] + report["failed"] == 60 - report["stored"]
         second = archipec("archive", "--from", source, "--to", sink, "--json").object
     assert second["stored"] == 60 - report["stored"]
 

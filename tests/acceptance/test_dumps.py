@@ -172,10 +172,6 @@ def test_zip_of_a_maildir_by_info_zip(
 
 
 @pytest.mark.real
-def test_folders_of_thunderbird() -> None:
-    require("thunderbird")
-
-
 def test_folders_in_the_layout_of_thunderbird(
     imported: Callable[..., list[bytes]], samples: list[bytes], tmp_path: Path
 ) -> None:
