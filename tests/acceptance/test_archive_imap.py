@@ -30,11 +30,7 @@ NASTY = {
     "lone dots": HEAD + b"\r\n.\r\n..\r\n.x\r\n",
     "blank end": HEAD + b"\r\nx\r\n\r\n\r\n\r\n",
     "a line of 2 MB": HEAD + b"\r\n" + b"y" * (2 << 20) + b"\r\n",
-    "large attachment": HEAD
-    + b"\r\n"
-    + b"QUJD" * 19
-    + b"\r\n"
-    + os.urandom(32).hex().encode() * (ATTACHMENT // 64),
+    "large attachment": HEAD + b"\r\n" + b"QUJD" * 19 + b"\r\n" + bytes(range(48, 112)) * (ATTACHMENT // 64),
 }
 FOLDERS = ("Posta inviata", 'Città & "Co"', "2026/11", "back\\slash", "a*b%c", "così … 日本")
 
