@@ -6,12 +6,24 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from archipec.pec.headers import first_field
-from archipec.pec.simulator import notices
 from archipec.pec.simulator.authority import LEAF_VALID, Authority, shared_authority
 from archipec.pec.simulator.breve import shortened
 from archipec.pec.simulator.certification import Facts
 from archipec.pec.simulator.mime import encoded_subject
-from archipec.pec.simulator.notices import Notice
+from archipec.pec.simulator.notices import (
+    ACCEPTANCE,
+    ANOMALY,
+    DELIVERY,
+    ENVELOPE,
+    FAILURE,
+    NON_ACCEPTANCE,
+    TAKEN_IN_CHARGE,
+    TIMEOUT,
+    VIRUS_DETECTED,
+    VIRUS_FAILURE,
+    VIRUS_NON_ACCEPTANCE,
+    Notice,
+)
 from archipec.pec.simulator.seal import Sealer
 from archipec.pec.simulator.sending import Sending, read_original, receipt_identifier
 from archipec.pec.simulator.stream import Stream
@@ -96,7 +108,7 @@ class Provider:
     ) -> bytes:
         """The transport envelope that a recipient finds, the first one by default (§3.1.5)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = Facts(tipo=notices.ENVELOPE.tipo, when=when, ricevuta=sending.receipt)
+        facts = Facts(tipo=ENVELOPE.tipo, when=when, ricevuta=sending.receipt)
         headers = ["X-Attachment: yes"] if self.style.attachment_flag else []
         if self.style.tipo_ricevuta is not None:
             headers.append(f"{self.style.tipo_ricevuta}: {sending.receipt}")
@@ -106,7 +118,7 @@ class Provider:
         if self.style.sender:
             headers.append(f"Sender: {author}")
         parcel = Parcel(
-            notices.ENVELOPE,
+            ENVELOPE,
             facts,
             author=author,
             recipient=recipient or sending.recipients[0],
@@ -127,7 +139,7 @@ class Provider:
         sending, when = self._at(message, when, seconds=2)
         facts = Facts(tipo="", when=when, errore_esteso="messaggio di posta ordinaria")
         parcel = Parcel(
-            notices.ANOMALY,
+            ANOMALY,
             facts,
             author=f'"Per conto di: {sending.sender}" <{self.address}>',
             recipient=recipient or sending.recipients[0],
@@ -141,22 +153,22 @@ class Provider:
     def acceptance(self, sending: Sending | bytes, when: datetime | None = None) -> bytes:
         """The acceptance receipt (§3.1.4)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = Facts(tipo=notices.ACCEPTANCE.tipo, when=when, reply=not self.style.empty_reply)
-        return self._to_sender(sending, notices.ACCEPTANCE, facts, rem="SubmissionAcceptance")
+        facts = Facts(tipo=ACCEPTANCE.tipo, when=when, reply=not self.style.empty_reply)
+        return self._to_sender(sending, ACCEPTANCE, facts, rem="SubmissionAcceptance")
 
     def non_acceptance(
         self, sending: Sending | bytes, when: datetime | None = None, *, reason: str = _FORMAL
     ) -> bytes:
         """The refusal for formal reasons (§3.1.2)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = self._error(notices.NON_ACCEPTANCE, when, "altro", reason)
-        return self._to_sender(sending, notices.NON_ACCEPTANCE, facts)
+        facts = self._error(NON_ACCEPTANCE, when, "altro", reason)
+        return self._to_sender(sending, NON_ACCEPTANCE, facts)
 
     def virus_non_acceptance(self, sending: Sending | bytes, when: datetime | None = None) -> bytes:
         """The refusal because of a virus (§3.1.3)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = self._error(notices.VIRUS_NON_ACCEPTANCE, when, "virus", _VIRUS)
-        return self._to_sender(sending, notices.VIRUS_NON_ACCEPTANCE, facts)
+        facts = self._error(VIRUS_NON_ACCEPTANCE, when, "virus", _VIRUS)
+        return self._to_sender(sending, VIRUS_NON_ACCEPTANCE, facts)
 
     def taken_in_charge(
         self,
@@ -168,15 +180,15 @@ class Provider:
         """The receipt between providers for some recipients, all by default (§3.2.1)."""
         sending, when = self._at(sending, when, seconds=4)
         covered = sending.recipients if recipients is None else tuple(recipients)
-        facts = Facts(tipo=notices.TAKEN_IN_CHARGE.tipo, when=when, ricezione=covered)
-        return self._to_provider(sending, notices.TAKEN_IN_CHARGE, facts)
+        facts = Facts(tipo=TAKEN_IN_CHARGE.tipo, when=when, ricezione=covered)
+        return self._to_provider(sending, TAKEN_IN_CHARGE, facts)
 
     def virus_detected(self, sending: Sending | bytes, when: datetime | None = None) -> bytes:
         """The notice between providers that a message in transit has a virus (§3.2.3)."""
         sending, when = self._at(sending, when, seconds=4)
-        facts = self._error(notices.VIRUS_DETECTED, when, "virus", _VIRUS)
+        facts = self._error(VIRUS_DETECTED, when, "virus", _VIRUS)
         headers = [f"X-Mittente: {sending.sender}"]
-        return self._to_provider(sending, notices.VIRUS_DETECTED, facts, headers)
+        return self._to_provider(sending, VIRUS_DETECTED, facts, headers)
 
     def delivery(
         self,
@@ -203,8 +215,8 @@ class Provider:
             original = shortened(sending.postacert)
         elif receipt == "completa" and (recipient in sending.to or recipient not in sending.cc):
             original = sending.postacert
-        facts = Facts(tipo=notices.DELIVERY.tipo, when=when, ricevuta=receipt, consegna=recipient)
-        return self._to_sender(sending, notices.DELIVERY, facts, original, rem="ContentConsignment")
+        facts = Facts(tipo=DELIVERY.tipo, when=when, ricevuta=receipt, consegna=recipient)
+        return self._to_sender(sending, DELIVERY, facts, original, rem="ContentConsignment")
 
     def failure(
         self,
@@ -220,16 +232,16 @@ class Provider:
         Real engines report a missing mailbox as `altro` and say so in the reason alone, hence the defaults.
         """
         sending, when = self._at(sending, when, seconds=20)
-        facts = self._error(notices.FAILURE, when, errore, reason, recipient or sending.recipients[0])
-        return self._to_sender(sending, notices.FAILURE, facts)
+        facts = self._error(FAILURE, when, errore, reason, recipient or sending.recipients[0])
+        return self._to_sender(sending, FAILURE, facts)
 
     def virus_failure(
         self, sending: Sending | bytes, recipient: str | None = None, when: datetime | None = None
     ) -> bytes:
         """The notice that delivery to one recipient failed because of a virus (§3.2.4)."""
         sending, when = self._at(sending, when, seconds=20)
-        facts = self._error(notices.VIRUS_FAILURE, when, "virus", _VIRUS, recipient or sending.recipients[0])
-        return self._to_sender(sending, notices.VIRUS_FAILURE, facts)
+        facts = self._error(VIRUS_FAILURE, when, "virus", _VIRUS, recipient or sending.recipients[0])
+        return self._to_sender(sending, VIRUS_FAILURE, facts)
 
     def timeout_notice(
         self,
@@ -245,8 +257,8 @@ class Provider:
             KeyError: `hours` is neither 12 nor 24.
         """
         sending, when = self._at(sending, when, seconds=hours * 3600)
-        facts = self._error(notices.TIMEOUT, when, "altro", _LATE[hours], recipient or sending.recipients[0])
-        return self._to_sender(sending, notices.TIMEOUT, facts)
+        facts = self._error(TIMEOUT, when, "altro", _LATE[hours], recipient or sending.recipients[0])
+        return self._to_sender(sending, TIMEOUT, facts)
 
     def _at(
         self, sending: Sending | bytes, when: datetime | None, *, seconds: int
@@ -285,7 +297,7 @@ class Provider:
         original: bytes | None,
     ) -> Parcel:
         stream = Stream("receipt", self.seed, self.style.name, sending.identificativo, notice.prefix, facts)
-        acceptance = notice is notices.ACCEPTANCE
+        acceptance = notice is ACCEPTANCE
         own_id = receipt_identifier(self.style, sending, facts.when, stream, acceptance=acceptance)
         return Parcel(
             notice,

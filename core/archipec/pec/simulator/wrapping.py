@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archipec.pec.headers import header_block
-from archipec.pec.simulator import notices
 from archipec.pec.simulator.bodies import MIME_TOOLS_PREAMBLE, body_part, words_about
 from archipec.pec.simulator.certification import Facts, daticert
 from archipec.pec.simulator.clock import rfc_date
@@ -19,7 +18,7 @@ from archipec.pec.simulator.mime import (
     multipart,
     quoted_printable,
 )
-from archipec.pec.simulator.notices import Notice
+from archipec.pec.simulator.notices import ACCEPTANCE, ANOMALY, ENVELOPE, Notice
 from archipec.pec.simulator.seal import Sealer
 from archipec.pec.simulator.sending import Sending
 from archipec.pec.simulator.stream import Stream
@@ -57,7 +56,7 @@ class Parcel:
     @property
     def is_envelope(self) -> bool:
         """Whether it goes to the original's recipients and not back to its sender."""
-        return self.notice in (notices.ENVELOPE, notices.ANOMALY)
+        return self.notice in (ENVELOPE, ANOMALY)
 
 
 def wrapped(style: Style, sealer: Sealer, sending: Sending, parcel: Parcel, stream: Stream) -> bytes:
@@ -73,7 +72,7 @@ def wrapped(style: Style, sealer: Sealer, sending: Sending, parcel: Parcel, stre
             f"Content-Disposition: attachment; filename={style.signature_name}",
         )
     )
-    everywhere = style.preamble_on == "all" or parcel.notice in (notices.ENVELOPE, notices.ACCEPTANCE)
+    everywhere = style.preamble_on == "all" or parcel.notice in (ENVELOPE, ACCEPTANCE)
     body = multipart(mark, (entity, p7s + CRLF + signature), style.preamble if everywhere else "")
     return _head(style, sending, parcel, mark, stream) + CRLF + body
 
