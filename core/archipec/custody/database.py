@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -101,6 +102,7 @@ class Database:
                 raise TransientError(
                     f"no room left on the disk of the ledger {self._path}",
                     hint="free some space and run again",
+                    retry_after=math.inf,
                 ) from error
             if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
                 raise TransientError(
