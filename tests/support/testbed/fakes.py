@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +32,8 @@ from archipec.contract import (
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy
 from archipec.selection import Selection
 
+# Not id(): one that is collected gives its own to the next.
+_numbers = count()
 ARRIVED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
@@ -39,6 +42,7 @@ class Mailbox:
     """What a `MemorySource` reads: per folder, messages by reference. Survives every opening."""
 
     folders: dict[str, dict[str, bytes]]
+    number: int = field(default_factory=lambda: next(_numbers))
     received: datetime | None = ARRIVED
     saved: bool = False
     """Whether a program saved what is there, as a dump's messages are."""
@@ -107,6 +111,7 @@ class MemorySource:
 class Store:
     """What a `MemorySink` keeps. Survives every opening."""
 
+    number: int = field(default_factory=lambda: next(_numbers))
     copies: dict[ContentKey, bytes] = field(default_factory=dict)
     puts: Counter[ContentKey] = field(default_factory=Counter)
     asked: Counter[ContentKey] = field(default_factory=Counter)
@@ -202,7 +207,7 @@ def pipeline(
                 raise store.open_errors.pop(0)
             yield MemorySink(store)
 
-        where = f"memory:store-{id(store)}"
+        where = f"memory:store-{store.number}"
         place = root if number == 0 else None
         record = SinkType(
             api=1, name="memory", summary="in memory", parse=dict, where=lambda _: where, open=open_sink,
@@ -220,7 +225,7 @@ def pipeline(
         )
         return Endpoint(record=record, name="recording", values={}, config={}, where="recording:")
 
-    where = f"memory:mailbox-{id(mailbox)}"
+    where = f"memory:mailbox-{mailbox.number}"
     source = SourceType(
         api=1, name="memory", summary="in memory", parse=dict, where=lambda _: where, open=open_source
     )
