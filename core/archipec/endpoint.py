@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +15,7 @@ from archipec.registry import Kind, Record, Registry
 from archipec.secrets import LazySecret, check_reference
 from archipec.urls import as_table, split_url
 
-__all__ = ["Endpoint", "Problems", "endpoint_from_table", "endpoint_from_url", "root_of"]
+__all__ = ["Endpoint", "Problems", "endpoint_from_table", "endpoint_from_url", "root_of", "with_option"]
 
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 T = TypeVar("T")
@@ -145,6 +145,21 @@ def endpoint_from_url(
         problems.add(what + problem)
     endpoint = _Maker(kind, record, registry, Path.cwd(), problems, what).make(options)
     return None if misplaced else endpoint
+
+
+def with_option(endpoint: Endpoint[R_co], name: str, value: object) -> Endpoint[R_co]:
+    """Return an endpoint with another value, already converted, for one of its options.
+
+    Raises:
+        ConfigError: it has no such option, or its plugin does not accept the value.
+    """
+    if name not in endpoint.values:
+        raise ConfigError(f'{endpoint.where} has no option "{name}"')
+    values = MappingProxyType({**endpoint.values, name: value})
+    with own_errors(endpoint.record):
+        config = endpoint.record.parse(values)
+        where = endpoint.record.where(config)
+    return replace(endpoint, values=values, config=config, where=where)
 
 
 def root_of(sink: Endpoint[Any]) -> Path | None:

@@ -86,11 +86,13 @@ class Fetched:
     Attributes:
         saved: a program saved it that may have changed line ends and quoting: where its original is held, it is an
             occurrence of that, and is not stored again.
+        loose: it is the original of a certified message, saved without the envelope that bears the seal.
     """
 
     ref: str
     chunks: Iterator[bytes]
     saved: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)

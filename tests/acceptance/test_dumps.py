@@ -353,27 +353,3 @@ def test_a_bad_zip_beside_a_good_one(archipec: Archipec, tmp_path: Path) -> None
     assert kept(tmp_path / "archive") == [HEAD + b"\r\ngood\r\n"]
     assert "a.zip: it is cut off" in result.err
     assert "../2.eml is left out: its name leads out of the zip" in result.err
-
-
-# -- without envelope --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_originals_without_their_envelope(zipped: bool, archipec: Archipec, tmp_path: Path) -> None:
-    folder = tmp_path / "dump" / "1"
-    folder.mkdir(parents=True)
-    (folder / "postacert.eml").write_bytes(HEAD + b"\r\noriginal\r\n")
-    (folder / "daticert.xml").write_bytes(b'<?xml version="1.0"?><postacert/>')
-    (tmp_path / "dump" / "good.eml").write_bytes(HEAD + b"\r\ngood\r\n")
-    dump = tmp_path / "dump"
-    if zipped:
-        with zipfile.ZipFile(tmp_path / "dump.zip", "w") as file:
-            for path in dump.rglob("*.*"):
-                file.write(path, path.relative_to(dump))
-        dump = tmp_path / "dump.zip"
-    sink = ("--to", f"maildir:{tmp_path / 'archive'}", "--json")
-    report = archipec("archive", "--from", f"dump:{dump}", *sink, expect=3).object
-    assert (report["stored"], report["failed"]) == (1, 1)
-    assert "the envelope is missing: download the message itself" in report["failures"][0]["reason"]
-    assert archipec("archive", "--from", f"dump:{dump}?loose=true", *sink).object["stored"] == 1
-    assert hashes(kept(tmp_path / "archive")) == hashes([HEAD + b"\r\noriginal\r\n", HEAD + b"\r\ngood\r\n"])

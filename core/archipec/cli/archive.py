@@ -17,6 +17,7 @@ from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.preview import preview
 from archipec.custody.report import Report
+from archipec.endpoint import with_option
 from archipec.errors import exit_code
 
 _FAILURES_SHOWN = 10
@@ -31,6 +32,11 @@ _FAILURES_SHOWN = 10
 @click.option("--message-id", multiple=True, metavar="ID", help="Take only this message; may be repeated.")
 @click.option(
     "--full", is_flag=True, help="List the source from the start, not from where the last run ended."
+)
+@click.option(
+    "--loose",
+    is_flag=True,
+    help="Also take originals that were saved without their envelope (postacert.eml): they bear no seal.",
 )
 @click.option("--no-seals", is_flag=True, help="Do not judge the seals of what is stored; a later run can.")
 @click.option(
@@ -58,6 +64,7 @@ def archive(
     trust: tuple[Path, ...],
     *,
     full: bool,
+    loose: bool,
     no_seals: bool,
     dry_run: bool,
     as_json: bool,
@@ -84,6 +91,8 @@ def archive(
         "message_id": list(message_id),
     }
     pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
+    if loose:
+        pipelines = tuple(replace(one, source=with_option(one.source, "loose", True)) for one in pipelines)
     pipelines = tuple(
         replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust)) for one in pipelines
     )

@@ -10,13 +10,15 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
-from archipec.cli.terminal import count, size
+from archipec.cli.terminal import count, printable, size
 from archipec.config import load
 from archipec.custody.ledger import Ledger
+from archipec.custody.loose import ENVELOPE_MISSING
 from archipec.custody.status import PipelineStatus, statuses
 from archipec.errors import ATTENTION, DONE
 
 _WARNING: Final = timedelta(days=14)
+_SHOWN: Final = 10
 
 
 @click.command()
@@ -82,6 +84,11 @@ def _text(one: PipelineStatus) -> str:
         words = [f"{count(sink.held)} messages, {size(sink.size)}"]
         words += [f"{count(number)} {state}" for state, number in sorted(sink.others.items())]
         lines.append(f"  archive    {sink.where}: {', '.join(words)}")
+    if one.loose:
+        lines.append(f"  loose      {count(len(one.loose))} originals: {ENVELOPE_MISSING}")
+        lines += [f"    {printable(f'{original.folder}/{original.ref}')}" for original in one.loose[:_SHOWN]]
+        if len(one.loose) > _SHOWN:
+            lines.append(f"    and {count(len(one.loose) - _SHOWN)} more: --json lists them")
     return "\n".join(lines)
 
 

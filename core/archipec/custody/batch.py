@@ -39,6 +39,7 @@ class Arrival(NamedTuple):
     date: int
     date_from: str
     saved: bool = False
+    loose: bool = False
 
 
 @dataclass(slots=True)

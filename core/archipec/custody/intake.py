@@ -186,14 +186,14 @@ class Intake:
                 raise
             return
         self._retry.progressed()
-        self._arrive(folder, row, spooled, saved=fetched.saved)
+        self._arrive(folder, row, spooled, fetched)
 
     def _is_to_blame(self, row: Row, error: ArchipecError) -> bool:
         """Tell whether a connection broke so often at this message that the others should go on without it."""
         self._broke_at[row.id] += 1
         return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
 
-    def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled, *, saved: bool) -> None:
+    def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled, fetched: Fetched) -> None:
         kind = kind_of(spooled.head)
         date, date_from = date_of(row, spooled.head)
         message_id = message_id_of(spooled.head) if self._work.asks_message_id else None
@@ -203,7 +203,9 @@ class Intake:
             self._work.deselect()
             spooled.discard()
             return
-        self._arrivals.append(Arrival(folder.name, row, spooled, kind, date, date_from, saved))
+        self._arrivals.append(
+            Arrival(folder.name, row, spooled, kind, date, date_from, fetched.saved, fetched.loose)
+        )
         self._arrived_bytes += spooled.key.size
         if len(self._arrivals) >= _HANDOVER_MESSAGES or self._arrived_bytes >= _HANDOVER_BYTES:
             self._hand_over()

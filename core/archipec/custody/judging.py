@@ -5,7 +5,7 @@ Storing never waits for it, and what an interrupted run left unjudged the next o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from archipec.contract import Sink, SinkType
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.judges import Judges
 from archipec.custody.ledger import Copy, Ledger
+from archipec.custody.loose import ENVELOPE_MISSING
+from archipec.custody.verdict import Verdict
 from archipec.endpoint import Endpoint
 from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.isolation import own_errors
 from archipec.message import ContentKey, Receipt
 from archipec.pec.anchors import load_anchors
+from archipec.pec.seal import Status
 
 __all__ = ["judge_again", "judge_archive", "judge_stored"]
 
@@ -94,9 +97,18 @@ def _judge_copies(
     ):
         verdicts = judges.judge(_messages(opened, copies, stop))
         while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
+            _say_what_is_missing(some, ledger)
             ledger.record_verdicts(some, now())
             for _, verdict in some:
                 on_verdict(verdict.status)
+
+
+def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> None:
+    """Give the reason a message alone can't know: that its seal stayed behind with its envelope."""
+    loose = ledger.loose_among([content for content, _ in verdicts])
+    for content, verdict in verdicts:
+        if content in loose and verdict.status == Status.UNSIGNED:
+            verdict.record["seal"]["reason"] = ENVELOPE_MISSING
 
 
 def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from archipec.custody.copies import Content, Copy
 from archipec.custody.journal import Journal
+from archipec.custody.loose import Loose
 from archipec.custody.occurrences import Look, Occurrences, Row
 from archipec.custody.records import Records
 from archipec.custody.verdicts import Verdicts
@@ -17,7 +18,7 @@ from archipec.custody.verdicts import Verdicts
 __all__ = ["Content", "Copy", "Ledger", "Look", "Row"]
 
 
-class Ledger(Occurrences, Verdicts, Records, Journal):
+class Ledger(Occurrences, Verdicts, Records, Loose, Journal):
     """The custody database: what sources have, what sinks have, what was judged, what was run.
 
     See `archipec.custody.database.Database` for what opening it may raise.

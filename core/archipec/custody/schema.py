@@ -81,6 +81,8 @@ SCHEMA = (
     "CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id IS NOT NULL",
     """CREATE INDEX verdict_riferimento ON verdict (riferimento)
         WHERE riferimento IS NOT NULL AND identificativo IS NULL""",
+    # An original that was saved without the envelope that bears its seal.
+    "CREATE TABLE loose (content INTEGER PRIMARY KEY REFERENCES content)",
     # What comparing a short delivery receipt with an original showed.
     """CREATE TABLE breve (
         receipt INTEGER NOT NULL REFERENCES content,

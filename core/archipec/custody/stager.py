@@ -38,6 +38,7 @@ class Stager:
         self._batch = Batch()
         self._in_transit: dict[ContentKey, Entry] = {}
         self._variants: dict[ContentKey, list[ContentKey]] = {}
+        self._loose: set[ContentKey] = set()
         self._closed = False
         self.awaited = 0
         """Batches that sinks have not answered for yet."""
@@ -66,6 +67,8 @@ class Stager:
             self._join(entry, arrival)
             return
         number, states = known.get(key, (0, {}))
+        if arrival.loose:
+            self._loose.add(key)
         if arrival.saved and not number and self._is_held_otherwise(arrival):
             return
         lacking = [sink for sink in self._deliveries if states.get(sink) not in HELD]
@@ -82,6 +85,7 @@ class Stager:
             return
         if number:
             self._ledger.link([(number, arrival.row.id)])
+            self._record_loose({key: number})
         self._discard(arrival.spooled)
         if lacking:
             names = ", ".join(self._deliveries[sink].name for sink in lacking)
@@ -148,6 +152,7 @@ class Stager:
             self._ledger.record_variants(
                 (numbers[key], keys) for key, keys in found.items() if key in numbers
             )
+        self._record_loose(numbers)
         self.starved += not self.awaited
         sinks: set[int] = set()
         for entry in batch.entries:
@@ -157,6 +162,11 @@ class Stager:
         for sink in sinks:
             self.awaited += 1
             self._deliveries[sink].inbox.put(batch)
+
+    def _record_loose(self, numbers: Mapping[ContentKey, int]) -> None:
+        if loose := self._loose & numbers.keys():
+            self._ledger.record_loose(numbers[key] for key in loose)
+            self._loose -= loose
 
     def settle(self, sink: int, batch: Batch, outcomes: Mapping[int, Receipt | str]) -> None:
         """Count what a sink says of a batch; a content that every sink has answered for is done."""

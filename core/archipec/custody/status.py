@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from archipec.custody.ledger import Ledger
+from archipec.custody.loose import LooseOriginal
 from archipec.custody.schema import HELD
 from archipec.message import Json, Quota
 
@@ -31,7 +32,13 @@ class SinkStatus:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
-    """A pipeline, by the ledger. ``last_run`` in Unix seconds; ``quota`` as last told by the server."""
+    """A pipeline, by the ledger.
+
+    Attributes:
+        last_run: in Unix seconds.
+        quota: as last told by the server.
+        loose: originals kept without the envelope that bears their seal, which has not come since.
+    """
 
     pipeline: str
     source: str
@@ -43,11 +50,17 @@ class PipelineStatus:
     size: int
     quota: Quota | None
     sinks: tuple[SinkStatus, ...]
+    loose: tuple[LooseOriginal, ...]
 
     @property
     def needs_attention(self) -> bool:
         """Whether a message is not where it should be."""
-        return bool(self.failed or self.left or any(set(sink.others) & set(_LOST) for sink in self.sinks))
+        return bool(
+            self.failed
+            or self.left
+            or self.loose
+            or any(set(sink.others) & set(_LOST) for sink in self.sinks)
+        )
 
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``status --json``."""
@@ -65,6 +78,10 @@ class PipelineStatus:
             "sinks": [
                 {"where": sink.where, "held": sink.held, "bytes": sink.size, **sink.others}
                 for sink in self.sinks
+            ],
+            "loose": [
+                {"sha256": one.key.sha256, "message_id": one.message_id, "folder": one.folder, "ref": one.ref}
+                for one in self.loose
             ],
         }
 
@@ -88,6 +105,7 @@ def statuses(ledger: Ledger) -> list[PipelineStatus]:
                 size=size,
                 quota=None if quota is None else quota[1],
                 sinks=tuple(_sink(ledger, number, where) for number, where in ledger.sinks_of(source)),
+                loose=tuple(ledger.without_envelope([number for number, _ in ledger.sinks_of(source)])),
             )
         )
     return found

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archipec.contract import Context, Option, Source, SourceType, file_path
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sources.eml.loose import LOOSE
 
-__all__ = ["EML", "archipec_sources"]
-
-
-def _parse(values: Mapping[str, Any]) -> Path:
-    path: Path = values["path"]
-    return path
+__all__ = ["EML", "Config", "archipec_sources"]
 
 
-def _where(path: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The folder or file to read; ``loose``: also take messages that lack their envelope."""
+
+    path: Path
+    loose: bool
+
+
+def _parse(values: Mapping[str, Any]) -> Config:
+    return Config(values["path"], values["loose"])
+
+
+def _where(config: Config) -> str:
     """Return ``eml:/path``: symbolic links resolved, only what no address may hold written as %XX."""
     from archipec_plugins.sources.eml.names import url_path
 
-    return f"eml:{url_path(path)}"
+    return f"eml:{url_path(config.path)}"
 
 
 @contextmanager
-def _open(path: Path, context: Context) -> Iterator[Source]:
+def _open(config: Config, context: Context) -> Iterator[Source]:
     from archipec_plugins.sources.eml.source import open_source
 
-    with open_source(path, context) as source:
+    with open_source(config.path, context, loose=config.loose) as source:
         yield source
 
 
@@ -46,6 +55,7 @@ EML = SourceType(
             part="path",
             convert=file_path,
         ),
+        LOOSE,
     ),
     parse=_parse,
     where=_where,

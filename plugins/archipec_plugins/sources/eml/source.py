@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.contract import Context, Fetched, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec.pec.headers import MAX_HEADER
+from archipec_plugins.sources.eml.loose import envelope_is_missing, is_loose
 from archipec_plugins.sources.eml.names import escape, unescape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
 
@@ -30,8 +31,11 @@ _REF = re.compile(r"(.+):([0-9]{1,19}):(-?[0-9]{1,20})", re.DOTALL)
 
 
 @contextmanager
-def open_source(path: Path, context: Context) -> Iterator[EmlSource]:
+def open_source(path: Path, context: Context, *, loose: bool) -> Iterator[EmlSource]:
     """Open a directory tree, or one file.
+
+    Args:
+        loose: also take messages that lack their envelope.
 
     Raises:
         PermanentError: there is nothing at ``path``, or neither of the two.
@@ -44,7 +48,7 @@ def open_source(path: Path, context: Context) -> Iterator[EmlSource]:
         ) from error
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise PermanentError(f"{path} is neither a folder nor a file", hint="give a folder of .eml files")
-    source = EmlSource(path, context, one_file=stat.S_ISREG(mode))
+    source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=loose)
     yield source
     if source.left_out:
         context.log.warning("%d files in %s are left out", len(source.left_out), path)
@@ -77,11 +81,12 @@ class EmlSource:
     ``.``). There are no cursors: listing a directory is as cheap as asking whether it has changed.
     """
 
-    def __init__(self, path: Path, context: Context, *, one_file: bool) -> None:
+    def __init__(self, path: Path, context: Context, *, one_file: bool, loose: bool) -> None:
         self._path = path
         self._top = path.parent if one_file else path
         self._only = path.name if one_file else None
         self._context = context
+        self._takes_loose = loose
         self._left_out: dict[str, str] = {}
 
     @property
@@ -129,7 +134,11 @@ class EmlSource:
                 yield Fetched(text, _failing(file))
                 continue
             with file:
-                yield Fetched(text, self._chunks(ref, file), saved=True)
+                loose = self._is_loose(folder, ref.name)
+                if loose and not self._takes_loose:
+                    yield Fetched(text, _failing(envelope_is_missing(_joined(folder, ref.name))))
+                else:
+                    yield Fetched(text, self._chunks(ref, file), saved=True, loose=loose)
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Read headers, bounded; empty where a file can't be read."""
@@ -166,6 +175,15 @@ class EmlSource:
                 yield text, ref, file
             else:
                 file.close()
+
+    def _is_loose(self, folder: str, name: str) -> bool:
+        def beside() -> list[str]:
+            try:
+                return [path.name for path in self._directory(folder).iterdir()]
+            except OSError as error:
+                raise self._trouble(error, self._directory(folder), Scope.FOLDER) from error
+
+        return is_loose(name, beside)
 
     def _chunks(self, ref: _Ref, file: BinaryIO) -> Iterator[bytes]:
         """The bytes of a file, which must stay the one that was listed to the end."""

@@ -12,7 +12,7 @@ from typing import Final
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec_plugins.sources.dump.boxes import Entry, failing, listing
-from archipec_plugins.sources.dump.loose import envelope_is_missing
+from archipec_plugins.sources.eml.loose import envelope_is_missing
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
 from archipec_plugins.sources.maildir.names import parse
@@ -33,24 +33,27 @@ class MembersBox:
     A ref is the zip's name with the member's place, checksum and size. Each message takes 8 bytes of memory.
     """
 
-    def __init__(self, name: str, archives: Sequence[ZipArchive], context: Context) -> None:
+    def __init__(
+        self, name: str, archives: Sequence[ZipArchive], context: Context, *, takes_loose: bool
+    ) -> None:
         self.name = name
         self._archives = archives
         self._context = context
         self._members = array("Q")
-        self._refused: set[tuple[int, int]] = set()
+        self._takes_loose = takes_loose
+        self._loose: set[tuple[int, int]] = set()
 
-    def add(self, archive: int, member: Member, *, refused: bool) -> None:
+    def add(self, archive: int, member: Member, *, loose: bool) -> None:
         """Add a member.
 
         Args:
             archive: its zip's place among the archives.
-            refused: it is listed, but not read: it is a message without its envelope.
+            loose: it is a message without its envelope.
         """
         moment = parse(member.name.rpartition("/")[2]).time
         self._members.append((moment << _ARCHIVE_BITS | archive) << _NUMBER_BITS | member.number)
-        if refused:
-            self._refused.add((archive, member.number))
+        if loose:
+            self._loose.add((archive, member.number))
 
     def scan(self, after: Json | None) -> Iterator[Listed]:
         """List the members, the oldest first as far as their names tell; see `archipec.contract.Source`."""
@@ -84,10 +87,11 @@ class MembersBox:
             if _ref(archive, member) != ref or archive.refusal(member):
                 continue
             try:
-                if (archive_number, number) in self._refused:
+                loose = (archive_number, number) in self._loose
+                if loose and not self._takes_loose:
                     raise envelope_is_missing(f"{archive.name}: {member.name}")
                 chunks = archive.open(member).chunks(partial(_check, member))
-                yield Fetched(ref, chunks, saved=True)
+                yield Fetched(ref, chunks, saved=True, loose=loose)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise

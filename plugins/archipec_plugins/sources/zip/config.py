@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archipec.contract import Option, file_path
-from archipec_plugins.sources.dump.loose import LOOSE
+from archipec_plugins.sources.eml.loose import LOOSE
 from archipec_plugins.sources.mbox.config import DIALECT, dialect_of
 
 if TYPE_CHECKING:

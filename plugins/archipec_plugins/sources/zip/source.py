@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from archipec.contract import Context
 from archipec.errors import IntegrityError, PermanentError, Scope
 from archipec_plugins.sources.dump.boxes import Box, BoxSource, HeaderSource, LeftOut, Names
 from archipec_plugins.sources.dump.files import check_place, open_file, trouble
-from archipec_plugins.sources.dump.loose import is_loose
+from archipec_plugins.sources.eml.loose import is_loose
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
 from archipec_plugins.sources.eml.source import TOP
@@ -112,7 +112,7 @@ class _Sorter:
     def boxes(self) -> list[Box]:
         """Return the folders of mail, in the order in which they are met."""
         for number, archive in enumerate(self._archives):
-            beside = self._folders_of_originals(archive)
+            beside = self._certification_data(archive)
             for member in archive.directory:
                 if member.name.endswith("/") or _NO_MAIL.fullmatch(member.name):
                     continue
@@ -126,12 +126,18 @@ class _Sorter:
         return boxes + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
 
     @staticmethod
-    def _folders_of_originals(archive: ZipArchive) -> set[str]:
-        """Return the folders in which a daticert.xml lies."""
-        parted = (member.name.rpartition("/") for member in archive.directory)
-        return {parent for parent, _, name in parted if name.lower() == "daticert.xml"}
+    def _certification_data(archive: ZipArchive) -> dict[str, list[str]]:
+        """Return the names of XML files by folder: they tell what lies beside them."""
+        found: dict[str, list[str]] = {}
+        for member in archive.directory:
+            parent, _, name = member.name.replace("\\", "/").rpartition("/")
+            if name.lower().endswith(".xml"):
+                found.setdefault(parent, []).append(name)
+        return found
 
-    def _place(self, number: int, archive: ZipArchive, member: Member, beside: set[str]) -> str | None:
+    def _place(
+        self, number: int, archive: ZipArchive, member: Member, beside: Mapping[str, Iterable[str]]
+    ) -> str | None:
         """Put a member where it belongs; return why it belongs nowhere."""
         parent, _, name = member.name.replace("\\", "/").rpartition("/")
         maildir, _, directory = parent.rpartition("/")
@@ -139,8 +145,8 @@ class _Sorter:
             self._add(folder_name(maildir), number, member)
             return None
         if name.lower().endswith(".eml"):
-            loose = is_loose(name, {"daticert.xml"} if parent in beside else ())
-            self._add(escape(parent) or TOP, number, member, refused=loose and not self._config.loose)
+            loose = is_loose(name, lambda: beside.get(parent, ()))
+            self._add(escape(parent) or TOP, number, member, loose=loose)
             return None
         match = _MBOX_NAME.fullmatch(member.name)
         folder = escape(match[1] if match else member.name)
@@ -158,11 +164,13 @@ class _Sorter:
         self._add(escape(parent) or TOP, number, member)
         return None
 
-    def _add(self, folder: str, number: int, member: Member, *, refused: bool = False) -> None:
+    def _add(self, folder: str, number: int, member: Member, *, loose: bool = False) -> None:
         box = self._messages.get(folder)
         if box is None:
-            box = self._messages[folder] = MembersBox(folder, self._archives, self._context)
-        box.add(number, member, refused=refused)
+            box = self._messages[folder] = MembersBox(
+                folder, self._archives, self._context, takes_loose=self._config.loose
+            )
+        box.add(number, member, loose=loose)
 
     def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> MboxBox:
         stream = ZipStream(parts)

@@ -6,7 +6,7 @@ the envelope. https://www.rfc-editor.org/rfc/rfc6109#section-4.3
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from archipec.contract import Option, boolean
@@ -25,20 +25,20 @@ LOOSE = Option(
 )
 
 
-def is_loose(name: str, beside: Container[str]) -> bool:
+def is_loose(name: str, beside: Callable[[], Iterable[str]]) -> bool:
     """Tell whether a file is such a message.
 
     Args:
         name: the file's.
-        beside: the names, in lower case, in the same folder.
+        beside: gives the names in the same folder; asked only where it matters.
     """
-    return name.lower() == _ORIGINAL and _CERTIFICATION in beside
+    return name.lower() == _ORIGINAL and any(other.lower() == _CERTIFICATION for other in beside())
 
 
 def envelope_is_missing(what: str) -> PermanentError:
     """Return the error for such a message, when it isn't wanted."""
     return PermanentError(
         f"{what}: the envelope is missing: download the message itself",
-        hint="the option loose=true takes it as it is, without a seal",
+        hint="--loose takes it as it is, without a seal",
         scope=Scope.MESSAGE,
     )

@@ -1,0 +1,67 @@
+"""The part of the ledger that tells which originals are kept without the envelope that bears their seal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from archipec.custody.database import Database
+from archipec.message import ContentKey
+
+__all__ = ["ENVELOPE_MISSING", "Loose", "LooseOriginal"]
+
+ENVELOPE_MISSING = "the envelope is missing: download the message itself"
+
+
+class LooseOriginal(NamedTuple):
+    """An original without its envelope; ``message_id`` is empty when it has none or was not judged yet."""
+
+    key: ContentKey
+    message_id: str
+    folder: str
+    ref: str
+
+
+class Loose(Database):
+    """Originals that were saved without their envelope (`archipec.message.Fetched.loose`)."""
+
+    def record_loose(self, contents: Iterable[int]) -> None:
+        """Put on record that contents are such originals."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO loose (content) SELECT value FROM json_each(?)",
+                (json.dumps(list(contents)),),
+            )
+
+    def loose_among(self, contents: Sequence[int]) -> frozenset[int]:
+        """Return those of these contents that are such originals."""
+        rows = self._rows(
+            "SELECT content FROM loose WHERE content IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(contents)),),
+        )
+        return frozenset(row[0] for row in rows)
+
+    def without_envelope(self, sinks: Sequence[int]) -> list[LooseOriginal]:
+        """Return the originals these sinks hold whose envelope none of them holds, by content number.
+
+        An envelope counts when its seal is valid and what it certifies names the original's Message-ID, which some
+        providers replace by their own identifier.
+        """
+        rows = self._rows(
+            "WITH held AS (SELECT content FROM copy WHERE state IN ('stored', 'pending')"
+            "  AND sink IN (SELECT value FROM json_each(?)))"
+            " SELECT t.sha256, t.size, coalesce(v.message_id, ''), f.name, o.ref FROM loose l"
+            " JOIN content t ON t.id = l.content"
+            " LEFT JOIN verdict v ON v.content = l.content"
+            " JOIN occurrence o ON o.content = l.content JOIN folder f ON f.id = o.folder"
+            " WHERE l.content IN held AND NOT EXISTS (SELECT 1 FROM verdict e"
+            "  WHERE (e.msgid = v.message_id OR e.identificativo = v.message_id)"
+            "  AND e.seal = 'valid' AND e.tipo = 'posta-certificata' AND e.content IN held)"
+            " GROUP BY l.content ORDER BY l.content",
+            (json.dumps(list(sinks)),),
+        )
+        return [
+            LooseOriginal(ContentKey(digest, size), message_id, folder, ref)
+            for digest, size, message_id, folder, ref in rows
+        ]
