@@ -64,14 +64,14 @@ def measured(command: Sequence[str], environment: Mapping[str, str], directory: 
 class _Memory:
     """Watches a process and its descendants while the block runs.
 
-    What counts is each process's own high-water mark (VmHWM, which starts anew at exec), the last one seen
-    of each, added up: an upper bound when several run one after the other or share pages. `ru_maxrss` would
-    count this program's memory too, because a child begins as its copy.
+    What counts is the memory of all of them at one moment, pages that they share counted once (the proportional
+    set size of `/proc/PID/smaps_rollup`). `ru_maxrss` would count this program's memory too, because a child
+    begins as its copy.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._marks: dict[int, int] = {}
+        self._peak_kib = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
 
@@ -84,20 +84,22 @@ class _Memory:
 
     @property
     def peak_mb(self) -> float:
-        return sum(self._marks.values()) / 1000
+        return self._peak_kib * 1024 / 1e6
 
     def _watch(self) -> None:
         while not self._done.is_set():
-            self._sample(self._pid)
+            self._peak_kib = max(self._peak_kib, _memory_kib(self._pid))
             self._done.wait(_SAMPLE_SECONDS)
 
-    def _sample(self, pid: int) -> None:
-        # A process may end between any two of these lines.
-        with suppress(OSError):
-            status = Path(f"/proc/{pid}/status").read_text()
-            for line in status.splitlines():
-                if line.startswith("VmHWM:"):
-                    self._marks[pid] = int(line.split()[1])
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                for child in children.read_text().split():
-                    self._sample(int(child))
+
+def _memory_kib(pid: int) -> int:
+    """What a process and its descendants take now."""
+    total = 0
+    # A process may end between any two of these lines.
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            total += sum(_memory_kib(int(child)) for child in children.read_text().split())
+    return total

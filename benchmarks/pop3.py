@@ -1,6 +1,7 @@
 """Measures the first download over POP3 and the run that finds nothing new: archipec beside mpop.
 
-Real Dovecot on loopback, over TLS, at no delay and 40 ms away; the tools take turns. Nothing is asserted about times.
+Real Dovecot on loopback, over TLS, at no delay and 40 ms away, on this disk and as if each flush took as long as on an
+ordinary SSD; the tools take turns. Nothing is asserted about times.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -104,11 +105,12 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _say("mpop is not installed: going on without")
     sample = corpus.corpus(200 if options.quick else options.count, 20_000, corpus.default_cache())
-    print(f"{'':14}" + "".join(f"{tool.name:>22}" for tool in compared) + "   mpop/archipec")
+    print(f"{'':20}" + "".join(f"{tool.name:>22}" for tool in compared) + "   mpop/archipec")
     with ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        proxy = _proxy(temporary)
-        room = 3 * len(compared) * options.runs * (sample.path.stat().st_size + sample.count * 4096) + (
+        proxy = native.compiled("delay_proxy", temporary)
+        slow_fsync = native.compiled("slow_fsync", temporary)
+        room = 6 * len(compared) * options.runs * (sample.path.stat().st_size + sample.count * 4096) + (
             1 << 30
         )
         equipment = scenarios.Equipment(temporary, corpus.default_cache(), None, None, proxy)
@@ -116,12 +118,15 @@ def main(arguments: list[str] | None = None) -> int:
         server = stack.enter_context(Dovecot(storage="mdbox"))
         server.fill("INBOX", sample.messages())
         server.snapshot()
+        slower = {"LD_PRELOAD": str(slow_fsync), "SLOW_FSYNC_MS": str(scenarios.SSD_FLUSH_MS)}
         for delay in _DELAYS_MS if proxy else (0,):
             port = server.pop3_port
             if delay and proxy:
                 port = stack.enter_context(native.far_away(proxy, port, delay))
             account = tools.Account(server.host, port, server.user, server.password, server.ca_file)
-            _compare(compared, account, disk / str(delay), sample.digests(), options.runs, delay)
+            for disk_name, extra in (("", {}), (" ssd", slower)) if slow_fsync else (("", {}),):
+                name = f"{delay} ms{disk_name}"
+                _compare(compared, account, disk / name, sample.digests(), options.runs, name, extra)
     return 0
 
 
@@ -131,7 +136,8 @@ def _compare(
     disk: Path,
     expected: set[bytes],
     runs: int,
-    delay: int,
+    name: str,
+    extra: Mapping[str, str],
 ) -> None:
     seconds: dict[tuple[str, str], list[float]] = {}
     peaks: dict[str, float] = {}
@@ -141,7 +147,7 @@ def _compare(
             directory = disk / f"{run}-{tool.name}"
             directory.mkdir(parents=True)
             command = tool.command(account, directory)
-            surroundings = tools.environment(account, directory, {})
+            surroundings = tools.environment(account, directory, extra)
             for which in ("first", "nothing new"):
                 done = measure.measured(command, surroundings, directory)
                 seconds.setdefault((which, tool.name), []).append(done.seconds)
@@ -155,15 +161,7 @@ def _compare(
             for tool, median in zip(compared, medians, strict=True)
         )
         ratio = f"{medians[1] / medians[0]:>14.1f}x" if len(medians) > 1 else ""
-        print(f"{which + f' {delay} ms':<18}{cells}{ratio}", flush=True)
-
-
-def _proxy(temporary: Path) -> Path | None:
-    try:
-        return native.compiled("delay_proxy", temporary)
-    except native.NotCompiled as error:
-        _say(f"delay_proxy.c can't be compiled, no delays: {error}")
-        return None
+        print(f"{f'{which} {name}':<24}{cells}{ratio}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

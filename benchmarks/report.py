@@ -11,9 +11,9 @@ from benchmarks.scenarios import Results, Scenario
 
 NOTES = """
 Seconds on the wall of the whole process, medians. "archipec" = stored and durable, "judged" = every seal judged too,
-in worker processes. "mbsync/archipec" = how many times longer mbsync took. The floor
-is a C program that only downloads and flushes; it knows no second run. Memory: the highest of all runs, the
-high-water marks of a tool's process and its children added up."""
+in a worker process. "mbsync/archipec" = how many times longer mbsync took. The floor
+is a C program that only downloads and flushes; it knows no second run. Memory: the highest of all runs, of a tool's
+process and its children together, pages that they share counted once."""
 
 _HEADINGS: tuple[str, ...] = (
     *("scenario", "run", "archipec", "judged", "mbsync", "floor"),

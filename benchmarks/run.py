@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             temporary=temporary,
             cache=options.cache or corpus.default_cache(),
             disk=options.disk,
-            slow_fsync=_compiled("slow_fsync", temporary),
-            delay_proxy=_compiled("delay_proxy", temporary),
+            slow_fsync=native.compiled("slow_fsync", temporary),
+            delay_proxy=native.compiled("delay_proxy", temporary),
         )
         with scenarios.disk_for_tools(equipment, size=1 << 30, files=10_000) as directory:
             machine = _machine(directory)
@@ -102,16 +102,8 @@ def _tools(temporary: Path, wanted: Sequence[str]) -> Iterator[tools.Tool]:
             yield mbsync
         else:
             _say("mbsync is not installed: going on without")
-    if "floor" in wanted and (program := _compiled("floor", temporary)) is not None:
+    if "floor" in wanted and (program := native.compiled("floor", temporary)) is not None:
         yield tools.Floor(program)
-
-
-def _compiled(name: str, directory: Path) -> Path | None:
-    try:
-        return native.compiled(name, directory)
-    except native.NotCompiled as error:
-        _say(f"{name}.c can't be compiled, going on without: {error}")
-        return None
 
 
 def _machine(directory: Path) -> dict[str, object]:
