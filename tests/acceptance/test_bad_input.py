@@ -127,6 +127,23 @@ def test_a_full_disk_leaves_a_whole_archive_and_the_next_run_goes_on(
         assert archipec("verify", *arguments, "--json").object["ok"] == 2 * 900
 
 
+def test_a_full_disk_under_the_ledger_loses_nothing_and_is_said_at_once(
+    dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path
+) -> None:
+    dovecot.fill("INBOX", [sample.raw for sample in mailbox(1200, seed=19, size=7_000)])
+    with small_disk(tmp_path / "disk", "512k") as disk:
+        elsewhere = Archipec(disk / "state", archipec.env)
+        arguments = ("--from", url(), "--to", f"maildir:{tmp_path / 'A'}")
+        result = elsewhere("archive", *arguments, "--json", expect=5)
+        assert "no room left on the disk of the ledger" in result.err
+        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        report = elsewhere("archive", *arguments, "--json").object
+        assert report["left"] == report["failed"] == 0
+        held = elsewhere("verify", *arguments, "--json").object
+        assert held["ok"] == held["checked"] == 1200
+    assert len(list((tmp_path / "A").rglob("cur/*"))) == 1200, "a message was stored twice"
+
+
 def test_a_second_run_at_the_same_time_is_refused(
     dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path
 ) -> None:
