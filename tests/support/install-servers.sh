@@ -16,6 +16,8 @@ command -v mbsync >/dev/null || missing="$missing isync"
 command -v formail >/dev/null || missing="$missing procmail"
 command -v zip >/dev/null || missing="$missing zip"
 command -v unzip >/dev/null || missing="$missing unzip"
+command -v thunderbird >/dev/null || missing="$missing thunderbird"
+command -v certutil >/dev/null || missing="$missing libnss3-tools"
 command -v gcc >/dev/null || missing="$missing gcc"
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 # The module that Debian leaves out of its Python; other Pythons bring it along.

@@ -1,0 +1,207 @@
+"""``thunderbird-profile-tool check``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from archipec_thunderbird.causes import CODES, Cause, Diagnosis, diagnose
+from archipec_thunderbird.certificates import ACTALIS, Certificate, chained, read_authorities
+from archipec_thunderbird.chain import Trust, trust_of_profile, trust_out_of_the_box
+from archipec_thunderbird.cli import ATTENTION, DONE, command_line, printable, say
+from archipec_thunderbird.cli.each import for_each
+from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
+from archipec_thunderbird.errors import IntegrityError
+from archipec_thunderbird.message import SealedMessage, find_seal, read_file
+from archipec_thunderbird.profiles import Profile, find_profiles
+from archipec_thunderbird.seal import carried_certificates
+
+__all__ = ["check"]
+
+_CHANGES = {
+    "root-untrusted": "{} is trusted for mail; its trust for the web stays as it is",
+    "intermediate-missing": "the certificate of {} is added to the profile, without trust of its own",
+    "sha1": "seals with SHA-1 are accepted, in all signed mail: whoever can forge SHA-1 could then forge a seal",
+}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--ca",
+    "authorities",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Certificate of a further root that you trust (PEM or DER).",
+)
+@profile_options
+@json_option
+def check(
+    *,
+    files: Sequence[Path],
+    authorities: Sequence[Path],
+    profile: str | None,
+    all_profiles: bool,
+    as_json: bool,
+) -> int:
+    """Say why Thunderbird does or does not trust the seal of a message, and what to run, if anything helps.
+
+    Each FILE is one message, saved from Thunderbird or the webmail as .eml. A certificate that one of them lacks
+    may be in another: give several of the same provider.
+
+    \b
+    Examples:
+      thunderbird-profile-tool check message.eml
+      thunderbird-profile-tool check message.eml other.eml --profile default-release
+    """
+    messages = {path: find_seal(read_file(path)) for path in files}
+    roots = {one: path for path in authorities for one in read_authorities([path])}
+
+    def judge(target: _Target) -> int:
+        codes = {DONE}
+        for path, message in messages.items():
+            finding = _find(path, message, target, messages, roots)
+            click.echo(json.dumps(finding.shape()) if as_json else "\n".join(finding.lines()))
+            codes.add(finding.exit_code)
+        return max(codes)
+
+    if profile is None and not any(one.used for one in find_profiles()):
+        say("no profile of Thunderbird here: judged by what it trusts when it is new")
+        return judge(_Target(None, trust_out_of_the_box(tuple(roots)), ()))
+    named = profile is not None or all_profiles
+
+    def judge_in(one: Profile) -> int:
+        options = ("--profile", str(one.path)) if named else ()
+        return judge(_Target(one.path, trust_of_profile(one.path, tuple(roots)), options))
+
+    return for_each(chosen_profiles(profile, all_profiles=all_profiles), judge_in)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A profile to judge in, or Thunderbird as it comes."""
+
+    profile: Path | None
+    trust: Trust
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What is said of one message in one profile."""
+
+    file: Path
+    target: _Target
+    diagnosis: Diagnosis
+    command: str | None
+    changes: tuple[str, ...]
+    hint: str
+
+    @property
+    def exit_code(self) -> int:
+        if any(cause.name == "altered" for cause in self.diagnosis.causes):
+            return IntegrityError.exit_code
+        return DONE if self.diagnosis.trusted else ATTENTION
+
+    def shape(self) -> dict[str, object]:
+        """The object that ``--json`` prints."""
+        seal, chain = self.diagnosis.seal, self.diagnosis.chain
+        return {
+            "file": str(self.file),
+            "profile": None if self.target.profile is None else str(self.target.profile),
+            "trusted": self.diagnosis.trusted,
+            "thunderbird": {"code": self.diagnosis.code, "name": CODES[self.diagnosis.code]},
+            "causes": [
+                {"name": one.name, "text": one.text, "fixable": one.fixable} for one in self.diagnosis.causes
+            ],
+            "command": self.command,
+            "changes": list(self.changes),
+            "hint": self.hint,
+            "worth": self.diagnosis.worth,
+            "seal": None
+            if seal is None or chain is None
+            else {
+                "signer": seal.signer.name,
+                "addresses": list(seal.addresses),
+                "root": chain.root.name if chain.root else None,
+                "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
+                "digest": seal.digest,
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        where = f"in {self.target.profile}" if self.target.profile else "as it comes, without a profile"
+        verdict = "trusts" if self.diagnosis.trusted else "does not trust"
+        lines = [f"{self.file}: Thunderbird ({where}) {verdict} this seal"]
+        lines += [f"  {one.name}: {one.text}" for one in self.diagnosis.causes]
+        if self.command:
+            lines += [f"  this changes: {change}" for change in self.changes]
+            lines.append(f"run: {self.command}")
+        elif not self.diagnosis.trusted:
+            stubborn = [one.name for one in self.diagnosis.causes if not one.fixable]
+            because = self.hint or f"no setting of Thunderbird's takes away {', '.join(stubborn)}"
+            lines.append(f"nothing to run: {because}")
+        return [printable(line) for line in (*lines, f"worth: {self.diagnosis.worth}")]
+
+
+def _find(
+    path: Path,
+    message: SealedMessage,
+    target: _Target,
+    messages: Mapping[Path, SealedMessage],
+    roots: Mapping[Certificate, Path],
+) -> _Finding:
+    """Judge one message; the certificates of the others may help."""
+    lenders: dict[Certificate, Path] = {}
+    for other, lender in messages.items():
+        for certificate in chained(carried_certificates(lender), target.trust.authorities):
+            lenders.setdefault(certificate, other)
+    diagnosis = diagnose(message, target.trust, helpers=tuple(lenders))
+    options = _options(diagnosis, lenders, roots) if diagnosis.fixable else None
+    if options is None:
+        return _Finding(path, target, diagnosis, None, (), _hint(diagnosis.causes, roots))
+    changes = [
+        _CHANGES[cause.name].format(cause.certificate.name if cause.certificate else "")
+        for cause in diagnosis.causes
+    ]
+    command = command_line("trust", *target.options, *options)
+    return _Finding(path, target, diagnosis, command, tuple(changes), "")
+
+
+def _options(
+    diagnosis: Diagnosis, lenders: Mapping[Certificate, Path], roots: Mapping[Certificate, Path]
+) -> list[str] | None:
+    """Return the options of ``trust`` that take every cause away; None when a certificate for it is not at hand."""
+    options: dict[tuple[str, ...], None] = {}
+    for cause in diagnosis.causes:
+        if cause.certificate is None:
+            options["--accept-sha1",] = None
+        elif cause.name == "intermediate-missing":
+            options["--intermediate", str(lenders[cause.certificate])] = None
+            options.update(dict.fromkeys(("--ca", str(path)) for path in roots.values()))
+        elif cause.certificate in roots:
+            options["--ca", str(roots[cause.certificate])] = None
+        elif cause.certificate.sha256 != ACTALIS:
+            return None
+    return [word for option in options for word in option]
+
+
+def _hint(causes: Sequence[Cause], roots: Mapping[Certificate, Path]) -> str:
+    """What would help that is not at hand; nothing when another cause makes it useless."""
+    found = ""
+    for cause in causes:
+        if cause.name == "intermediate-missing" and not cause.fixable:
+            found = "check it together with another message of the same provider, which may carry that certificate"
+        elif cause.name == "root-unknown" or (
+            cause.name == "root-untrusted" and cause.certificate not in roots
+        ):
+            found = "if you have that authority's certificate from a source you trust, give it with --ca"
+        elif not cause.fixable:
+            return ""
+    return found
