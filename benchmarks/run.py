@@ -22,9 +22,10 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "support")]
 from benchmarks import corpus, disk, native, report, scenarios, tools
 from testbed import requirements
 
-TOOLS = ("archipec", "judged", "mbsync", "floor")
-# Judging 50,000 seals takes half a minute; one scenario tells what it costs.
-JUDGED = "small"
+TOOLS = ("archipec", "judged", "three", "mbsync", "floor")
+# What more it costs to judge seals, and to fill three archives, one scenario tells.
+EXTRAS = ("judged", "three")
+WITH_EXTRAS = "small"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         for scenario in chosen:
             _say(f"{scenario.name}: {scenario.count:,} messages of about {scenario.size:,} bytes")
             try:
-                taking_part = [one for one in compared if one.name != "judged" or scenario.name == JUDGED]
+                taking_part = [
+                    one for one in compared if one.name not in EXTRAS or scenario.name == WITH_EXTRAS
+                ]
                 done.append(scenarios.measure(scenario, taking_part, options.runs, equipment))
             except scenarios.NotPossible as error:
                 _say(f"left out: {error}")
@@ -97,6 +100,8 @@ def _tools(temporary: Path, wanted: Sequence[str]) -> Iterator[tools.Tool]:
         yield tools.Archipec()
     if "judged" in wanted:
         yield tools.Judging()
+    if "three" in wanted:
+        yield tools.ThreeSinks()
     if "mbsync" in wanted:
         if (mbsync := tools.mbsync()) is not None:
             yield mbsync

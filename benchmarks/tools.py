@@ -83,6 +83,17 @@ class Judging(Archipec):
     options = ()
 
 
+class ThreeSinks(Archipec):
+    """The same into three archives at once."""
+
+    name = "three"
+    repeats = False
+
+    def command(self, account: Account, directory: Path) -> list[str]:
+        more = ("--to", f"mbox:{directory / 'mbox'}", "--to", f"zip:{directory / 'zip'}")
+        return [*super().command(account, directory), *more]
+
+
 class Mbsync:
     """isync's mbsync into a Maildir, every message fsynced as it does by itself; it pulls what is new, no more."""
 
