@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -85,3 +88,30 @@ path = "{tmp_path / "A"}"
     assert seals == inspected(archipec, downloads, "--trust", root_file)
     config.write_text(text.replace('trust = ["root.pem"]', "seals = false").replace("/A", "/B"))
     assert archipec("archive", "--full", "--json").object["seals"] == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells memory in another way")
+def test_a_seal_over_a_large_message_is_judged_without_holding_it(root_file: Path, tmp_path: Path) -> None:
+    samples = mailbox(40, seed=37, size=60_000_000)
+    sample = next(one for one in samples if one.kind == "posta-certificata" and len(one.raw) > 60 << 20)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.eml").write_bytes(sample.raw)
+    argv = Archipec(tmp_path / "state").argv(
+        "archive",
+        "--from",
+        f"eml:{tmp_path / 'in'}",
+        "--to",
+        f"maildir:{tmp_path / 'A'}",
+        "--trust",
+        root_file,
+        "--json",
+    )
+    # The largest of all processes that the run consisted of; KiB on Linux, bytes on macOS.
+    watching = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+    watching += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    told = subprocess.run(
+        [sys.executable, "-c", watching, *argv], stdout=subprocess.PIPE, check=True, timeout=120
+    ).stdout.splitlines()
+    assert json.loads(told[0])["seals"] == {"valid": 1}
+    largest = int(told[1]) * (1 if sys.platform == "darwin" else 1024)
+    assert largest < len(sample.raw), "the message was held whole"

@@ -13,14 +13,16 @@ from typing import Any
 from archipec.config import Pipeline
 from archipec.contract import Sink, SinkType
 from archipec.custody.endpoints import Stop, make_context, now
-from archipec.custody.judges import Judges
+from archipec.custody.judges import Judges, Message
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.loose import ENVELOPE_MISSING
+from archipec.custody.readback import read_into, read_whole
+from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
 from archipec.endpoint import Endpoint
 from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.isolation import own_errors
-from archipec.message import ContentKey, Receipt
+from archipec.message import Receipt
 from archipec.pec.anchors import load_anchors
 from archipec.pec.seal import Status
 
@@ -33,7 +35,7 @@ _ON_RECORD_TOGETHER = 200
 def judge_stored(
     pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
 ) -> None:
-    """Put a verdict on record for everything held by the pipeline's sinks that has none.
+    """Put a verdict on record for everything held by the pipeline's archives that has none.
 
     Args:
         on_verdict: called with the status of each seal.
@@ -41,7 +43,7 @@ def judge_stored(
     Raises:
         ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
     """
-    sinks = [(sink, ledger.sink(sink.where)) for sink in pipeline.sinks]
+    sinks = [(sink, ledger.sink(sink.where)) for sink in pipeline.archives]
     waiting = [(sink, number) for sink, number in sinks if ledger.unjudged(number, 0, 1)]
     if not waiting:
         return
@@ -54,14 +56,14 @@ def judge_stored(
 def judge_again(
     pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
 ) -> None:
-    """Judge everything held by the pipeline's sinks, once, whatever is on record of it.
+    """Judge everything held by the pipeline's archives, once, whatever is on record of it.
 
     A verdict on record gives way to the new one unless it is "valid": what was proven once stays proven.
     Arguments and errors as of `judge_stored`.
     """
     done: list[int] = []
     with Judges(load_anchors(pipeline.trust)) as judges:
-        for sink in pipeline.sinks:
+        for sink in pipeline.archives:
             number = ledger.sink(sink.where)
             copies = _pages(lambda last, number=number: ledger.held_first(number, done, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
@@ -71,6 +73,7 @@ def judge_again(
 def judge_archive(
     sink: Sink,
     receipts: Iterable[Receipt],
+    temp: Path,
     trust: Iterable[Path],
     stop: Stop,
     on_verdict: Callable[[str], None],
@@ -78,7 +81,7 @@ def judge_archive(
     """Judge what an archive holds by its own account, without a ledger."""
     copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
     with Judges(load_anchors(trust)) as judges:
-        for _, verdict in judges.judge(_messages(sink, copies, stop)):
+        for _, verdict in judges.judge(_messages(sink, copies, temp, stop)):
             on_verdict(verdict.status)
 
 
@@ -95,7 +98,7 @@ def _judge_copies(
         own_errors(sink.record),
         sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
     ):
-        verdicts = judges.judge(_messages(opened, copies, stop))
+        verdicts = judges.judge(_messages(opened, copies, temp, stop))
         while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
             _say_what_is_missing(some, ledger)
             ledger.record_verdicts(some, now())
@@ -118,25 +121,27 @@ def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:
         last = copies[-1].content
 
 
-def _messages(sink: Sink, copies: Iterable[Copy], stop: Stop) -> Iterator[tuple[int, bytes]]:
+def _messages(sink: Sink, copies: Iterable[Copy], temp: Path, stop: Stop) -> Iterator[tuple[int, Message]]:
     for copy in copies:
         if stop.is_set():
             return
         try:
-            raw = _read(sink, copy.receipt)
+            message = _read(sink, copy, temp)
         except Unsupported:
             return
         # A damaged copy is what `verify` is for; a verdict on it would be one on another message.
-        if raw is not None:
-            yield copy.content, raw
+        if message is not None:
+            yield copy.content, message
 
 
-def _read(sink: Sink, receipt: Receipt) -> bytes | None:
+def _read(sink: Sink, copy: Copy, temp: Path) -> Message | None:
     try:
-        with sink.read(receipt) as stream:
-            raw = stream.read()
+        if copy.receipt.key.size <= IN_MEMORY:
+            return read_whole(sink, copy.receipt)
+        file = temp / f"to-judge-{copy.content}"
+        read_into(sink, copy.receipt, file)
     except ArchipecError as error:
         if error.scope > Scope.MESSAGE:
             raise
         return None
-    return raw if ContentKey.of(raw) == receipt.key else None
+    return file

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,11 +18,12 @@ from typing import BinaryIO
 from archipec.errors import from_os_error
 from archipec.message import ContentKey
 
-__all__ = ["Budget", "Spooled", "spool", "spool_folder"]
+__all__ = ["IN_MEMORY", "Budget", "Spooled", "return_freed_memory", "spool", "spool_folder"]
 
 IN_MEMORY = 1 << 20
 """Bytes above which a message goes through a file."""
 _HEAD = 64 << 10
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 
 class Spooled:
@@ -123,6 +126,19 @@ def head_of(raw: bytes) -> bytes:
     end = _HEAD if end < 0 else end + 4
     bare = raw.find(b"\n\n", 0, end)
     return raw[: end if bare < 0 else bare + 2]
+
+
+def return_freed_memory() -> None:
+    """Have the C library give freed memory back to the system from now on.
+
+    glibc keeps more of it the larger the pieces were: a run's messages in transit would stay with it while their
+    seals are judged.
+    """
+    if sys.platform == "linux":
+        tune = getattr(ctypes.CDLL(None), "mallopt", None)
+        if tune is not None:
+            tune(_M_TRIM_THRESHOLD, 1 << 20)
+            tune(_M_MMAP_THRESHOLD, 128 << 10)
 
 
 class Budget:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import binascii
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archipec.pec.octets import Octets
 
 MAX_HEADER = 256 * 1024
 """Bytes of a header block that are looked at; what follows counts as absent."""
 
 _LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
 _BLANK_LINES = tuple(b"\n" + line_end for line_end in _LINE_ENDS)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FOLDS = re.compile(rb"\r*\n|\r")
 _ENCODED_WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\r\n]*)\?=")
 # Charsets of mail: Python knows many other codecs under a name, some of which are no charsets at all.
@@ -23,7 +28,7 @@ _CHARSET = re.compile(
 )
 
 
-def header_block(raw: bytes) -> bytes:
+def header_block(raw: Octets) -> bytes:
     """The header block of a message, without the blank line that ends it.
 
     Lines may end with CRLF, with a bare LF, or with the CR CR LF that programs for Windows make of CRLF. Lines that
@@ -46,7 +51,7 @@ def header_block(raw: bytes) -> bytes:
     return raw[:end]
 
 
-def first_field(head: bytes, name: str) -> bytes | None:
+def first_field(head: Octets, name: str) -> bytes | None:
     """The unfolded value of the first field called `name`, or None when there is none.
 
     Args:
@@ -58,7 +63,7 @@ def first_field(head: bytes, name: str) -> bytes | None:
     return None if match is None else field_value(block, match.end())
 
 
-def all_fields(head: bytes, name: str) -> list[bytes]:
+def all_fields(head: Octets, name: str) -> list[bytes]:
     """The unfolded values of every field called `name`, in the order of the header (the last added comes first)."""
     block = b"\n" + header_block(head)
     return [field_value(block, match.end()) for match in _pattern(name).finditer(block)]
@@ -92,6 +97,13 @@ def decoded_text(value: bytes) -> str:
         position = match.end()
     parts.append(("", value[position:]))
     return "".join(_text(charset, data) for charset, data in parts)
+
+
+def identifier(text: str | None) -> str | None:
+    """An identifier as it is compared: without angle brackets, and as text that any program can read; None if empty."""
+    if text is None:
+        return None
+    return _SURROGATE.sub("\ufffd", text).strip("<> \t\r\n") or None
 
 
 def _word(match: re.Match[bytes]) -> tuple[str, bytes] | None:

@@ -10,9 +10,11 @@ from archipec.errors import IntegrityError
 from archipec.message import Json
 from archipec.pec.anchors import Anchors
 from archipec.pec.date import origin_date, received_date
-from archipec.pec.daticert import CertificationData, parse_daticert
+from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
 from archipec.pec.kind import ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
+from archipec.pec.mime import Part
+from archipec.pec.octets import Octets
 from archipec.pec.rem import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.seal import Seal, Status, judge_seal
 from archipec.pec.structure import Structure, dissect
@@ -20,6 +22,7 @@ from archipec.pec.structure import Structure, dissect
 _NOT_CERTIFIED = (ORDINARIA, UNKNOWN)
 _ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_DATICERT = 3 * MAX_SIZE  # quoted-printable takes three bytes for one
 _MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
@@ -62,14 +65,14 @@ class Judgement:
         return self.kind not in _NOT_CERTIFIED or self.rem is not None
 
 
-def judge(raw: bytes, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Judgement:  # noqa: B008
+def judge(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Judgement:  # noqa: B008
     """Judge a message, which may be any bytes. Raises nothing.
 
     A function of its arguments alone, so that worker processes can run it; what is slow about a signer is remembered
     within the process.
 
     Args:
-        raw: the whole message, as it is kept.
+        raw: the whole message, as it is kept; one in its file is never read into memory whole.
         anchors: whom to trust beyond the roots of PEC.
         now: aware; the clock by default. It decides what the reason says of certificates that have expired since.
     """
@@ -77,14 +80,14 @@ def judge(raw: bytes, anchors: Anchors = Anchors(), *, now: datetime | None = No
 
 
 def judge_dissected(
-    raw: bytes, structure: Structure, anchors: Anchors, *, now: datetime | None = None
+    raw: Octets, structure: Structure, anchors: Anchors, *, now: datetime | None = None
 ) -> Judgement:
     """As `judge`, for who needs the structure too."""
     notes: list[str] = []
     certification: CertificationData | None = None
     if structure.daticert is not None:
         try:
-            certification = parse_daticert(structure.daticert.content())
+            certification = parse_daticert(_daticert(structure.daticert))
         except IntegrityError as error:
             notes.append(error.message)
     header_kind = kind_of(raw)
@@ -112,6 +115,17 @@ def judge_dissected(
     )
 
 
+def _daticert(part: Part) -> bytes:
+    """The certification data.
+
+    Raises:
+        IntegrityError: it can't be read, or is larger than any in whatever encoding.
+    """
+    if part.end - part.body > _MAX_DATICERT:
+        raise IntegrityError(f"daticert.xml has {part.end - part.body} bytes, more than are read")
+    return part.content()
+
+
 def _kind(header_kind: str, certification: CertificationData | None, seal: Seal, notes: list[str]) -> str:
     """The kind, and a note when header and certification data differ."""
     if certification is None or not certification.tipo:
@@ -123,7 +137,7 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
     return told if certified else header_kind
 
 
-def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
+def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
     One of REM has ``rem`` besides.
@@ -166,7 +180,7 @@ def describe(raw: bytes, judgement: Judgement) -> dict[str, Json]:
     return shape
 
 
-def record(raw: bytes, judgement: Judgement) -> dict[str, Json]:
+def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     """Return what is kept of a message for linking it to others: `describe`, and what is told by more than the seal.
 
     One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by
@@ -183,7 +197,7 @@ def record(raw: bytes, judgement: Judgement) -> dict[str, Json]:
     return kept
 
 
-def _header(raw: bytes) -> dict[str, Json]:
+def _header(raw: Octets) -> dict[str, Json]:
     head = header_block(raw)
     date = origin_date(head) or received_date(head)
     return {

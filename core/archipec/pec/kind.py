@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from archipec.pec.headers import header_block
+
+if TYPE_CHECKING:
+    from archipec.pec.octets import Octets
 
 POSTA_CERTIFICATA: Final = "posta-certificata"
 ACCETTAZIONE: Final = "accettazione"
@@ -80,7 +83,7 @@ _ANY_FIELD = re.compile(rb"\n[!-9;-~]+[ \t]*:")
 _NOT_TOKEN = re.compile(r"[^a-z0-9._-]+")
 
 
-def kind_of(head: bytes) -> str:
+def kind_of(head: Octets) -> str:
     """The kind of a message.
 
     `ordinaria` is a message without a PEC header, `unknown` one without any header field. A value that the standard

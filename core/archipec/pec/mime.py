@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from archipec.errors import IntegrityError
 from archipec.pec.headers import MAX_HEADER, decoded_text, field_value, raw_text
+from archipec.pec.octets import Octets
 
 MAX_PARTS = 1000
 """Parts of one multipart that are looked at; more are as if they were not there."""
@@ -28,6 +29,7 @@ _PARAMETER = re.compile(rb';[ \t]*([^\s=;"]{1,80})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 # The close delimiter ends the multipart whatever follows it: mailing list software appends to that line.
+_MAX_TAIL = 100  # more than the pattern can take: its \Z is the end of the part
 _DELIMITER_TAIL = re.compile(rb"--|[ \t]{0,80}\r{0,8}(?:\n|\Z)")
 
 
@@ -46,7 +48,7 @@ class Part:
             `Content-Transfer-Encoding`, empty when they are not there.
     """
 
-    raw: bytes
+    raw: Octets
     start: int
     body: int
     end: int
@@ -82,7 +84,8 @@ class Part:
             IntegrityError: the base64 is broken.
         """
         encoding = self.encoding.lower()
-        body = memoryview(self.raw)[self.body : self.end]
+        raw = self.raw
+        body = (memoryview(raw) if isinstance(raw, bytes) else raw)[self.body : self.end]
         if encoding.startswith(b"base64"):
             return unbase64(body)
         if encoding.startswith(b"quoted-printable"):
@@ -90,7 +93,7 @@ class Part:
         return bytes(body)
 
 
-def entity(raw: bytes, start: int = 0, end: int | None = None) -> Part:
+def entity(raw: Octets, start: int = 0, end: int | None = None) -> Part:
     """The MIME entity between two offsets; by default the whole message."""
     end = len(raw) if end is None else end
     for line_end in _LINE_ENDS:
@@ -156,14 +159,15 @@ def _delimiters(part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
     at = max(part.body - 1, 0)  # the line end of the blank line may begin the first delimiter
     misses = 0
     while misses < _MAX_MISSES and (at := raw.find(mark, at, part.end)) >= 0:
-        tail = _DELIMITER_TAIL.match(raw, at + len(mark), part.end)
+        after = at + len(mark)
+        tail = _DELIMITER_TAIL.match(raw[after : min(after + _MAX_TAIL, part.end)])
         if tail is None:  # a longer boundary, of a multipart inside
             misses += 1
-            at += len(mark)
+            at = after
             continue
-        yield at - (raw[at - 1 : at] == b"\r"), tail.end(), tail[0] == b"--"
+        yield at - (raw[at - 1 : at] == b"\r"), after + tail.end(), tail[0] == b"--"
         # The line end of this delimiter may begin the next one.
-        at = max(tail.end() - 1, at + len(mark))
+        at = after + max(tail.end() - 1, 0)
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:

@@ -15,6 +15,7 @@ from archipec.pec.headers import first_field, header_block, raw_text
 from archipec.pec.mime import Part, children
 
 if TYPE_CHECKING:
+    from archipec.pec.octets import Octets
     from archipec.pec.structure import Structure
 
 NOT_VERIFIED = "not verified as REM"
@@ -44,7 +45,7 @@ class Rem:
     original: bool
 
 
-def detect_rem(raw: bytes, structure: Structure) -> Rem | None:
+def detect_rem(raw: Octets, structure: Structure) -> Rem | None:
     """Whether a message is REM; None when nothing says so. Raises nothing."""
     marked = _MARKS.search(header_block(raw)) is not None
     evidence: list[str] = []

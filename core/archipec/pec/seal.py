@@ -13,20 +13,22 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
 from archipec.pec.cms import DATA
 from archipec.pec.headers import all_fields, raw_text
+from archipec.pec.octets import windows
+from archipec.pec.signature import verifies
 
 if TYPE_CHECKING:
     from archipec.pec.anchors import Anchors
     from archipec.pec.cms import SignerInfo
     from archipec.pec.mime import Part
+    from archipec.pec.octets import Octets
     from archipec.pec.structure import Structure
     from archipec.pec.trust import Path, Signer
 
@@ -76,7 +78,7 @@ class Seal:
 
 
 def judge_seal(
-    raw: bytes,
+    raw: Octets,
     structure: Structure,
     anchors: Anchors,
     *,
@@ -126,7 +128,7 @@ def judge_seal(
     return best
 
 
-def sender_addresses(raw: bytes) -> list[str]:
+def sender_addresses(raw: Octets) -> list[str]:
     """The mail addresses of the From fields, as written; display names, which often hold another, left out."""
     found: list[str] = []
     for value in all_fields(raw, "From"):
@@ -154,7 +156,7 @@ class _Content:
     """The signed part, hashed once for each digest and form."""
 
     def __init__(self, part: Part) -> None:
-        self._octets = memoryview(part.raw)[part.start : part.end]
+        self._part = part
         self._hashes: dict[tuple[str, bool], bytes] = {}
         self.restored = False
         """Whether a signature was found good only after line ends were made CRLF."""
@@ -172,20 +174,21 @@ class _Content:
         known = self._hashes.get((digest, canonical))
         if known is None:
             hashed = hashlib.new(digest, usedforsecurity=False)
-            for chunk in _canonical(self._octets) if canonical else (self._octets,):
+            octets = windows(self._part.raw, self._part.start, self._part.end)
+            for chunk in _canonical(octets) if canonical else octets:
                 hashed.update(chunk)
             known = self._hashes[digest, canonical] = hashed.digest()
         return known
 
 
-def _canonical(octets: memoryview) -> Iterator[bytes]:
+def _canonical(octets: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The text with CRLF for each LF and whatever CRs precede it, and without CRs at its end.
 
     That is what openssl takes for the canonical form. CR CR LF is what programs for Windows make of CRLF.
     """
     carried = b""
-    for start in range(0, len(octets), _CHUNK):
-        chunk = carried + octets[start : start + _CHUNK]
+    for piece in _pieces(octets):
+        chunk = carried + piece
         body = chunk.rstrip(b"\r")
         carried = chunk[len(body) :]
         body = body.replace(b"\r\n", b"\n")
@@ -197,6 +200,12 @@ def _canonical(octets: memoryview) -> Iterator[bytes]:
         if len(carried) > _CHUNK:  # nobody's line end
             yield carried
             carried = b""
+
+
+def _pieces(octets: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    for window in octets:
+        for start in range(0, len(window), _CHUNK):
+            yield window[start : start + _CHUNK]
 
 
 def _check_signature(info: SignerInfo, signer: Signer, content: _Content, content_type: bytes) -> str:
@@ -214,45 +223,15 @@ def _check_signature(info: SignerInfo, signer: Signer, content: _Content, conten
     if info.attributes is None:
         if content_type != DATA:
             raise IntegrityError("the seal is over something else than a message")
-        good = content.fits(info.digest, lambda digest: _verifies(info, signer.key, digest, prehashed=True))
+        good = content.fits(info.digest, lambda digest: verifies(info, signer.key, digest, prehashed=True))
         return "" if good else changed
     if info.content_type != DATA or not info.message_digest:
         raise IntegrityError("the seal lacks what every signature must state (RFC 5652 §5.3)")
     if not content.fits(info.digest, info.message_digest.__eq__):
         return changed
-    if not _verifies(info, signer.key, info.attributes, prehashed=False):
+    if not verifies(info, signer.key, info.attributes, prehashed=False):
         return "the seal itself was changed, or another key made it than the certificate's"
     return ""
-
-
-def _verifies(info: SignerInfo, key: Any, data: bytes, *, prehashed: bool) -> bool:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
-    try:
-        arguments, kind = _scheme(info.scheme, info.signed_digest, prehashed=prehashed)
-        if not isinstance(key, kind):
-            raise IntegrityError("the seal's method and its certificate's key don't fit together")
-        key.verify(info.signature, data, *arguments)
-    except InvalidSignature:
-        return False
-    except (UnsupportedAlgorithm, ValueError) as error:
-        raise IntegrityError("the seal was made with a method that this machine does not support") from error
-    return True
-
-
-@lru_cache(maxsize=64)
-def _scheme(name: str, digest: str, *, prehashed: bool) -> tuple[tuple[Any, ...], type[Any]]:
-    """The arguments of `verify` after the data, and the type of key that has it."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-
-    algorithm: Any = getattr(hashes, digest.upper())()
-    hashing = utils.Prehashed(algorithm) if prehashed else algorithm
-    if name == "ecdsa":
-        return (ec.ECDSA(hashing),), ec.EllipticCurvePublicKey
-    if name == "rsa-pss":
-        return (padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO), hashing), rsa.RSAPublicKey
-    return (padding.PKCS1v15(), hashing), rsa.RSAPublicKey
 
 
 def _judge_trust(

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from archipec.errors import IntegrityError
 from archipec.pec.cms import SignedData, read_signed_data
 from archipec.pec.mime import Part, children, entity, unbase64
+from archipec.pec.octets import Octets
 
 _DEPTH = 6  # mailing lists wrap once; nobody wraps so often
+_MAX_SEAL = 8 * 1024 * 1024  # encoded; those of certified mail have some kilobytes
 _LOOKED_AT = 200  # multiparts entered to find the seal
 
 _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
@@ -44,7 +46,7 @@ class Structure:
     postacert: Part | None
 
 
-def dissect(raw: bytes) -> Structure:
+def dissect(raw: Octets) -> Structure:
     """Find the outermost seal and the certified parts of a message, which may be any bytes. Raises nothing."""
     multiparts: list[list[Part]] = []
     level = [entity(raw)]
@@ -94,7 +96,15 @@ def _detached(parts: list[Part]) -> Structure:
 
 
 def _signature(part: Part) -> bytes:
-    """The octets of a signature; base64 even where the header no longer says so."""
+    """The octets of a signature; base64 even where the header no longer says so.
+
+    Raises:
+        IntegrityError: they can't be read, or are more than any seal has.
+    """
+    if part.end - part.body > _MAX_SEAL:
+        raise IntegrityError(
+            f"the seal has {part.end - part.body} bytes, more than the {_MAX_SEAL} that are read"
+        )
     content = part.content()
     return content if content.startswith(_SEQUENCE) else unbase64(part.raw[part.body : part.end])
 
