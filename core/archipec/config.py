@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 from archipec.contract import PostStepType, SinkType, SourceType
@@ -19,6 +18,7 @@ from archipec.errors import ConfigError
 from archipec.options import Option, boolean, nearest, read_options, strings
 from archipec.providers import expand
 from archipec.registry import Kind, Registry
+from archipec.retention import PrunePolicy, read_policy
 from archipec.selection import Selection, read_selection
 
 __all__ = [
@@ -48,7 +48,6 @@ _JUDGING = (
         convert=strings,
     ),
 )
-_PRUNE_KEYS = ("older_than", "free_to", "when_above", "auto")
 _LISTS: Final[tuple[tuple[Kind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
 
 
@@ -57,7 +56,7 @@ class Pipeline:
     """One source, a selection, at least one sink, post-steps, and when to prune.
 
     Attributes:
-        prune: settings as texts, their names checked; empty when there are none.
+        prune: what may be deleted from the source; nothing when it isn't configured.
         seals: whether the seals of what is stored are judged.
         trust: files with certificates to trust besides the roots of PEC.
         credentials_expire: the day on which the source's password expires, None when it isn't known to.
@@ -68,10 +67,15 @@ class Pipeline:
     selection: Selection
     sinks: tuple[Endpoint[SinkType[Any]], ...]
     steps: tuple[Endpoint[PostStepType[Any]], ...] = ()
-    prune: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
     seals: bool = True
     trust: tuple[Path, ...] = ()
     credentials_expire: date | None = None
+
+    @property
+    def archives(self) -> tuple[Endpoint[SinkType[Any]], ...]:
+        """The sinks whose copies count: all but those that are for looking at."""
+        return tuple(sink for sink in self.sinks if not sink.record.view)
 
     def reveal_secrets(self) -> None:
         """Fetch every secret now: only the main thread can be interrupted while it asks a person.
@@ -245,13 +249,14 @@ def _from_table(
     )
     select = _table(what, table, "select", problems)
     selection = problems.catch("", lambda: read_selection(select, f"{what}select"))
-    prune = _prune(f"{what}prune: ", _table(what, table, "prune", problems), problems)
+    prune_table = _table(what, table, "prune", problems)
+    prune = problems.catch("", lambda: read_policy(prune_table, f"{what}prune"))
     judging = problems.catch("", lambda: _judging(table, what, base))
-    pipeline = _assemble(what, str(name), source, selection, sinks, steps, problems, prune)
+    pipeline = _assemble(what, str(name), source, selection, sinks, steps, problems)
     expire = _day(what, table, "credentials_expire", problems)
-    if pipeline is None or judging is None:
+    if pipeline is None or judging is None or prune is None:
         return None
-    return replace(pipeline, credentials_expire=expire, **judging)
+    return replace(pipeline, prune=prune, credentials_expire=expire, **judging)
 
 
 def _assemble(
@@ -262,7 +267,6 @@ def _assemble(
     sinks: Sequence[Endpoint[Any] | None],
     steps: Sequence[Endpoint[Any] | None],
     problems: Problems,
-    prune: Mapping[str, str] = MappingProxyType({}),
 ) -> Pipeline | None:
     """Check what only shows when all parts are there, and put them together; None when one is missing."""
     good_sinks = tuple(sink for sink in sinks if sink is not None)
@@ -274,9 +278,7 @@ def _assemble(
         problems.add(f"{what}two post-steps are {step.where}")
     if source is None or selection is None or len(good_sinks) < len(sinks) or len(good_steps) < len(steps):
         return None
-    return Pipeline(
-        name=name, source=source, selection=selection, sinks=good_sinks, steps=good_steps, prune=prune
-    )
+    return Pipeline(name=name, source=source, selection=selection, sinks=good_sinks, steps=good_steps)
 
 
 def _check_sinks(
@@ -325,17 +327,6 @@ def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, An
         "seals": values["seals"],
         "trust": tuple(base / name for name in cast("tuple[str, ...]", values["trust"])),
     }
-
-
-def _prune(what: str, table: Mapping[str, object], problems: Problems) -> Mapping[str, str]:
-    """Check the names of the settings; what the values mean is prune's business."""
-    problems.unknown_keys(what, table, _PRUNE_KEYS)
-    values = {}
-    for key, value in table.items():
-        if not isinstance(value, (str, int, float)):
-            problems.add(f'{what}"{key}" must be text, a number, true or false')
-        values[key] = str(value).lower() if isinstance(value, bool) else str(value)
-    return MappingProxyType(values)
 
 
 def _day(what: str, table: Mapping[str, object], key: str, problems: Problems) -> date | None:

@@ -70,11 +70,14 @@ __all__ = [
     "Source",
     "SourceType",
     "State",
+    "SupportsCheck",
     "SupportsDelete",
+    "SupportsFinish",
     "SupportsHeaders",
     "SupportsIterate",
     "SupportsQuota",
     "SupportsSettle",
+    "SupportsTrash",
     "boolean",
     "byte_size",
     "choice",
@@ -200,6 +203,7 @@ class RunView:
         quota: of the source, None when it has none.
         stored: yields the keys stored since this step last succeeded.
         read: opens a stored copy, from whichever sink can give it back.
+        freeable: bytes that ``archipec prune`` would delete by the pipeline's rules, None when it has none.
     """
 
     pipeline: str
@@ -207,6 +211,7 @@ class RunView:
     quota: Quota | None
     stored: Callable[[], Iterator[ContentKey]]
     read: Callable[[ContentKey], AbstractContextManager[BinaryIO]]
+    freeable: int | None = None
 
 
 @runtime_checkable
@@ -225,7 +230,29 @@ class SupportsDelete(Protocol):
     def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
         """Carry out each order after checking that folder and message are still the ones it names.
 
-        UID EXPUNGE only, never a plain EXPUNGE. A message already gone counts as deleted.
+        Checked right before acting: the folder's identity (UIDVALIDITY), the order's time, and that the message is
+        still that of the key, by its size at least; one of another size only if its bytes are those of the key;
+        and that it isn't flagged (\\Flagged) by now, where there are flags.
+        An order that fails a check is answered by `Refused` of scope MESSAGE. A message already gone counts as
+        deleted. Nothing else is deleted: UID EXPUNGE only, never a plain EXPUNGE, and what other programs have
+        marked stays. An order is good (None) only when the server has confirmed it; one that may have been carried
+        out is answered by TransientError, or by no answer and an error of the iterator.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsTrash(Protocol):
+    """A source with a folder for what was deleted, where that still fills the mailbox."""
+
+    def trash(self) -> str | None:
+        """Return the folder's name, which ``scan``, ``fetch`` and ``delete`` take; None when it isn't known."""
+        ...
+
+    def only_moves(self) -> bool:
+        """Tell whether ``delete`` moves messages there, because this server can't delete single ones.
+
+        Orders for the trash itself are then refused.
         """
         ...
 
@@ -244,7 +271,14 @@ class SupportsSettle(Protocol):
     """A sink whose confirmations come later."""
 
     def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
-        """Yield a receipt STORED or REJECTED for each pending one that is decided by now. Idempotent."""
+        """Yield a receipt STORED or REJECTED for each pending one that is decided by now. Idempotent.
+
+        One that waits still may be yielded PENDING, with a reason that says what for.
+
+        Args:
+            pending: what is PENDING; and what was REJECTED, which a sink may take up again, as PENDING, when
+                its configuration has changed since, and else leaves out.
+        """
         ...
 
 
@@ -254,6 +288,31 @@ class SupportsIterate(Protocol):
 
     def iterate(self) -> Iterator[Receipt]:
         """Yield a receipt for everything held, with the key the archive itself recorded: contents unread."""
+        ...
+
+
+@runtime_checkable
+class SupportsFinish(Protocol):
+    """A sink that owes something at the end of a run: a time stamp, an end record."""
+
+    def finish(self) -> None:
+        """Do what is due, after the last commit and settling of a run, also of one that stored nothing.
+
+        Idempotent: with nothing due it changes nothing. What it raises is reported, nothing stored is undone,
+        and the next run calls it again.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsCheck(Protocol):
+    """A sink that can tell whether its archive as a whole is in order."""
+
+    def check(self) -> Iterator[ArchipecError]:
+        """Yield what is wrong beyond single copies' bytes: an altered manifest, a missing part. Changes nothing.
+
+        An `IntegrityError` is damage. Messages are as of any error: they name the thing.
+        """
         ...
 
 
@@ -297,6 +356,8 @@ class SinkType(Generic[C]):
     Attributes:
         root: the directory the sink keeps its files in, None when there is none on this machine. The
             host makes it, locks it against other runs and keeps the archive's marker in it.
+        view: copies are for looking at; another program may change or delete them. They are never required,
+            never verified, never proof, and what ``find`` says of them is only that they were put there once.
     """
 
     api: int
@@ -308,6 +369,7 @@ class SinkType(Generic[C]):
     where: Callable[[C], str]
     open: Callable[[C, Context], AbstractContextManager[Sink]]
     root: Callable[[C], Path | None] = _no_root
+    view: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
+from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
 from archipec.isolation import own_errors
 from archipec.options import Option, boolean, file_path, nearest, read_options
@@ -220,10 +221,15 @@ class _Maker:
             keys["name"] = name
         else:
             self._problems.add(f'{self._what}"name" must be one line of text')
+        view = isinstance(self._record, SinkType) and self._record.view
         try:
-            keys["required"] = boolean(given.pop("required", True))
+            keys["required"] = boolean(given.pop("required", not view))
         except ValueError as error:
             self._problems.add(f'{self._what}"required" {error}')
+        if view and keys.get("required"):
+            self._problems.add(
+                f'{self._what}"required" can\'t be true: these copies are for looking at, and prove nothing'
+            )
         return keys
 
     def _take_references(self, given: dict[str, object]) -> dict[str, str | None]:

@@ -172,8 +172,9 @@ def test_zip_of_a_maildir_by_info_zip(
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("part", [".", "Mail/Local Folders/Archivio.sbd/2026"])
 def test_folders_in_the_layout_of_thunderbird(
-    imported: Callable[..., list[bytes]], samples: list[bytes], tmp_path: Path
+    imported: Callable[..., list[bytes]], samples: list[bytes], tmp_path: Path, part: str
 ) -> None:
     local = tmp_path / "profile" / "Mail" / "Local Folders"
     (local / "Archivio.sbd").mkdir(parents=True)
@@ -185,7 +186,7 @@ def test_folders_in_the_layout_of_thunderbird(
             file.write(b"\r\nX-Mozilla-Status2: 00000000\r\nX-Mozilla-Keys:      \r\n")
             file.write(re.sub(rb"(?m)^(>*From )", rb">\1", raw) + b"\r\n")
     deleted = samples[3]
-    assert hashes(imported(tmp_path / "profile")) == hashes(samples) - hashes([deleted])
+    assert hashes(imported(tmp_path / "profile" / part)) == hashes(samples) - hashes([deleted])
 
 
 # -- our own -----------------------------------------------------------------------------------

@@ -76,6 +76,10 @@ class Case:
         report = self.command("archive", *self.arguments, "--json").object
         assert report["failed"] == report["left"] == 0
         assert self._maildir() == Counter(dict.fromkeys(expected, 1)), "lost or double in the Maildir"
+        manifest = (self._folder / "A" / "SHA256SUMS").read_text().splitlines()
+        assert Counter(line[:64] for line in manifest) == self._maildir(), (
+            "the manifest lacks or repeats a line"
+        )
         verified = self.command("verify", *self.arguments, "--json").object
         assert (verified["checked"], verified["ok"]) == (2 * len(expected), 2 * len(expected))
         alone = self.command("verify", "--to", self._sinks[3], "--json").object

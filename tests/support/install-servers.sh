@@ -9,22 +9,40 @@ export PATH
 
 # Files and commands rather than dpkg: this runs before every `make test`.
 missing=
-[ -e /usr/lib/dovecot/imap ] || [ -e /usr/libexec/dovecot/imap ] || missing="$missing dovecot-imapd"
-[ -e /usr/lib/dovecot/pop3 ] || [ -e /usr/libexec/dovecot/pop3 ] || missing="$missing dovecot-pop3d"
-command -v openssl >/dev/null || missing="$missing openssl"
-command -v mbsync >/dev/null || missing="$missing isync"
-command -v formail >/dev/null || missing="$missing procmail"
-command -v zip >/dev/null || missing="$missing zip"
-command -v unzip >/dev/null || missing="$missing unzip"
-command -v thunderbird >/dev/null || missing="$missing thunderbird"
-command -v certutil >/dev/null || missing="$missing libnss3-tools"
-command -v gcc >/dev/null || missing="$missing gcc"
-[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+# want PACKAGE WHAT...: it is missing where none of these commands and files is there.
+want() {
+  package=$1
+  shift
+  for what in "$@"; do
+    case $what in
+    /*) [ ! -e "$what" ] || return 0 ;;
+    *) ! command -v "$what" >/dev/null || return 0 ;;
+    esac
+  done
+  missing="$missing $package"
+}
+want dovecot-imapd /usr/lib/dovecot/imap /usr/libexec/dovecot/imap
+want dovecot-pop3d /usr/lib/dovecot/pop3 /usr/libexec/dovecot/pop3
+want openssl openssl
+want isync mbsync
+want procmail formail
+want zip zip
+want unzip unzip
+want 7zip 7zz 7z
+want openssh-server sshd
+want openssh-client ssh-keygen
+want libnss-wrapper /usr/lib/libnss_wrapper.so /usr/lib/*/libnss_wrapper.so
+want proftpd-core proftpd
+want proftpd-mod-crypto /usr/lib/proftpd/mod_tls.so /usr/lib/*/proftpd/mod_tls.so
+want thunderbird thunderbird
+want libnss3-tools certutil
+want gcc gcc
+want libc6-dev /usr/include/stdio.h
 # The module that Debian leaves out of its Python; other Pythons bring it along.
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 # Further packages may be named as arguments, each as FILE:PACKAGE, wanted when FILE isn't there.
 for wanted in "$@"; do
-  [ -e "${wanted%:*}" ] || missing="$missing ${wanted##*:}"
+  want "${wanted##*:}" "${wanted%:*}"
 done
 [ -n "$missing" ] || exit 0
 

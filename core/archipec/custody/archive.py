@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from archipec.config import Pipeline
 from archipec.custody.batch import (
@@ -35,15 +36,19 @@ from archipec.custody.intake import Intake
 from archipec.custody.ledger import Ledger
 from archipec.custody.listing import Lister
 from archipec.custody.locks import hold_endpoint
+from archipec.custody.mailbox import quota_by
 from archipec.custody.report import Report, SinkCounts
-from archipec.custody.sinks import prepare_deliveries
-from archipec.custody.spool import Budget, spool_folder
+from archipec.custody.sinks import describe_archives, prepare_deliveries
+from archipec.custody.spool import Budget, return_freed_memory, spool_folder
 from archipec.custody.stager import Stager
 from archipec.custody.steps import run_steps
 from archipec.custody.worklist import WorkList
 from archipec.errors import ArchipecError, Interrupted, PluginBug
 from archipec.message import Quota
 from archipec.providers import advised
+
+if TYPE_CHECKING:
+    from archipec.custody.prune_report import PruneReport
 
 __all__ = ["archive"]
 
@@ -76,6 +81,7 @@ def archive(
         the report, on record in the ledger too. What went wrong is in it, never raised.
     """
     report = Report(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
+    return_freed_memory()
     started = time.monotonic()
     at = now()
     quota = None
@@ -87,11 +93,14 @@ def archive(
             deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
             run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
             run.execute(full=full)
+            describe_archives(pipeline, deliveries, ledger, report)
             report.seconds = time.monotonic() - started
-            quota = run.quota
+            quota = _quota(pipeline, ledger, run.quota)
             if pipeline.seals and not stop.is_set():
                 _judge(pipeline, ledger, temp, stop, observe, report)
             run_steps(pipeline, ledger, temp, stop, report, quota)
+        if pipeline.prune.auto and not stop.is_set():
+            report.prune = _prune(pipeline, ledger, state, stop, clean=not report.errors)
     except ArchipecError as error:
         report.errors.append(error)
     if stop.is_set():
@@ -115,6 +124,8 @@ def _judge(
     report: Report,
 ) -> None:
     """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
+    if not any(ledger.unjudged(ledger.sink(sink.where), 0, 1) for sink in pipeline.archives):
+        return
     # Slow to import, and most runs find nothing new.
     from archipec.custody.judging import judge_stored
 
@@ -123,6 +134,24 @@ def _judge(
         observe(report)
 
     judge_stored(pipeline, ledger, temp, stop, count)
+
+
+def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | None:
+    if pipeline.prune.quota is None:
+        return told
+    _, listed = ledger.occurrences(ledger.source(pipeline.source.where))
+    return quota_by(told, pipeline.prune.quota, listed)
+
+
+def _prune(pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, *, clean: bool) -> PruneReport:
+    """Free the mailbox, unless this run had an error: then nobody knows what else is wrong."""
+    # Slow to import, and most pipelines don't ask.
+    from archipec.custody.prune import prune
+    from archipec.custody.prune_report import PruneReport
+
+    if not clean:
+        return PruneReport(pipeline.name, carried_out=True, note="nothing deleted: this run had an error")
+    return prune(pipeline, ledger, state, stop, lambda _: None, carry_out=True)
 
 
 class _Run:
@@ -300,12 +329,26 @@ class _Run:
     def _close(self) -> None:
         report = self._report
         report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
+        for delivery in self._deliveries:
+            self._count_confirmed(delivery)
+        report.settled = {
+            delivery.name: delivery.settled for delivery in self._deliveries if delivery.settled
+        }
         if report.left:
             report.errors.extend(self._spared)
         for error in self._spared:
             _log.warning("one connection to %s fewer: %s", self._pipeline.source.where, error)
         if report.left and not report.errors and not self._stop.is_set():
             raise PluginBug(f"{report.left} listed messages were never answered for")
+
+    def _count_confirmed(self, delivery: Delivery) -> None:
+        """Count what a sink took as pending and has decided on by now."""
+        counts = self._report.sinks[delivery.name]
+        if counts.waiting:
+            states = self._ledger.states(delivery.number, counts.waiting)
+            counts.pending = states["pending"]
+            counts.stored += states["stored"]
+            counts.failed += states["rejected"]
 
 
 def _start(run: Callable[[], None], name: str) -> threading.Thread:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -131,6 +132,34 @@ class Copies(Database):
                 (now, json.dumps([*kept, *lost]), sink),
             )
 
+    def record_waiting(self, sink: int, receipts: Iterable[tuple[int, Receipt]]) -> None:
+        """Put on record what copies wait for, (content, receipt): none of them is newly stored by that."""
+        rows = [(content, json.dumps(receipt.token), receipt.reason) for content, receipt in receipts]
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE copy SET state = 'pending', token = j.token, reason = j.reason FROM"
+                f" (SELECT {columns(3, 'content', 'token', 'reason')} FROM json_each(?)) j"
+                " WHERE copy.content = j.content AND copy.sink = ?",
+                (json.dumps(rows), sink),
+            )
+
+    def states(self, sink: int, contents: Sequence[int]) -> Counter[str]:
+        """Count a sink's copies of these contents by state."""
+        rows = self._rows(
+            "SELECT state, count(*) FROM copy WHERE sink = ? AND content IN (SELECT value FROM json_each(?))"
+            " GROUP BY state",
+            (sink, json.dumps(list(contents))),
+        )
+        return Counter(dict(rows))
+
+    def reasons(self, sink: int) -> list[tuple[str, str, int]]:
+        """Return (state, reason, copies) of the copies that are not confirmed: pending and rejected."""
+        return self._rows(
+            "SELECT state, reason, count(*) FROM copy WHERE sink = ? AND state IN ('pending', 'rejected')"
+            " GROUP BY state, reason ORDER BY state, reason",
+            (sink,),
+        )
+
     def adopt(self, sink: int, held: Sequence[tuple[Content, Receipt]], now: int) -> None:
         """Put on record what an archive already holds, by its own account."""
         with self._transaction() as db:
@@ -204,18 +233,20 @@ class Copies(Database):
 
     def record_verified(self, sink: int, verdicts: Iterable[tuple[int, str]], now: int) -> None:
         """Put verdicts on record: (content, "ok" | "missing" | "altered"). Only an intact copy counts as held."""
+        found = list(verdicts)
+        intact = [content for content, verdict in found if verdict == "ok"]
+        lost = [one for one in found if one[1] != "ok"]
         with self._transaction() as db:
-            for content, verdict in verdicts:
-                if verdict == "ok":
-                    db.execute(
-                        "UPDATE copy SET verified = ?, state = iif(state = 'pending', state, 'stored')"
-                        " WHERE content = ? AND sink = ?",
-                        (now, content, sink),
-                    )
-                else:
-                    db.execute(
-                        "UPDATE copy SET state = ? WHERE content = ? AND sink = ?", (verdict, content, sink)
-                    )
+            db.execute(
+                "UPDATE copy SET verified = ?1, intact_since = coalesce(intact_since, ?1),"
+                " state = iif(state = 'pending', state, 'stored')"
+                " WHERE sink = ?2 AND content IN (SELECT value FROM json_each(?3))",
+                (now, sink, json.dumps(intact)),
+            )
+            db.executemany(
+                "UPDATE copy SET state = ?2, intact_since = NULL WHERE content = ?1 AND sink = ?3",
+                [(content, verdict, sink) for content, verdict in lost],
+            )
 
     def receipt(self, sink: int, key: ContentKey) -> Receipt | None:
         """Return the receipt of a copy that counts as held."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from archipec.custody.schema import APPLICATION_ID, SCHEMA, VERSION
+from archipec.custody.schema import APPLICATION_ID, SCHEMA, STEPS, VERSION
 from archipec.errors import PermanentError, TransientError, from_os_error
 
 __all__ = ["Database", "columns"]
@@ -58,14 +58,18 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
-        if not version:
+        if version < VERSION:
             with self._transaction():
-                # Another process may have made the tables while this one waited for its turn.
-                if not db.execute("PRAGMA user_version").fetchone()[0]:
-                    for statement in SCHEMA:
-                        db.execute(statement)
-                    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    db.execute(f"PRAGMA user_version = {VERSION}")
+                # Another process may have done it while this one waited for its turn.
+                self._bring_forward(db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _bring_forward(self, version: int) -> None:
+        db = self._db
+        statements = SCHEMA if not version else [one for n in range(version, VERSION) for one in STEPS[n]]
+        for statement in statements:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
 
     def __enter__(self) -> Self:
         return self

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import Queue, SimpleQueue
 
-from archipec.contract import Sink, SupportsIterate, SupportsSettle
+from archipec.contract import Sink, SupportsFinish, SupportsIterate
 from archipec.custody.batch import Batch, Delivered, Entry, Event
 from archipec.custody.endpoints import Retry, now
 from archipec.custody.ledger import Content, Ledger
+from archipec.custody.settling import SinkSettled, settle_sink
 from archipec.discovery import Record
 from archipec.errors import ArchipecError, PluginBug, Scope, TransientError
 from archipec.isolation import own_errors
-from archipec.message import ContentKey, Receipt, State
+from archipec.message import ContentKey, Receipt
 
 __all__ = ["Delivery"]
 
@@ -35,6 +36,7 @@ class Delivery:
         name: the sink's, unique in the pipeline; number: the ledger's.
         inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
         error: why this sink is out for the rest of the run.
+        settled: what it said, at the end, of what it had not confirmed.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Delivery:
         self.number = number
         self.inbox: Queue[Batch | None] = Queue(1)
         self.error: ArchipecError | None = None
+        self.settled = SinkSettled()
 
     def run(self) -> None:
         """Deliver until told to end."""
         batches = iter(self.inbox.get, None)
         undone: Batch | None = None
+        delivered = False
         while self.error is None:
             try:
                 with own_errors(self._record), self._open() as sink:
@@ -74,10 +78,15 @@ class Delivery:
                         self._deliver(sink, batch, ask_all=self._asks_all)
                         undone = None
                         self._retry.progressed()
-                    self._settle(sink)
+                    delivered = True
+                    settle_sink(sink, self.number, self._ledger, self.settled)
+                    if isinstance(sink, SupportsFinish):
+                        sink.finish()
                     return
             except TransientError as error:
-                if not self._retry.wait(error):
+                # What is only to be confirmed, the next run asks for: it is not worth waiting long.
+                given_up = delivered and error.retry_after is None
+                if given_up or not self._retry.wait(error):
                     self.error = error
             except ArchipecError as error:
                 self.error = error
@@ -147,16 +156,3 @@ class Delivery:
         reason = str(self.error)
         mine = [entry for entry in batch.entries if self.number in entry.sinks]
         self._events.put(Delivered(self.number, batch, {entry.number: reason for entry in mine}))
-
-    def _settle(self, sink: Sink) -> None:
-        if not isinstance(sink, SupportsSettle):
-            return
-        pending = {copy.receipt.key: copy for copy in self._ledger.copies(self.number, (State.PENDING,))}
-        if not pending:
-            return
-        settled = [
-            (pending[receipt.key].content, receipt)
-            for receipt in sink.settle([copy.receipt for copy in pending.values()])
-            if receipt.key in pending and receipt.state is not State.PENDING
-        ]
-        self._ledger.record_receipts(self.number, settled, (), now())

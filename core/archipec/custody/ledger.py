@@ -9,6 +9,7 @@ Any thread may call. Times are Unix seconds.
 from __future__ import annotations
 
 from archipec.custody.copies import Content, Copy
+from archipec.custody.deletions import Deletions
 from archipec.custody.journal import Journal
 from archipec.custody.loose import Loose
 from archipec.custody.occurrences import Look, Occurrences, Row
@@ -18,7 +19,7 @@ from archipec.custody.verdicts import Verdicts
 __all__ = ["Content", "Copy", "Ledger", "Look", "Row"]
 
 
-class Ledger(Occurrences, Verdicts, Records, Loose, Journal):
+class Ledger(Occurrences, Verdicts, Records, Deletions, Loose, Journal):
     """The custody database: what sources have, what sinks have, what was judged, what was run.
 
     See `archipec.custody.database.Database` for what opening it may raise.

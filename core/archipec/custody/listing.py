@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.ledger import Ledger, Look, Row
-from archipec.custody.verdicts import identifier
 from archipec.errors import ArchipecError, Scope
 from archipec.message import Json, Listed
 from archipec.pec.date import origin_date, received_date
-from archipec.pec.headers import first_field, raw_text
+from archipec.pec.headers import first_field, identifier, raw_text
 from archipec.pec.kind import kind_of
 from archipec.selection import Selection
 

@@ -9,14 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from archipec.custody.database import Database
-from archipec.custody.verdicts import identifier
 from archipec.message import ContentKey
-from archipec.pec.breve import Check
-from archipec.pec.daticert import Destinatario
-from archipec.pec.transactions import Record
+
+# Slow to import, and part of a ledger that most runs don't ask.
+if TYPE_CHECKING:
+    from archipec.pec.breve import Check
+    from archipec.pec.transactions import Record
 
 __all__ = ["Clue", "Records"]
 
@@ -137,6 +138,8 @@ class Records(Database):
 
     def check_on_record(self, receipt: int, original: int) -> Check | None:
         """Return what comparing a short receipt with an original showed, None when nobody has."""
+        from archipec.pec.breve import Check
+
         rows = self._rows(
             "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?", (receipt, original)
         )
@@ -174,36 +177,7 @@ class Records(Database):
 
 
 def _record(number: int, sha256: str, size: int, date: int, text: str) -> Record:
-    told: dict[str, Any] = json.loads(text)
-    seal, header = told["seal"], told.get("header") or {}
-    proven = seal["status"] == "valid"
-    # A copy of what was sent may carry somebody's certification data: it is not its own.
-    own = {} if header else told
-    written = own.get("data") if proven else header.get("date")
-    moment = datetime.fromisoformat(written) if written else None
-    if moment is None and date:
-        moment = datetime.fromtimestamp(date, UTC)
-    recipients = [(one["address"], one["tipo"]) for one in own.get("destinatari") or ()]
-    recipients += [(address, "") for address in header.get("to", ())]
-    readable = bool(own.get("identificativo"))
-    return Record(
-        number=number,
-        key=ContentKey(sha256, size),
-        kind=told.get("kind") or "unknown",
-        seal=seal["status"],
-        reason="its certification data can't be read" if proven and not readable else seal["reason"],
-        date=moment,
-        identificativo=identifier(own.get("identificativo")) or "",
-        msgid=identifier(own.get("msgid")) or "",
-        message_id=identifier(told.get("message_id")) or "",
-        riferimento=identifier(told.get("riferimento")) or "",
-        mittente=own.get("mittente") or header.get("from", ""),
-        oggetto=own.get("oggetto") or header.get("subject", ""),
-        destinatari=tuple(Destinatario(address, tipo) for address, tipo in recipients),
-        gestore=own.get("gestore") or "",
-        errore=own.get("errore") or "",
-        errore_esteso=own.get("errore_esteso") or "",
-        ricevuta=own.get("ricevuta") or "",
-        consegna=own.get("consegna") or "",
-        original=bool(told.get("original")),
-    )
+    from archipec.pec.recall import recall
+
+    moment = datetime.fromtimestamp(date, UTC) if date else None
+    return recall(number, ContentKey(sha256, size), moment, json.loads(text))

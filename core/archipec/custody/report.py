@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
 from archipec.message import Json
+
+if TYPE_CHECKING:
+    from archipec.custody.prune_report import PruneReport
+    from archipec.custody.settling import SinkSettled
 
 __all__ = ["Failure", "PreviewLine", "Report", "SinkCounts"]
 
@@ -33,11 +37,16 @@ class PreviewLine(NamedTuple):
 
 @dataclass(slots=True)
 class SinkCounts:
-    """What one sink did in this run, in messages."""
+    """What one sink did in this run, in messages.
+
+    Attributes:
+        waiting: the ledger's numbers of those that it had not confirmed when it took them.
+    """
 
     stored: int = 0
     pending: int = 0
     failed: int = 0
+    waiting: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -51,6 +60,8 @@ class Report:
         listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
         arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
         errors: why the source or a sink was out, or the run was interrupted.
+        settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
+        prune: what was deleted at the end, None where that isn't asked.
     """
 
     pipeline: str
@@ -70,6 +81,8 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
     preview: list[PreviewLine] | None = None
+    prune: PruneReport | None = None
+    settled: dict[str, SinkSettled] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -80,7 +93,9 @@ class Report:
     def exit_code(self) -> int:
         """The exit code this outcome means."""
         codes = [error.exit_code for error in self.errors]
-        return exit_code([*codes, ATTENTION if self.failed else DONE])
+        pruned = self.prune.exit_code if self.prune else DONE
+        refused = any(sink.refused for sink in self.settled.values())
+        return exit_code([*codes, pruned, ATTENTION if self.failed or refused else DONE])
 
     def fail(self, folder: str, ref: str, reason: str) -> None:
         """Count a message as failed."""
@@ -112,6 +127,10 @@ class Report:
             "seals": dict(sorted(self.seals.items())),
             "failures": [failure._asdict() for failure in self.failures],
         }
+        if self.settled:
+            shape["settled"] = {name: settled.as_json() for name, settled in self.settled.items()}
+        if self.prune is not None:
+            shape["prune"] = self.prune.as_json(plan=False)
         if self.preview is not None:
             shape["preview"] = [
                 {"kind": line.kind, "year": line.year, "count": line.messages, "bytes": line.size}

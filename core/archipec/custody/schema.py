@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x50454331
-VERSION = 1
+VERSION = 2
 
 HELD = ("stored", "pending")
 """The states of a copy that count as archived."""
 PROMISED = (*HELD, "missing", "altered")
 """The states of a copy that verification reads back: those that should be there."""
 
+# Version 1 came to have it without changing its number.
+_LOOSE = "CREATE TABLE IF NOT EXISTS loose (content INTEGER PRIMARY KEY REFERENCES content)"
+_DELETION = (
+    # Orders to delete at a source, written before it is asked, and what came of them: ordered, deleted, refused (the
+    # message is kept), unknown (no answer: the next listing tells).
+    """CREATE TABLE deletion (
+        id INTEGER PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        source INTEGER NOT NULL REFERENCES source,
+        folder TEXT NOT NULL,
+        ref TEXT NOT NULL,
+        content INTEGER NOT NULL REFERENCES content,
+        evidence TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        ordered INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        ended INTEGER
+    )""",
+    "CREATE INDEX deletion_open ON deletion (source) WHERE state IN ('ordered', 'unknown')",
+)
+
 # A copy's state: intent (may be there: ask `find`), stored, pending, rejected, failed (was not kept),
-# missing or altered (verify found it so).
+# missing or altered (verify found it so). intact_since: from when on every reading back found it intact.
 SCHEMA = (
     "CREATE TABLE source (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE)",
     "CREATE TABLE sink (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, archive TEXT NOT NULL DEFAULT '')",
@@ -56,6 +78,7 @@ SCHEMA = (
         reason TEXT NOT NULL DEFAULT '',
         stored INTEGER,
         verified INTEGER,
+        intact_since INTEGER,
         PRIMARY KEY (content, sink)
     ) WITHOUT ROWID""",
     # What a message may have been before a program saved it, when its bytes are kept as they came.
@@ -82,7 +105,7 @@ SCHEMA = (
     """CREATE INDEX verdict_riferimento ON verdict (riferimento)
         WHERE riferimento IS NOT NULL AND identificativo IS NULL""",
     # An original that was saved without the envelope that bears its seal.
-    "CREATE TABLE loose (content INTEGER PRIMARY KEY REFERENCES content)",
+    _LOOSE,
     # What comparing a short delivery receipt with an original showed.
     """CREATE TABLE breve (
         receipt INTEGER NOT NULL REFERENCES content,
@@ -102,4 +125,15 @@ SCHEMA = (
         quota_limit INTEGER
     )""",
     "CREATE TABLE step (pipeline TEXT, place TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, place))",
+    *_DELETION,
 )
+
+STEPS = {
+    1: (
+        _LOOSE,
+        "ALTER TABLE copy ADD COLUMN intact_since INTEGER",
+        "UPDATE copy SET intact_since = verified WHERE state IN ('stored', 'pending')",
+        *_DELETION,
+    ),
+}
+"""By the version they begin at: statements that bring a ledger to the next one."""

@@ -9,17 +9,19 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from archipec.config import Endpoint
+from archipec.config import Endpoint, Pipeline
 from archipec.contract import SinkType
 from archipec.custody.batch import Event
 from archipec.custody.delivery import Delivery
 from archipec.custody.endpoints import Retry, Stop, make_context
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold, hold_endpoint
-from archipec.custody.root import LOCK, open_root
+from archipec.custody.report import Report
+from archipec.custody.root import LOCK, describe_root, open_root
+from archipec.custody.schema import HELD
 from archipec.errors import ArchipecError
 
-__all__ = ["claim_root", "prepare_deliveries"]
+__all__ = ["claim_root", "describe_archives", "prepare_deliveries"]
 
 
 def prepare_deliveries(
@@ -85,3 +87,21 @@ def claim_root(
     held.enter_context(hold(root / LOCK, str(root)))
     if identity != known:
         ledger.set_archive_id(number, identity)
+
+
+def describe_archives(
+    pipeline: Pipeline, deliveries: Sequence[Delivery], ledger: Ledger, report: Report
+) -> None:
+    """Say in the marker of each archive that grew what it holds now; not to be able to is put on the report."""
+    for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
+        counts = report.sinks[sink.name]
+        root = sink.record.root(sink.config)
+        if root is None or not counts.stored + counts.pending:
+            continue
+        held = [each for state, each in ledger.holdings(delivery.number).items() if state in HELD]
+        messages, size = sum(count for count, _ in held), sum(size for _, size in held)
+        try:
+            describe_root(root, pipeline.source.where, messages, size, datetime.now(UTC))
+        except ArchipecError as error:
+            if delivery.error is None:  # else it is the obstacle that is on the report already
+                report.errors.append(error)

@@ -183,6 +183,7 @@ class Stager:
                 counts.failed += 1
             elif outcome.state is State.PENDING:
                 counts.pending += 1
+                counts.waiting.append(entry.number)
             else:
                 counts.stored += 1
             entry.awaited -= 1

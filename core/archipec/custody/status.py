@@ -22,12 +22,14 @@ class SinkStatus:
     Attributes:
         held: messages that count as archived; size: their bytes.
         others: messages per other state: pending (also in ``held``), missing, altered, rejected, failed.
+        reasons: copies that are pending or rejected, by why.
     """
 
     where: str
     held: int
     size: int
     others: dict[str, int]
+    reasons: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class PipelineStatus:
             "quota": None if quota is None else {"used": quota.used, "limit": quota.limit},
             "sinks": [
                 {"where": sink.where, "held": sink.held, "bytes": sink.size, **sink.others}
+                | ({"reasons": {**sink.reasons}} if sink.reasons else {})
                 for sink in self.sinks
             ],
             "loose": [
@@ -118,4 +121,5 @@ def _sink(ledger: Ledger, number: int, where: str) -> SinkStatus:
         sum(holdings[state][0] for state in HELD if state in holdings),
         sum(holdings[state][1] for state in HELD if state in holdings),
         {state: holdings[state][0] for state in ("pending", *_LOST) if state in holdings},
+        {reason: copies for _, reason, copies in ledger.reasons(number) if reason},
     )

@@ -24,11 +24,12 @@ def run_steps(
 ) -> None:
     """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
     sinks = [ledger.sink(sink.where) for sink in pipeline.sinks]
+    room = _freeable(pipeline, ledger, quota)
 
     @contextmanager
     def read(key: ContentKey) -> Iterator[BinaryIO]:
-        for sink, number in zip(pipeline.sinks, sinks, strict=True):
-            receipt = ledger.receipt(number, key)
+        for sink in pipeline.archives:
+            receipt = ledger.receipt(ledger.sink(sink.where), key)
             if receipt is not None:
                 with (
                     sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
@@ -45,6 +46,7 @@ def run_steps(
             pipeline=pipeline.name,
             report=report.as_json(),
             quota=quota,
+            freeable=room,
             stored=lambda since=since: ledger.stored_since(sinks, since),  # type: ignore[misc]
             read=read,
         )
@@ -58,3 +60,13 @@ def run_steps(
             report.errors.append(error)
         else:
             ledger.record_step(pipeline.name, step.where, started)
+
+
+def _freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> int | None:
+    """Return how many bytes prune would free by its rules, looked up only where somebody may want to know."""
+    if not pipeline.steps or not pipeline.prune.has_rule:
+        return None
+    from archipec.custody.quota import freeable
+
+    room = freeable(pipeline, ledger, quota)
+    return None if room is None else room.size

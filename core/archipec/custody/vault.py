@@ -11,9 +11,10 @@ from archipec.config import Endpoint
 from archipec.contract import Sink, SinkType
 from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger
+from archipec.custody.readback import read_whole
 from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy
+from archipec.errors import ArchipecError, MissingCopy
 from archipec.isolation import own_errors
 from archipec.message import ContentKey
 
@@ -51,14 +52,10 @@ class Vault:
             if receipt is None:
                 continue
             try:
-                with own_errors(sink.record), self._open(sink, number).read(receipt) as stream:
-                    raw = stream.read()
+                with own_errors(sink.record):
+                    return read_whole(self._open(sink, number), receipt)
             except ArchipecError as error:
                 problem = error
-                continue
-            if ContentKey.of(raw) == key:
-                return raw
-            problem = IntegrityError(f"the copy of {key} in {sink.where} has been altered")
         raise problem
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int) -> Sink:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.copies import Copies, Copy
 from archipec.custody.verdict import Verdict
+from archipec.pec.headers import identifier
 
-__all__ = ["Verdicts", "identifier"]
+__all__ = ["Verdicts"]
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _IDENTIFIERS = ("tipo", "identificativo", "msgid", "riferimento", "message_id")
 
 
@@ -57,10 +56,3 @@ class Verdicts(Copies):
                         "UPDATE content SET kind = ?, date = ?, date_from = 'certified' WHERE id = ?",
                         (verdict.kind, verdict.certified, content),
                     )
-
-
-def identifier(text: str | None) -> str | None:
-    """Return an identifier as it is compared: without angle brackets, and as text that SQLite takes."""
-    if text is None:
-        return None
-    return _SURROGATE.sub("\ufffd", text).strip("<> \t\r\n") or None

@@ -5,7 +5,6 @@ A copy found missing or damaged no longer counts as held: the next run fetches i
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archipec.config import Endpoint, Pipeline
-from archipec.contract import Sink, SinkType, SupportsIterate
+from archipec.contract import Sink, SinkType, SupportsCheck, SupportsIterate
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold
+from archipec.custody.readback import MISSING, OK, read_back
 from archipec.custody.root import LOCK, MARKER, read_marker
 from archipec.custody.schema import PROMISED
 from archipec.custody.sinks import claim_root
@@ -26,21 +26,17 @@ from archipec.custody.spool import spool_folder
 from archipec.errors import (
     ArchipecError,
     IntegrityError,
-    MissingCopy,
     PermanentError,
-    Scope,
     Unsupported,
     exit_code,
     from_os_error,
 )
 from archipec.isolation import own_errors
-from archipec.message import ContentKey, Json, Receipt
+from archipec.message import ContentKey, Json, Receipt, State
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
 
 _PAGE = 1000
-_CHUNK = 1 << 20
-OK, MISSING, ALTERED = "ok", "missing", "altered"
 
 
 class Finding(NamedTuple):
@@ -54,12 +50,13 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class VerifyReport:
-    """The outcome of ``verify``, in copies: checked = ok + missing + altered.
+    """The outcome of ``verify``, in copies: checked = ok + missing + altered + confirmed.
 
     Attributes:
         expected: copies to be checked, as far as known; ``expected_size`` and ``size`` are bytes of them and of
             those checked.
         seals: messages per status of their seal.
+        views: names of the sinks that are for looking at, whose copies nobody vouches for.
     """
 
     pipeline: str
@@ -70,7 +67,9 @@ class VerifyReport:
     ok: int = 0
     missing: int = 0
     altered: int = 0
+    confirmed: int = 0
     seals: Counter[str] = field(default_factory=Counter)
+    views: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,6 +94,19 @@ class VerifyReport:
                 self.altered += 1
             self.findings.append(Finding(sink, key, verdict, reason))
 
+    def count_confirmed(self, receipt: Receipt) -> None:
+        """Count a copy that its keeper confirmed and can't give back.
+
+        Raises:
+            Unsupported: it was never confirmed.
+        """
+        if receipt.state is not State.STORED:
+            raise Unsupported(f"{receipt.key} can't be read back, and nobody has confirmed it")
+        with self._lock:
+            self.checked += 1
+            self.size += receipt.key.size
+            self.confirmed += 1
+
     def count_seal(self, status: str) -> None:
         """Count the verdict on a message."""
         self.seals[status] += 1
@@ -107,7 +119,9 @@ class VerifyReport:
             "ok": self.ok,
             "missing": self.missing,
             "altered": self.altered,
+            **({"confirmed": self.confirmed} if self.confirmed else {}),
             "seals": dict(sorted(self.seals.items())),
+            "views": self.views,
             "findings": [
                 {"sink": one.sink, "sha256": one.key.sha256, "verdict": one.verdict, "reason": one.reason}
                 for one in self.findings
@@ -118,14 +132,15 @@ class VerifyReport:
 def verify(
     pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, observe: Callable[[VerifyReport], None]
 ) -> VerifyReport:
-    """Read back every copy the pipeline's sinks should hold, the sinks side by side, and put the verdicts on record.
+    """Read back every copy the pipeline's archives should hold, the sinks side by side, and put the verdicts on record.
 
     Then, if the pipeline judges seals, those of everything held, each message once.
     """
     report = VerifyReport(pipeline.name)
+    report.views = [sink.name for sink in pipeline.sinks if sink.record.view]
     with ExitStack() as held:
         threads = []
-        for sink in pipeline.sinks:
+        for sink in pipeline.archives:
             number = ledger.sink(sink.where)
             try:
                 claim_root(sink, number, ledger, state, held)
@@ -188,21 +203,26 @@ class _LedgerCheck:
                 own_errors(self._sink.record),
                 self._sink.record.open(self._sink.config, context) as sink,
             ):
-                self._check(sink)
+                self._check_copies(sink)
+                _check_whole(sink, self._stop, self._report)
         except ArchipecError as error:
             self._report.errors.append(error)
 
-    def _check(self, sink: Sink) -> None:
+    def _check_copies(self, sink: Sink) -> None:
         last = 0
         while copies := self._ledger.copies(self._number, PROMISED, last, _PAGE):
             verdicts = []
             for copy in copies:
                 if self._stop.is_set():
                     break
-                verdict, reason = read_back(sink, copy.receipt)
+                last = copy.content
+                try:
+                    verdict, reason, _ = read_back(sink, copy.receipt)
+                except Unsupported:
+                    self._report.count_confirmed(copy.receipt)
+                    continue
                 self._report.count(self._sink.name, copy.receipt.key, verdict, reason)
                 verdicts.append((copy.content, verdict))
-                last = copy.content
             self._ledger.record_verified(self._number, verdicts, now())
             self._observe(self._report)
             if self._stop.is_set():
@@ -229,6 +249,10 @@ def verify_archive(
             ExitStack() as held,
             own_errors(sink.record),
         ):
+            if sink.record.view:
+                raise Unsupported(
+                    f'copies in "{sink.record.name}" are for looking at: there is nothing to verify'
+                )
             _hold_archive(sink, held)
             opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
             if not isinstance(opened, SupportsIterate):
@@ -236,21 +260,27 @@ def verify_archive(
                     f'a "{sink.record.name}" archive keeps no record of its own to compare with'
                 )
             store: Sink = opened
-            if not isinstance(opened, SupportsIterate):
-                raise Unsupported(
-                    f'a "{sink.record.name}" archive keeps no record of its own to compare with'
-                )
             for receipt in _until(stop, opened.iterate()):
-                verdict, reason = read_back(store, receipt)
-                report.count(sink.name, receipt.key, verdict, reason)
+                try:
+                    verdict, reason, _ = read_back(store, receipt)
+                except Unsupported:
+                    report.count_confirmed(receipt)
+                else:
+                    report.count(sink.name, receipt.key, verdict, reason)
                 observe(report)
+            _check_whole(store, stop, report)
             if seals and not stop.is_set():
                 from archipec.custody.judging import judge_archive
 
-                judge_archive(store, opened.iterate(), trust, stop, report.count_seal)
+                judge_archive(store, opened.iterate(), temp, trust, stop, report.count_seal)
     except ArchipecError as error:
         report.errors.append(error)
     return report
+
+
+def _check_whole(sink: Sink, stop: Stop, report: VerifyReport) -> None:
+    if isinstance(sink, SupportsCheck) and not stop.is_set():
+        report.errors.extend(sink.check())
 
 
 def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack) -> None:
@@ -276,34 +306,3 @@ def _until(stop: Stop, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
         if stop.is_set():
             return
         yield receipt
-
-
-def read_back(sink: Sink, receipt: Receipt) -> tuple[str, str]:
-    """Read a copy and compare it with its key.
-
-    Returns:
-        ("ok" | "missing" | "altered", the reason).
-
-    Raises:
-        ArchipecError: wider than this copy: nothing can be told of the others either.
-    """
-    digest = hashlib.sha256()
-    size = 0
-    try:
-        with sink.read(receipt) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except MissingCopy as error:
-        return MISSING, error.message
-    except IntegrityError as error:
-        return ALTERED, error.message
-    except ArchipecError as error:
-        if error.scope > Scope.MESSAGE:
-            raise
-        return ALTERED, error.message
-    except OSError as error:
-        return ALTERED, f"it can't be read: {error.strerror or error}"
-    if digest.hexdigest() != receipt.key.sha256:
-        return ALTERED, f"its {size} bytes are not the {receipt.key.size} that were stored"
-    return OK, ""

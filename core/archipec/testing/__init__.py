@@ -30,6 +30,8 @@ import pytest
 
 pytest.register_assert_rewrite(
     "archipec.testing.cases",
+    "archipec.testing.conservation",
+    "archipec.testing.deletion",
     "archipec.testing.make",
     "archipec.testing.plugin",
     "archipec.testing.poststep",
@@ -43,6 +45,9 @@ pytest.register_assert_rewrite(
 )
 
 from archipec.testing.cases import Place
+from archipec.testing.conservation import ConservationConformance
+from archipec.testing.conservation_double import HTML_PAGE, Misdeed, ScriptedService, Statement
+from archipec.testing.deletion import DeletionConformance
 from archipec.testing.faults import Fault, Faults, FaultySink, FaultySource, faulty_sink, faulty_source
 from archipec.testing.make import PlantedSecret, configure, make_context, make_item, make_run
 from archipec.testing.messages import nasty_messages
@@ -52,16 +57,22 @@ from archipec.testing.sink import SinkConformance
 from archipec.testing.source import SourceConformance
 
 __all__ = [
+    "HTML_PAGE",
+    "ConservationConformance",
+    "DeletionConformance",
     "Fault",
     "Faults",
     "FaultySink",
     "FaultySource",
+    "Misdeed",
     "Place",
     "PlantedSecret",
     "PluginConformance",
     "PostStepConformance",
+    "ScriptedService",
     "SinkConformance",
     "SourceConformance",
+    "Statement",
     "configure",
     "faulty_sink",
     "faulty_source",

@@ -33,7 +33,9 @@ from archipec.contract import (
     SinkType,
     Source,
     SourceType,
+    SupportsCheck,
     SupportsDelete,
+    SupportsFinish,
     SupportsHeaders,
     SupportsIterate,
     SupportsQuota,
@@ -162,6 +164,8 @@ class FaultySink:
 
     settle: Callable[[Iterable[Receipt]], Iterator[Receipt]]
     iterate: Callable[[], Iterator[Receipt]]
+    finish: Callable[[], None]
+    check: Callable[[], Iterator[ArchipecError]]
 
     def __init__(self, inner: Sink, faults: Faults) -> None:
         self._inner = inner
@@ -172,6 +176,12 @@ class FaultySink:
         if isinstance(inner, SupportsIterate):
             iterate = inner.iterate
             self.iterate = lambda: faults.each("iterate", iterate)
+        if isinstance(inner, SupportsFinish):
+            finish = inner.finish
+            self.finish = lambda: faults.call("finish", finish)
+        if isinstance(inner, SupportsCheck):
+            check = inner.check
+            self.check = lambda: faults.each("check", check)
 
     def put(self, item: Item) -> None:
         """See `Sink`."""

@@ -16,6 +16,8 @@ class SinkConformance(SinkBatches, SinkCopies, SinkHostile):
         sink_type: the record.
         table: leads to an empty archive, a new one for each case.
 
+    A case whose message the sink rejects, with a reason, is one that does not apply: ``expected_skips`` says why.
+
     Fixtures to give where they make sense, else name their cases in ``expected_skips``:
         damage: called with a receipt while the sink is closed; changes a byte of that copy.
         remove: called with a receipt while the sink is closed; takes that copy away.

@@ -88,6 +88,8 @@ class SinkCases(PluginConformance):
     def check(self, sink: Sink, receipt: Receipt) -> None:
         """Fail when a receipt isn't a legal one."""
         assert isinstance(receipt, Receipt), f"a sink must answer with a Receipt, not with {receipt!r}"
+        if receipt.state is State.REJECTED and receipt.reason:
+            self.not_applicable(f"this sink rejects such a message: {receipt.reason}")
         assert receipt.state in (State.PENDING, State.STORED), (
             f"a receipt for a good copy must be PENDING or STORED: {receipt}"
         )

@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 
-from archipec.contract import ContentKey, Receipt, Sink, State, SupportsIterate, SupportsSettle
+from archipec.contract import (
+    ContentKey,
+    Receipt,
+    Sink,
+    State,
+    SupportsCheck,
+    SupportsFinish,
+    SupportsIterate,
+    SupportsSettle,
+)
 from archipec.errors import ArchipecError
 from archipec.testing.cases import Place, must_not_raise, tree_of
 from archipec.testing.make import make_item
@@ -23,7 +32,7 @@ class _HostStops(ArchipecError):
 
 
 class SinkBatches(SinkCases):
-    """Rules of ``put``, ``commit``, ``find``, ``iterate`` and ``settle``."""
+    """Rules of ``put``, ``commit``, ``find``, ``iterate``, ``settle``, ``finish`` and ``check``."""
 
     def test_commit_gives_one_receipt_per_put(self, place: Place[Sink]) -> None:
         """Rule: commit gives one receipt per put since the last commit, in any order."""
@@ -161,8 +170,35 @@ class SinkBatches(SinkCases):
             for receipt in list(sink.iterate()):
                 self.assert_kept(sink, receipt, by_key[receipt.key])
 
+    def test_the_end_of_a_run_changes_no_copy(self, place: Place[Sink]) -> None:
+        """Rule: finish with nothing due changes nothing; check changes nothing, and an intact archive passes it.
+
+        What a run of nothing ends with is no error either.
+        """
+        messages = small_messages(3)
+        with place.open() as sink:
+            _finish(sink)
+        with place.open() as sink:
+            receipts = self.keep(sink, [make_item(raw) for raw in messages])
+            _finish(sink)
+        before = {} if place.root is None else tree_of(place.root)
+        with place.open() as sink:
+            _finish(sink)
+            _finish(sink)
+            problems = list(sink.check()) if isinstance(sink, SupportsCheck) else []
+            assert not problems, f"check must find nothing wrong with an intact archive: {problems}"
+            for raw in messages:
+                self.assert_kept(sink, receipts[ContentKey.of(raw)], raw, "after the end of a run")
+            self.assert_held(sink, receipts)
+        after = {} if place.root is None else tree_of(place.root)
+        changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+        assert not changed, f"finish with nothing due must change nothing, and check never: {sorted(changed)}"
+
     def test_settling_is_idempotent(self, place: Place[Sink]) -> None:
-        """Rule: settle decides pending receipts, by STORED or REJECTED, and the same when asked again."""
+        """Rule: settle decides pending receipts, by STORED or REJECTED, and the same when asked again.
+
+        One that waits still it may leave out, or give PENDING with the reason.
+        """
         messages = small_messages(3)
         with place.open() as sink:
             if not isinstance(sink, SupportsSettle):
@@ -176,7 +212,15 @@ class SinkBatches(SinkCases):
             later = _settled(sink, pending)
         for answers in (twice, later):
             for key, receipt in once.items():
+                if receipt.state is State.PENDING:
+                    continue
                 assert answers.get(key) == receipt, "settle must be idempotent: a decision stays as it is"
+
+
+def _finish(sink: Sink) -> None:
+    if isinstance(sink, SupportsFinish):
+        with must_not_raise("finish must be idempotent, and have nothing against a run that stored nothing"):
+            sink.finish()
 
 
 def _settled(sink: SupportsSettle, pending: list[Receipt]) -> dict[ContentKey, Receipt]:
@@ -185,8 +229,9 @@ def _settled(sink: SupportsSettle, pending: list[Receipt]) -> dict[ContentKey, R
         assert receipt.key in {each.key for each in pending}, (
             f"settle must answer about pending receipts only: {receipt}"
         )
-        assert receipt.state in (State.STORED, State.REJECTED), f"settle must decide: {receipt}"
-        assert receipt.state is State.STORED or receipt.reason, f"a rejection must say why: {receipt}"
+        assert receipt.state is State.STORED or receipt.reason, (
+            f"settle must decide, or say what is waited for; a rejection must say why: {receipt}"
+        )
         assert receipt.key not in answers, f"settle must answer once about a receipt: {receipt}"
         answers[receipt.key] = receipt
     return answers

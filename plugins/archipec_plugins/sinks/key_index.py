@@ -5,6 +5,8 @@ A dictionary of a million names takes 300 MB; archives grow for years, and memor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 __all__ = ["KeyIndex", "Table"]
 
 _DIGEST = 32
@@ -31,16 +33,21 @@ class KeyIndex:
 
     def values(self, digest: bytes) -> list[bytes]:
         """Return the values of a digest in the order they were added."""
-        bucket = self._bucket(digest)
-        found = []
-        at = bucket.find(digest)
+        if digest not in self._bucket(digest):  # as nearly always: most messages are new
+            return []
+        return [record[_DIGEST:] for record in self._records(digest)]
+
+    def starting(self, beginning: bytes) -> list[tuple[bytes, bytes]]:
+        """Return (digest, value) of all digests with a beginning of two bytes or more, in the order they were added."""
+        return [(record[:_DIGEST], record[_DIGEST:]) for record in self._records(beginning)]
+
+    def _records(self, beginning: bytes) -> Iterator[bytes]:
+        bucket = self._bucket(beginning)
+        at = bucket.find(beginning)
         while at >= 0:
-            if at % self._record:
-                at = bucket.find(digest, at + 1)
-            else:
-                found.append(bytes(bucket[at + _DIGEST : at + self._record]))
-                at = bucket.find(digest, at + self._record)
-        return found
+            if at % self._record == 0:
+                yield bytes(bucket[at : at + self._record])
+            at = bucket.find(beginning, at + 1)
 
     def _bucket(self, digest: bytes) -> bytearray:
         return self._buckets[digest[0] << 6 | digest[1] >> 2]

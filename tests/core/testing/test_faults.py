@@ -18,6 +18,7 @@ from archipec.contract import (
     SupportsIterate,
     SupportsQuota,
     SupportsSettle,
+    SupportsTrash,
 )
 from archipec.errors import Scope, TransientError
 from archipec.testing import (
@@ -137,7 +138,8 @@ def test_abilities_are_those_of_the_one_inside(source: Source, sink: Sink) -> No
     faulty_source_, faulty_sink_ = FaultySource(source, Faults()), FaultySink(sink, Faults())
     assert isinstance(faulty_source_, SupportsHeaders)
     assert isinstance(faulty_source_, SupportsQuota)
-    assert not isinstance(faulty_source_, SupportsDelete)
+    assert isinstance(faulty_source_, SupportsDelete)
+    assert not isinstance(faulty_source_, SupportsTrash)
     assert isinstance(faulty_sink_, SupportsIterate)
     assert isinstance(faulty_sink_, SupportsSettle)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
-from archipec.errors import Interrupted, TransientError
+from archipec.errors import ArchipecError, IntegrityError, Interrupted, TransientError
 
 from . import directory_sink, memory_sink, test_reference
 from .directory_sink import DirectorySink
@@ -537,6 +537,34 @@ class WritesBesideTheRoot(DirectorySink):
         """Write it."""
         (self.root.parent / "journal").write_bytes(os.urandom(8))
         return super().commit()
+
+
+@broken("test_the_end_of_a_run_changes_no_copy", says="must change nothing")
+class FinishesAgainAndAgain(DirectorySink):
+    """Writes a seal whether or not there is anything new."""
+
+    def finish(self) -> None:
+        """Write another one."""
+        (self.root / f"{len(list(self.root.iterdir()))}.seal").write_bytes(b"")
+
+
+@broken("test_the_end_of_a_run_changes_no_copy", says="idempotent|stored nothing")
+class CannotFinishNothing(MemorySink):
+    """Takes it for granted that something was stored."""
+
+    def finish(self) -> None:
+        """Fail without."""
+        if not self.staged:
+            raise TransientError("nothing to finish")
+
+
+@broken("test_the_end_of_a_run_changes_no_copy", says="nothing wrong with an intact archive")
+class FindsFault(MemorySink):
+    """Is never content."""
+
+    def check(self) -> Iterator[ArchipecError]:
+        """Say so."""
+        yield IntegrityError("something looks odd")
 
 
 globals().update({each.cases.__name__: each.cases for each in WRONG.values()})

@@ -20,11 +20,14 @@ from archipec_plugins.sinks.mbox import MBOX
 CHANGES = ("open", "write", "mkdir", "rename", "ftruncate", "fsync", "utime", "unlink", "rmdir")
 GROWING = ("open", "write", "mkdir")
 FLUSHES = (
-    ("archipec_plugins.sinks.maildir.sink", "sync_files"),
-    ("archipec_plugins.sinks.maildir.sink", "sync_directories"),
+    ("archipec_plugins.sinks.tree", "sync_files"),
+    ("archipec_plugins.sinks.tree", "sync_directories"),
     ("archipec_plugins.sinks.mbox.mbox_file", "sync_file"),
     ("archipec_plugins.sinks.mbox.mbox_file", "sync_directory"),
     ("archipec_plugins.sinks.mbox.sink", "sync_files"),
+    ("archipec_plugins.sinks.zip.volume", "sync_file"),
+    ("archipec_plugins.sinks.zip.volume", "sync_directory"),
+    ("archipec_plugins.sinks.zip.sink", "sync_files"),
 )
 
 
@@ -121,11 +124,11 @@ class Archive:
             yield cast("Sink", sink)
 
     def files(self) -> dict[str, bytes]:
-        """Return all files in it, by their paths."""
+        """Return all files in it, by their paths, but for the manifest."""
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in sorted(self.root.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != "SHA256SUMS"
         }
 
     @staticmethod

@@ -33,8 +33,8 @@ def maildir(archive: Callable[..., Archive]) -> Archive:
 
 def only(archive: Archive) -> Path:
     """Return the path of the only message."""
-    (path,) = (path for path in archive.root.rglob("*") if path.is_file())
-    return path
+    (path,) = archive.files()
+    return archive.root / path
 
 
 def name_of(raw: bytes, info: str = ":2,", copy: str = "") -> str:
@@ -270,14 +270,14 @@ class TestCopies:
 
 class TestWriting:
     def test_order_of_the_steps_to_disk(self, maildir: Archive, steps: Steps) -> None:
-        """Contents are flushed before any gets its name, and the names before there is a receipt."""
+        """Contents are flushed before any gets its name, and names and manifest before there is a receipt."""
         with maildir.open() as sink, steps.struck():
             maildir.keep(sink, ONE, TWO)
             steps.names.clear()
             maildir.keep(sink, THREE, b"Subject: 4\r\n\r\n")
         staged = ["open", "write", "utime"]
         flush = "sync_files" if os.sys.platform == "linux" else "sync_directories"  # type: ignore[attr-defined]
-        assert steps.names == [*staged, *staged, "sync_files", "rename", "rename", flush]
+        assert steps.names == [*staged, *staged, "sync_files", "rename", "rename", "write", flush]
 
     def test_what_could_not_be_flushed_is_flushed_before_it_is_vouched_for(
         self, maildir: Archive, steps: Steps

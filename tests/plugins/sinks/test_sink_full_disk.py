@@ -13,6 +13,7 @@ import pytest
 
 from archipec.contract import ContentKey, SinkType
 from archipec.errors import TransientError
+from archipec_plugins.sinks.eml import EML
 from archipec_plugins.sinks.maildir import MAILDIR
 from archipec_plugins.sinks.mbox import MBOX
 
@@ -37,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("record", [MAILDIR, MBOX], ids=lambda record: record.name)
+@pytest.mark.parametrize("record", [MAILDIR, EML, MBOX], ids=lambda record: record.name)
 def test_full_and_then_given_room(
     small_disk: Path, archive: Callable[..., Archive], record: SinkType[Any]
 ) -> None:

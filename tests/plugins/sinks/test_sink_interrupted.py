@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mailbox
 import os
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archipec.contract import ContentKey, Receipt, SinkType
+from archipec.contract import ContentKey, Receipt, SinkType, SupportsCheck
 from archipec.errors import ArchipecError, IntegrityError, TransientError
 from archipec.testing import make_item, nasty_messages
+from archipec_plugins.sinks.eml import EML
 from archipec_plugins.sinks.maildir import MAILDIR
 from archipec_plugins.sinks.mbox import MBOX
 
@@ -31,6 +33,7 @@ FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 
 VARIANTS = [
     pytest.param(MAILDIR, {"layout": "folder"}, id="maildir"),
+    pytest.param(EML, {}, id="eml"),
     pytest.param(MBOX, {}, id="mbox"),
     pytest.param(MBOX, {"split": "size", "split_size": 800}, id="mbox-by-size"),
 ]
@@ -52,7 +55,14 @@ def in_view(archive: Archive) -> int:
         box.close()
     for path in archive.root.glob("*/cur"):
         seen += len(mailbox.Maildir(path.parent, create=False))
-    return seen
+    return seen + sum(1 for _ in archive.root.rglob("*.eml"))
+
+
+def listed(archive: Archive) -> set[str]:
+    """Return the lines of the manifest, of which none may be there twice."""
+    lines = (archive.root / "SHA256SUMS").read_text().splitlines()
+    assert len(set(lines)) == len(lines)
+    return set(lines)
 
 
 def assert_goes_on(archive: Archive, receipts: list[Receipt]) -> None:
@@ -67,6 +77,11 @@ def assert_goes_on(archive: Archive, receipts: list[Receipt]) -> None:
         assert archive.held(sink) == sorted(messages + LAST)
     with archive.open() as sink:
         assert archive.held(sink) == sorted(messages + LAST)
+        if isinstance(sink, SupportsCheck):
+            assert list(sink.check()) == []
+            assert listed(archive) == {
+                f"{hashlib.sha256(content).hexdigest()}  {path}" for path, content in archive.files().items()
+            }
     assert in_view(archive) == len(messages + LAST)
     assert not (archive.root / ".archipec.tmp").exists()
 
@@ -142,7 +157,7 @@ def test_what_an_earlier_run_left_is_made_durable_before_it_is_vouched_for(
         assert sink.find(ContentKey.of(FIRST[0])) is not None
         flushes, steps.names = steps.names, []
         assert sink.find(ContentKey.of(FIRST[0])) is not None
-    assert flushes == (["sync_directories"] if record is MAILDIR else ["sync_files"])
+    assert flushes == (["sync_files"] if record is MBOX else ["sync_directories"])
     assert steps.names == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec_plugins.sources.imap.grammar import (
+from archipec_plugins.imap.grammar import (
     FetchLine,
     Token,
     fetch_attributes,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec_plugins.sources.imap.grammar import quoted
-from archipec_plugins.sources.imap.mailboxes import (
+from archipec_plugins.imap.grammar import quoted
+from archipec_plugins.imap.mailboxes import (
     Choice,
     Counts,
     Mailbox,

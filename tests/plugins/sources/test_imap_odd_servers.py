@@ -14,11 +14,12 @@ from archipec.contract import Fetched, Json, Quota
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import Folder
 from archipec.testing import configure, make_context
+from archipec_plugins.imap.dialogue import Dialogue
+from archipec_plugins.imap.session import Session
+from archipec_plugins.mailserver import account
+from archipec_plugins.mailserver.wire import MAX_LINE, Wire
 from archipec_plugins.sources.imap import IMAP
-from archipec_plugins.sources.imap.dialogue import Dialogue
-from archipec_plugins.sources.imap.session import Session
 from archipec_plugins.sources.imap.source import ImapSource
-from archipec_plugins.sources.imap.wire import MAX_LINE, Wire
 
 from .scripted import CLOSE, Reply, ScriptedServer, connected
 
@@ -45,7 +46,7 @@ def opened(tmp_path: Path) -> Open:
         config = configure(IMAP, {"user": "u", "host": "imap.example.it", **table})
         with connected(server) as sock:
             sock.settimeout(timeout)
-            wire = Wire(sock, "imap.example.it", 993)
+            wire = Wire(sock, "imap.example.it", 993, account.IMAP)
             session = Session(wire, Dialogue(wire), frozenset(capabilities.split()))
             try:
                 yield ImapSource(session, config, make_context(tmp_path)), server

@@ -448,10 +448,11 @@ def settings(**table: object) -> Any:
 
 def test_what_is_not_given_is_what_most_people_want() -> None:
     config = settings()
-    assert (config.scheme, config.port, config.timeout) == ("imaps", 993, 60)
-    assert (config.folders, config.exclude, config.ca_file) == (("*",), (), None)
-    assert settings(scheme="imap").port == 143
-    assert settings(scheme="imap", port="10143").port == 10143
+    account = config.account
+    assert (account.scheme, account.port, account.timeout, account.ca_file) == ("imaps", 993, 60, None)
+    assert (config.folders, config.exclude) == (("*",), ())
+    assert settings(scheme="imap").account.port == 143
+    assert settings(scheme="imap", port="10143").account.port == 10143
     assert read_options(IMAP.options, {"user": "u", "host": "h"}, "")["connections"] == 2
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from archipec.contract import ContentKey, DeletionOrder, Source, SourceType, SupportsHeaders
 from archipec.errors import AuthError, Refused, TransientError
-from archipec.testing import SourceConformance, configure, make_context, nasty_messages
+from archipec.testing import DeletionConformance, SourceConformance, configure, make_context, nasty_messages
 from archipec.testing.messages import big_message, small_messages
 from archipec_plugins.sources.pop3 import POP3
 from archipec_plugins.sources.pop3.source import Pop3Source
@@ -309,3 +309,24 @@ class TestConformance(SourceConformance):
     @pytest.fixture
     def broken_table(self, box: Mailbox) -> Mapping[str, object]:
         return {**box.table, "password": "wr0ng-s3cret"}
+
+
+class TestDeletionConformance(DeletionConformance):
+    expected_skips: ClassVar[Mapping[str, str]] = {
+        "test_what_others_have_marked_survives": "marks last no longer than the session that made them",
+        "test_references_of_a_folder_that_is_no_more": "unique ids are for ever",
+    }
+
+    @pytest.fixture
+    def source_type(self) -> SourceType[Any]:
+        return POP3
+
+    @pytest.fixture
+    def table(self, box: Mailbox) -> Mapping[str, object]:
+        return box.table
+
+    @pytest.fixture
+    def populated(self, box: Mailbox) -> Mapping[str, Sequence[bytes]]:
+        messages = small_messages(8)
+        box.fill(messages)
+        return {"INBOX": messages}

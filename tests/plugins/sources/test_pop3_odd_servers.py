@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from archipec.contract import ContentKey, DeletionOrder, SupportsHeaders
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Refused, TransientError
 from archipec.testing import configure, make_context
+from archipec_plugins.mailserver import account
+from archipec_plugins.mailserver.wire import Wire
 from archipec_plugins.sources.pop3 import POP3
 from archipec_plugins.sources.pop3.dialogue import Dialogue
 from archipec_plugins.sources.pop3.maildrop import Maildrop, parse_unique_ids
 from archipec_plugins.sources.pop3.source import Pop3Source
-from archipec_plugins.sources.pop3.wire import Wire
 from testbed.certificates import Authority, ServerCertificate, self_signed
 
 PASSWORD = "segreto di prova"
@@ -196,7 +197,7 @@ def piecewise(pieces: list[bytes]) -> Iterator[Dialogue]:
     near, far = socket.socketpair()
     with near, far:
         near.settimeout(1)
-        wire = Pieces(near, "host", 1)
+        wire = Pieces(near, "host", 1, account.POP3)
         try:
             yield Dialogue(wire)
         finally:

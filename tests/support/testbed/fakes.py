@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from archipec.config import Endpoint, Pipeline
 from archipec.contract import (
@@ -30,6 +30,7 @@ from archipec.contract import (
     State,
 )
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy
+from archipec.retention import PrunePolicy
 from archipec.selection import Selection
 
 # Not id(): one that is collected gives its own to the next.
@@ -59,7 +60,7 @@ class Mailbox:
     """Errors that fetching a reference raises, one at each try."""
 
     @classmethod
-    def of(cls, **folders: Sequence[bytes]) -> Mailbox:
+    def of(cls, **folders: Sequence[bytes]) -> Self:
         return cls({name: {str(n): raw for n, raw in enumerate(raws, 1)} for name, raws in folders.items()})
 
 
@@ -186,10 +187,14 @@ def pipeline(
     connections: int = 1,
     steps: Sequence[tuple[list[Any], list[ArchipecError]]] = (),
     root: Path | None = None,
+    prune: PrunePolicy | None = None,
+    source_class: type[MemorySource] = MemorySource,
+    optional: Sequence[str] = (),
 ) -> Pipeline:
     """Put a mailbox and stores together. The sinks are named a, b, c...
 
     Args:
+        optional: names of sinks that aren't required.
         root: the first sink's directory, as if it kept files there.
     """
 
@@ -198,7 +203,7 @@ def pipeline(
         mailbox.opened += 1
         if mailbox.open_errors and (error := mailbox.open_errors.pop(0)) is not None:
             raise error
-        yield MemorySource(mailbox, context)
+        yield source_class(mailbox, context)
 
     def sink(number: int, store: Store) -> Endpoint[SinkType[Any]]:
         @contextmanager
@@ -213,7 +218,10 @@ def pipeline(
             api=1, name="memory", summary="in memory", parse=dict, where=lambda _: where, open=open_sink,
             root=lambda _: place,
         )  # fmt: skip
-        return Endpoint(record=record, name="abcdef"[number], values={}, config={}, where=where)
+        name = "abcdef"[number]
+        return Endpoint(
+            record=record, name=name, values={}, config={}, where=where, required=name not in optional
+        )
 
     def step(calls: list[Any], errors: list[ArchipecError]) -> Endpoint[PostStepType[Any]]:
         @contextmanager
@@ -238,5 +246,5 @@ def pipeline(
         selection=selection or Selection(),
         sinks=tuple(sink(number, store) for number, store in enumerate(stores)),
         steps=tuple(step(*one) for one in steps),
-        prune={},
+        prune=prune or PrunePolicy(),
     )

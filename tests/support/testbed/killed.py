@@ -30,6 +30,20 @@ POINTS = (
     "before-receipts",
     "after-receipts",
 )
+PRUNE_POINTS = (
+    "before-orders",
+    "after-orders",
+    "before-mark",
+    "between-mark-and-expunge",
+    "after-expunge",
+    "before-quit",
+    "after-quit",
+    "before-outcomes",
+    "after-outcomes",
+)
+"""Passed while messages are deleted: marking over IMAP, QUIT over POP3."""
+ZIP_POINTS = ("after-write", "before-table", "after-table", "before-end", "after-end", "after-seal")
+"""Passed while a zip grows: a message is written, told of in the table, listed in a directory with an end behind it."""
 
 
 class Trap:
@@ -71,6 +85,8 @@ def install(trap: Trap) -> None:
     durability.sync_directories = trap.around(durability.sync_directories, "before-directory-sync")
     os.rename = trap.around(os.rename, "", "after-rename")
     os.link = trap.around(os.link, "", "after-rename")
+    _install_for_prune(trap)
+    _install_for_zip(trap)
     ad_hoc = archipec.config.ad_hoc
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
@@ -82,6 +98,45 @@ def install(trap: Trap) -> None:
         return replace(pipeline, sinks=sinks)
 
     archipec.config.ad_hoc = trapped
+
+
+def _install_for_prune(trap: Trap) -> None:
+    from archipec_plugins.sources.imap import deletion as imap
+    from archipec_plugins.sources.pop3 import deletion as pop3
+
+    Ledger.order = trap.around(Ledger.order, "before-orders", "after-orders")  # type: ignore[method-assign]
+    Ledger.record_outcomes = trap.around(  # type: ignore[method-assign]
+        Ledger.record_outcomes, "before-outcomes", "after-outcomes"
+    )
+    tell = imap.Deletion._command
+
+    def passing(self: Any, exchange: Any, command: bytes, uids: Any) -> str:
+        marks, expunges = b"+FLAGS" in command, b"EXPUNGE" in command
+        trap.passes("before-mark" if marks else "")
+        reason = tell(self, exchange, command, uids)
+        trap.passes("between-mark-and-expunge" if marks else "after-expunge" if expunges else "")
+        return reason
+
+    imap.Deletion._command = passing  # type: ignore[method-assign]
+    say = pop3.Deletion._command
+
+    def leaving(self: Any, command: bytes) -> None:
+        trap.passes("before-quit" if command == b"QUIT" else "")
+        say(self, command)
+        trap.passes("after-quit" if command == b"QUIT" else "")
+
+    pop3.Deletion._command = leaving  # type: ignore[method-assign]
+
+
+def _install_for_zip(trap: Trap) -> None:
+    from archipec_plugins.sinks.zip.volume import Volume
+
+    Volume.add = trap.around(Volume.add, "", "after-write")  # type: ignore[method-assign]
+    Volume.note = trap.around(Volume.note, "before-table", "after-table")  # type: ignore[method-assign]
+    Volume._write_end = trap.around(  # type: ignore[method-assign]
+        Volume._write_end, "before-end", "after-end"
+    )
+    Volume.seal = trap.around(Volume.seal, "", "after-seal")  # type: ignore[method-assign]
 
 
 def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
@@ -99,6 +154,6 @@ def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     name, _, number = os.environ["KILL_AT"].partition(":")
-    assert name in POINTS
+    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS
     install(Trap(name, int(number), Path(os.environ["KILL_REACHED"])))
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -40,13 +41,47 @@ def _dovecot_service(name: str) -> bool:
     return (Path(answer.stdout.strip()) / name).exists()
 
 
+def _library(pattern: str) -> str | None:
+    """Path of a shared library or module that matches, wherever the system keeps its libraries."""
+    found = (
+        path for place in ("/usr/lib", "/usr/lib64", "/usr/local/lib") for path in Path(place).glob(pattern)
+    )
+    return next(map(str, found), None)
+
+
+@cache
+def nss_wrapper() -> str | None:
+    """The library that shows a server users of a test's own, or None."""
+    return _library("libnss_wrapper.so") or _library("*/libnss_wrapper.so")
+
+
+def _missing_file_server(name: str) -> str | None:
+    if find(name) is None:
+        return f"{name} is not installed"
+    if name == "sshd" and nss_wrapper() is None:
+        return "nss_wrapper, which gives sshd users of the test's own, is not installed"
+    if name == "proftpd" and not (_library("proftpd/mod_tls.so") or _library("*/proftpd/mod_tls.so")):
+        return "ProFTPD is installed without TLS"
+    return None
+
+
+def thunderbird_program() -> str | None:
+    """Full path of Thunderbird's own program, or None: Debian's command is a script around it."""
+    command = find("thunderbird")
+    inside = Path("/usr/lib/thunderbird/thunderbird")
+    return str(inside) if command and inside.exists() else command
+
+
 def missing(name: str) -> str | None:
     """Why the real program `name` can't be used here; None when it can.
 
-    Names: "dovecot" (IMAP), "dovecot-pop3", or any program by its command ("openssl", "mbsync", "cc").
+    Names: "dovecot" (IMAP), "dovecot-pop3", "sshd", "proftpd", "wsgidav", or any program by its command
+    ("openssl", "mbsync", "cc").
     """
+    if name == "wsgidav":
+        return None if importlib.util.find_spec(name) else "the Python package wsgidav is not installed"
     if not name.startswith("dovecot"):
-        return None if find(name) else f"{name} is not installed"
+        return _missing_file_server(name)
     version = dovecot_version()
     if version is None:
         return "Dovecot is not installed"
@@ -54,6 +89,12 @@ def missing(name: str) -> str | None:
         return f"Dovecot {version[0]}.{version[1]} is installed: the test bed can't set that one up"
     service = "pop3" if name == "dovecot-pop3" else "imap"
     return None if _dovecot_service(service) else f"Dovecot is installed without {service.upper()}"
+
+
+def schema(name: str) -> str:
+    """Path of a schema that is not ours to ship, empty when it isn't beside this checkout."""
+    path = Path(__file__).parents[4] / "shared" / "reference" / "schemas" / name
+    return str(path) if path.exists() else ""
 
 
 def require(*names: str) -> None:

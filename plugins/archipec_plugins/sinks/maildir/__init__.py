@@ -1,7 +1,8 @@
 """An archive of Maildirs (https://cr.yp.to/proto/maildir.html): a file for each message, exactly as it came.
 
 Messages go to ``cur``, with the flags they had: nothing in an archive is new mail, and mail programs (mutt, Dovecot,
-Thunderbird) show what is there without renaming it. See `names` for the files' names, `folders` for the directories'.
+Thunderbird) show what is there without renaming it. See `names` for the files' names; the directories' are those of
+`archipec_plugins.sinks.folders`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from archipec.contract import Context, Option, Sink, SinkType, choice, file_path
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sinks.timestamps import TIMESTAMP_OPTIONS, Timestamps
 
 __all__ = ["MAILDIR", "Config", "archipec_sinks"]
 
@@ -24,10 +26,11 @@ class Config:
 
     path: Path
     layout: Literal["folder", "date"]
+    timestamps: Timestamps
 
 
 def _parse(values: Mapping[str, Any]) -> Config:
-    return Config(values["path"], values["layout"])
+    return Config(values["path"], values["layout"], Timestamps.of(values))
 
 
 def _where(config: Config) -> str:
@@ -37,12 +40,16 @@ def _where(config: Config) -> str:
 
 
 @contextmanager
-def _open(config: Config, _context: Context) -> Iterator[Sink]:
-    from archipec_plugins.sinks.maildir import folders
-    from archipec_plugins.sinks.maildir.sink import MaildirSink
+def _open(config: Config, context: Context) -> Iterator[Sink]:
+    from archipec_plugins.sinks import folders
+    from archipec_plugins.sinks.maildir.catalog import Catalog
+    from archipec_plugins.sinks.manifest import Manifest
+    from archipec_plugins.sinks.tree import TreeSink
 
-    layout = folders.by_date if config.layout == "date" else folders.by_folder
-    sink = MaildirSink(str(config.path), layout)
+    root = str(config.path)
+    maildir_of = folders.by_date if config.layout == "date" else folders.by_folder(root)
+    manifest = Manifest(root)
+    sink = TreeSink(root, Catalog(root, maildir_of, manifest), manifest, config.timestamps, context)
     try:
         yield sink
     finally:
@@ -72,6 +79,7 @@ MAILDIR = SinkType(
             default="folder",
             convert=choice("folder", "date"),
         ),
+        *TIMESTAMP_OPTIONS,
     ),
     parse=_parse,
     where=_where,

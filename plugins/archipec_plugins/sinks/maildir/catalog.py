@@ -1,31 +1,47 @@
-"""What an archive of Maildirs holds, told from the names of its files."""
+"""What an archive of Maildirs holds, told from the names of its files; the manifest only repeats it."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from hashlib import sha256 as new_sha256
 from itertools import islice
 
-from archipec.message import ContentKey
+from archipec.message import ContentKey, Item
+from archipec_plugins.sinks.copies import unix_time
 from archipec_plugins.sinks.key_index import KeyIndex, Table
 from archipec_plugins.sinks.maildir import names
+from archipec_plugins.sinks.manifest import Manifest, is_listable
+from archipec_plugins.sinks.staging import Staging
 
 __all__ = ["Catalog", "walk"]
 
 _PLACE = struct.Struct(">IQHIQ")  # directory, time, copy, info, size
+_COPY = struct.Struct(">H")
 _KEPT_IN = ("cur", "new")
 _AT_ONCE = 20_000
 
 
 class Catalog:
-    """The paths of all copies by content key, read from the directories when it is first needed.
+    """The paths of all copies by content key, read from the directories; see `archipec_plugins.sinks.tree.Catalog`.
 
-    A file that a mail program renamed is found again by `refresh`: flags are the only part it changes.
+    A file that a mail program renamed is found again: flags are the only part it changes.
+
+    Args:
+        root: the archive's directory.
+        maildir_of: tells the Maildir for an item, relative to the root.
     """
 
-    def __init__(self, root: str) -> None:
+    beside: tuple[str, ...] = ("tmp", "new")
+
+    def __init__(self, root: str, maildir_of: Callable[[Item], str], manifest: Manifest) -> None:
         self._root = root
+        self._maildir_of = maildir_of
+        self._manifest = manifest
+        self._separator = ":"
         self._index: KeyIndex | None = None
         self._directories = Table()
         self._infos = Table()
@@ -35,22 +51,106 @@ class Catalog:
         """Whether the directories were read yet."""
         return self._index is not None
 
-    def refresh(self) -> None:
-        """Read the directories, anew if they were read before.
+    def prepare(self, staging: Staging) -> None:
+        """Learn whether names may hold a colon.
 
-        Raises:
-            OSError: one of them can't be read.
+        On Windows it would make a stream within a file of a shorter name; elsewhere it may be refused (FAT) or
+        replaced by another character (network shares).
         """
+        name = names.Name(0, new_sha256().hexdigest(), 1, 0, ":2,")
+        self._separator = ":" if sys.platform != "win32" and staging.allows(str(name)) else ";"
+
+    def new_path(self, item: Item) -> str:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        copies = self._copies(item.key)
+        name = names.Name(
+            unix_time(item.date),
+            item.key.sha256,
+            copies[0][1].copy + 1 if copies else 1,
+            item.key.size,
+            names.info_of(item.flags, self._separator),
+        )
+        return f"{self._maildir_of(item)}/cur/{name}"
+
+    def changed(self, item: Item) -> datetime:
+        """Return when it was received: mail programs take the time of change for that."""
+        return item.received or item.date
+
+    def add(self, path: str, sha256: str) -> None:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        self._manifest.add(sha256, path)
+        directory, _, file = path.rpartition("/")
+        name = names.parse(file)
+        if self._index is not None and name is not None:
+            self._index.add(bytes.fromhex(sha256), self._place(directory, name))
+
+    def existing(self, key: ContentKey) -> list[str]:
+        """See `archipec_plugins.sinks.tree.Catalog`; OSError: the directories can't be read."""
+        paths = self._paths(key)
+        if all(os.path.exists(f"{self._root}/{path}") for path in paths):  # noqa: PTH110  many, as strings
+            return paths
+        self._refresh()
+        return self._paths(key)
+
+    def holds(self, sha256: str) -> bool:
+        """See `archipec_plugins.sinks.tree.Catalog`; goes by what was there when the directories were read."""
+        return bool(self._loaded().values(bytes.fromhex(sha256)))
+
+    def is_own(self, file: str) -> bool:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        return names.parse(file) is not None
+
+    def vouches(self, path: str, sha256: str) -> bool:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        key = names.key_of(path.rpartition("/")[2])
+        return key is not None and key.sha256 == sha256
+
+    def unlisted(self) -> Iterator[str]:
+        """See `archipec_plugins.sinks.tree.Catalog`: a file that was renamed since is listed."""
+        for path, _ in self._unlisted():
+            yield path
+
+    def mend(self) -> None:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        for path, name in self._unlisted():
+            self._manifest.add(name.sha256, path)
+
+    def _unlisted(self) -> Iterator[tuple[str, names.Name]]:
+        listed = KeyIndex(_COPY.size)
+        for line in self._manifest:
+            name = names.parse(line.path.rpartition("/")[2])
+            if name is not None:
+                listed.add(bytes.fromhex(name.sha256), _COPY.pack(name.copy))
+        for directory, name in self._walk():
+            path = f"{directory}/{name}"
+            if _COPY.pack(name.copy) not in listed.values(bytes.fromhex(name.sha256)) and is_listable(path):
+                yield path, name
+
+    def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
+        """See `archipec_plugins.sinks.tree.Catalog`; OSError: the directories can't be read."""
+        self._refresh()
+        for directory, name in self._walk():
+            key, path = ContentKey(name.sha256, name.size), f"{directory}/{name}"
+            if self._paths(key)[:1] == [path]:
+                yield key, path
+
+    def _refresh(self) -> None:
+        """Read the directories, anew if they were read before."""
         index = KeyIndex(_PLACE.size)
-        for directory, files in walk(self._root):
-            for name in filter(None, map(names.parse, files)):
-                index.add(bytes.fromhex(name.sha256), self._place(directory, name))
+        for directory, name in self._walk():
+            index.add(bytes.fromhex(name.sha256), self._place(directory, name))
         self._index = index
 
-    def add(self, directory: str, name: names.Name) -> None:
-        """Note a new file, its directory relative to the root."""
-        if self._index is not None:
-            self._index.add(bytes.fromhex(name.sha256), self._place(directory, name))
+    def _loaded(self) -> KeyIndex:
+        if self._index is None:
+            self._refresh()
+        assert self._index is not None
+        return self._index
+
+    def _walk(self) -> Iterator[tuple[str, names.Name]]:
+        for directory, files in walk(self._root):
+            for name in filter(None, map(names.parse, files)):
+                yield directory, name
 
     def _place(self, directory: str, name: names.Name) -> bytes:
         return _PLACE.pack(
@@ -61,17 +161,10 @@ class Catalog:
             name.size,
         )
 
-    def copies(self, key: ContentKey) -> list[tuple[str, names.Name]]:
-        """Return directory and name of every copy of a message, the latest first.
-
-        Raises:
-            OSError: the directories can't be read.
-        """
-        if self._index is None:
-            self.refresh()
-            return self.copies(key)
+    def _copies(self, key: ContentKey) -> list[tuple[str, names.Name]]:
+        """Return directory and name of every copy of a message, the latest first."""
         found = []
-        for place in self._index.values(bytes.fromhex(key.sha256)):
+        for place in self._loaded().values(bytes.fromhex(key.sha256)):
             directory, time, copy, info, size = _PLACE.unpack(place)
             if size == key.size:
                 name = names.Name(time, key.sha256, copy, size, self._infos[info])
@@ -79,9 +172,8 @@ class Catalog:
         found.sort(key=lambda each: each[1].copy, reverse=True)
         return found
 
-    def paths(self, key: ContentKey) -> list[str]:
-        """Return the paths of every copy of a message, relative to the root; as `copies`."""
-        return [f"{directory}/{name}" for directory, name in self.copies(key)]
+    def _paths(self, key: ContentKey) -> list[str]:
+        return [f"{directory}/{name}" for directory, name in self._copies(key)]
 
 
 def walk(root: str) -> Iterator[tuple[str, list[str]]]:

@@ -11,8 +11,9 @@ from typing import BinaryIO
 from archipec.contract import ContentKey, Item, Receipt, State
 from archipec.durability import sync_files
 from archipec.errors import IntegrityError, from_os_error
+from archipec_plugins.sinks.catalog import Place
 from archipec_plugins.sinks.copies import CHUNK, cannot_tell, item_chunks, stream_of, unix_time
-from archipec_plugins.sinks.mbox.catalog import Catalog, Place, is_mbox, last_number, numbered
+from archipec_plugins.sinks.mbox.catalog import MboxCatalog, is_mbox, last_number, numbered
 from archipec_plugins.sinks.mbox.mbox_file import MboxFile, Record
 from archipec_plugins.sinks.mbox.mboxrd import ending, quote, separator
 from archipec_plugins.sinks.mbox.message import chunks_of, open_message
@@ -39,7 +40,7 @@ class MboxSink:
         self._split = split
         self._split_size = split_size
         self._log = log
-        self._catalog = Catalog(root)
+        self._catalog = MboxCatalog(root)
         self._open_files: dict[str, MboxFile] = {}
         self._staged: dict[ContentKey, Record] = {}
         self._held: dict[ContentKey, Receipt] = {}
@@ -70,8 +71,9 @@ class MboxSink:
                 entries = self._file(name).append(records)
                 self._flushed.add(name)
                 for record, entry in zip(records, entries, strict=True):
-                    self._catalog.add(name, entry)
-                    receipts[record.key] = _receipt(record.key, Place(name, entry.offset, entry.stored))
+                    place = Place(name, entry.offset, entry.stored)
+                    self._catalog.add(record.key, place)
+                    receipts[record.key] = _receipt(record.key, place)
         except BaseException as error:
             # What is there now, the tables tell; whether it is durable, nobody knows.
             self._catalog.forget()

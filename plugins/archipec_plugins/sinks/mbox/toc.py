@@ -17,20 +17,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Literal, NamedTuple
-from zlib import crc32
 
 from archipec.errors import PermanentError
+from archipec_plugins.sinks.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
 
 __all__ = ["FIRST_LINE", "Entry", "Toc", "is_in_order", "mark_line", "message_line", "toc_path"]
 
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
 _LINE = re.compile(
-    rb"(?:M %b %b %b ([0-9a-f]{64})|([AZ]) %b|[A-Z][^\n]*) ([0-9a-f]{8})\n"
-    % (_NUMBER, _NUMBER, _NUMBER, _NUMBER)
+    rb"M %b %b %b ([0-9a-f]{64})|([AZ]) %b|[A-Z].*" % (_NUMBER, _NUMBER, _NUMBER, _NUMBER), re.DOTALL
 )
-_LONGEST_LINE = 256
 
 
 class Entry(NamedTuple):
@@ -54,27 +51,22 @@ def toc_path(path: str) -> str:
     return f"{path}.toc"
 
 
-def _line(text: str) -> bytes:
-    body = text.encode("ascii")
-    return b"%b %08x\n" % (body, crc32(body))
-
-
-FIRST_LINE = _line("V 1")
+FIRST_LINE = checked_line("V 1")
 
 
 def message_line(entry: Entry) -> bytes:
     """Return the line that commits a message."""
-    return _line(f"M {entry.offset} {entry.stored} {entry.size} {entry.sha256}")
+    return checked_line(f"M {entry.offset} {entry.stored} {entry.size} {entry.sha256}")
 
 
 def mark_line(mark: Literal["A", "Z"], offset: int) -> bytes:
     """Return the line that says: appending from this offset on (A), done with the file ending there (Z)."""
-    return _line(f"{mark} {offset}")
+    return checked_line(f"{mark} {offset}")
 
 
 def _match(line: bytes) -> re.Match[bytes] | None:
-    match = _LINE.fullmatch(line)
-    return match if match is not None and int(match[7], 16) == crc32(line[:-10]) else None
+    text = text_of(line)
+    return None if text is None else _LINE.fullmatch(text)
 
 
 def is_in_order(path: str, size: int) -> bool:
@@ -88,7 +80,7 @@ def is_in_order(path: str, size: int) -> bool:
         OSError: the table can't be read.
     """
     with open(path, "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
         end = file.read()
     match = _match(end[end[:-1].rfind(b"\n") + 1 :])
     return match is not None and match[5] == b"Z" and int(match[6]) <= size
@@ -122,7 +114,7 @@ class Toc:
             PermanentError: a later version of archipec wrote it.
         """
         position, void = 0, False
-        for line in self._lines():
+        for line in lines_of(self._path):
             position += len(line)
             match = _match(line)
             if match is None:
@@ -144,7 +136,3 @@ class Toc:
                     hint="use that version, or update",
                 )
             self.end = position
-
-    def _lines(self) -> Iterator[bytes]:
-        with suppress(FileNotFoundError), open(self._path, "rb") as file:
-            yield from iter(lambda: file.readline(_LONGEST_LINE), b"")

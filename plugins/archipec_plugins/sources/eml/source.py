@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.contract import Context, Fetched, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec.pec.headers import MAX_HEADER
+from archipec_plugins.sinks.manifest import is_bookkeeping
 from archipec_plugins.sources.eml.loose import envelope_is_missing, is_loose
 from archipec_plugins.sources.eml.names import escape, unescape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
@@ -209,7 +210,11 @@ class EmlSource:
             names = [self._only]
         else:
             with os.scandir(directory) as entries:
-                names = sorted(entry.name for entry in entries if not _is_directory(entry))
+                names = sorted(
+                    entry.name
+                    for entry in entries
+                    if not _is_directory(entry) and not is_bookkeeping(entry.name)
+                )
         for name in names:
             if self._context.cancelled():
                 return
@@ -224,7 +229,11 @@ class EmlSource:
         if self._only is not None:
             return []
         with os.scandir(self._directory(folder)) as entries:
-            found = sorted((entry.name, entry.is_symlink()) for entry in entries if _is_directory(entry))
+            found = sorted(
+                (entry.name, entry.is_symlink())
+                for entry in entries
+                if _is_directory(entry) and not is_bookkeeping(entry.name)
+            )
         inside = []
         for name, link in found:
             path = _joined(folder, name)

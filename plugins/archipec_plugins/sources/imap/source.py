@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from typing import Final
 
-from archipec.contract import Context, Fetched, Folder, Json, Listed, Quota
-from archipec.errors import ArchipecError, PermanentError, Scope
-from archipec_plugins.sources.imap.config import Config
-from archipec_plugins.sources.imap.dialogue import Exchange
-from archipec_plugins.sources.imap.grammar import fetch_line, flag_names, internal_date, number, quoted
-from archipec_plugins.sources.imap.mailboxes import (
+from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed, Quota
+from archipec.errors import ArchipecError, PermanentError, Refused, Scope
+from archipec_plugins.imap.grammar import fetch_line, flag_names, internal_date, quoted
+from archipec_plugins.imap.mailboxes import (
     Choice,
     Counts,
     Mailbox,
     encode_name,
+    folder_for,
     parse_counts,
     parse_list,
     parse_quota,
 )
-from archipec_plugins.sources.imap.pipeline import Answer, Pipeline
-from archipec_plugins.sources.imap.session import Session, open_session
+from archipec_plugins.imap.session import Session, open_session
+from archipec_plugins.imap.viewer import Viewer, examine
+from archipec_plugins.sources.imap.config import Config
+from archipec_plugins.sources.imap.deletion import Deletion, Method
 
 __all__ = ["ImapSource", "open_source"]
 
@@ -39,24 +38,15 @@ _KIB: Final = 1024
 @contextmanager
 def open_source(config: Config, context: Context) -> Iterator[ImapSource]:
     """Connect, log in, and log out at the end."""
-    session = open_session(config)
+    session = open_session(config.account)
     try:
         yield ImapSource(session, config, context)
     finally:
         session.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The folder that is open (EXAMINE), as it was then."""
-
-    folder: str
-    uidvalidity: int
-    uidnext: int
-
-
 class ImapSource:
-    """A `archipec.contract.Source` that also reads headers and the quota.
+    """A `archipec.contract.Source` that also reads headers and the quota, and deletes by order.
 
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """
@@ -68,7 +58,7 @@ class ImapSource:
         self._context = context
         self._wire_names: dict[str, bytes] = {}
         self._counts: dict[str, Counts] = {}
-        self._view: _View | None = None
+        self._viewer = Viewer(session.dialogue, context.temp)
 
     def folders(self) -> list[Folder]:
         """Return the folders to read, the inbox first, then by name.
@@ -105,8 +95,8 @@ class ImapSource:
             return
         name = self._wire_name(folder)
         exchange = self._dialogue.begin()
-        examine, fetch = exchange.send(_examine(name), _fetch_listing(last))
-        view = self._opened(exchange, examine, folder)
+        tag, fetch = exchange.send(examine(name), _fetch_listing(last))
+        view = self._viewer.opened(exchange, tag, folder)
         if last and view.uidvalidity != uidvalidity:
             # The numbers belong to a folder that is no more, and so do the answers to come.
             last = 0
@@ -130,12 +120,12 @@ class ImapSource:
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""
-        for ref, chunks in self._read(folder, refs, ""):
+        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs):
             yield Fetched(ref, chunks)
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Read headers, the first 256 KiB of each; empty where the server refuses one."""
-        for ref, chunks in self._read(folder, refs, "HEADER"):
+        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs, "HEADER"):
             try:
                 head = b"".join(_up_to(chunks, _MAX_HEAD))
             except ArchipecError as error:
@@ -159,46 +149,40 @@ class ImapSource:
         ]
         return min(rooms, key=lambda room: room.limit - room.used, default=None)
 
-    def _read(self, folder: str, refs: Iterable[str], section: str) -> Iterator[Answer]:
-        for uidvalidity, group in groupby(refs, key=lambda ref: ref.partition("/")[0]):
-            yield from self._read_group(folder, uidvalidity, group, section)
+    def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
+        """Carry out orders; see `archipec.contract.SupportsDelete`."""
+        deletion = Deletion(self._dialogue, self._method(), self._context.now, self._context.temp)
+        self._viewer = Viewer(self._dialogue, self._context.temp)  # another folder will be open
+        yield from deletion.carry_out(orders, self._wire_name)
 
-    def _read_group(
-        self, folder: str, uidvalidity: str, refs: Iterator[str], section: str
-    ) -> Iterator[Answer]:
-        """Read messages of one UIDVALIDITY. Those of another than the folder's are gone."""
-        name = self._wire_name(folder)
-        exchange = self._dialogue.begin()
-        pipeline = Pipeline(exchange, refs, section, self._context.temp)
-        view = self._view
-        if view is not None and view.folder == folder:
-            pipeline.uidnext = view.uidnext
-            if str(view.uidvalidity) == uidvalidity:
-                pipeline.send()
-        else:
-            (examine,) = pipeline.send(_examine(name))
-            view = self._opened(exchange, examine, folder)
-            pipeline.uidnext = view.uidnext
-        if str(view.uidvalidity) == uidvalidity:
-            yield from pipeline.answers()
+    def trash(self) -> str | None:
+        """Return the trash's name: as the server tells, else by what providers call it."""
+        trash = folder_for("Trash", self._list()[0])
+        return None if trash is None else trash.name
 
-    def _opened(self, exchange: Exchange, examine: bytes, folder: str) -> _View:
-        """Wait until a folder is open.
+    def only_moves(self) -> bool:
+        """Tell whether messages can only be moved to the trash.
 
         Raises:
-            ArchipecError: of scope FOLDER.
+            Refused: not even that.
         """
-        self._view = None
-        exchange.codes.clear()
-        for _ in exchange.answers(examine, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
-            pass
-        uidvalidity = number(exchange.codes.get("UIDVALIDITY"))
-        if uidvalidity is None:
-            raise PermanentError(
-                f'the server keeps no message numbers for folder "{folder}"', scope=Scope.FOLDER
+        return self._method().trash is not None
+
+    def _method(self) -> Method:
+        capabilities = self._session.capabilities
+        if capabilities & {"UIDPLUS", "IMAP4REV2"}:
+            return Method(None)
+        trash = folder_for("Trash", self._list()[0]) if "MOVE" in capabilities else None
+        if trash is None:
+            lacks = (
+                "and has no trash to move them to"
+                if "MOVE" in capabilities
+                else "or move them (UIDPLUS, MOVE)"
             )
-        self._view = _View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0)
-        return self._view
+            raise Refused(
+                f"the server can't delete single messages, {lacks}", hint="delete them in the webmail"
+            )
+        return Method(trash.wire_name)
 
     def _list(self) -> tuple[list[Mailbox], dict[bytes, Counts]]:
         """Ask for all folders and, where the server can (RFC 5819), for their counts in the same breath."""
@@ -260,10 +244,6 @@ def _nothing_new(counts: Counts, uidvalidity: int, last: int) -> bool:
     return not counts.messages or (counts.uidvalidity == uidvalidity and counts.uidnext <= last + 1)
 
 
-def _examine(wire_name: bytes) -> bytes:
-    return b"EXAMINE " + quoted(wire_name)
-
-
 def _fetch_listing(last: int) -> bytes:
     return b"UID FETCH %d:* (UID RFC822.SIZE INTERNALDATE FLAGS)" % (last + 1)
 
@@ -276,6 +256,8 @@ def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _no_folder(name: str, mailboxes: Iterable[Mailbox]) -> PermanentError:
+    import difflib
+
     close = difflib.get_close_matches(name, [mailbox.name for mailbox in mailboxes], n=1)
     return PermanentError(
         f'the mailbox has no folder "{name}"',

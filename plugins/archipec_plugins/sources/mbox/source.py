@@ -19,11 +19,13 @@ from archipec_plugins.sources.mbox.config import Config
 from archipec_plugins.sources.mbox.dialect import Dialect
 from archipec_plugins.sources.mbox.own import TOC, OwnMbox
 from archipec_plugins.sources.mbox.stream import FileStream
+from archipec_plugins.sources.thunderbird.status import MozillaStatus
 
 __all__ = ["begins_like_mbox", "box_of", "find_mboxes", "open_source"]
 
 _ENDINGS: Final = (".mbox", ".mbx")
 _SNIFFED: Final = 64
+_FIRST_LINES: Final = 4096
 
 
 @contextmanager
@@ -87,6 +89,17 @@ def begins_like_mbox(path: str) -> bool:
         return file.read(_SNIFFED).lstrip(b"\r\n").startswith(b"From ")
 
 
+def _is_thunderbird_s(path: str) -> bool:
+    """Tell whether Thunderbird keeps its folder in this file: its lines stand before the first message.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with open_file(path) as file:
+        first = file.read(_FIRST_LINES).lstrip(b"\r\n").partition(b"\n")[2]
+    return MozillaStatus().skip(first) > 0
+
+
 def box_of(
     name: str,
     path: str,
@@ -95,7 +108,9 @@ def box_of(
     left_out: LeftOut,
     flavour: Flavour = PLAIN,
 ) -> Box:
-    """Return the box for a file: by its table of contents when archipec wrote it."""
+    """Return the box for a file: by its table of contents when archipec wrote it, without what Thunderbird adds."""
+    if flavour is PLAIN and _is_thunderbird_s(path):
+        flavour, dialect = MozillaStatus(), dialect or Dialect.RD
 
     @contextmanager
     def opener() -> Iterator[Opened]:

@@ -6,22 +6,31 @@ a message is what makes POP3 slow (``docs/performance.md``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from archipec.contract import Context, Source, SourceType
+from archipec.contract import Context, Option, Source, SourceType, positive
 from archipec.hookspecs import hookimpl
-from archipec_plugins.sources.pop3.config import OPTIONS, Config, parse, where
+from archipec_plugins.mailserver.account import POP3 as PROTOCOL
+from archipec_plugins.mailserver.account import Account, account_options, read_account
 
 __all__ = ["POP3", "archipec_sources"]
 
 
+def _parse(values: Mapping[str, Any]) -> Account:
+    return read_account(PROTOCOL, values)
+
+
+def _where(account: Account) -> str:
+    return account.url
+
+
 @contextmanager
-def _open(config: Config, context: Context) -> Iterator[Source]:
+def _open(account: Account, context: Context) -> Iterator[Source]:
     from archipec_plugins.sources.pop3.source import open_source
 
-    with open_source(config, context) as source:
+    with open_source(account, context) as source:
         yield source
 
 
@@ -29,10 +38,18 @@ POP3 = SourceType(
     api=1,
     name="pop3",
     summary="the inbox of a mailbox over POP3, leaving every message on the server",
-    schemes=("pop3s", "pop3"),
-    options=OPTIONS,
-    parse=parse,
-    where=where,
+    schemes=tuple(PROTOCOL.ports),
+    options=(
+        *account_options(PROTOCOL),
+        Option(
+            name="connections",
+            help="how many connections to read over; many servers allow one a mailbox",
+            default=1,
+            convert=positive,
+        ),
+    ),
+    parse=_parse,
+    where=_where,
     open=_open,
 )
 

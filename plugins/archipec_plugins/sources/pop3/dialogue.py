@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
-from archipec_plugins.sources.imap.wire import MAX_LINE, printable
-from archipec_plugins.sources.pop3.wire import Wire
+from archipec_plugins.mailserver.wire import MAX_LINE, Wire, printable
 
 __all__ = ["Dialogue", "Exchange", "Text", "refusal", "response_code", "words"]
 

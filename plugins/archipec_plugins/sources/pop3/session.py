@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import IO, Any, Final, cast
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError
-from archipec_plugins.sources.imap.wire import tls_context
-from archipec_plugins.sources.pop3.config import Config
+from archipec_plugins.mailserver.account import POP3, Account
+from archipec_plugins.mailserver.wire import Wire, connect, tls_context
 from archipec_plugins.sources.pop3.dialogue import Dialogue, response_code, words
-from archipec_plugins.sources.pop3.wire import Wire, connect
 
 __all__ = ["Session", "open_session"]
 
@@ -48,7 +47,7 @@ class Session:
         self.wire.close()
 
 
-def open_session(config: Config) -> Session:
+def open_session(account: Account) -> Session:
     """Connect and log in, once.
 
     Raises:
@@ -57,22 +56,24 @@ def open_session(config: Config) -> Session:
         PermanentError: no TLS that can be trusted, or a password that POP3 can't carry.
         TransientError: the server can't be reached, doesn't serve now, or the mailbox is in use.
     """
-    context = tls_context(config.ca_file)
-    if config.password is None:
-        raise ConfigError(f"no password for {config.user}", hint="give it in the option password")
-    password = config.password.reveal()
+    context = tls_context(account.ca_file)
+    if account.password is None:
+        raise ConfigError(f"no password for {account.user}", hint="give it in the option password")
+    password = account.password.reveal()
     if not password.isprintable():
-        raise PermanentError(f"the password of {config.user} holds what no password can: a control character")
-    wire = connect(config.host, config.port, config.timeout)
+        raise PermanentError(
+            f"the password of {account.user} holds what no password can: a control character"
+        )
+    wire = connect(account.host, account.port, account.timeout, POP3)
     try:
-        if config.scheme == "pop3":
+        if account.scheme == "pop3":
             client = _greeted(wire)
             _ask_for_tls(wire)
             wire.start_tls(context)
         else:
             wire.start_tls(context)
             client = _greeted(wire)
-        _log_in(wire, client, config.user, password)
+        _log_in(wire, client, account.user, password)
         capabilities = _capabilities(client)
     except BaseException:
         wire.close()

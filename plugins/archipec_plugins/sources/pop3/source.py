@@ -9,7 +9,7 @@ from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
-from archipec_plugins.sources.pop3.config import Config
+from archipec_plugins.mailserver.account import Account
 from archipec_plugins.sources.pop3.deletion import Deletion
 from archipec_plugins.sources.pop3.dialogue import Exchange, refusal
 from archipec_plugins.sources.pop3.maildrop import Maildrop, parse_sizes, parse_unique_ids
@@ -24,9 +24,9 @@ _MAX_HEAD: Final = 256 * 1024
 
 
 @contextmanager
-def open_source(config: Config, context: Context) -> Iterator[Pop3Source]:
+def open_source(account: Account, context: Context) -> Iterator[Pop3Source]:
     """Connect, log in, and log out at the end."""
-    session = open_session(config)
+    session = open_session(account)
     kind = Pop3SourceWithHeaders if "TOP" in session.capabilities else Pop3Source
     source = kind(session, context)
     try:

@@ -25,6 +25,7 @@ from archipec_plugins.sources.zip.archive import ZipArchive
 from archipec_plugins.sources.zip.boxes import MOST_ARCHIVES, BrokenBox, MembersBox
 from archipec_plugins.sources.zip.config import Config
 from archipec_plugins.sources.zip.directory import Member
+from archipec_plugins.sources.zip.own import OwnMbox, has_table
 from archipec_plugins.sources.zip.stream import ZipStream
 
 __all__ = ["open_source", "zips_in"]
@@ -172,7 +173,10 @@ class _Sorter:
             )
         box.add(number, member, loose=loose)
 
-    def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> MboxBox:
+    def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> Box:
+        path = parts[0][0].path
+        if len(parts) == 1 and self._config.dialect is None and has_table(path):
+            return OwnMbox(name, path, self._context)
         stream = ZipStream(parts)
         told = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
         stamp = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

@@ -9,6 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+from archipec_plugins.mailserver.account import Protocol
 
 __all__ = ["MAX_LINE", "Wire", "connect", "printable", "tls_context"]
 
@@ -16,6 +17,7 @@ MAX_LINE = 64 * 1024
 """Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
 
 _BUFFER = 128 * 1024
+_AT_ONCE = 64 * 1024
 _SHOWN = 120
 
 
@@ -33,11 +35,13 @@ class Wire:
         sock: connected, its timeout set.
         host: the server's name, for TLS and for messages.
         port: for messages.
+        protocol: that is spoken; for messages.
     """
 
-    def __init__(self, sock: socket.socket, host: str, port: int) -> None:
+    def __init__(self, sock: socket.socket, host: str, port: int, protocol: Protocol) -> None:
         self.host = host
         self.port = port
+        self.protocol = protocol
         self.socket = sock
         self._reader = _reader(sock)
         self._timeout = sock.gettimeout()
@@ -73,6 +77,20 @@ class Wire:
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
         if len(data) != size:
+            raise self._lost()
+        return data
+
+    def read_some(self) -> bytes:
+        """Return what has come, waiting until that is at least one byte.
+
+        Raises:
+            TransientError: the connection is cut or silent.
+        """
+        try:
+            data = self._reader.read1(_AT_ONCE)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if not data:
             raise self._lost()
         return data
 
@@ -112,7 +130,7 @@ class Wire:
 
     def garbled(self, data: bytes) -> TransientError:
         """Close the connection and return the error for bytes that have no place in the protocol."""
-        return self.fail(f'{self} sent what is no IMAP: "{printable(data)}"')
+        return self.fail(f'{self} sent what is no {self.protocol.name}: "{printable(data)}"')
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -127,11 +145,12 @@ class Wire:
         return self.fail(f"the connection to {self} broke: {_reason(error)}")
 
 
-def connect(host: str, port: int, timeout: float) -> Wire:
+def connect(host: str, port: int, timeout: float, protocol: Protocol) -> Wire:
     """Connect, in the clear so far.
 
     Args:
         timeout: seconds, for connecting and then for each wait.
+        protocol: that will be spoken.
 
     Raises:
         TransientError: the host is unknown or can't be reached.
@@ -150,7 +169,7 @@ def connect(host: str, port: int, timeout: float) -> Wire:
         raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
     # Commands are short and many: none may wait for the answer to the one before.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Wire(sock, host, port)
+    return Wire(sock, host, port, protocol)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -189,9 +208,8 @@ def _no_tls(error: Exception, wire: Wire) -> ArchipecError:
             hint="check the host's name; ca_file adds an authority that this computer does not know",
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return PermanentError(
-            f"no TLS with {wire}: {_reason(error)}", hint="check the port: 993 for imaps, 143 for imap"
-        )
+        usual = ", ".join(f"{port} for {scheme}" for scheme, port in wire.protocol.ports.items())
+        return PermanentError(f"no TLS with {wire}: {_reason(error)}", hint=f"check the port: {usual}")
     if isinstance(error, TimeoutError):
         return wire.fail(f"{wire} has not answered while TLS began")
     return wire.fail(f"the connection to {wire} broke while TLS began: {_reason(error)}")

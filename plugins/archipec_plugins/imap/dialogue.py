@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterator
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
-from archipec_plugins.sources.imap.grammar import Status, literal_size, parse_status
-from archipec_plugins.sources.imap.wire import Wire, printable
+from archipec_plugins.imap.grammar import Status, literal_size, parse_status
+from archipec_plugins.mailserver.wire import Wire, printable
 
 __all__ = ["PASSING", "Body", "Dialogue", "Exchange", "refusal", "words"]
 
@@ -95,6 +95,13 @@ class Exchange:
         self._waiting.update(tags)
         return tags
 
+    def send_beginning(self, command: bytes) -> bytes:
+        """Send the beginning of a command, whose literals and CRLF its sender puts on the wire; return its tag."""
+        tag = b"A%d" % next(self._tags)
+        self._wire.send(b"%b %b" % (tag, command))
+        self._waiting.add(tag)
+        return tag
+
     def answers(self, tag: bytes, what: str, scope: Scope) -> Iterator[bytes]:
         """Yield the data responses, whole, until the command is done.
 
@@ -114,6 +121,16 @@ class Exchange:
                 if status.word != "OK":
                     raise refusal(status, what, scope)
                 return
+
+    def outcome(self, tag: bytes) -> Status:
+        """Wait until a command is done, and return how it ended; its data responses are dropped."""
+        while True:
+            line = self.line()
+            status = self.status(line)
+            if status is None:
+                self._skip(line)
+            elif status.tag == tag:
+                return status
 
     def line(self) -> bytes:
         """Return the first line of the next response; what is left of the one before is dropped."""

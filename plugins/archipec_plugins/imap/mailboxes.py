@@ -10,7 +10,7 @@ from typing import Final
 
 from imapclient import imap_utf7
 
-from archipec_plugins.sources.imap.grammar import Token, number, tokens
+from archipec_plugins.imap.grammar import Token, number, tokens
 
 __all__ = [
     "Choice",
@@ -18,6 +18,7 @@ __all__ = [
     "Mailbox",
     "decode_name",
     "encode_name",
+    "folder_for",
     "parse_counts",
     "parse_list",
     "parse_quota",
@@ -193,6 +194,13 @@ class Choice:
         if not any(pattern.matches(name) for pattern in self._include):
             return "it is not among those to read"
         return _LEFT_OUT.get(use or "")
+
+
+def folder_for(use: str, mailboxes: Iterable[Mailbox]) -> Mailbox | None:
+    """Return the folder with a special use, None when none has it or it can hold no messages."""
+    everything = list(mailboxes)
+    told = frozenset[str]().union(*(mailbox.uses for mailbox in everything))
+    return next((one for one in everything if one.selectable and _use(one, told) == use), None)
 
 
 class _Pattern:

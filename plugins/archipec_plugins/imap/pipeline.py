@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
-from archipec_plugins.sources.imap.dialogue import Exchange, refusal
-from archipec_plugins.sources.imap.grammar import (
+from archipec_plugins.imap.dialogue import Exchange, refusal
+from archipec_plugins.imap.grammar import (
     Status,
     Token,
     fetch_attributes,

@@ -15,10 +15,10 @@ from typing import Any, Final
 import imapclient
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Scope, TransientError
-from archipec_plugins.sources.imap.config import Config
-from archipec_plugins.sources.imap.dialogue import PASSING, Dialogue, words
-from archipec_plugins.sources.imap.grammar import parse_status
-from archipec_plugins.sources.imap.wire import Wire, connect, tls_context
+from archipec_plugins.imap.dialogue import PASSING, Dialogue, words
+from archipec_plugins.imap.grammar import parse_status
+from archipec_plugins.mailserver.account import IMAP, Account
+from archipec_plugins.mailserver.wire import Wire, connect, tls_context
 
 __all__ = ["Session", "open_session"]
 
@@ -52,7 +52,7 @@ class Session:
         self.wire.close()
 
 
-def open_session(config: Config) -> Session:
+def open_session(account: Account) -> Session:
     """Connect and log in, once.
 
     Raises:
@@ -61,24 +61,24 @@ def open_session(config: Config) -> Session:
         PermanentError: no TLS that can be trusted, or no login by password.
         TransientError: the server can't be reached, or doesn't serve now.
     """
-    if config.password is None:
-        raise ConfigError(f"no password for {config.user}", hint="give it in the option password")
-    password = config.password.reveal()
+    if account.password is None:
+        raise ConfigError(f"no password for {account.user}", hint="give it in the option password")
+    password = account.password.reveal()
     with ThreadPoolExecutor(1) as pool:
         # The system's certificates take as long to load as the connection does to be made.
-        connecting = pool.submit(connect, config.host, config.port, config.timeout)
+        connecting = pool.submit(connect, account.host, account.port, account.timeout, IMAP)
         try:
-            context = tls_context(config.ca_file)
+            context = tls_context(account.ca_file)
         except BaseException:
             if connecting.exception() is None:
                 connecting.result().close()
             raise
     wire = connecting.result()
     try:
-        if config.scheme == "imap":
+        if account.scheme == "imap":
             _ask_for_tls(wire)
         wire.start_tls(context)
-        capabilities = _log_in(wire, config, password)
+        capabilities = _log_in(wire, account, password)
     except BaseException:
         wire.close()
         raise
@@ -97,34 +97,34 @@ def _ask_for_tls(wire: Wire) -> None:
         pass
 
 
-def _log_in(wire: Wire, config: Config, password: str) -> frozenset[str]:
+def _log_in(wire: Wire, account: Account, password: str) -> frozenset[str]:
     """Let imapclient greet and log in; return the capabilities there are afterwards."""
     heard: deque[bytes] = deque([b""], maxlen=1)
     try:
-        client = _Client(wire, heard, greeted=config.scheme == "imap")
-        _authenticate(client, config, password)
+        client = _Client(wire, heard, greeted=account.scheme == "imap")
+        _authenticate(client, account, password)
         told: tuple[bytes, ...] = client.capabilities()
     except ArchipecError:
         raise
     except Exception:  # noqa: BLE001
         # imaplib trusts servers: what they say can make it raise anything, with the words in it.
-        raise _failure(wire, config.user, heard[0], password) from None
+        raise _failure(wire, account.user, heard[0], password) from None
     return frozenset(word.decode("ascii", "replace") for word in told)
 
 
-def _authenticate(client: imapclient.IMAPClient, config: Config, password: str) -> None:
+def _authenticate(client: imapclient.IMAPClient, account: Account, password: str) -> None:
     offered: tuple[bytes, ...] = client.capabilities()
     login = b"LOGINDISABLED" not in offered
     plain = b"AUTH=PLAIN" in offered
     if not login and not plain:
-        raise PermanentError(f"{config.host} takes no passwords", hint="ask the provider for another way in")
-    if login and _ATOM.fullmatch(config.user) and _PRINTABLE.fullmatch(password):
-        client.login(config.user, password)
+        raise PermanentError(f"{account.host} takes no passwords", hint="ask the provider for another way in")
+    if login and _ATOM.fullmatch(account.user) and _PRINTABLE.fullmatch(password):
+        client.login(account.user, password)
     elif plain:
-        client.plain_login(config.user, password)
+        client.plain_login(account.user, password)
     else:
         raise PermanentError(
-            f"{config.host} takes only plain letters, digits and signs in user and password",
+            f"{account.host} takes only plain letters, digits and signs in user and password",
             hint="choose such a password",
         )
 

@@ -1,4 +1,4 @@
-"""The Maildir sink keeps the contract."""
+"""The sinks that make trees of files, Maildir and .eml, keep the contract."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import pytest
 
 from archipec.contract import Receipt, SinkType
 from archipec.testing import SinkConformance
+from archipec_plugins.sinks.eml import EML
 from archipec_plugins.sinks.maildir import MAILDIR
 
 
-class TestByFolder(SinkConformance):
+class TreeConformance(SinkConformance):
     expected_skips: ClassVar[Mapping[str, str]] = {
         "test_settling_is_idempotent": "a file that is there needs no confirmation",
         "test_parse_reports_every_problem_at_once": "every mistake is seen by the option it is in",
     }
-    layout = "folder"
+    tree: SinkType[Any]
+    layout: str
 
     @pytest.fixture
     def sink_type(self) -> SinkType[Any]:
-        return MAILDIR
+        return self.tree
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:
@@ -52,5 +54,21 @@ class TestByFolder(SinkConformance):
         return lambda receipt: (tmp_path / "archive" / str(receipt.token)).unlink()
 
 
-class TestByDate(TestByFolder):
-    layout = "date"
+class TestMaildirByFolder(TreeConformance):
+    tree, layout = MAILDIR, "folder"
+
+
+class TestMaildirByDate(TreeConformance):
+    tree, layout = MAILDIR, "date"
+
+
+class TestEmlByDate(TreeConformance):
+    tree, layout = EML, "date"
+
+
+class TestEmlByFolder(TreeConformance):
+    tree, layout = EML, "folder"
+
+
+class TestEmlByKind(TreeConformance):
+    tree, layout = EML, "kind"

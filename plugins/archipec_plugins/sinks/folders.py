@@ -22,22 +22,19 @@ _DEVICES = frozenset(
     + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
 )
 _OWN = frozenset(["cur", "new", "tmp"])
+_MANIFEST = "sha256sums"
 # With a root of 45 characters and a file name of 110, a path stays within the 259 that Windows allows.
 _LONGEST = 100
 
 
-def by_date(_root: str) -> Callable[[Item], str]:
-    """Return the layout ``YYYY/MM/DD``, a Maildir for each day, as the providers' own archives have it."""
-
-    def directory(item: Item) -> str:
-        date = item.date
-        return f"{date.year:04d}/{date.month:02d}/{date.day:02d}"
-
-    return directory
+def by_date(item: Item) -> str:
+    """Return the directory of a message's day, ``YYYY/MM/DD``, as the providers' own archives have it."""
+    date = item.date
+    return f"{date.year:04d}/{date.month:02d}/{date.day:02d}"
 
 
 def by_folder(root: str) -> Callable[[Item], str]:
-    """Return the layout with a Maildir for each folder of the source, below ``root``."""
+    """Return what tells the directory for each folder of the source, below ``root``."""
     known: dict[str, str] = {}
     tree = _Tree(root)
 
@@ -99,7 +96,8 @@ def safe_part(part: str) -> str:
     name = name.strip(" ").rstrip(". ")
     if name.startswith(".") or name.split(".")[0].rstrip(" ").lower() in _DEVICES or not name:
         name = f"_{name}"
-    if name.lower() in _OWN or name != wanted or len(name.encode()) > _LONGEST:
+    is_own = name.lower() in _OWN or name.lower().startswith(_MANIFEST)
+    if is_own or name != wanted or len(name.encode()) > _LONGEST:
         return _marked(name, wanted)
     return name
 

@@ -1,4 +1,4 @@
-"""`archipec_plugins.sinks.maildir.folders`: names from outside become directories that stay inside."""
+"""`archipec_plugins.sinks.folders`: names from outside become directories that stay inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archipec.testing import make_item
-from archipec_plugins.sinks.maildir.folders import by_folder, safe_part
+from archipec_plugins.sinks.folders import by_folder, safe_part
 
 NAMES = st.text(max_size=40) | st.text("abAB.àÀ/\\: ~\0\u0301", max_size=12) | st.text("x/", min_size=90)
 

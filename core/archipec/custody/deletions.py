@@ -1,0 +1,181 @@
+"""The part of the ledger that deletion works by: what proves a message of a mailbox, orders, what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from archipec.custody.copies import Copies, Copy
+from archipec.custody.database import columns
+from archipec.message import ContentKey, DeletionOrder, Listed
+
+__all__ = ["CopyState", "Deletions", "Held", "Outcome"]
+
+_HELD = (
+    "json_array(t.id, t.sha256, t.size, t.kind, iif(v.seal = 'valid' AND t.date_from = 'certified', t.date, NULL),"
+    " iif(t.date_from = 'received-field', t.date, NULL), v.message_id, v.content IS NOT NULL,"
+    " (SELECT json_group_array(json_array(c.sink, c.state, c.intact_since)) FROM copy c"
+    "  WHERE c.content = t.id AND c.sink IN (SELECT value FROM json_each(?2))))"
+)
+_OF_CONTENT = "FROM content t LEFT JOIN verdict v ON v.content = t.id"
+
+
+class CopyState(NamedTuple):
+    """A sink's copy: ``state`` as in the ledger, ``intact_since`` in Unix seconds or None."""
+
+    state: str
+    intact_since: int | None
+
+
+class Held(NamedTuple):
+    """What the ledger knows of the very bytes of a message.
+
+    Attributes:
+        content: the ledger's number.
+        certified: Unix seconds, by a valid seal; stamped: by the newest ``Received`` field; None when unknown.
+        judged: whether its seal was; message_id is None until then.
+        copies: by sink.
+    """
+
+    content: int
+    key: ContentKey
+    kind: str
+    certified: int | None
+    stamped: int | None
+    message_id: str | None
+    judged: bool
+    copies: Mapping[int, CopyState]
+
+
+class Outcome(NamedTuple):
+    """What came of an order, by the ledger's number of it: ``deleted``, ``refused`` or ``unknown``."""
+
+    order: int
+    state: str
+    reason: str = ""
+
+
+class Deletions(Copies):
+    """Proof, orders, outcomes."""
+
+    def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, Held]:
+        """Return what is known of a folder's messages, by ref: those whose bytes were read once."""
+        rows = self._rows(
+            f"SELECT o.ref, {_HELD} FROM occurrence o JOIN content t ON t.id = o.content"
+            " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
+            (folder, json.dumps(list(sinks))),
+        )
+        return {ref: _held(json.loads(told)) for ref, told in rows}
+
+    def held_by_key(self, keys: Iterable[ContentKey], sinks: Sequence[int]) -> dict[ContentKey, Held]:
+        """Return what is known of messages by their keys."""
+        wanted = set(keys)
+        rows = self._rows(
+            f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
+            (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
+        )
+        found = [_held(json.loads(told)) for (told,) in rows]
+        return {one.key: one for one in found if one.key in wanted}
+
+    def last_listing(self, folder: int, name: str) -> list[Listed]:
+        """Return a folder's messages as they were last listed, in that order."""
+        rows = self._rows(
+            "SELECT ref, size, received, flags FROM occurrence WHERE folder = ? AND NOT gone ORDER BY id",
+            (folder,),
+        )
+        return [
+            Listed(
+                name,
+                ref,
+                size,
+                None if received is None else datetime.fromtimestamp(received, UTC),
+                tuple(flags.split()),
+                None,
+            )
+            for ref, size, received, flags in rows
+        ]
+
+    def stored_copies(self, sink: int, contents: Iterable[int]) -> list[Copy]:
+        """Return a sink's confirmed copies of these contents, in the order in which they came."""
+        return self._copies(
+            "c.sink = ? AND c.state = 'stored' AND c.content IN (SELECT value FROM json_each(?))",
+            (sink, json.dumps(list(contents)), -1),
+        )
+
+    def order(
+        self, pipeline: str, source: int, orders: Sequence[tuple[DeletionOrder, int]], now: int
+    ) -> list[int]:
+        """Put (order, content) on record, before the source is asked.
+
+        Returns:
+            the number of each order.
+        """
+        with self._transaction() as db:
+            return [
+                int(
+                    db.execute(
+                        "INSERT INTO deletion (pipeline, source, folder, ref, content, evidence, state, ordered, expires)"
+                        " VALUES (?, ?, ?, ?, ?, ?, 'ordered', ?, ?) RETURNING id",
+                        (
+                            pipeline,
+                            source,
+                            order.folder,
+                            order.ref,
+                            content,
+                            json.dumps(order.evidence),
+                            now,
+                            int(order.expires_at.timestamp()),
+                        ),
+                    ).fetchone()[0]
+                )
+                for order, content in orders
+            ]
+
+    def record_outcomes(self, outcomes: Iterable[Outcome], now: int) -> None:
+        """Put on record what came of orders; what is deleted the source no longer has."""
+        told = json.dumps(list(outcomes))
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE deletion SET state = j.state, reason = j.reason, ended = ? FROM"
+                f" (SELECT {columns(3, 'id', 'state', 'reason')} FROM json_each(?)) j WHERE deletion.id = j.id",
+                (now, told),
+            )
+            db.execute(
+                "UPDATE occurrence SET gone = 1 WHERE id IN (SELECT o.id FROM json_each(?) j"
+                " JOIN deletion d ON d.id = json_extract(j.value, '$[0]') AND d.state = 'deleted'"
+                " JOIN folder f ON f.source = d.source AND f.name = d.folder"
+                " JOIN occurrence o ON o.folder = f.id AND o.ref = d.ref)",
+                (told,),
+            )
+
+    def open_orders(self, source: int) -> list[tuple[int, str, str]]:
+        """Return (number, folder, ref) of orders nobody knows the outcome of: a run was cut short."""
+        return self._rows(
+            "SELECT id, folder, ref FROM deletion WHERE source = ? AND state IN ('ordered', 'unknown')",
+            (source,),
+        )
+
+    def deleted_keys(self, source: int) -> set[ContentKey]:
+        """Return the keys of what was deleted from a source."""
+        rows = self._rows(
+            "SELECT DISTINCT t.sha256, t.size FROM deletion d JOIN content t ON t.id = d.content"
+            " WHERE d.source = ? AND d.state = 'deleted'",
+            (source,),
+        )
+        return {ContentKey(digest, size) for digest, size in rows}
+
+
+def _held(told: list[Any]) -> Held:
+    content, digest, size, kind, certified, stamped, message_id, judged, copies = told
+    return Held(
+        content,
+        ContentKey(digest, size),
+        kind,
+        certified,
+        stamped,
+        message_id,
+        bool(judged),
+        {sink: CopyState(state, since) for sink, state, since in copies},
+    )

@@ -1,0 +1,53 @@
+"""Makes a `Record` again of what was kept of a judged message (`judgement.record`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from archipec.message import ContentKey
+from archipec.pec.daticert import Destinatario
+from archipec.pec.headers import identifier
+from archipec.pec.transactions import Record
+
+__all__ = ["recall"]
+
+
+def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[str, Any]) -> Record:
+    """Return the record of a message.
+
+    Args:
+        number: names it for the caller.
+        date: aware; of the message, where neither its certification nor its header says one.
+        told: what `judgement.record` returned, through JSON.
+    """
+    seal, header = told["seal"], told.get("header") or {}
+    proven = seal["status"] == "valid"
+    # A copy of what was sent may carry somebody's certification data: it is not its own.
+    own = {} if header else told
+    written = own.get("data") if proven else header.get("date")
+    recipients = [(one["address"], one["tipo"]) for one in own.get("destinatari") or ()]
+    recipients += [(address, "") for address in header.get("to", ())]
+    readable = bool(own.get("identificativo"))
+    return Record(
+        number=number,
+        key=key,
+        kind=told.get("kind") or "unknown",
+        seal=seal["status"],
+        reason="its certification data can't be read" if proven and not readable else seal["reason"],
+        date=datetime.fromisoformat(written) if written else date,
+        identificativo=identifier(own.get("identificativo")) or "",
+        msgid=identifier(own.get("msgid")) or "",
+        message_id=identifier(told.get("message_id")) or "",
+        riferimento=identifier(told.get("riferimento")) or "",
+        mittente=own.get("mittente") or header.get("from", ""),
+        oggetto=own.get("oggetto") or header.get("subject", ""),
+        destinatari=tuple(Destinatario(address, tipo) for address, tipo in recipients),
+        gestore=own.get("gestore") or "",
+        errore=own.get("errore") or "",
+        errore_esteso=own.get("errore_esteso") or "",
+        ricevuta=own.get("ricevuta") or "",
+        consegna=own.get("consegna") or "",
+        original=bool(told.get("original")),
+    )

@@ -1,0 +1,1 @@
+"""What the plugins that talk to a mail server share: how to reach it, and the connection itself."""

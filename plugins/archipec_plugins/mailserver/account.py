@@ -1,0 +1,118 @@
+"""The settings of an account on a mail server, the same for every protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from archipec.contract import Option, Secret, choice, file_path, port_number, positive
+from archipec.errors import ConfigError
+
+__all__ = ["IMAP", "POP3", "Account", "Protocol", "account_options", "read_account"]
+
+
+class Protocol(NamedTuple):
+    """What mail servers speak.
+
+    Attributes:
+        name: in messages.
+        upgrade: the command that begins TLS on the second scheme.
+        ports: the usual one by URL scheme: TLS from the start, then TLS after ``upgrade``.
+    """
+
+    name: str
+    upgrade: str
+    ports: Mapping[str, int]
+
+
+IMAP: Final = Protocol("IMAP", "STARTTLS", {"imaps": 993, "imap": 143})
+POP3: Final = Protocol("POP3", "STLS", {"pop3s": 995, "pop3": 110})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and how to reach it.
+
+    Attributes:
+        timeout: seconds, for connecting and then for each wait.
+    """
+
+    scheme: str
+    user: str
+    host: str
+    port: int
+    password: Secret | None
+    ca_file: Path | None
+    timeout: int
+
+    @property
+    def url(self) -> str:
+        """The account's URL: scheme, login, host and port."""
+        from urllib.parse import quote
+
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{quote(self.user, safe='')}@{host}:{self.port}"
+
+
+def account_options(protocol: Protocol) -> tuple[Option, ...]:
+    """Return the options that `read_account` reads."""
+    (direct, _), (upgraded, _) = protocol.ports.items()
+    return (
+        Option(
+            name="scheme",
+            help=f"{direct} for TLS from the start, {upgraded} for {protocol.upgrade};"
+            " nothing is ever sent in the clear",
+            default=direct,
+            part="scheme",
+            convert=choice(*protocol.ports),
+        ),
+        Option(name="user", help="the login, often the PEC address", required=True, part="user"),
+        Option(name="host", help="the server", required=True, part="host"),
+        Option(
+            name="port",
+            help=f"its port, {' or '.join(map(str, protocol.ports.values()))} unless given",
+            part="port",
+            convert=port_number,
+        ),
+        Option(name="password", help="where the password is", secret=True, required=True),
+        Option(
+            name="ca_file",
+            help="certificates of further authorities to trust, in PEM format",
+            convert=file_path,
+        ),
+        Option(
+            name="timeout",
+            help="how long to wait for the server",
+            default=60,
+            unit="seconds",
+            convert=positive,
+        ),
+    )
+
+
+def read_account(protocol: Protocol, values: Mapping[str, Any]) -> Account:
+    """Make an account from option values; others may be among them.
+
+    Raises:
+        ConfigError: with all problems.
+    """
+    host = str(values["host"]).removeprefix("[").removesuffix("]").lower()
+    user = values["user"]
+    problems = []
+    if not host.isprintable() or not host or any(char in host for char in " /@"):
+        problems.append(f'option "host" must be the name of a server, not {values["host"]!r}')
+    if not user.isprintable():
+        problems.append(f'option "user" must be a login, not {user!r}')
+    if problems:
+        raise ConfigError(problems)
+    return Account(
+        values["scheme"],
+        user,
+        host,
+        values["port"] or protocol.ports[values["scheme"]],
+        values["password"],
+        values["ca_file"],
+        values["timeout"],
+    )

@@ -1,0 +1,119 @@
+"""The folders of the mailbox: those that are there, and those that are made for messages to come."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from archipec.errors import PermanentError, Scope
+from archipec_plugins.imap.dialogue import PASSING, Dialogue, refusal
+from archipec_plugins.imap.grammar import Status, Token, quoted, tokens
+from archipec_plugins.imap.mailboxes import Choice, Mailbox, encode_name, parse_list
+from archipec_plugins.sinks.imap.names import levels, plain_levels
+
+__all__ = ["Folders"]
+
+_MAX_FOLDERS: Final = 100_000
+# Refusals that have nothing to do with the name that was asked for.
+_NOT_THE_NAME: Final = PASSING | {"NOPERM", "OVERQUOTA", "CONTACTADMIN"}
+
+
+class Folders:
+    """The folders of a mailbox by their names in Unicode.
+
+    Args:
+        below: the folder that everything goes below; empty for none.
+
+    Attributes:
+        lasting: names of the folders whose messages stay: not trash, drafts or junk, nor views of others.
+
+    Raises:
+        ArchipecError: they can't be listed.
+    """
+
+    def __init__(self, dialogue: Dialogue, capabilities: frozenset[str], below: str) -> None:
+        self._dialogue = dialogue
+        self._below = below
+        self._targets: dict[str, str] = {}
+        self._prefix, self._delimiter = self._hierarchy(capabilities)
+        mailboxes = self._list()
+        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in mailboxes if mailbox.selectable}
+        chosen, _ = Choice(("*",), ()).of(mailboxes)
+        self.lasting = [mailbox.name for mailbox, _ in chosen]
+
+    def wire_name(self, name: str) -> bytes:
+        """Return how the server spells a folder."""
+        return self._wire_names.get(name, encode_name(name))
+
+    def target(self, folder: str) -> str:
+        """Return the name of the folder for messages of a source's folder; it is made when it isn't there.
+
+        Raises:
+            ArchipecError: the server refuses to make it.
+        """
+        name = self._targets.get(folder)
+        if name is None:
+            name = self._targets[folder] = self._made(folder)
+        return name
+
+    def _made(self, folder: str) -> str:
+        for spell in (levels, plain_levels):
+            name = self._named(spell(self._below, folder, self._delimiter))
+            if name in self._wire_names:
+                return name
+            status = self._make(name)
+            if name in self._wire_names:
+                return name
+            if status.code in _NOT_THE_NAME:
+                break
+        raise refusal(status, f'no folder "{name}" can be made', Scope.ENDPOINT)
+
+    def _named(self, parts: list[str]) -> str:
+        name = self._delimiter.join(parts)
+        return name if parts[0] == "INBOX" else self._prefix + name
+
+    def _make(self, name: str) -> Status:
+        """Make a folder, which is known from then on; return what the server said."""
+        wire_name = encode_name(name)
+        exchange = self._dialogue.begin()
+        # Mail programs show the folders that are subscribed.
+        create, _ = exchange.send(b"CREATE " + quoted(wire_name), b"SUBSCRIBE " + quoted(wire_name))
+        status = exchange.outcome(create)
+        if status.word == "OK" or status.code == "ALREADYEXISTS":
+            self._wire_names[name] = wire_name
+        return status
+
+    def _list(self) -> list[Mailbox]:
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b'LIST "" "*"')
+        mailboxes: dict[str, Mailbox] = {}
+        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+            if (mailbox := parse_list(response)) is not None:
+                mailboxes.setdefault(mailbox.name, mailbox)
+                if len(mailboxes) > _MAX_FOLDERS:
+                    raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
+        return list(mailboxes.values())
+
+    def _hierarchy(self, capabilities: frozenset[str]) -> tuple[str, str]:
+        """Ask what the names of one's own folders begin with (RFC 2342), and what parts their levels."""
+        command = b"NAMESPACE" if "NAMESPACE" in capabilities else b'LIST "" ""'
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(command)
+        found = ("", "")
+        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+            match _tokens(response):
+                case [_, b"NAMESPACE", [[bytes(prefix), (bytes() | None) as delimiter, *_], *_], *_]:
+                    found = prefix.decode("latin-1"), _text(delimiter)
+                case [_, b"LIST", list(), (bytes() | None) as delimiter, *_]:
+                    found = "", _text(delimiter)
+        return found
+
+
+def _tokens(response: bytes) -> list[Token]:
+    try:
+        return tokens(response)
+    except ValueError:
+        return []
+
+
+def _text(delimiter: bytes | None) -> str:
+    return "" if delimiter is None else delimiter.decode("latin-1")

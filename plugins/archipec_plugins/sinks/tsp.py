@@ -1,0 +1,281 @@
+"""The time-stamp protocol, RFC 3161: asks an authority for a token and tells whether a token is a good one.
+
+A token is kept as the whole response, which `openssl ts -verify` reads. It is checked as of the time it states:
+certificates of authorities expire, and what they stamped before stays stamped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import math
+import secrets
+import ssl
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asn1crypto import cms, core, tsp, x509
+
+from archipec.errors import IntegrityError, PermanentError, TransientError
+from archipec.pec.anchors import load_anchors
+from archipec.pec.cms import SignerInfo, read_signed_data, split_certificates
+from archipec.pec.signature import verifies
+
+__all__ = ["check_token", "request_token"]
+
+_TIMEOUT = 30.0  # seconds for one answer of the network
+_LONGEST = 90.0  # seconds for all of them
+_LARGEST = 128 * 1024  # bytes of a response; real ones have 3 to 10 KB
+_MOST_CERTIFICATES = 16
+_TST_INFO = bytes.fromhex("2a864886f70d0109100104")  # id-ct-TSTInfo, encoded
+_GRANTED = ("granted", "granted_with_mods")
+
+
+class _Response(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
+    """TimeStampResp, whose token is missing in a refusal: `tsp.TimeStampResp` can't read that."""
+
+    _fields = [  # noqa: RUF012
+        ("status", tsp.PKIStatusInfo),
+        ("time_stamp_token", cms.ContentInfo, {"optional": True}),
+    ]
+
+
+class _Token(NamedTuple):
+    """A token as it is written: what it states, and who signed it."""
+
+    info: Any  # tsp.TSTInfo
+    content: bytes
+    signer: SignerInfo
+    certificates: list[bytes]
+
+    @property
+    def at(self) -> datetime:
+        moment: datetime = self.info["gen_time"].native
+        return moment
+
+
+def request_token(url: str, digest: bytes, ca: Path | None) -> bytes:
+    """Ask the authority at a URL for a time stamp on a SHA-256, and return its response after checking it.
+
+    Args:
+        ca: file with the certificates to trust, None for the system's roots.
+
+    Raises:
+        TransientError: it can't be reached, or what it answered is no time stamp on that.
+        PermanentError: it refuses, or nobody here trusts it.
+    """
+    nonce = secrets.randbits(64)
+    query = tsp.TimeStampReq(
+        {
+            "version": "v1",
+            "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": digest},
+            "nonce": nonce,
+            "cert_req": True,
+        }
+    )
+    response = _post(url, query.dump())
+    try:
+        token = _read(response)
+        _check_imprint(token, digest)
+        if token.info["nonce"].native != nonce:
+            raise IntegrityError("its time stamp answers somebody else's question: the nonce is another")
+    except IntegrityError as error:
+        raise _trouble(url, error.message) from error
+    try:
+        _check_signature(token, ca)
+    except IntegrityError as error:
+        raise PermanentError(
+            f"the time-stamping authority {url}: {error.message}", hint=error.hint
+        ) from error
+    return response
+
+
+def check_token(response: bytes, digest: bytes, ca: Path | None) -> None:
+    """Check a response that was kept.
+
+    Args:
+        digest: SHA-256 of what it is to stamp.
+        ca: as for `request_token`.
+
+    Raises:
+        IntegrityError: it is damaged, stamps something else, or nobody trusted signed it.
+    """
+    token = _read(response)
+    _check_signature(token, ca)
+    _check_imprint(token, digest)
+
+
+def _trouble(url: str, what: str) -> TransientError:
+    return TransientError(
+        f"the time-stamping authority {url}: {what}",
+        hint="everything is stored; the next run asks for the time stamp again",
+        retry_after=math.inf,
+    )
+
+
+def _post(url: str, query: bytes) -> bytes:
+    """Return what the authority answers (RFC 3161 §3.4), bounded in size and time."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    request = urllib.request.Request(  # noqa: S310  the option's converter takes http and https alone
+        url, query, {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
+    )
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+    response, end = b"", time.monotonic() + _LONGEST
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as answer:
+            while chunk := answer.read1(_LARGEST):
+                response += chunk
+                if len(response) > _LARGEST or time.monotonic() > end:
+                    raise _trouble(url, f"its answer is no time stamp: {len(response)} bytes and no end")
+            if answer.length:
+                raise _trouble(url, "its answer was cut short")
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code < 500 and error.code not in (408, 429):
+            raise PermanentError(
+                f"the time-stamping authority {url} answered with HTTP status {error.code}",
+                hint="check the URL",
+            ) from error
+        raise _trouble(url, f"it answered with HTTP status {error.code}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise PermanentError(
+                f"the time-stamping authority {url} can't be trusted: {reason.verify_message}",
+                hint="check the URL, and the certificates of this system",
+            ) from error
+        words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise _trouble(url, f"it can't be reached: {_line(words.lower())}") from error
+    return response
+
+
+def _line(words: str) -> str:
+    """Return what somebody else wrote as part of one line."""
+    return " ".join(words.split())[:200]
+
+
+def _read(response: bytes) -> _Token:
+    # Whatever is wrong in a hostile structure shows when it is read: asn1crypto can raise almost anything then.
+    try:
+        parsed = _Response.load(response, strict=True)
+        status = parsed["status"]["status"].native
+        words = parsed["status"]["status_string"].native or parsed["status"]["fail_info"].native or ""
+        token = parsed["time_stamp_token"]
+        encoded = b"" if isinstance(token, core.Void) else token.dump()
+    except Exception as error:
+        raise IntegrityError("what it holds is no time stamp") from error
+    if status not in _GRANTED or not encoded:
+        said = "; ".join(sorted(map(str, words))) if isinstance(words, (list, set)) else str(words)
+        raise IntegrityError(f"no time stamp was granted: {status}" + (f" ({_line(said)})" if said else ""))
+    signed = read_signed_data(encoded)
+    if signed.content_type != _TST_INFO or signed.content is None or len(signed.signers) != 1:
+        raise IntegrityError("what it holds is no time stamp")
+    try:
+        info = tsp.TSTInfo.load(signed.content, strict=True)
+        _ = info.native, info["gen_time"].native.tzinfo
+    except Exception as error:
+        raise IntegrityError("the time stamp can't be read") from error
+    return _Token(
+        info, signed.content, signed.signers[0], split_certificates(signed.certificates, _MOST_CERTIFICATES)
+    )
+
+
+def _check_imprint(token: _Token, digest: bytes) -> None:
+    imprint = token.info["message_imprint"]
+    if (
+        imprint["hash_algorithm"]["algorithm"].native != "sha256"
+        or imprint["hashed_message"].native != digest
+    ):
+        raise IntegrityError(f"the time stamp of {token.at:%Y-%m-%d %H:%M:%S} UTC is on something else")
+
+
+def _check_signature(token: _Token, ca: Path | None) -> None:
+    """Check that a trusted authority for time stamps signed a token (RFC 3161 §2.3, §2.4.2)."""
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    signer = token.signer
+    if (
+        signer.attributes is None
+        or signer.content_type != _TST_INFO
+        or not signer.digest
+        or not signer.scheme
+    ):
+        raise IntegrityError("the time stamp is signed in a way that archipec does not know")
+    if hashlib.new(signer.digest, token.content, usedforsecurity=False).digest() != signer.message_digest:
+        raise IntegrityError("the time stamp was altered")
+    try:
+        certificate = x509.Certificate.load(_signing_certificate(token), strict=True)
+        key = load_der_public_key(certificate.public_key.dump())
+    except IntegrityError:
+        raise
+    except Exception as error:
+        raise IntegrityError("the certificate of who signed the time stamp can't be read") from error
+    if not verifies(signer, key, signer.attributes, prehashed=False):
+        raise IntegrityError("the time stamp was altered: its signature is not the one that was made")
+    _check_trust(certificate, token, ca)
+
+
+def _signing_certificate(token: _Token) -> bytes:
+    """Return the certificate that the signature itself names by its hash (RFC 5816), in DER."""
+    for attribute in cms.CMSAttributes.load(token.signer.attributes):
+        kind = attribute["type"].native
+        if kind not in ("signing_certificate", "signing_certificate_v2"):
+            continue
+        named = attribute["values"][0]["certs"][0]
+        algorithm = "sha1" if kind == "signing_certificate" else named["hash_algorithm"]["algorithm"].native
+        for encoded in token.certificates:
+            if hashlib.new(algorithm, encoded, usedforsecurity=False).digest() == named["cert_hash"].native:
+                return encoded
+    raise IntegrityError("the time stamp doesn't carry the certificate of who signed it")
+
+
+def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) -> None:
+    from pyhanko_certvalidator import CertificateValidator
+    from pyhanko_certvalidator.context import ValidationContext
+    from pyhanko_certvalidator.errors import PathBuildingError, ValidationError
+
+    roots = _roots(ca)
+    try:
+        name = _line(str(certificate.subject.native.get("common_name") or certificate.subject.human_friendly))
+        usage = certificate.extended_key_usage_value
+        is_critical = "extended_key_usage" in certificate.critical_extensions
+        if usage is None or usage.native != ["time_stamping"] or not is_critical:
+            raise IntegrityError(f'who signed the time stamp, "{name}", is no time-stamping authority')
+        pool = [x509.Certificate.load(encoded) for encoded in token.certificates]
+        context = ValidationContext(
+            trust_roots=roots, other_certs=pool, moment=token.at, allow_fetching=False
+        )
+        asyncio.run(CertificateValidator(certificate, validation_context=context).async_validate_path())
+    except IntegrityError:
+        raise
+    except PathBuildingError as error:
+        raise IntegrityError(
+            f'nobody here trusts who signed the time stamp: "{name}"',
+            hint="the option timestamp_ca names a file with the authority's root certificate",
+        ) from error
+    except ValidationError as error:
+        raise IntegrityError(
+            f'the certificate of who signed the time stamp, "{name}", was not in order then'
+        ) from error
+    except Exception as error:
+        raise IntegrityError("a certificate in the time stamp can't be read") from error
+
+
+def _roots(ca: Path | None) -> list[x509.Certificate]:
+    if ca is not None:
+        encoded = load_anchors([ca]).extra
+    else:
+        import certifi
+
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        encoded = tuple(context.get_ca_certs(binary_form=True))
+    return [x509.Certificate.load(one) for one in encoded]
