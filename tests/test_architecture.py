@@ -20,7 +20,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "message", "durability"}),
     frozenset({"options", "pec"}),
-    frozenset({"contract", "selection"}),
+    frozenset({"contract", "selection", "retention"}),
     frozenset({"hookspecs"}),
     frozenset({"conservation"}),
     frozenset({"discovery", "isolation", "providers", "registry", "secrets", "urls", "endpoint", "config"}),
@@ -33,6 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
     "pec": frozenset({"pec", "errors", "message"}),
+    "conservation": frozenset({"conservation", "contract", "durability", "errors", "message", "pec"}),
 }
 FOR_PLUGINS = frozenset(
     {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability"},

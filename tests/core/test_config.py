@@ -25,6 +25,7 @@ from archipec.contract import (
 )
 from archipec.errors import ConfigError, PluginBug
 from archipec.registry import Kind, Plugin, Record, Registry
+from archipec.retention import PrunePolicy
 from archipec.secrets import LazySecret
 from archipec.selection import Selection
 
@@ -166,9 +167,9 @@ def test_the_example_of_the_design(home: Path) -> None:
     assert studio.sinks[0].config["path"] == home / "PEC/studio"
     assert studio.sinks[1].config["path"] == DATA / "relative/mbox"
     assert [one.where for one in studio.steps] == ["quota:"]
-    assert dict(studio.prune) == {"older_than": "1y", "when_above": "90%", "auto": "false"}
+    assert (str(studio.prune.older_than), studio.prune.when_above, studio.prune.auto) == ("1y", 90, False)
     assert old.source.config["path"] == DATA / "dump"
-    assert (old.selection, old.steps, dict(old.prune)) == (Selection(), (), {})
+    assert (old.selection, old.steps, old.prune) == (Selection(), (), PrunePolicy())
     assert [one.required for one in old.sinks] == [True]
 
 
@@ -240,9 +241,10 @@ def test_nothing_in_a_pipeline_can_be_changed() -> None:
     for target in (made, made.source):
         with pytest.raises(AttributeError):
             target.name = "x"  # type: ignore[misc]
-    for table in (made.source.values, made.prune):
-        with pytest.raises(TypeError):
-            table["host"] = "x"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        made.source.values["host"] = "x"  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        made.prune.auto = True  # type: ignore[misc]
 
 
 def test_one_endpoint() -> None:
@@ -354,11 +356,11 @@ def test_mistakes_in_all_urls() -> None:
         ),
         (
             pipeline(rest="[pipeline.prune]\nolder = '1y'"),
-            'prune: unknown key "older", did you mean "older_than"?',
+            'prune: unknown option "older", did you mean "older_than"?',
         ),
         (
             pipeline(rest="[pipeline.prune]\nolder_than = ['1y']"),
-            'prune: "older_than" must be text, a number',
+            'prune: option "older_than" must be an age',
         ),
     ],
 )

@@ -15,7 +15,19 @@ from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted
 
 __all__ = ["Settings", "main"]
 
-_COMMANDS = ("archive", "demo", "init", "inspect", "plugins", "providers", "receipts", "status", "verify")
+_COMMANDS = (
+    "archive",
+    "demo",
+    "init",
+    "inspect",
+    "plugins",
+    "providers",
+    "prune",
+    "receipts",
+    "settle",
+    "status",
+    "verify",
+)
 
 
 class _Commands(click.Group):

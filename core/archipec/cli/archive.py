@@ -131,7 +131,11 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
         _show_preview(report)
     else:
         _show_run(report)
-    for error in report.errors:
+        if report.prune is not None:
+            from archipec.cli.prune import show_run
+
+            show_run(report.prune)
+    for error in (*report.errors, *(report.prune.errors if report.prune else ())):
         say_error(error)
 
 
@@ -139,6 +143,7 @@ def _show_run(report: Report) -> None:
     if not report.listed and not report.seals:
         if not report.errors:
             click.echo(f"{report.pipeline}: nothing new")
+        _show_waiting(report)
         return
     click.echo(
         f"{report.pipeline}: {count(report.stored)} of {count(report.listed)} messages stored"
@@ -158,12 +163,24 @@ def _show_run(report: Report) -> None:
         words += [f"{count(counts.pending)} pending"] if counts.pending else []
         words += [f"{count(counts.failed)} failed"] if counts.failed else []
         click.echo(f"  {name}: {', '.join(words)}")
+    _show_waiting(report)
     for kind, number in sorted(report.kinds.items()):
         click.echo(f"  {count(number):>9}  {kind}")
     if report.seals:
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(report.seals.items()))
         click.echo(f"  seals: {seals}")
     _show_failures(report)
+
+
+def _show_waiting(report: Report) -> None:
+    if report.settled:
+        from archipec.cli.settle import show_settled
+
+        for name, settled in report.settled.items():
+            earlier = settled.stored - report.sinks[name].stored
+            if earlier > 0:
+                click.echo(f"  {name}: {count(earlier)} of earlier runs confirmed")
+            show_settled(settled)
 
 
 def _show_failures(report: Report) -> None:

@@ -121,7 +121,7 @@ def _archives(
             registry = load_registry()
             sinks = [endpoint("sink", url, registry) for url in to_urls]
         else:
-            sinks = [sink for one in chosen(settings, (), from_url, to_urls) for sink in one.sinks]
+            sinks = [sink for one in chosen(settings, (), from_url, to_urls) for sink in one.archives]
     else:
         pipelines = chosen(settings, () if exporting else names, from_url, to_urls)
         if exporting:
@@ -129,7 +129,7 @@ def _archives(
             first = next((at for at, name in enumerate(names) if name not in known), len(names))
             words = names[first:]
             pipelines = tuple(one for one in pipelines if not first or one.name in names[:first])
-        sinks = [sink for one in pipelines for sink in one.sinks]
+        sinks = [sink for one in pipelines for sink in one.archives]
     if exporting and not "".join(words).strip():
         raise click.UsageError("say what to export: a Message-ID, a PEC identifier, or words of its subject")
     return list({sink.where: sink for sink in sinks}.values()), " ".join(words)

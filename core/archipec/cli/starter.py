@@ -57,6 +57,12 @@ class Starter:
         ]
         for sink in self.sinks:
             lines += ["", "[[pipeline.sink]]", *(f"{key} = {_value(value)}" for key, value in sink.items())]
+        lines += [
+            "",
+            "# [pipeline.prune]                         # what `archipec prune` may delete; nothing unless told",
+            '# older_than = "1y"                        # or free_to = "70%" of the mailbox, oldest first',
+            '# when_above = "90%"',
+        ]
         return "\n".join(lines) + "\n"
 
     def _source(self) -> list[str]:

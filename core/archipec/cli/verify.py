@@ -110,8 +110,12 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
             f"{report.pipeline}: {count(report.checked)} copies read back, {count(report.ok)} intact,"
             f" {count(report.missing)} missing, {count(report.altered)} altered"
         )
+        if report.confirmed:
+            click.echo(f"  {count(report.confirmed):>9}  confirmed by a report alone, not to be read back")
         for status, number in sorted(report.seals.items()):
             click.echo(f"  {count(number):>9}  {status}")
+        for name in report.views:
+            click.echo(printable(f"  {name} is for looking at, and was not read"), err=True)
         for one in report.findings[:_FINDINGS_SHOWN]:
             click.echo(printable(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}"), err=True)
         if len(report.findings) > _FINDINGS_SHOWN:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from archipec.contract import (
+    ContentKey,
     Context,
+    DeletionOrder,
     Fetched,
     Folder,
     Json,
@@ -21,7 +23,7 @@ from archipec.contract import (
     SourceType,
     port_number,
 )
-from archipec.errors import AuthError, ConfigError, TransientError
+from archipec.errors import ArchipecError, AuthError, ConfigError, Refused, Scope, TransientError
 from archipec.hookspecs import hookimpl
 
 _PIECE = 1000
@@ -35,6 +37,7 @@ class Server:
     validity: int = 1
     folders: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     seen: set[tuple[str, int]] = field(default_factory=set)
+    marked: set[tuple[str, bytes]] = field(default_factory=set)
 
     def deliver(self, folder: str, raw: bytes) -> None:
         """Add a message under the next number."""
@@ -126,6 +129,32 @@ class MemorySource:
         """Tell how full the mailbox is."""
         used = sum(len(raw) for messages in self.server.folders.values() for _, raw in messages)
         return Quota(used, 2**30)
+
+    def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
+        """Carry out orders, one after the other."""
+        for order in orders:
+            refused = self.refusal(order)
+            if refused is None:
+                self.remove(order)
+            yield order, refused
+
+    def refusal(self, order: DeletionOrder) -> Refused | None:
+        """Say why an order can't be carried out."""
+        raw = self.message(order.folder, order.ref)
+        if not order.ref.startswith(f"{self.server.validity}/"):
+            reason = "the folder is another by now"
+        elif order.expires_at <= self.context.now():
+            reason = "the order has expired"
+        elif raw is not None and ContentKey.of(raw) != order.key:
+            reason = "it is another message"
+        else:
+            return None
+        return Refused(f"message {order.ref} is not deleted: {reason}", scope=Scope.MESSAGE)
+
+    def remove(self, order: DeletionOrder) -> None:
+        """Delete what an order names."""
+        messages = self.server.folders[order.folder]
+        messages[:] = [one for one in messages if f"{self.server.validity}/{one[0]}" != order.ref]
 
     def message(self, folder: str, ref: str) -> bytes | None:
         """Return the bytes a ref names, None when it names nothing."""

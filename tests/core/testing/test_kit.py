@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from . import wrong_records, wrong_sinks, wrong_sources
+from . import wrong_conservation, wrong_deletions, wrong_records, wrong_sinks, wrong_sources
 from .wrong import Wrong
 
 HERE = Path(__file__).parent
-MODULES = (wrong_records, wrong_sinks, wrong_sources)
+MODULES = (wrong_conservation, wrong_deletions, wrong_records, wrong_sinks, wrong_sources)
 WRONG: dict[str, Wrong] = {name: each for module in MODULES for name, each in module.WRONG.items()}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from archipec.contract import PostStepType, Receipt, SinkType, SourceType
 from archipec.testing import (
+    DeletionConformance,
     PostStepConformance,
     SinkConformance,
     SourceConformance,
@@ -81,6 +82,51 @@ class TestMemorySource(SourceConformance):
     def deliver(self, server: memory_source.Server) -> Callable[[str, bytes], None]:
         """Adds a message."""
         return server.deliver
+
+
+class TestMemoryDeletion(DeletionConformance):
+    """The same source, for what it deletes."""
+
+    @pytest.fixture
+    def source_type(self) -> SourceType[Any]:
+        """The record under test."""
+        return memory_source.MEMORY_SOURCE
+
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> memory_source.Server:
+        """A mailbox that nobody else has."""
+        server = memory_source.Server(password="s3cret-of-the-mailbox")
+        monkeypatch.setitem(memory_source.SERVERS, "pec.example.it", server)
+        return server
+
+    @pytest.fixture
+    def table(self, server: memory_source.Server) -> Mapping[str, object]:
+        """Settings that work."""
+        return {"host": "pec.example.it", "user": "studio@pec.example.it", "password": server.password}
+
+    @pytest.fixture
+    def populated(self, server: memory_source.Server) -> Mapping[str, Sequence[bytes]]:
+        """Two folders with some messages in common."""
+        messages = [b"Subject: %d\r\n\r\nbody\r\n" % number for number in range(8)]
+        for raw in messages:
+            server.deliver("INBOX", raw)
+        for raw in messages[:3]:
+            server.deliver("Altro", raw)
+        return {"INBOX": messages, "Altro": messages[:3]}
+
+    @pytest.fixture
+    def mark(self, server: memory_source.Server) -> Callable[[str, bytes], None]:
+        """Another program's mark."""
+        return lambda folder, raw: server.marked.add((folder, raw))
+
+    @pytest.fixture
+    def renumber(self, server: memory_source.Server) -> Callable[[str], None]:
+        """All references are void."""
+
+        def renumber(_folder: str) -> None:
+            server.validity += 1
+
+        return renumber
 
 
 class TestMemorySink(SinkConformance):

@@ -1,0 +1,189 @@
+"""``archipec prune``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import click
+
+from archipec.cli import Settings, say_error
+from archipec.cli.pipelines import chosen, selection_options
+from archipec.cli.terminal import count, on_signals, printable, progress, size
+from archipec.config import Pipeline
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.prune import prune as run_prune
+from archipec.custody.prune_report import PruneReport, Row
+from archipec.custody.rules import Kept
+from archipec.errors import exit_code
+from archipec.retention import read_policy
+
+__all__ = ["prune", "show_run"]
+
+_SHOWN = 10
+_LOST = (Kept.MISSING, Kept.ALTERED, Kept.CHANGED, Kept.UNREADABLE, Kept.REFUSED, Kept.UNCONFIRMED)
+
+
+_NAMES = {"except_": "except", "folder": "folders", "empty_trash": "trash"}
+"""Options of the command line that are called otherwise in archipec.toml."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[PIPELINE]...")
+@click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run.")
+@click.option(
+    "--to", "to_urls", multiple=True, metavar="URL", help="An archive that must hold it; may be repeated."
+)
+@click.option("--older-than", metavar="AGE", help="Only what is older than this: 30d, 6 months, 1y.")
+@click.option("--verified-for", metavar="AGE", help="Only what was found intact each time for this long.")
+@click.option("--free-to", metavar="SHARE", help="The oldest, until the mailbox is this full: 70%.")
+@click.option("--when-above", metavar="SHARE", help="Nothing unless the mailbox is fuller than this: 90%.")
+@click.option(
+    "--quota", metavar="SIZE", help="How large the mailbox is, where the server doesn't tell: '2 GB'."
+)
+@selection_options
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Delete at most this many messages.")
+@click.option("--allow-large", is_flag=True, help="Also take more than half of a folder.")
+@click.option(
+    "--empty-trash",
+    type=click.Choice(["own", "all"]),
+    help="Empty the trash too: of what archipec deleted, or of all that is archived.",
+)
+@click.option("--yes", is_flag=True, help="Delete. Without it nothing is: the plan is shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
+@click.pass_obj
+def prune(
+    settings: Settings,
+    /,
+    names: tuple[str, ...],
+    from_url: str | None,
+    to_urls: tuple[str, ...],
+    *,
+    limit: int | None,
+    allow_large: bool,
+    yes: bool,
+    as_json: bool,
+    **given: str | tuple[str, ...] | None,
+) -> int:
+    """Free the mailbox of what is proven to be archived. Without --yes nothing is deleted: you see the plan.
+
+    \b
+    By the rules of [pipeline.prune] in archipec.toml:
+      archipec prune studio
+      archipec prune studio --yes
+    Without a configuration, what one archive run stored:
+      archipec prune --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC --older-than 1y
+      archipec prune --from URL --to maildir:PEC --free-to 70% --when-above 90% --yes
+
+    A message goes only if every required archive gives its copy back, byte for byte, at that very moment. It stays
+    if it is flagged, not archived, or waits for a confirmation. Exit code 7: a copy is damaged (its message stays);
+    8: deletion was refused, for the reason given.
+    """
+    rules = {_NAMES.get(name, name): value for name, value in given.items() if value}
+    pipelines = [_ruled(one, rules) for one in chosen(settings, names, from_url, to_urls)]
+    if not names:
+        # Those of archipec.toml that have rules, if any has.
+        pipelines = [one for one in pipelines if one.prune.has_rule or one.prune.trash] or pipelines
+    for pipeline in pipelines:
+        pipeline.reveal_secrets()
+    stop = Stop()
+    codes = []
+    with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
+        for pipeline in pipelines:
+            if stop.is_set():
+                break
+            with progress(pipeline.name, quiet=False) as update:
+                report = run_prune(
+                    pipeline,
+                    ledger,
+                    settings.state,
+                    stop,
+                    _observer(update),
+                    carry_out=yes,
+                    limit=limit,
+                    allow_large=allow_large,
+                )
+            _show(report, as_json=as_json)
+            codes.append(report.exit_code)
+    return exit_code(codes)
+
+
+def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[PruneReport], None]:
+    def observe(report: PruneReport) -> None:
+        done, plan = report.actions("deleted", "moved"), report.actions("delete")
+        sizes = [sum(row.size for row in rows) for rows in (done, plan)]
+        update(len(done), len(done) + len(plan), sizes[0], sum(sizes))
+
+    return observe
+
+
+def _ruled(pipeline: Pipeline, rules: Mapping[str, object]) -> Pipeline:
+    """Return a pipeline with the rules of the command line.
+
+    They take the place of those of the same name, but for a choice of messages: that narrows the one there is.
+    """
+    if not rules:
+        return pipeline
+    given = read_policy(rules, "command line")
+    changes = {name: getattr(given, name) for name in rules if hasattr(given, name)}
+    changes["selections"] = (*pipeline.prune.selections, *given.selections)
+    return replace(pipeline, prune=replace(pipeline.prune, **changes))
+
+
+def _show(report: PruneReport, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        show_run(report)
+    for error in report.errors:
+        say_error(error)
+
+
+def show_run(report: PruneReport) -> None:
+    """Say what was or would be deleted, by folder and year, and why the rest is kept."""
+    done, plan = report.actions("deleted", "moved"), report.actions("delete")
+    full = f"; the mailbox was {report.fullness}" if report.fullness else ""
+    if report.note:
+        click.echo(f"{report.pipeline}: {report.note}")
+    elif report.refusal and not done:
+        click.echo(f"{report.pipeline}: nothing deleted{full}")
+    elif report.carried_out:
+        moved = report.actions("moved")
+        what = "moved to the trash, which frees nothing until it is emptied" if moved else "deleted"
+        click.echo(f"{report.pipeline}: {_sum(done)} {what}{full}")
+    elif plan:
+        click.echo(f"{report.pipeline}: {_sum(plan)} would be deleted, each proven to be archived{full}")
+    else:
+        click.echo(f"{report.pipeline}: nothing to delete{full}")
+    _table(done or plan)
+    for reason, number in report.kept.most_common():
+        click.echo(f"  {count(number):>9}  kept: {reason.words}")
+    lost = [row for row in report.rows if row.kept in _LOST and row.detail]
+    for row in lost[:_SHOWN]:
+        click.echo(printable(f"  kept: {row.listed.folder} {row.listed.ref}: {row.reason}"), err=True)
+    if len(lost) > _SHOWN:
+        click.echo(f"  and {count(len(lost) - _SHOWN)} more: --json lists them", err=True)
+    if plan:
+        click.echo("run again with --yes to delete them", err=True)
+
+
+def _sum(rows: Sequence[Row]) -> str:
+    return f"{count(len(rows))} messages ({size(sum(row.size for row in rows))})"
+
+
+def _table(rows: Sequence[Row]) -> None:
+    """Show what goes, by folder and year."""
+    messages: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        date = row.candidate.date if row.candidate else 0
+        line = (row.listed.folder, str(datetime.fromtimestamp(date, UTC).year) if date else "no date")
+        messages[line] += 1
+        sizes[line] += row.size
+    for folder, year in sorted(messages):
+        number, room = messages[folder, year], sizes[folder, year]
+        click.echo(printable(f"  {count(number):>9}  {size(room):>10}  {year}  {folder}"))

@@ -1,0 +1,71 @@
+"""Asks a source whether messages are still those that are archived, right before it is told to delete them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from archipec.contract import Source, SupportsHeaders
+from archipec.custody.proof import head_digest
+from archipec.errors import ArchipecError, Scope
+from archipec.message import ContentKey
+
+__all__ = ["Expected", "fetch_keys", "recheck"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a message must still be.
+
+    Attributes:
+        head: digest of its header (`head_digest`).
+        size: bytes as the source lists them; None when it doesn't tell.
+    """
+
+    key: ContentKey
+    head: bytes
+    size: int | None
+
+
+def recheck(source: Source, folder: str, expected: Mapping[str, Expected]) -> set[str]:
+    """Return the refs whose messages are still the ones, or are gone by now.
+
+    Headers are compared where the source gives them. A message with another header or size is read whole: some
+    servers show the one or count the other otherwise than it is.
+
+    Raises:
+        ArchipecError: wider than one message.
+    """
+    same = set[str]()
+    if isinstance(source, SupportsHeaders):
+        likely = [ref for ref, one in expected.items() if one.size in (None, one.key.size)]
+        heads = {ref: head_digest(head) for ref, head in source.headers(folder, likely)}
+        same = {ref for ref in likely if heads.get(ref, expected[ref].head) == expected[ref].head}
+    doubtful = [ref for ref in expected if ref not in same]
+    if doubtful:
+        keys = fetch_keys(source, folder, doubtful)
+        same |= {ref for ref in doubtful if ref not in keys or keys[ref] == expected[ref].key}
+    return same
+
+
+def fetch_keys(source: Source, folder: str, refs: Iterable[str]) -> dict[str, ContentKey | None]:
+    """Read messages whole; return their keys by ref, None for one that can't be read. What is gone is left out.
+
+    Raises:
+        ArchipecError: wider than one message.
+    """
+    keys: dict[str, ContentKey | None] = {}
+    for fetched in source.fetch(folder, iter(list(refs))):
+        digest, size = hashlib.sha256(), 0
+        try:
+            for chunk in fetched.chunks:
+                digest.update(chunk)
+                size += len(chunk)
+        except ArchipecError as error:
+            if error.scope > Scope.MESSAGE:
+                raise
+            keys[fetched.ref] = None
+        else:
+            keys[fetched.ref] = ContentKey(digest.hexdigest(), size)
+    return keys

@@ -1,0 +1,249 @@
+"""Which messages of a mailbox may be deleted, by its rules and by what the ledger knows: decisions, no I/O."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from archipec.config import Endpoint, Pipeline
+from archipec.contract import SinkType
+from archipec.custody.deletions import Held
+from archipec.message import Listed, Quota
+from archipec.pec.transactions import Outcome, Transaction
+from archipec.retention import PrunePolicy
+from archipec.selection import Selection
+
+__all__ = [
+    "Candidate",
+    "Kept",
+    "Room",
+    "Rules",
+    "percent",
+    "required_sinks",
+    "room_to_make",
+    "unfinished",
+    "within",
+]
+
+_STILL_TO_COME = frozenset({Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN})
+_FLAGGED = "\\flagged"
+
+
+class Kept(enum.StrEnum):
+    """Why a message is not deleted."""
+
+    NOT_ARCHIVED = "not-archived"
+    PENDING = "pending"
+    FLAGGED = "flagged"
+    NOT_SELECTED = "not-selected"
+    NO_DATE = "no-date"
+    TOO_RECENT = "too-recent"
+    NOT_VERIFIED = "not-verified-long-enough"
+    RECEIPTS = "receipts-incomplete"
+    ENOUGH_ROOM = "enough-room"
+    LIMIT = "limit"
+    MISSING = "missing"
+    ALTERED = "altered"
+    UNREADABLE = "unreadable"
+    CHANGED = "changed"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+    UNCONFIRMED = "unconfirmed"
+
+    @property
+    def words(self) -> str:
+        """The reason in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Kept.NOT_ARCHIVED: "not in every required archive",
+    Kept.PENDING: "waiting for an archive's confirmation",
+    Kept.FLAGGED: "flagged in the mailbox",
+    Kept.NOT_SELECTED: "not chosen by the selection",
+    Kept.NO_DATE: "no date but the one its sender chose",
+    Kept.TOO_RECENT: "too recent",
+    Kept.NOT_VERIFIED: "not verified for long enough",
+    Kept.RECEIPTS: "receipts still to come",
+    Kept.ENOUGH_ROOM: "there is room enough without",
+    Kept.LIMIT: "beyond the limit of this run",
+    Kept.MISSING: "a copy is missing from an archive",
+    Kept.ALTERED: "a copy in an archive has been altered",
+    Kept.UNREADABLE: "no copy can be read back",
+    Kept.CHANGED: "not the message that was archived",
+    Kept.REFUSED: "deletion refused",
+    Kept.STOPPED: "not reached",
+    Kept.UNCONFIRMED: "the server has not said whether it is deleted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A message that the rules let go.
+
+    Attributes:
+        date: Unix seconds, by a clock that its sender did not set; 0 when no rule asks.
+    """
+
+    listed: Listed
+    held: Held
+    date: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the mailbox."""
+        return self.held.key.size if self.listed.size is None else self.listed.size
+
+
+class Rules:
+    """The rules of a pipeline at one moment.
+
+    Args:
+        sinks: the ledger's numbers of the required sinks; at least one.
+        sent_as: tells to whom a message was sent, by its Message-ID (`Records.sent_as`).
+        unfinished: contents whose receipts are still to come.
+        now: aware.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sinks: Sequence[int],
+        sent_as: Callable[[str], frozenset[str]],
+        unfinished: Collection[int],
+        now: datetime,
+    ) -> None:
+        policy = pipeline.prune
+        self._policy = policy
+        self._selections = (pipeline.selection, *policy.selections)
+        self._sinks = sinks
+        self._sent_as = sent_as
+        self._unfinished = unfinished
+        self._newest = None if policy.older_than is None else policy.older_than.before(now).timestamp()
+        self._verified_by = (
+            None if policy.verified_for is None else policy.verified_for.before(now).timestamp()
+        )
+
+    def judge(self, listed: Listed, held: Held | None) -> Candidate | Kept:
+        """Tell whether a message may go, or why not."""
+        reason = self.lacks(listed, held)
+        if reason is not None or held is None:
+            return reason or Kept.NOT_ARCHIVED
+        date = certain_date(listed, held)
+        reason = self._too_new(date) or self._deselected(listed, held, date)
+        if reason is None and self._verified_by is not None:
+            since = [held.copies[sink].intact_since for sink in self._sinks]
+            if any(moment is None or moment > self._verified_by for moment in since):
+                reason = Kept.NOT_VERIFIED
+        if reason is None and self._policy.receipts_complete:
+            # What nobody has judged may be anybody's receipt.
+            reason = Kept.RECEIPTS if held.content in self._unfinished or not held.judged else None
+        return reason or Candidate(listed, held, date or 0)
+
+    def lacks(self, listed: Listed, held: Held | None) -> Kept | None:
+        """Tell why a message may not go whatever the rules: not in every required sink, or flagged."""
+        if held is None:
+            return Kept.NOT_ARCHIVED
+        states = [held.copies[sink].state if sink in held.copies else "" for sink in self._sinks]
+        for found in (Kept.MISSING, Kept.ALTERED):
+            if found in states:  # so it was read back before
+                return found
+        if not all(state in ("stored", "pending") for state in states):
+            return Kept.NOT_ARCHIVED
+        if "pending" in states:
+            return Kept.PENDING
+        if any(flag.casefold() == _FLAGGED for flag in listed.flags):
+            return Kept.FLAGGED
+        return None
+
+    def _too_new(self, date: int | None) -> Kept | None:
+        if date is None:
+            return Kept.NO_DATE if self._policy.asks_date else None
+        return Kept.TOO_RECENT if self._newest is not None and date >= self._newest else None
+
+    def _deselected(self, listed: Listed, held: Held, date: int | None) -> Kept | None:
+        chosen = all(self._wants(selection, listed, held, date) for selection in self._selections)
+        return None if chosen else Kept.NOT_SELECTED
+
+    def _wants(self, selection: Selection, listed: Listed, held: Held, date: int | None) -> bool:
+        """Ask a selection; what can't be told is not chosen."""
+        sent = None
+        if selection.asks_sent(held.kind):
+            sent = self._sent_as(held.message_id) if held.message_id else frozenset[str]()
+            if not sent:
+                return False
+        answer = selection.answer(
+            folder=listed.folder,
+            size=held.key.size,
+            date=date,
+            kind=held.kind,
+            message_id=held.message_id or "",
+            sent=sent,
+        )
+        return answer is True
+
+
+def certain_date(listed: Listed, held: Held) -> int | None:
+    """Return a message's date in Unix seconds by a clock that its sender did not set, None when there is none.
+
+    The certified one under a valid seal, else when the server took it in, else its newest ``Received`` field.
+    """
+    if held.certified is not None:
+        return held.certified
+    return held.stamped if listed.received is None else int(listed.received.timestamp())
+
+
+def percent(quota: Quota) -> float:
+    """Return how full a mailbox is, in percent."""
+    return 100 * quota.used / quota.limit if quota.limit else 100.0
+
+
+class Room(NamedTuple):
+    """How many bytes are to be freed, None for all there are; why none, where the mailbox is not full enough."""
+
+    size: int | None
+    note: str = ""
+
+
+def room_to_make(policy: PrunePolicy, quota: Quota) -> Room:
+    """Return how much a policy wants of a mailbox that is this full."""
+    full = f"nothing to delete: the mailbox is {percent(quota):.0f} % full"
+    if policy.when_above is not None and percent(quota) <= policy.when_above:
+        return Room(0, f"{full}, not above {policy.when_above} %")
+    if policy.free_to is None:
+        return Room(None)
+    size = max(0, quota.used - quota.limit * policy.free_to // 100)
+    return Room(size, "" if size else f"{full}, no more than {policy.free_to} %")
+
+
+def required_sinks(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
+    """Return the sinks whose copies a deletion needs: what is for looking at proves nothing."""
+    return [sink for sink in pipeline.sinks if sink.required and not sink.record.view]
+
+
+def within(candidates: Iterable[Candidate], room: int | None) -> Iterator[Candidate]:
+    """Yield candidates, oldest first, until ``room`` bytes are freed; None: all of them."""
+    freed = 0
+    for one in sorted(candidates, key=lambda candidate: candidate.date):
+        if room is not None and freed >= room:
+            return
+        freed += one.size
+        yield one
+
+
+def unfinished(transactions: Iterable[Transaction]) -> set[int]:
+    """Return the contents, by the ledger's numbers, of sendings whose receipts are still to come."""
+    waiting: set[int] = set()
+    for one in transactions:
+        outcomes = {one.status, *(recipient.outcome for recipient in one.recipients)}
+        lacks_acceptance = one.acceptance is None
+        if one.direction != "out" or not (outcomes & _STILL_TO_COME or lacks_acceptance):
+            continue
+        records = [*one.envelopes, *one.unproven, *(r for who in one.recipients for r in who.receipts)]
+        records += [one.acceptance] if one.acceptance else []
+        records += [one.sent.record] if one.sent else []
+        waiting.update(record.number for record in records)
+    return waiting

@@ -1,0 +1,62 @@
+"""Ledgers of earlier formats are brought forward, whole or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from archipec.custody.ledger import Ledger
+from archipec.custody.schema import STEPS, VERSION
+from archipec.errors import PermanentError
+
+OLD = Path(__file__).parent
+
+
+def tables(path: Path) -> dict[str, set[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as db:
+        names = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {
+            name: {row[1:] for row in db.execute(f"PRAGMA table_info({name})")}
+            for name in names
+            if not name.startswith("sqlite_")
+        }
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((OLD / "ledger-1.sql").read_text("utf-8"))
+    return path
+
+
+def test_an_old_ledger_becomes_a_new_one_and_loses_nothing(old: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        with Ledger(old) as ledger:
+            held = ledger.held_of(1, [1])
+            assert {ref: one.copies[1] for ref, one in held.items()} == {
+                "7/1": ("stored", 1700000200),
+                "7/2": ("altered", None),
+                "7/3": ("stored", None),
+            }
+            assert ledger.occurrences(1) == (3, 600)
+            assert not ledger.open_orders(1)
+    with Ledger(tmp_path / "new.sqlite3"):
+        pass
+    assert tables(old) == tables(tmp_path / "new.sqlite3")
+    with closing(sqlite3.connect(old)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_a_step_that_fails_leaves_the_old_ledger(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tables(old)
+    monkeypatch.setitem(STEPS, 1, ("CREATE TABLE half (x)", "this is no SQL"))
+    with pytest.raises(PermanentError):
+        Ledger(old)
+    assert tables(old) == before
+    monkeypatch.undo()
+    with Ledger(old) as ledger:
+        assert ledger.occurrences(1) == (3, 600)
