@@ -23,6 +23,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/pop3.py
 	$(BIN)/python benchmarks/pec.py
+	$(BIN)/python benchmarks/prune.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)
@@ -31,7 +32,7 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed .ci/constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[all]' --group dev
 	touch $@
 
 clean:

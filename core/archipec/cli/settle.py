@@ -1,0 +1,84 @@
+"""``archipec settle``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from archipec.cli import Settings, say_error
+from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.terminal import count, on_signals, printable
+from archipec.config import AD_HOC, endpoint
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.settle import SettleReport
+from archipec.custody.settle import settle as run_settle
+from archipec.custody.settling import SinkSettled
+from archipec.errors import Interrupted, exit_code
+
+__all__ = ["settle", "show_settled"]
+
+_REASONS_SHOWN = 10
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[PIPELINE]...")
+@click.option("--to", "to_urls", multiple=True, metavar="URL", help="A sink of ad hoc runs; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
+@click.pass_obj
+def settle(
+    settings: Settings,
+    names: tuple[str, ...],
+    to_urls: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Deposit what waits in outboxes and ask conservation providers for their reports. The mailbox is not contacted.
+
+    \b
+      archipec settle
+      archipec settle studio
+      archipec settle --to conservation+directory:/srv/versamenti
+
+    Each `archipec archive` does this at its end. Exit code 3: a provider rejected something.
+    """
+    if names and to_urls:
+        raise click.UsageError("give pipelines by name, or --to, not both")
+    if to_urls:
+        registry = load_registry()
+        work = [(AD_HOC, tuple(endpoint("sink", url, registry) for url in to_urls))]
+    else:
+        work = [(pipeline.name, pipeline.sinks) for pipeline in chosen(settings, names, None, ())]
+    stop = Stop()
+    codes = []
+    with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
+        for name, sinks in work:
+            report = run_settle(name, sinks, ledger, settings.state, stop)
+            _show(report, as_json=as_json)
+            codes.append(report.exit_code)
+    return exit_code([*codes, Interrupted.exit_code if stop.is_set() else 0])
+
+
+def _show(report: SettleReport, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    elif not report.sinks and not report.errors:
+        click.echo(f"{report.pipeline}: nothing waits for a confirmation")
+    for name, settled in () if as_json else report.sinks.items():
+        click.echo(f"{report.pipeline}: {name}: {count(settled.stored)} confirmed")
+        show_settled(settled)
+    for error in report.errors:
+        say_error(error)
+
+
+def show_settled(settled: SinkSettled) -> None:
+    """Say what waits and what was rejected, and why."""
+    for number, words in ((settled.pending, "pending"), (settled.refused, "rejected")):
+        if number:
+            click.echo(f"  {count(number)} {words}")
+    for reason, number in settled.reasons.most_common(_REASONS_SHOWN):
+        click.echo(printable(f"    {count(number):>7}  {reason}"))
+    more = len(settled.reasons) - _REASONS_SHOWN
+    if more > 0:
+        click.echo(f"    and {count(more)} more reasons: --json lists them")

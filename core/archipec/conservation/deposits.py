@@ -1,0 +1,284 @@
+"""The way of a message through the outbox: read, put with what belongs to it, packaged, deposited, proven or refused.
+
+Each step is on record before the next begins, so that a crash at any moment is mended by doing the step again. A deposit
+is the one step that can't simply be done again: that it begins is on record first, and after a crash the provider
+is asked what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from archipec.conservation.outbox import Outbox
+from archipec.conservation.package import Packer
+from archipec.conservation.proof import judged
+from archipec.conservation.provider import (
+    ConservationProvider,
+    Conserved,
+    Limits,
+    Outcome,
+    Package,
+    Partial,
+    Pending,
+    Rejected,
+    SupportsRehearsal,
+    Ticket,
+)
+from archipec.conservation.store import (
+    CONSERVED,
+    DEPOSITED,
+    FROZEN,
+    REJECTED,
+    TRYING,
+    Decision,
+    Kept,
+    Parcel,
+)
+from archipec.conservation.units import Known, divided, gather, packed
+from archipec.contract import Context
+from archipec.errors import ArchipecError, IntegrityError, Scope
+from archipec.message import ContentKey, Json
+from archipec.pec.anchors import Anchors, load_anchors
+from archipec.pec.judgement import judge, record
+from archipec.pec.recall import recall
+from archipec.pec.transactions import Record
+
+__all__ = ["Deposits"]
+
+_ROME = ZoneInfo("Europe/Rome")
+_READ_AT_ONCE = 100
+_UNVERIFIED = "deposited, unverified"
+
+
+class Deposits:
+    """Brings what is in an outbox as far as it can get now.
+
+    Args:
+        settings: the fingerprint of what packages are made with.
+        wait: how long a sending waits for its receipts.
+        trust: files with certificates to trust besides the roots of PEC.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        packer: Packer,
+        context: Context,
+        *,
+        settings: str,
+        limits: Limits,
+        wait: timedelta,
+        trust: tuple[Path, ...],
+    ) -> None:
+        self._outbox = outbox
+        self._store = outbox.store
+        self._packer = packer
+        self._context = context
+        self._settings = settings
+        self._limits = limits
+        self._wait = wait
+        self._trust = trust
+
+    # -- from messages to packages -------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Read what is new, and put what is complete into packages."""
+        self._store.reopen_refused(self._settings)
+        self._store.dissolve(self._settings)
+        self._packer.discard(self._store.packages())
+        self._read_new()
+        self._package()
+
+    def _read_new(self) -> None:
+        anchors: Anchors | None = None
+        last = ""
+        while not self._context.cancelled() and (rows := self._store.unread(last, _READ_AT_ONCE)):
+            last = rows[-1].sha256
+            anchors = anchors or load_anchors(self._trust)
+            told: list[tuple[str, Json]] = []
+            damaged = []
+            for kept in rows:
+                try:
+                    raw = self._whole(kept)
+                except IntegrityError as error:
+                    damaged.append((kept.sha256, f"not deposited: {error.message}"))
+                else:
+                    told.append((kept.sha256, record(raw, judge(raw, anchors, now=self._context.now()))))
+            self._store.record_told(told)
+            self._store.explain(damaged)
+
+    def _whole(self, kept: Kept) -> bytes:
+        with self._outbox.read(kept.key) as file:
+            raw = file.read(kept.size + 1)
+        if ContentKey.of(raw) != kept.key:
+            raise IntegrityError(f"{self._outbox.path(kept.sha256)} has been altered")
+        return raw
+
+    def _package(self) -> None:
+        now = self._context.now()
+        kept: dict[int, Kept] = {}
+        known = []
+        for number, (one, told) in enumerate(self._store.opened()):
+            kept[number] = one
+            date = datetime.fromtimestamp(one.date, UTC)
+            since = min(date, datetime.fromtimestamp(one.arrived, UTC))
+            known.append(Known(recall(number, one.key, date, told), since))
+        waiting: list[tuple[str, str]] = []
+        closed = []
+        for group in gather(known, now, self._wait):
+            if group.due is None:
+                parts = divided(group.records, self._limits.documents, self._limits.size)
+                closed += [(part, group.flow) for part in parts]
+                continue
+            reason = f"waits for receipts until {group.due.astimezone(_ROME):%Y-%m-%d %H:%M}"
+            waiting += [(one.key.sha256, reason) for one in group.records]
+        self._store.explain(waiting)
+
+        def moment(one: Record) -> datetime:
+            host = datetime.fromtimestamp(kept[one.number].date, UTC)
+            return ((one.date if one.proven else None) or host).astimezone(_ROME)
+
+        limits = self._limits
+        for groups in packed(closed, limits.units, limits.documents, limits.size):
+            if self._context.cancelled():
+                return
+            frozen = self._packer.freeze(groups, now, moment)
+            self._store.freeze(frozen.id, self._settings, frozen.manifest, frozen.messages)
+
+    # -- from packages to proof ----------------------------------------------------------------------
+
+    def is_idle(self) -> bool:
+        """Tell whether there is nothing to deposit and nothing to ask."""
+        return next(self._store.parcels((FROZEN, TRYING, DEPOSITED)), None) is None
+
+    def deposit(self, provider: ConservationProvider) -> None:
+        """Deposit what is packaged, and find out what became of interrupted deposits."""
+        self._each((TRYING, FROZEN), lambda parcel, package: self._deposit(provider, parcel, package))
+
+    def poll(self, provider: ConservationProvider) -> None:
+        """Ask what became of what is deposited."""
+
+        def ask(parcel: Parcel, package: Package) -> None:
+            ticket = _ticket(parcel)
+            self._take(package, ticket, provider.poll(package, ticket), DEPOSITED)
+
+        self._each((DEPOSITED,), ask)
+
+    def rehearse(self, provider: ConservationProvider) -> None:
+        """Have what is packaged checked, where the provider can; deposit nothing."""
+
+        def check(parcel: Parcel, package: Package) -> None:
+            words = "packaged, not deposited (dry_run)"
+            if isinstance(provider, SupportsRehearsal):
+                refusal = provider.rehearse(package)
+                verdict = (
+                    f"would be rejected: {_one_line(refusal.reason)}" if refusal else "would be accepted"
+                )
+                words = f"checked by the provider, not deposited: {verdict}"
+            self._store.move(parcel.id, FROZEN, reason=words)
+
+        self._each((FROZEN,), check)
+
+    def _each(self, states: tuple[str, ...], do: Callable[[Parcel, Package], None]) -> None:
+        """Do something with every package in these states; an error of one leaves that one for the next run."""
+        for parcel in self._store.parcels(states):
+            if self._context.cancelled():
+                return
+            try:
+                do(parcel, self._packer.load(parcel))
+            except ArchipecError as error:
+                (now,) = self._store.parcel(parcel.id)
+                self._store.move(parcel.id, now.state, reason=f"{_progress(now.state)}: {error.message}")
+                if error.scope > Scope.MESSAGE:
+                    raise
+                self._context.log.warning("package %s: %s", parcel.id, error.message)
+
+    def _deposit(self, provider: ConservationProvider, parcel: Parcel, package: Package) -> None:
+        if parcel.state == TRYING:
+            found = provider.lookup(package)
+            if found is not None:
+                self._answered(package, found)
+                return
+        if damaged := self._outbox.damaged(one.key for one in package.documents):
+            raise IntegrityError(
+                f"{self._outbox.path(damaged[0].sha256)} is missing or altered",
+                hint="run `archipec verify`: the next run then fetches it again",
+            )
+        self._store.move(parcel.id, TRYING, reason=parcel.reason)
+        self._answered(package, provider.deposit(package))
+
+    def _answered(self, package: Package, answer: Ticket | Outcome) -> None:
+        if isinstance(answer, Ticket):
+            ticket = {"token": answer.token, "sha256": answer.sha256}
+            self._store.move(package.id, DEPOSITED, reason="deposited, waiting for the report", ticket=ticket)
+        else:
+            self._take(package, Ticket(), answer, TRYING)
+
+    def _take(self, package: Package, ticket: Ticket, outcome: Outcome, state: str) -> None:
+        """Put on record what a provider said of a package. Only what is proven becomes conserved."""
+        if isinstance(outcome, Pending):
+            reason = outcome.reason or "nothing is decided yet"
+            self._store.move(package.id, state, reason=_one_line(reason))
+        elif isinstance(outcome, Rejected):
+            self._refused(package, outcome)
+        else:
+            self._decided(package, ticket, outcome)
+
+    def _refused(self, package: Package, refusal: Rejected) -> None:
+        if refusal.report is not None:
+            self._outbox.keep_report(package.id, refusal.report)
+        undecided = self._store.undecided(package.id)
+        if refusal.retryable:
+            self._store.count_refusal(package.id)
+            # What is decided in part can't be deposited again as it was.
+            whole = len(undecided) == len(package.documents)
+            again = "refused for now, will be deposited again" if whole else "refused for now"
+            state = FROZEN if whole else DEPOSITED
+            self._store.move(package.id, state, reason=f"{again}: {_one_line(refusal.reason)}")
+            return
+        reason = f"rejected by the provider: {_one_line(refusal.reason)}"
+        decisions = [Decision(sha256, REJECTED, reason) for sha256 in undecided]
+        self._store.decide(package.id, decisions, reason="")
+
+    def _decided(self, package: Package, ticket: Ticket, outcome: Conserved | Partial) -> None:
+        path, digest = self._outbox.keep_report(package.id, outcome.report)
+        decisions = []
+        doubts = set()
+        for one in judged(package, ticket, outcome):
+            sha256 = one.document.key.sha256
+            if one.proven:
+                decisions.append(Decision(sha256, CONSERVED, "", path, digest))
+            else:
+                doubts.add(one.doubt)
+                decisions.append(Decision(sha256, "packaged", f"{_UNVERIFIED}: {one.doubt}"))
+        if isinstance(outcome, Partial):
+            by_id = {document.id: document.key.sha256 for document in package.documents}
+            for name, refusal in outcome.rejected.items():
+                if name in by_id and name not in outcome.conserved:
+                    decisions.append(_refusal(by_id[name], refusal))
+        reason = f"{_UNVERIFIED}: {'; '.join(sorted(doubts))}" if doubts else "deposited, not all is decided"
+        self._store.decide(package.id, decisions, reason=reason)
+
+
+def _refusal(sha256: str, refusal: Rejected) -> Decision:
+    words = _one_line(refusal.reason)
+    if refusal.retryable:
+        return Decision(sha256, "packaged", f"refused for now: {words}")
+    return Decision(sha256, REJECTED, f"rejected by the provider: {words}")
+
+
+def _ticket(parcel: Parcel) -> Ticket:
+    kept = parcel.ticket or {}
+    return Ticket(token=kept.get("token"), sha256=kept.get("sha256", ""))
+
+
+def _progress(state: str) -> str:
+    return {TRYING: "deposit begun, not confirmed", DEPOSITED: "deposited"}.get(state, "not deposited yet")
+
+
+def _one_line(text: str) -> str:
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(line.split())[:300]

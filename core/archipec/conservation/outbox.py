@@ -1,0 +1,268 @@
+"""The outbox: a folder that durably holds messages from the moment a run commits them.
+
+::
+
+    outbox.sqlite3            what is in it, and what became of it (`store`)
+    messages/ab/<sha256>.eml  the exact bytes; _2 and so on: a copy that followed a damaged one
+    incoming/                 messages being written
+    packages/<id>/            what was made for a package (`package`)
+    reports/<id>/             what the provider said of it, byte for byte
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from archipec.conservation.provider import Report
+from archipec.conservation.store import CONSERVED, OPEN, REJECTED, Kept, Store
+from archipec.durability import sync_directories, sync_directory, sync_files, write_file
+from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
+from archipec.message import ContentKey, Item, Json, Receipt, State
+
+__all__ = ["Outbox", "make_private"]
+
+_CHUNK: Final = 1 << 20
+_SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){1,3}")
+_CREATE: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+
+
+class _Staged(NamedTuple):
+    temporary: Path
+    path: Path
+    date: int
+    copy: int
+
+
+class Outbox:
+    """An open outbox."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._staged: dict[ContentKey, _Staged] = {}
+        self._put: list[ContentKey] = []
+        self._folders: set[Path] = set()
+        self.store = Store(root / "outbox.sqlite3")
+
+    def close(self) -> None:
+        """Let go of what was staged and not committed."""
+        for staged in self._staged.values():
+            with suppress(OSError):
+                staged.temporary.unlink()
+        self.store.close()
+
+    def path(self, sha256: str) -> Path:
+        """Return the file of a message."""
+        return self._path(sha256, max(1, self.store.copy_of(sha256)))
+
+    def _path(self, sha256: str, copy: int) -> Path:
+        more = f"_{copy}" if copy > 1 else ""
+        return self.root / "messages" / sha256[:2] / f"{sha256}{more}.eml"
+
+    # -- in ------------------------------------------------------------------------------------------
+
+    def stage(self, item: Item) -> None:
+        """Write a message beside its place, unless it is here already, whole."""
+        self._put.append(item.key)
+        if item.key in self._staged or self._holds(item.key):
+            return
+        temporary = self.root / "incoming" / item.key.sha256
+        # What is there and damaged stays there.
+        copy = self.store.copy_of(item.key.sha256) + 1
+        path = self._path(item.key.sha256, copy)
+        try:
+            self._clear(temporary.parent)
+            self._make(path.parent)
+            with open(os.open(temporary, _CREATE, 0o600), "wb") as file, item.open() as reader:
+                _copy(reader, file, item)
+        except OSError as error:
+            self._put.pop()
+            raise from_os_error(error, temporary) from error
+        except IntegrityError:
+            self._put.pop()
+            temporary.unlink(missing_ok=True)
+            raise
+        self._staged[item.key] = _Staged(temporary, path, int(item.date.timestamp()), copy)
+
+    def commit(self, now: int) -> list[Receipt]:
+        """Make what was staged durable and put it on record."""
+        try:
+            sync_files(self.root, [staged.temporary for staged in self._staged.values()])
+            for staged in self._staged.values():
+                staged.temporary.replace(staged.path)
+            sync_directories({staged.path.parent for staged in self._staged.values()})
+        except OSError as error:
+            raise from_os_error(error, self.root) from error
+        self.store.add([(key, staged.date, staged.copy) for key, staged in self._staged.items()], now)
+        put, self._put = self._put, []
+        self._staged.clear()
+        return [self.receipt(key) for key in put]
+
+    def _holds(self, key: ContentKey) -> bool:
+        kept = self.store.get(key)
+        if kept is None or not kept.kept:
+            # What was proven and let go is not taken in again, as long as its proof is there.
+            return kept is not None and kept.state == CONSERVED and not self._report_problem(kept)
+        return self._is_whole(key)
+
+    def _is_whole(self, key: ContentKey) -> bool:
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self.path(key.sha256).open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise from_os_error(error, self.path(key.sha256)) from error
+        return size == key.size and digest.hexdigest() == key.sha256
+
+    def _clear(self, incoming: Path) -> None:
+        """Remove what an interrupted run left half-written."""
+        if incoming not in self._folders:
+            make_private(incoming)
+            for path in incoming.iterdir():
+                path.unlink()
+            self._folders.add(incoming)
+
+    def _make(self, folder: Path) -> None:
+        if folder not in self._folders:
+            make_private(folder)
+            self._folders.add(folder)
+
+    # -- out -----------------------------------------------------------------------------------------
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """Return the receipt of a message that is here, whole, or proven elsewhere."""
+        return self.receipt(key) if self._holds(key) else None
+
+    def receipt(self, key: ContentKey) -> Receipt:
+        """Return what can be said of a message that is on record."""
+        kept = self.store.get(key)
+        if kept is None:
+            return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
+        return _receipt(kept)
+
+    def receipts(self) -> Iterator[Receipt]:
+        """Yield a receipt for everything held."""
+        for kept in self.store.all():
+            if kept.state != REJECTED:
+                yield _receipt(kept)
+
+    @contextmanager
+    def read(self, key: ContentKey) -> Iterator[BinaryIO]:
+        """Open the bytes of a message; see `archipec.contract.Sink.read`."""
+        kept = self.store.get(key)
+        if kept is None:
+            raise MissingCopy(f"the outbox has no {key}")
+        if not kept.kept:
+            if problem := self._report_problem(kept):
+                raise MissingCopy(f"{key}: {problem}")
+            raise Unsupported(
+                f"{key} is with the provider alone: its report is {self.root / kept.report}",
+                hint="with keep = true the outbox keeps the bytes of what is conserved",
+            )
+        path = self.path(key.sha256)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError as error:
+            raise MissingCopy(f"{path} is missing") from error
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        with file:
+            yield file
+
+    def drop_conserved(self) -> None:
+        """Let go of the bytes of what is proven to be with the provider; the reports stay."""
+        names = self.store.conserved_and_kept()
+        self.store.drop_bytes(names)
+        for name in names:
+            try:
+                self.path(name).unlink(missing_ok=True)
+            except OSError as error:
+                raise from_os_error(error, self.path(name)) from error
+
+    # -- reports -------------------------------------------------------------------------------------
+
+    def keep_report(self, package: str, report: Report) -> tuple[str, str]:
+        """Keep a report for ever, byte for byte; return its file, relative to the outbox, and its SHA-256."""
+        digest = hashlib.sha256(report.raw).hexdigest()
+        suffix = report.suffix if _SUFFIX.fullmatch(report.suffix) else ".bin"
+        folder = self.root / "reports" / package
+        path = folder / f"{digest[:32]}{suffix}"
+        try:
+            self._make(folder)
+            if not path.exists() or path.read_bytes() != report.raw:
+                write_file(path, report.raw)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        return path.relative_to(self.root).as_posix(), digest
+
+    def problems(self) -> Iterator[IntegrityError]:
+        """Yield what is wrong with the reports that prove what is conserved."""
+        seen: set[str] = set()
+        for kept in self.store.all():
+            if kept.state == CONSERVED and kept.report not in seen:
+                seen.add(kept.report)
+                if problem := self._report_problem(kept):
+                    yield IntegrityError(problem)
+
+    def _report_problem(self, kept: Kept) -> str:
+        path = self.root / kept.report
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return (
+                f"the report {path}, which proves what is conserved, can't be read: {error.strerror or error}"
+            )
+        if hashlib.sha256(data).hexdigest() != kept.report_sha256:
+            return f"the report {path}, which proves what is conserved, has been altered"
+        return ""
+
+    def damaged(self, keys: Iterable[ContentKey]) -> list[ContentKey]:
+        """Return which of these messages are not here as they came."""
+        return [key for key in keys if not self._is_whole(key)]
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it, for the owner alone, durable; nothing happens to those that are there.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    if folder.is_dir():
+        return
+    make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(folder.parent)
+
+
+def _receipt(kept: Kept) -> Receipt:
+    if kept.state == CONSERVED:
+        token: Json = {"package": kept.package, "report": kept.report, "report_sha256": kept.report_sha256}
+        return Receipt(kept.key, State.STORED, token)
+    times = f" (refused {kept.rejections} times)" if kept.rejections > 1 else ""
+    if kept.state == REJECTED:
+        return Receipt(kept.key, State.REJECTED, None, f"{kept.reason}{times}")
+    if kept.state == OPEN:
+        return Receipt(kept.key, State.PENDING, None, kept.reason or "in the outbox, to be packaged")
+    waits = kept.reason or kept.waits_for or "packaged, to be deposited"
+    return Receipt(kept.key, State.PENDING, None, f"{waits}{times}")
+
+
+def _copy(reader: BinaryIO, file: BinaryIO, item: Item) -> None:
+    digest, size = hashlib.sha256(), 0
+    while chunk := reader.read(_CHUNK):
+        size += len(chunk)
+        if size > item.key.size:
+            break
+        digest.update(chunk)
+        file.write(chunk)
+    if size != item.key.size or digest.hexdigest() != item.key.sha256:
+        raise IntegrityError(f"folder {item.folder!r}: these are not the bytes of message {item.key}")

@@ -1,0 +1,275 @@
+"""Makes a sink of a conservation provider."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from archipec.conservation.provider import ConservationProvider
+from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive, text
+from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.message import ContentKey, Item
+
+if TYPE_CHECKING:
+    from archipec.conservation.deposits import Deposits
+    from archipec.conservation.outbox import Outbox
+    from archipec.conservation.package import Settings
+
+__all__ = ["SHARED_OPTIONS", "Config", "conservation_sink"]
+
+_LONGEST_SLUG: Final = 40
+
+
+def _days(value: object) -> int:
+    return 0 if str(value) == "0" else positive(value)
+
+
+def _years(value: object) -> int:
+    years = positive(value)
+    if years > 9999:
+        raise ValueError("must be a number of years, 1 to 9999")
+    return years
+
+
+def _web_address(value: object) -> str:
+    address = text(value)
+    if not re.fullmatch(r"https?://[^\s@]+", address):
+        raise ValueError("must be the http or https address of a time stamp authority")
+    return address
+
+
+SHARED_OPTIONS: tuple[Option, ...] = (
+    Option(name="outbox", help="the folder that holds messages and reports", convert=file_path),
+    Option(
+        name="wait",
+        help="how long a sending waits for its receipts before it is deposited",
+        default=3,
+        unit="days",
+        convert=_days,
+    ),
+    Option(name="holder", help="the address of whose documents these are (default: the mailbox)"),
+    Option(name="submitter", help="the address of who deposits them (default: the holder)"),
+    Option(name="subjects", help="a TOML file that says who is behind which address", convert=file_path),
+    Option(name="terms", help="a TOML file with the words agreed with the provider", convert=file_path),
+    Option(name="years", help="how long to conserve", default=10, unit="years", convert=_years),
+    Option(
+        name="trust", help="a file with certificates to trust besides the roots of PEC", convert=file_path
+    ),
+    Option(
+        name="keep",
+        help="keep the bytes of what is conserved in the outbox (false: the provider alone has them)",
+        default=True,
+        convert=boolean,
+    ),
+    Option(
+        name="sign", help="a PKCS#12 file with the key that signs the index of packages", convert=file_path
+    ),
+    Option(name="sign_password", help="the password of that file", secret=True),
+    Option(name="tsa", help="the address of the authority that time-stamps the index", convert=_web_address),
+    Option(
+        name="dry_run",
+        help="make packages and have them checked where the provider can; deposit nothing",
+        default=False,
+        convert=boolean,
+    ),
+)
+"""The options of every conservation sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a provider made of its options, and the values of the shared ones."""
+
+    own: Any
+    shared: Mapping[str, Any]
+
+
+def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Config]:
+    """Return the sink that deposits with a provider; ``archipec_sinks()`` yields it.
+
+    Raises:
+        TypeError: an option of the provider has the name of a shared one.
+    """
+    shared = {option.name for option in SHARED_OPTIONS}
+    if clash := shared & {option.name for option in provider.options}:
+        raise TypeError(
+            f"options of every conservation sink can't be a provider's own: {', '.join(sorted(clash))}"
+        )
+
+    def parse(values: Mapping[str, Any]) -> Config:
+        own = provider.parse({option.name: values[option.name] for option in provider.options})
+        return Config(own, {name: values[name] for name in shared})
+
+    def where(config: Config) -> str:
+        return provider.where(config.own)
+
+    def root(config: Config) -> Path:
+        outbox: Path | None = config.shared["outbox"]
+        return _default_outbox(where(config)) if outbox is None else outbox
+
+    @contextmanager
+    def open_sink(config: Config, context: Context) -> Iterator[ConservationSink]:
+        from archipec.conservation.outbox import Outbox
+
+        outbox = Outbox(root(config))
+        try:
+            yield ConservationSink(provider, config, context, outbox)
+        finally:
+            outbox.close()
+
+    return SinkType(
+        api=1,
+        name=f"conservation-{provider.name}",
+        summary=f"{provider.summary} ({provider.evidence})",
+        schemes=(f"conservation+{provider.name}",),
+        options=(*provider.options, *SHARED_OPTIONS),
+        parse=parse,
+        where=where,
+        open=open_sink,
+        root=root,
+    )
+
+
+class ConservationSink:
+    """The working sink; see `archipec.contract.Sink`.
+
+    ``commit`` brings messages into the outbox; ``settle`` makes packages, deposits them and asks for reports.
+    """
+
+    def __init__(
+        self, provider: type[ConservationProvider], config: Config, context: Context, outbox: Outbox
+    ) -> None:
+        self._provider = provider
+        self._config = config
+        self._context = context
+        self._outbox = outbox
+        self._limits = provider.limits(config.own)
+
+    def put(self, item: Item) -> None:
+        """Stage a message; one that no package could hold is refused."""
+        if item.key.size > self._limits.size:
+            raise PermanentError(
+                f"{item.key} is larger than the {self._limits.size} bytes that the provider takes",
+                hint="keep it in another archive too",
+                scope=Scope.MESSAGE,
+            )
+        self._outbox.stage(item)
+
+    def commit(self) -> Sequence[Receipt]:
+        """Make what is staged durable in the outbox."""
+        return self._outbox.commit(int(self._context.now().timestamp()))
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """Return the receipt of a message in the outbox, or proven to be with the provider."""
+        return self._outbox.find(key)
+
+    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
+        """Open the bytes in the outbox; Unsupported when only the report is kept."""
+        return self._outbox.read(receipt.key)
+
+    def iterate(self) -> Iterator[Receipt]:
+        """Yield a receipt for everything held."""
+        return self._outbox.receipts()
+
+    def check(self) -> Iterator[ArchipecError]:
+        """Yield what is wrong with the reports."""
+        return self._outbox.problems()
+
+    def finish(self) -> None:
+        """Let go of the bytes of what is proven to be with the provider, when that is asked."""
+        if not self._config.shared["keep"]:
+            self._outbox.drop_conserved()
+
+    def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Deposit and ask; then say where each of these messages stands, also when the provider is out of order."""
+        asked = list(pending)
+        failure: ArchipecError | None = None
+        if asked:
+            try:
+                self._advance()
+            except ArchipecError as error:
+                failure = error
+        for receipt in asked:
+            yield self._outbox.receipt(receipt.key)
+        if failure is not None:
+            raise failure
+
+    def _advance(self) -> None:
+        deposits = self._deposits()
+        deposits.prepare()
+        if not deposits.is_idle() and not self._context.cancelled():
+            with self._provider.open(self._config.own, self._context) as provider:
+                if self._config.shared["dry_run"]:
+                    deposits.rehearse(provider)
+                else:
+                    deposits.deposit(provider)
+                    deposits.poll(provider)
+
+    def _deposits(self) -> Deposits:
+        from archipec.conservation.deposits import Deposits
+        from archipec.conservation.package import Packer
+
+        settings = self._settings()
+        shared = self._config.shared
+        packer = Packer(self._outbox.root / "packages", self._outbox.path, settings, self._context.version)
+        return Deposits(
+            self._outbox,
+            packer,
+            self._context,
+            settings=settings.fingerprint,
+            limits=self._limits,
+            wait=timedelta(days=shared["wait"]),
+            trust=(shared["trust"],) if shared["trust"] else (),
+        )
+
+    def _settings(self) -> Settings:
+        from archipec.conservation.package import Settings
+        from archipec.conservation.signature import Signing, check_installed
+        from archipec.conservation.subjects import load_subjects, load_terms
+
+        shared = self._config.shared
+        signing = Signing(
+            key=shared["sign"],
+            password=shared["sign_password"] if shared["sign"] else None,
+            authority=shared["tsa"] or "",
+        )
+        if signing.key or signing.authority:
+            check_installed()
+        terms = load_terms(shared["terms"], self._provider.terms(self._config.own))
+        subjects = load_subjects(shared["subjects"])
+        words = (
+            *(
+                str(one)
+                for one in (terms, shared["holder"], shared["submitter"], shared["years"], signing.key)
+            ),
+            signing.authority,
+            *(_content(shared[name]) for name in ("subjects", "trust")),
+        )
+        return Settings(
+            terms=terms,
+            subjects=subjects,
+            holder=shared["holder"] or "",
+            submitter=shared["submitter"] or "",
+            years=shared["years"],
+            signing=signing,
+            fingerprint=hashlib.sha256("\0".join(words).encode()).hexdigest(),
+        )
+
+
+def _content(path: Path | None) -> str:
+    """A file's content, to see whether it has changed; whether it can be read is said by who reads it."""
+    return "" if path is None or not path.is_file() else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _default_outbox(where: str) -> Path:
+    import platformdirs
+
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", where).strip("-").lower()[:_LONGEST_SLUG]
+    mark = hashlib.sha256(where.encode()).hexdigest()[:12]
+    return platformdirs.user_data_path("archipec", appauthor=False) / "conservation" / f"{slug}-{mark}"

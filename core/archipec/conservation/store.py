@@ -1,0 +1,384 @@
+"""The outbox's own record: what lies in it, which package each message is in, what the provider said.
+
+A message is ``open`` (not in a package), ``packaged``, ``conserved`` (proven) or ``rejected``. A package is ``frozen``
+(its bytes are fixed), ``trying`` (a deposit was begun: it may have arrived), ``deposited`` or ``settled`` (nothing more
+to ask). Every change is one transaction, durable on return.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from archipec.errors import IntegrityError, PermanentError, Scope, TransientError, from_os_error
+from archipec.message import ContentKey, Json
+
+__all__ = [
+    "CONSERVED",
+    "DEPOSITED",
+    "FROZEN",
+    "OPEN",
+    "PACKAGED",
+    "REJECTED",
+    "SETTLED",
+    "TRYING",
+    "Decision",
+    "Kept",
+    "Parcel",
+    "Store",
+]
+
+OPEN, PACKAGED, CONSERVED, REJECTED = "open", "packaged", "conserved", "rejected"
+FROZEN, TRYING, DEPOSITED, SETTLED = "frozen", "trying", "deposited", "settled"
+
+_APPLICATION_ID = 0x50454332
+_VERSION = 1
+_SCHEMA = (
+    """CREATE TABLE message (
+        sha256 TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        date INTEGER NOT NULL,
+        arrived INTEGER NOT NULL,
+        told TEXT,
+        state TEXT NOT NULL DEFAULT 'open',
+        package TEXT,
+        reason TEXT NOT NULL DEFAULT '',
+        rejections INTEGER NOT NULL DEFAULT 0,
+        refused_with TEXT NOT NULL DEFAULT '',
+        report TEXT NOT NULL DEFAULT '',
+        report_sha256 TEXT NOT NULL DEFAULT '',
+        kept INTEGER NOT NULL DEFAULT 1,
+        copy INTEGER NOT NULL DEFAULT 1
+    ) WITHOUT ROWID""",
+    "CREATE INDEX message_state ON message (state)",
+    "CREATE INDEX message_package ON message (package)",
+    """CREATE TABLE package (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        made_with TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        ticket TEXT,
+        reason TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX package_state ON package (state)",
+)
+_KEPT = (
+    "SELECT m.sha256, m.size, m.date, m.arrived, m.state, m.package, m.reason, m.rejections, m.refused_with,"
+    " m.report, m.report_sha256, m.kept, m.copy, coalesce(p.reason, '') FROM message m LEFT JOIN package p ON p.id = m.package"
+)
+
+
+class Kept(NamedTuple):
+    """A message in the outbox.
+
+    Attributes:
+        date, arrived: Unix seconds: the message's date, and when it got into the outbox.
+        reason: why it is where it is, in words; ``waits_for`` the same of its package.
+        rejections: how often the provider refused it; refused_with: by which settings its last package was made.
+        report: file of the report that proves it, relative to the outbox; report_sha256: of its bytes.
+        kept: whether its bytes are still here; copy: 2 and more once a damaged copy was followed by another.
+    """
+
+    sha256: str
+    size: int
+    date: int
+    arrived: int
+    state: str
+    package: str | None
+    reason: str
+    rejections: int
+    refused_with: str
+    report: str
+    report_sha256: str
+    kept: int
+    copy: int
+    waits_for: str
+
+    @property
+    def key(self) -> ContentKey:
+        """Its identity."""
+        return ContentKey(self.sha256, self.size)
+
+
+class Parcel(NamedTuple):
+    """A package on record. ``made_with`` names the settings it was made by; ``ticket`` is None before it has one."""
+
+    id: str
+    state: str
+    made_with: str
+    manifest: dict[str, Any]
+    ticket: Any
+    reason: str
+
+
+class Decision(NamedTuple):
+    """What becomes of a message of a package: its state from now on, and why; ``report`` and its hash when proven."""
+
+    sha256: str
+    state: str
+    reason: str = ""
+    report: str = ""
+    report_sha256: str = ""
+
+
+class Store:
+    """The open record.
+
+    Raises:
+        PermanentError: it is damaged, or was written by a newer archipec.
+        TransientError: the disk is full, or another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.touch(mode=0o600, exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        with self._readable():
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        db = self._db
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        owner = db.execute("PRAGMA application_id").fetchone()[0]
+        if version > _VERSION or (version and owner != _APPLICATION_ID):
+            raise PermanentError(
+                f"the outbox {self._path} was written by a newer archipec or by another program",
+                hint="update archipec, or choose another outbox",
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        if not version:
+            with self._transaction():
+                for statement in _SCHEMA:
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    def get(self, key: ContentKey) -> Kept | None:
+        """Return what is on record of a message."""
+        rows = self._rows(f"{_KEPT} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
+        return Kept(*rows[0]) if rows else None
+
+    def add(self, arrived: Iterable[tuple[ContentKey, int, int]], now: int) -> None:
+        """Put (message, date, copy) on record, open; of one that is there already, that this copy counts now."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO message (sha256, size, date, copy, arrived) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (sha256) DO UPDATE SET kept = 1, copy = excluded.copy",
+                [(*key, date, copy, now) for key, date, copy in arrived],
+            )
+
+    def copy_of(self, sha256: str) -> int:
+        """Return the number of the copy that counts, 0 when the message is not on record."""
+        rows = self._rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,))
+        return int(rows[0][0]) if rows else 0
+
+    def all(self) -> Iterator[Kept]:
+        """Yield everything on record, a page at a time."""
+        last = ""
+        while rows := self._rows(f"{_KEPT} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
+            last = rows[-1][0]
+            yield from map(Kept._make, rows)
+
+    def unread(self, after: str, limit: int) -> list[Kept]:
+        """Return open messages that nobody has looked into yet, those after SHA-256 ``after``."""
+        rows = self._rows(
+            f"{_KEPT} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
+            (after, limit),
+        )
+        return [Kept(*row) for row in rows]
+
+    def record_told(self, told: Iterable[tuple[str, Json]]) -> None:
+        """Put on record what messages say of themselves: (SHA-256, JSON)."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE message SET told = ? WHERE sha256 = ?",
+                [(json.dumps(record), sha256) for sha256, record in told],
+            )
+
+    def opened(self) -> Iterator[tuple[Kept, dict[str, Any]]]:
+        """Yield the open messages and what they say of themselves."""
+        for row in self._rows(
+            f"{_KEPT} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
+        ):
+            (told,) = self._rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
+            yield Kept(*row), json.loads(told)
+
+    def explain(self, reasons: Iterable[tuple[str, str]]) -> None:
+        """Say why messages are where they are: (SHA-256, reason)."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE message SET reason = ? WHERE sha256 = ?",
+                [(reason, sha256) for sha256, reason in reasons],
+            )
+
+    def reopen_refused(self, settings: str) -> None:
+        """Take up again what was refused when other settings made its package."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE message SET state = 'open', package = NULL, reason = '', told = NULL"
+                " WHERE state = 'rejected' AND refused_with != ?",
+                (settings,),
+            )
+
+    def drop_bytes(self, sha256s: Iterable[str]) -> None:
+        """Put on record that bytes are no longer here."""
+        with self._transaction() as db:
+            db.executemany("UPDATE message SET kept = 0 WHERE sha256 = ?", [(one,) for one in sha256s])
+
+    def conserved_and_kept(self) -> list[str]:
+        """Return the SHA-256 of what is proven and still here."""
+        return [row[0] for row in self._rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept")]
+
+    # -- packages ------------------------------------------------------------------------------------
+
+    def freeze(self, package: str, made_with: str, manifest: Json, messages: Sequence[str]) -> None:
+        """Put a package on record, its files being durable, and its messages into it."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO package (id, state, made_with, manifest) VALUES (?, 'frozen', ?, ?)",
+                (package, made_with, json.dumps(manifest)),
+            )
+            db.executemany(
+                "UPDATE message SET state = 'packaged', package = ?, reason = '' WHERE sha256 = ?",
+                [(package, sha256) for sha256 in messages],
+            )
+
+    def dissolve(self, settings: str) -> None:
+        """Take apart what was never deposited and was made by other settings: its messages are open again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE message SET state = 'open', package = NULL, reason = '', told = NULL WHERE package IN"
+                " (SELECT id FROM package WHERE state = 'frozen' AND made_with != ?)",
+                (settings,),
+            )
+            db.execute("DELETE FROM package WHERE state = 'frozen' AND made_with != ?", (settings,))
+
+    def parcels(self, states: Sequence[str]) -> Iterator[Parcel]:
+        """Yield the packages in these states, as they were when this was asked."""
+        names = self._rows(
+            "SELECT id FROM package WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+            (json.dumps(list(states)),),
+        )
+        for (name,) in names:
+            yield from self.parcel(name)
+
+    def parcel(self, name: str) -> list[Parcel]:
+        """Return the package of that id, if there is one."""
+        rows = self._rows(
+            "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?", (name,)
+        )
+        return [
+            Parcel(one, state, made_with, json.loads(manifest), json.loads(ticket or "null"), reason)
+            for one, state, made_with, manifest, ticket, reason in rows
+        ]
+
+    def packages(self) -> frozenset[str]:
+        """Return the ids of all packages."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM package"))
+
+    def undecided(self, package: str) -> frozenset[str]:
+        """Return the SHA-256 of a package's messages that nothing is decided about."""
+        rows = self._rows("SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'", (package,))
+        return frozenset(row[0] for row in rows)
+
+    def move(self, package: str, state: str, *, reason: str = "", ticket: Json = None) -> None:
+        """Put a package into a state; a ticket on record stays when none is given."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE package SET state = ?, reason = ?, ticket = coalesce(?, ticket) WHERE id = ?",
+                (state, reason, None if ticket is None else json.dumps(ticket), package),
+            )
+
+    def decide(self, package: str, decisions: Iterable[Decision], *, reason: str) -> None:
+        """Put on record what became of messages of a package, which is settled when that is all of them."""
+        with self._transaction() as db:
+            for one in decisions:
+                refused = one.state == REJECTED
+                db.execute(
+                    "UPDATE message SET state = ?, reason = ?, report = ?, report_sha256 = ?,"
+                    " rejections = rejections + ?, refused_with = iif(?,"
+                    " (SELECT made_with FROM package WHERE id = message.package), refused_with)"
+                    " WHERE sha256 = ? AND package = ? AND state = 'packaged'",
+                    (
+                        one.state,
+                        one.reason,
+                        one.report,
+                        one.report_sha256,
+                        refused,
+                        refused,
+                        one.sha256,
+                        package,
+                    ),
+                )
+            left = db.execute(
+                "SELECT count(*) FROM message WHERE package = ? AND state = 'packaged'", (package,)
+            ).fetchone()[0]
+            db.execute(
+                "UPDATE package SET state = ?, reason = ? WHERE id = ?",
+                (DEPOSITED if left else SETTLED, reason if left else "", package),
+            )
+
+    def count_refusal(self, package: str) -> None:
+        """Count a refusal of a package that may be deposited again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE message SET rejections = rejections + 1 WHERE package = ? AND state = 'packaged'",
+                (package,),
+            )
+
+    # -- the database --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._readable():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._readable():
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say in a person's words what SQLite says in its own."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname == "SQLITE_FULL":
+                raise TransientError(
+                    f"no room left on the disk of the outbox {self._path}",
+                    hint="free some space and run again",
+                    retry_after=math.inf,
+                ) from error
+            raise TransientError(
+                f"the outbox {self._path}: {error}",
+                hint="is its disk connected and writable?",
+                retry_after=math.inf,
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(
+                f"the outbox {self._path} is damaged: {error}",
+                hint="bring its folder back from a backup",
+                scope=Scope.ENDPOINT,
+            ) from error

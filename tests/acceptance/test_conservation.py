@@ -1,0 +1,298 @@
+"""Conservation through the command line: a provider's program of its own takes packages and leaves reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archipec.pec.simulator import mailbox, shared_authority
+from testbed.command import Archipec, Result, imap_url
+from testbed.dovecot import Dovecot
+from testbed.killed_deposit import POINTS
+from testbed.requirements import require, schema
+
+FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
+FAULTS = ("wrong-hash", "truncated", "unknown-package", "html", "late")
+SUPPORT = Path(__file__).parent.parent / "support"
+CONSERVATOR = SUPPORT / "testbed" / "conservator.py"
+
+
+class Studio:
+    """A pipeline with a conservation sink, and the provider behind its folder."""
+
+    def __init__(self, folder: Path, source: str, password: str = "", options: str = "") -> None:
+        self.folder = folder
+        self.drop = folder / "drop"
+        self.home = folder / "home"
+        self.drop.mkdir(parents=True)
+        self.home.mkdir()
+        root = folder / "root.pem"
+        root.write_text(shared_authority().root_pem)
+        self.outbox = folder / "outbox"
+        self.sink = f"conservation+directory:{self.drop}?outbox={self.outbox}&trust={root}{options}"
+        self.arguments: tuple[str, ...] = ("--from", source, "--to", self.sink)
+        self.command = Archipec(folder / "state", {"PEC_PASSWORD": password})
+
+    def archive(self, **options: Any) -> dict[str, Any]:
+        return self.command(
+            "archive", *self.arguments, "--trust", self.folder / "root.pem", "--json", **options
+        ).object
+
+    def settle(self, **options: Any) -> dict[str, Any]:
+        """Settle; return what it says of the sink, an empty object when there was nothing to ask."""
+        said = self.command("settle", "--to", self.sink, "--json", **options).object
+        return dict(said["sinks"].get("conservation-directory", {}))
+
+    def provider(self, *faults: str) -> None:
+        """Let the provider look into the folder once."""
+        (self.home / "faults.json").write_text(json.dumps(faults))
+        settings = {
+            "landing": str(self.drop),
+            "reports": "esiti",
+            "home": str(self.home),
+            "index_schema": schema("sincro/Unisincro_PIndex.xsd"),
+        }
+        (self.home / "settings.json").write_text(json.dumps(settings))
+        subprocess.run(
+            [sys.executable, "-I", CONSERVATOR, self.home / "settings.json"],
+            input=b"look\n",
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+        )
+
+    def taken(self) -> Counter[str]:
+        """What the provider ever took, by the SHA-256 it computed, with how often."""
+        path = self.home / "taken.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        assert not [line["bad"] for line in lines if line["bad"] and not line["fault"]]
+        return Counter(one["sha256"] for line in lines for one in line["documents"])
+
+    def stored(self) -> int:
+        (status,) = self.command("status", "--json", expect=None).objects
+        (sink,) = status["sinks"]
+        return int(sink["held"]) - int(sink.get("pending", 0))
+
+
+def write_mailbox(folder: Path, count: int, seed: int = 3) -> set[str]:
+    folder.mkdir()
+    samples = list(mailbox(count, seed=seed, size=1500))
+    for number, sample in enumerate(samples):
+        (folder / f"{number:04}.eml").write_bytes(sample.raw)
+    return {hashlib.sha256(sample.raw).hexdigest() for sample in samples}
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    write_mailbox(tmp_path / "mail", 40)
+    return Studio(tmp_path, f"eml:{tmp_path / 'mail'}")
+
+
+@pytest.mark.real
+def test_from_a_mailbox_to_proven_conservation(tmp_path: Path) -> None:
+    """A message gets from an IMAP server into a package, and counts as conserved by the provider's report alone."""
+    require("dovecot")
+    with Dovecot() as server:
+        samples = list(mailbox(500 if FULL else 60, seed=11, size=1500))
+        server.fill("INBOX", [sample.raw for sample in samples])
+        expected = {hashlib.sha256(raw).hexdigest() for raw in server.raw_fetch("INBOX").values()}
+        url = imap_url(server, port=server.port, ca_file=server.ca_file)
+        studio = Studio(tmp_path, url, server.password, options="&wait=0")
+        report = studio.archive()
+    sink = report["sinks"]["conservation-directory"]
+    assert (sink["stored"], sink["pending"], report["failed"]) == (0, len(expected), 0)
+    (reason,) = report["settled"]["conservation-directory"]["reasons"]
+    assert "not yet conservazione a norma" in reason
+    text = studio.command("status").out
+    assert f"{len(expected)} pending" in text and "not yet conservazione a norma" in text
+
+    studio.provider()
+    assert studio.taken() == Counter(dict.fromkeys(expected, 1)), "each message once, byte for byte"
+    assert studio.settle() == {"stored": len(expected), "rejected": 0, "pending": 0, "reasons": {}}
+    assert studio.settle() == {}
+    assert studio.stored() == len(expected)
+    kept = [path.read_bytes() for path in (studio.outbox / "reports").rglob("*.xml")]
+    assert sorted(kept) == sorted(path.read_bytes() for path in (studio.drop / "esiti").iterdir())
+    # The server is gone: neither settling nor verifying needs it.
+    verified = studio.command("verify", *studio.arguments, "--json").object
+    assert (verified["checked"], verified["ok"]) == (len(expected), len(expected))
+    alone = studio.command("verify", "--to", studio.sink, "--json").object
+    assert (alone["checked"], alone["ok"]) == (len(expected), len(expected))
+
+
+def test_a_sending_is_deposited_with_its_receipts(studio: Studio) -> None:
+    studio.archive()
+    (index,) = studio.drop.glob("PdV_*/PIndex.xml")
+    groups = [part.split("</s:FileGroup>")[0] for part in index.read_text().split("<s:FileGroup>")[1:]]
+    together = [group for group in groups if "documenti/RAC-" in group]
+    assert together and all("documenti/RDAC-" in group or "documenti/" in group for group in together)
+    assert any("documenti/RDAC-" in group and "documenti/MSG-" in group for group in together)
+    assert all(group.count("documenti/BUSTA-") <= 1 for group in groups)
+
+
+@pytest.mark.real
+def test_the_mailbox_keeps_what_is_not_proven(tmp_path: Path) -> None:
+    """Prune takes a deposit for nothing, a report for a confirmation, and wants one copy read back besides."""
+    require("dovecot")
+    with Dovecot() as server:
+        server.fill("INBOX", [sample.raw for sample in mailbox(30, seed=5, size=1500)])
+        url = imap_url(server, port=server.port, ca_file=server.ca_file)
+        studio = Studio(tmp_path, url, server.password, options="&wait=0&keep=no")
+        alone = studio.arguments
+        studio.arguments = (*alone, "--to", f"maildir:{tmp_path / 'A'}")
+        studio.archive()
+
+        def prune(arguments: tuple[str, ...], *options: str) -> dict[str, Any]:
+            rules = ("--older-than", "30d", "--only", "envelopes", "--allow-large")
+            return studio.command("prune", *arguments, *rules, *options, "--json", expect=None).object
+
+        before = prune(studio.arguments, "--yes")
+        assert before["deleted"] == before["proven"] == 0
+        assert before["kept"] == {"pending": 30}
+        (studio.home / "hold").touch()
+        studio.provider("wrong-hash")
+        studio.settle()
+        assert prune(studio.arguments, "--yes")["deleted"] == 0
+        (studio.home / "hold").unlink()
+        studio.provider()
+        assert studio.settle()["pending"] == 0
+        unproven = prune(alone, "--yes")
+        old = unproven["kept"]["unreadable"]
+        assert unproven["deleted"] == 0 and old > 3, "a report alone is no proof"
+        pruned = prune(studio.arguments, "--yes")
+        assert pruned["deleted"] == pruned["proven"] == old
+        proofs = [one["proofs"] for one in pruned["plan"] if one["action"] == "deleted"]
+        assert all(any("confirmed" in line for line in one) for one in proofs)
+        assert len(server.raw_fetch("INBOX")) == 30 - old
+
+
+@pytest.mark.parametrize("fault", FAULTS if FULL else FAULTS[:2])
+def test_what_proves_nothing_conserves_nothing(studio: Studio, fault: str) -> None:
+    studio.archive()
+    (studio.home / "hold").touch()
+    studio.provider(fault)
+    said = studio.settle()
+    assert (said["stored"], said["pending"]) == (0, 40)
+    (reason,) = said["reasons"]
+    wanted = {
+        "wrong-hash": "deposited, unverified: the report states another hash",
+        "truncated": "not understood",
+    }
+    assert wanted.get(fault, "") in reason
+    assert studio.stored() == 0
+    (studio.home / "hold").unlink()
+    studio.provider()
+    assert studio.settle()["stored"] == 40
+    assert set(studio.taken().values()) == {1}
+
+
+def test_what_is_rejected_is_not_deposited_again_unchanged(studio: Studio) -> None:
+    studio.archive()
+    studio.provider("negative")
+    said = studio.settle(expect=3)
+    assert (said["stored"], said["rejected"], said["pending"]) == (0, 40, 0)
+    (reason,) = said["reasons"]
+    assert "FIRMA-003-001" in reason
+    for again in (studio.settle, studio.archive):
+        again(expect=3)
+        studio.provider()
+    assert set(studio.taken().values()) == {1}
+    status = studio.command("status", expect=3).out
+    assert "40 rejected" in status and "FIRMA-003-001" in status
+    # With other metadata it is another object.
+    (studio.folder / "subjects.toml").write_text('["studio@pec.example.it"]\nname = "Studio"\n')
+    studio.sink += f"&subjects={studio.folder / 'subjects.toml'}"
+    assert studio.settle()["pending"] == 40
+    studio.provider()
+    assert studio.settle()["stored"] == 40
+    assert set(studio.taken().values()) == {2}
+
+
+def test_each_document_has_its_own_outcome(studio: Studio) -> None:
+    studio.archive()
+    studio.provider("partial", "partial")
+    said = studio.settle(expect=3)
+    assert (said["stored"], said["rejected"], said["pending"]) == (39, 1, 0)
+    assert list(said["reasons"]) == ["rejected by the provider: FORMATO-001 formato non riconosciuto"]
+
+
+def test_without_keep_the_reports_are_the_archive(studio: Studio) -> None:
+    studio.sink += "&keep=no"
+    studio.arguments = (*studio.arguments[:3], studio.sink)
+    studio.archive()
+    studio.provider()
+    studio.settle()
+    verified = studio.command("verify", *studio.arguments, "--json").object
+    assert (verified["checked"], verified["confirmed"], verified["ok"]) == (40, 40, 0)
+    (report,) = (studio.outbox / "reports").rglob("*.xml")
+    report.write_bytes(report.read_bytes() + b" ")
+    assert studio.command("verify", *studio.arguments, "--json", expect=7).object["missing"] == 40
+
+
+def test_the_folder_may_be_away(studio: Studio) -> None:
+    """What arrives is safe in the outbox while the provider's disk is not connected."""
+    away = studio.drop.rename(studio.folder / "away")
+    report = studio.archive(expect=4)
+    assert (report["stored"], report["failed"]) == (40, 0)
+    away.rename(studio.drop)
+    assert studio.settle()["pending"] == 40
+    studio.provider()
+    assert studio.settle()["stored"] == 40
+
+
+def test_wrong_settings_are_said_at_once(tmp_path: Path) -> None:
+    result: Result = Archipec(tmp_path)(
+        "settle", "--to", "conservation+directory:x?wait=-1&years=0", expect=4
+    )
+    assert "wait" in result.err and "years" in result.err
+    assert "usage" in Archipec(tmp_path)("settle", "name", "--to", "x:y", expect=2).err.lower()
+
+
+# -- kill -9 -----------------------------------------------------------------------------------------------------
+
+REDUCED = ("after-outbox:1", "after-release:1", "after-marker:1", "before-decision:1")
+NAMED = [f"{point}:{number}" for point in POINTS for number in (1, 2)] if FULL else REDUCED
+FEW = "&wait=0"
+
+
+def killed(studio: Studio, point: str, *arguments: object) -> bool:
+    """Run a command that is killed at a point; return whether the point was reached."""
+    reached = studio.folder / "reached"
+    reached.unlink(missing_ok=True)
+    env = studio.command.env | {"KILL_AT": point, "KILL_REACHED": str(reached), "PYTHONPATH": str(SUPPORT)}
+    argv = [sys.executable, "-m", "testbed.killed_deposit", *studio.command.argv(*arguments)[3:]]
+    process = subprocess.run(argv, env=env, capture_output=True, timeout=120, check=False)
+    assert process.returncode == (-signal.SIGKILL if reached.exists() else 0), process.stderr
+    return reached.exists()
+
+
+@pytest.mark.parametrize("point", NAMED)
+def test_killed_in_a_deposit_or_a_poll(tmp_path: Path, point: str) -> None:
+    """The first run is killed while it deposits, else the one that reads the reports; the provider goes on meanwhile."""
+    expected = write_mailbox(tmp_path / "mail", 12, seed=8)
+    studio = Studio(tmp_path, f"eml:{tmp_path / 'mail'}", options=FEW)
+    was_killed = killed(studio, point, "archive", *studio.arguments, "--no-seals")
+    studio.provider()
+    if not was_killed:
+        # Another message, so that there is a second package; the first one's report is there.
+        write_mailbox(tmp_path / "mail" / "more", 3, seed=9)
+        was_killed = killed(studio, point, "archive", *studio.arguments, "--no-seals")
+        studio.provider()
+    assert was_killed or point.endswith(":2"), f"{point} was never reached"
+    for _ in range(3):
+        studio.archive()
+        studio.provider()
+    expected = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "mail").rglob("*.eml")}
+    assert studio.taken() == Counter(dict.fromkeys(expected, 1)), "lost, or deposited twice"
+    assert studio.stored() == len(expected)
+    verified = studio.command("verify", *studio.arguments, "--json").object
+    assert (verified["checked"], verified["ok"]) == (len(expected), len(expected))

@@ -1,0 +1,56 @@
+"""Runs archipec's command line and kills it at a named point of a deposit: ``python -m testbed.killed_deposit``.
+
+As `testbed.killed`, with points of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from archipec.cli import main
+from archipec.conservation.outbox import Outbox
+from archipec.conservation.package import Packer
+from archipec.conservation.store import Store
+from archipec.custody.ledger import Ledger
+from archipec_plugins.conservation.directory import DirectoryPlace
+from testbed.killed import Trap
+
+POINTS = (
+    *("before-outbox", "after-outbox", "after-told", "after-making", "after-freezing"),
+    *("after-trying", "after-upload", "after-release", "after-marker", "after-ticket"),
+    *("before-report", "after-report", "before-decision", "after-decision", "before-receipts"),
+)
+
+
+def install(trap: Trap) -> None:
+    """Put the trap's points into the program."""
+    around = trap.around
+    Store.add = around(Store.add, "before-outbox", "after-outbox")  # type: ignore[method-assign]
+    Store.record_told = around(Store.record_told, "", "after-told")  # type: ignore[method-assign]
+    Packer.freeze = around(Packer.freeze, "", "after-making")  # type: ignore[method-assign]
+    Store.freeze = around(Store.freeze, "", "after-freezing")  # type: ignore[method-assign]
+    Outbox.keep_report = around(Outbox.keep_report, "before-report", "after-report")  # type: ignore[method-assign]
+    Store.decide = around(Store.decide, "before-decision", "after-decision")  # type: ignore[method-assign]
+    Ledger.record_receipts = around(Ledger.record_receipts, "before-receipts")  # type: ignore[method-assign]
+    DirectoryPlace.rename = around(DirectoryPlace.rename, "after-upload", "after-release")  # type: ignore[method-assign]
+    write, move = DirectoryPlace.write, Store.move
+
+    def writing(self: DirectoryPlace, path: str, *arguments: object) -> None:
+        write(self, path, *arguments)  # type: ignore[arg-type]
+        if path.endswith(".ready"):
+            trap.passes("after-marker")
+
+    def moving(self: Store, package: str, state: str, **options: object) -> None:
+        move(self, package, state, **options)  # type: ignore[arg-type]
+        trap.passes({"trying": "after-trying", "deposited": "after-ticket"}.get(state, ""))
+
+    DirectoryPlace.write = writing  # type: ignore[assignment]
+    Store.move = moving  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    name, _, number = os.environ["KILL_AT"].partition(":")
+    assert name in POINTS
+    install(Trap(name, int(number), Path(os.environ["KILL_REACHED"])))
+    main()

@@ -1,0 +1,38 @@
+"""Runs archipec's command line and kills it in between its dealings with a provider: ``python -m testbed.killed_provider``.
+
+As `testbed.killed`, with points before and after whatever leaves a trace on the provider's server or in the outbox.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from archipec.cli import main
+from archipec.conservation.outbox import Outbox
+from archipec.conservation.store import Store
+from archipec_plugins.conservation.http import HTTP
+from archipec_plugins.conservation.sftp import SFTPPlace
+
+from .killed import Trap
+
+POINTS: dict[str, tuple[type[Any], str]] = {
+    "freeze": (Store, "freeze"),
+    "move": (Store, "move"),
+    "decide": (Store, "decide"),
+    "report": (Outbox, "keep_report"),
+    "write": (SFTPPlace, "write"),
+    "rename": (SFTPPlace, "rename"),
+    "names": (SFTPPlace, "names"),
+    "read": (SFTPPlace, "read"),
+    "ask": (HTTP, "ask"),
+}
+
+if __name__ == "__main__":
+    name, _, number = os.environ["KILL_AT"].partition(":")
+    assert name.partition("-")[2] in POINTS
+    trap = Trap(name, int(number), Path(os.environ["KILL_REACHED"]))
+    for point, (owner, method) in POINTS.items():
+        setattr(owner, method, trap.around(getattr(owner, method), f"before-{point}", f"after-{point}"))
+    main()
