@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Context, Item, Option, Sink, SinkType, choice, file_path
+from archipec.contract import Context, Item, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sinks.options import DIRECTORY
 from archipec_plugins.sinks.timestamps import TIMESTAMP_OPTIONS, Timestamps
 
 __all__ = ["EML", "Config", "archipec_sinks"]
@@ -69,13 +70,7 @@ EML = SinkType(
     summary=".eml files with readable names, by day, by folder or by kind",
     schemes=("eml",),
     options=(
-        Option(
-            name="path",
-            help="the directory to keep the files in",
-            required=True,
-            part="path",
-            convert=file_path,
-        ),
+        DIRECTORY,
         Option(
             name="layout",
             help="a directory for each day (year/month/day), for each folder of the mailbox, or for each kind of"

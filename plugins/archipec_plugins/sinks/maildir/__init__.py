@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Context, Option, Sink, SinkType, choice, file_path
+from archipec.contract import Context, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sinks.options import DIRECTORY
 from archipec_plugins.sinks.timestamps import TIMESTAMP_OPTIONS, Timestamps
 
 __all__ = ["MAILDIR", "Config", "archipec_sinks"]
@@ -66,13 +67,7 @@ MAILDIR = SinkType(
     summary="Maildirs, a file for each message, by folder or by day",
     schemes=("maildir",),
     options=(
-        Option(
-            name="path",
-            help="the directory to keep the Maildirs in",
-            required=True,
-            part="path",
-            convert=file_path,
-        ),
+        DIRECTORY,
         Option(
             name="layout",
             help="a Maildir for each folder of the mailbox, or for each day (year/month/day): folder or date",

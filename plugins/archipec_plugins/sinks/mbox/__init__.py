@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Context, Option, Sink, SinkType, byte_size, choice, file_path
+from archipec.contract import Context, Option, Sink, SinkType, byte_size, choice
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sinks.options import DIRECTORY
 
 __all__ = ["MBOX", "Config", "archipec_sinks"]
 
@@ -60,13 +61,7 @@ MBOX = SinkType(
     summary="MBOX files, which mail programs open: one, one a year, or of a given size",
     schemes=("mbox",),
     options=(
-        Option(
-            name="path",
-            help="the directory to keep the files in",
-            required=True,
-            part="path",
-            convert=file_path,
-        ),
+        DIRECTORY,
         Option(
             name="split",
             help="when a new file is begun: none (a single file), year, or size",

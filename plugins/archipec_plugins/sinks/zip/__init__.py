@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Context, Option, Sink, SinkType, byte_size, choice, file_path
+from archipec.contract import Context, Option, Sink, SinkType, byte_size, choice
 from archipec.hookspecs import hookimpl
+from archipec_plugins.sinks.options import DIRECTORY
 
 __all__ = ["ZIP", "Config", "archipec_sinks"]
 
@@ -70,13 +71,7 @@ ZIP = SinkType(
     summary="zips of .eml files, of an MBOX each or of a Maildir each, by size, year or month",
     schemes=("zip",),
     options=(
-        Option(
-            name="path",
-            help="the directory to keep the zips in",
-            required=True,
-            part="path",
-            convert=file_path,
-        ),
+        DIRECTORY,
         Option(
             name="inside",
             help="what a zip holds: eml, maildir, or mbox (one, of one run)",
