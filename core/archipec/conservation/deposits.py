@@ -7,6 +7,7 @@ is asked what became of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,9 +41,10 @@ from archipec.conservation.store import (
 from archipec.conservation.units import Known, divided, gather, packed
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope
-from archipec.message import ContentKey, Json
+from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.judgement import judge, record
+from archipec.pec.octets import FileOctets, Octets, windows
 from archipec.pec.recall import recall
 from archipec.pec.transactions import Record
 
@@ -50,6 +52,7 @@ __all__ = ["Deposits"]
 
 _ROME = ZoneInfo("Europe/Rome")
 _READ_AT_ONCE = 100
+_IN_MEMORY = 1 << 20
 _UNVERIFIED = "deposited, unverified"
 
 
@@ -102,20 +105,22 @@ class Deposits:
             damaged = []
             for kept in rows:
                 try:
-                    raw = self._whole(kept)
+                    told.append((kept.sha256, self._judged(kept, anchors)))
                 except IntegrityError as error:
                     damaged.append((kept.sha256, f"not deposited: {error.message}"))
-                else:
-                    told.append((kept.sha256, record(raw, judge(raw, anchors, now=self._context.now()))))
             self._store.record_told(told)
             self._store.explain(damaged)
 
-    def _whole(self, kept: Kept) -> bytes:
+    def _judged(self, kept: Kept, anchors: Anchors) -> Json:
+        """Return what a message says of itself. A large one stays in its file."""
         with self._outbox.read(kept.key) as file:
-            raw = file.read(kept.size + 1)
-        if ContentKey.of(raw) != kept.key:
-            raise IntegrityError(f"{self._outbox.path(kept.sha256)} has been altered")
-        return raw
+            raw: Octets = FileOctets(file) if kept.size > _IN_MEMORY else file.read(kept.size + 1)
+            digest = hashlib.sha256()
+            for window in windows(raw, 0, len(raw)):
+                digest.update(window)
+            if (digest.hexdigest(), len(raw)) != (kept.sha256, kept.size):
+                raise IntegrityError(f"{self._outbox.path(kept.sha256)} has been altered")
+            return record(raw, judge(raw, anchors, now=self._context.now()))
 
     def _package(self) -> None:
         now = self._context.now()
