@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archipec.config import endpoint
-from archipec.custody.deletions import Held
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.proof import Prover
+from archipec.custody.ledger.deletions import Held
+from archipec.custody.pruning.proof import Prover
 from archipec.registry import Registry
 
 _RUNS = 5

@@ -21,9 +21,9 @@ import pytest
 from archipec.config import ad_hoc
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.prune import prune
-from archipec.custody.prune_report import PruneReport
-from archipec.custody.rules import Kept
+from archipec.custody.pruning.prune import prune
+from archipec.custody.pruning.report import PruneReport
+from archipec.custody.pruning.rules import Kept
 from archipec.pec.simulator import mailbox, shared_authority
 from archipec.registry import Registry
 from archipec.retention import read_policy

@@ -12,11 +12,11 @@ from archipec.cli import Settings, say_error
 from archipec.cli.pipelines import chosen, selection_options
 from archipec.cli.terminal import count, on_signals, printable, progress, size
 from archipec.config import Pipeline
-from archipec.custody.archive import archive as run_archive
+from archipec.custody.archiving.archive import archive as run_archive
+from archipec.custody.archiving.preview import preview
+from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.preview import preview
-from archipec.custody.report import Report
 from archipec.endpoint import with_option
 from archipec.errors import exit_code
 

@@ -10,7 +10,7 @@ import click
 
 from archipec.cli.terminal import count, size
 from archipec.config import ad_hoc
-from archipec.custody.archive import archive
+from archipec.custody.archiving.archive import archive
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.verify import verify

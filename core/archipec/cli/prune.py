@@ -16,9 +16,9 @@ from archipec.cli.terminal import count, on_signals, printable, progress, size
 from archipec.config import Pipeline
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.prune import prune as run_prune
-from archipec.custody.prune_report import PruneReport, Row
-from archipec.custody.rules import Kept
+from archipec.custody.pruning.prune import prune as run_prune
+from archipec.custody.pruning.report import PruneReport, Row
+from archipec.custody.pruning.rules import Kept
 from archipec.errors import exit_code
 from archipec.retention import read_policy
 

@@ -14,8 +14,8 @@ from archipec.cli.pipelines import load_registry
 from archipec.cli.terminal import count, printable, size
 from archipec.config import Pipeline, load
 from archipec.custody.ledger import Ledger
-from archipec.custody.loose import ENVELOPE_MISSING
-from archipec.custody.quota import LEVELS, Freeable, freeable, level
+from archipec.custody.ledger.loose import ENVELOPE_MISSING
+from archipec.custody.pruning.quota import LEVELS, Freeable, freeable, level
 from archipec.custody.status import PipelineStatus, statuses
 from archipec.errors import ATTENTION, DONE
 

@@ -15,7 +15,7 @@ from archipec.contract import Sink, SinkType
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.judges import Judges, Message
 from archipec.custody.ledger import Copy, Ledger
-from archipec.custody.loose import ENVELOPE_MISSING
+from archipec.custody.ledger.loose import ENVELOPE_MISSING
 from archipec.custody.readback import read_into, read_whole
 from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.records import Clue
+from archipec.custody.ledger.records import Clue
 from archipec.custody.vault import Vault
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve

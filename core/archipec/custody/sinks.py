@@ -11,14 +11,14 @@ from typing import Any
 
 from archipec.config import Endpoint, Pipeline
 from archipec.contract import SinkType
-from archipec.custody.batch import Event
-from archipec.custody.delivery import Delivery
+from archipec.custody.archiving.batch import Event
+from archipec.custody.archiving.delivery import Delivery
+from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Retry, Stop, make_context
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.schema import HELD
 from archipec.custody.locks import hold, hold_endpoint
-from archipec.custody.report import Report
 from archipec.custody.root import LOCK, describe_root, open_root
-from archipec.custody.schema import HELD
 from archipec.errors import ArchipecError
 
 __all__ = ["claim_root", "describe_archives", "prepare_deliveries"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.loose import LooseOriginal
-from archipec.custody.schema import HELD
+from archipec.custody.ledger.loose import LooseOriginal
+from archipec.custody.ledger.schema import HELD
 from archipec.message import Json, Quota
 
 __all__ = ["PipelineStatus", "SinkStatus", "statuses"]

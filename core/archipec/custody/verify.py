@@ -17,10 +17,10 @@ from archipec.config import Endpoint, Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsIterate
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
 from archipec.custody.readback import MISSING, OK, read_back
 from archipec.custody.root import LOCK, MARKER, read_marker
-from archipec.custody.schema import PROMISED
 from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
 from archipec.errors import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from archipec.config import Pipeline
-from archipec.custody.archive import archive
+from archipec.custody.archiving.archive import archive
+from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.report import Report
 from archipec.custody.root import MARKER
 from archipec.custody.verify import verify
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError

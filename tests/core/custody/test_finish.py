@@ -12,10 +12,10 @@ import pytest
 
 from archipec.config import Pipeline
 from archipec.contract import Context
-from archipec.custody.archive import archive
+from archipec.custody.archiving.archive import archive
+from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.report import Report
 from archipec.custody.root import MARKER
 from archipec.custody.verify import VerifyReport, verify, verify_archive
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, TransientError

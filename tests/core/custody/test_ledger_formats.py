@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.schema import STEPS, VERSION
+from archipec.custody.ledger.schema import STEPS, VERSION
 from archipec.errors import PermanentError
 
 OLD = Path(__file__).parent

@@ -12,14 +12,14 @@ from typing import Any, BinaryIO
 import pytest
 
 from archipec.config import Pipeline
-from archipec.custody import prune as prune_module
-from archipec.custody.archive import archive
+from archipec.custody.archiving.archive import archive
+from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.prune import prune
-from archipec.custody.prune_report import PruneReport
-from archipec.custody.quota import freeable
-from archipec.custody.report import Report
+from archipec.custody.pruning import prune as prune_module
+from archipec.custody.pruning.prune import prune
+from archipec.custody.pruning.quota import freeable
+from archipec.custody.pruning.report import PruneReport
 from archipec.custody.verdict import Verdict
 from archipec.errors import ConfigError, PermanentError, Refused, Scope, TransientError, Unsupported
 from archipec.message import ContentKey, Quota, Receipt, State

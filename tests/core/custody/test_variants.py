@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archipec.custody.variants import variants
+from archipec.custody.archiving.variants import variants
 from archipec.message import ContentKey
 
 ORIGINAL = b"Subject: x\r\n\r\nFrom here\r\n>From there\r\n>>From x\r\nend\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from archipec.custody.database import Database, columns
+from archipec.custody.ledger.database import Database, columns
 from archipec.message import ContentKey, Receipt, State
 
 __all__ = ["Content", "Copies", "Copy"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from archipec.custody.database import Database, columns
+from archipec.custody.ledger.database import Database, columns
 from archipec.message import Json, Listed
 
 __all__ = ["Look", "Occurrences", "Row"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from archipec.contract import Source, SupportsHeaders
-from archipec.custody.proof import head_digest
+from archipec.custody.pruning.proof import head_digest
 from archipec.errors import ArchipecError, Scope
 from archipec.message import ContentKey
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from archipec.contract import Source, SupportsHeaders, SupportsQuota
-from archipec.custody.batch import (
+from archipec.custody.archiving.batch import (
     Arrival,
     Arrived,
     Event,
@@ -24,11 +24,11 @@ from archipec.custody.batch import (
     QuotaRead,
     Unreadable,
 )
+from archipec.custody.archiving.listing import Lister, date_of, look, message_id_of
+from archipec.custody.archiving.worklist import FolderWork, WorkList
 from archipec.custody.endpoints import Retry
 from archipec.custody.ledger import Ledger, Look, Row
-from archipec.custody.listing import Lister, date_of, look, message_id_of
 from archipec.custody.spool import Budget, Spooled, spool
-from archipec.custody.worklist import FolderWork, WorkList
 from archipec.discovery import Record
 from archipec.errors import ArchipecError, Scope, TransientError
 from archipec.isolation import own_errors

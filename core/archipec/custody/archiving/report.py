@@ -10,7 +10,7 @@ from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
 from archipec.message import Json
 
 if TYPE_CHECKING:
-    from archipec.custody.prune_report import PruneReport
+    from archipec.custody.pruning.report import PruneReport
     from archipec.custody.settling import SinkSettled
 
 __all__ = ["Failure", "PreviewLine", "Report", "SinkCounts"]

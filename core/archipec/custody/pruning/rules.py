@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from archipec.config import Endpoint, Pipeline
 from archipec.contract import SinkType
-from archipec.custody.deletions import Held
+from archipec.custody.ledger.deletions import Held
 from archipec.message import Listed, Quota
 from archipec.pec.transactions import Outcome, Transaction
 from archipec.retention import PrunePolicy

@@ -16,16 +16,16 @@ from typing import Any, Final
 
 from archipec.config import Endpoint, Pipeline
 from archipec.contract import SinkType, Source, SupportsDelete
-from archipec.custody.deletions import Outcome
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.deletions import Outcome
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.mailbox import Mailbox, look
-from archipec.custody.plan import Planner
-from archipec.custody.proof import LIFE, Prover
-from archipec.custody.prune_report import PruneReport, Row
-from archipec.custody.recheck import Expected, recheck
-from archipec.custody.rules import Kept, required_sinks
+from archipec.custody.pruning.mailbox import Mailbox, look
+from archipec.custody.pruning.plan import Planner
+from archipec.custody.pruning.proof import LIFE, Prover
+from archipec.custody.pruning.recheck import Expected, recheck
+from archipec.custody.pruning.report import PruneReport, Row
+from archipec.custody.pruning.rules import Kept, required_sinks
 from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Interrupted, Refused, Scope, TransientError

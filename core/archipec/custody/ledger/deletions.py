@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from archipec.custody.copies import Copies, Copy
-from archipec.custody.database import columns
+from archipec.custody.ledger.copies import Copies, Copy
+from archipec.custody.ledger.database import columns
 from archipec.message import ContentKey, DeletionOrder, Listed
 
 __all__ = ["CopyState", "Deletions", "Held", "Outcome"]

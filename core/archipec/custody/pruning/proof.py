@@ -12,11 +12,11 @@ from typing import Any, Final, Self
 
 from archipec.config import Endpoint
 from archipec.contract import Context, Sink, SinkType
-from archipec.custody.deletions import Held
 from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Copy, Ledger
+from archipec.custody.ledger.deletions import Held
+from archipec.custody.pruning.rules import Kept
 from archipec.custody.readback import MISSING, OK, ReadBack, read_back
-from archipec.custody.rules import Kept
 from archipec.errors import Interrupted, Unsupported
 from archipec.isolation import own_errors
 

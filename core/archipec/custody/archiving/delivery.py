@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from queue import Queue, SimpleQueue
 
 from archipec.contract import Sink, SupportsFinish, SupportsIterate
-from archipec.custody.batch import Batch, Delivered, Entry, Event
+from archipec.custody.archiving.batch import Batch, Delivered, Entry, Event
 from archipec.custody.endpoints import Retry, now
 from archipec.custody.ledger import Content, Ledger
 from archipec.custody.settling import SinkSettled, settle_sink

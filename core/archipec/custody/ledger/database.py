@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from archipec.custody.schema import APPLICATION_ID, SCHEMA, STEPS, VERSION
+from archipec.custody.ledger.schema import APPLICATION_ID, SCHEMA, STEPS, VERSION
 from archipec.errors import PermanentError, TransientError, from_os_error
 
 __all__ = ["Database", "columns"]

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from archipec.config import Pipeline
 from archipec.contract import Source, SupportsHeaders
+from archipec.custody.archiving.listing import Lister, look
+from archipec.custody.archiving.report import PreviewLine, Report
+from archipec.custody.archiving.worklist import answer
 from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger, Look, Row
-from archipec.custody.listing import Lister, look
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.report import PreviewLine, Report
 from archipec.custody.spool import spool_folder
-from archipec.custody.worklist import answer
 from archipec.errors import ArchipecError
 from archipec.isolation import own_errors
 from archipec.providers import advised

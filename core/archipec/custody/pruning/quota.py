@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from archipec.config import Pipeline
 from archipec.custody.ledger import Ledger
+from archipec.custody.pruning.rules import Candidate, Rules, required_sinks, room_to_make, unfinished, within
 from archipec.custody.receipts import Wanted, transactions
-from archipec.custody.rules import Candidate, Rules, required_sinks, room_to_make, unfinished, within
 from archipec.message import Quota
 
 __all__ = ["LEVELS", "Freeable", "freeable", "level", "rules_now"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from archipec.custody.database import Database
+from archipec.custody.ledger.database import Database
 from archipec.message import ContentKey
 
 # Slow to import, and part of a ledger that most runs don't ask.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from archipec.custody.database import Database
+from archipec.custody.ledger.database import Database
 from archipec.message import ContentKey
 
 __all__ = ["ENVELOPE_MISSING", "Loose", "LooseOriginal"]

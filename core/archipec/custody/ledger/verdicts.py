@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from archipec.custody.copies import Copies, Copy
+from archipec.custody.ledger.copies import Copies, Copy
 from archipec.custody.verdict import Verdict
 from archipec.pec.headers import identifier
 

@@ -8,13 +8,13 @@ Any thread may call. Times are Unix seconds.
 
 from __future__ import annotations
 
-from archipec.custody.copies import Content, Copy
-from archipec.custody.deletions import Deletions
-from archipec.custody.journal import Journal
-from archipec.custody.loose import Loose
-from archipec.custody.occurrences import Look, Occurrences, Row
-from archipec.custody.records import Records
-from archipec.custody.verdicts import Verdicts
+from archipec.custody.ledger.copies import Content, Copy
+from archipec.custody.ledger.deletions import Deletions
+from archipec.custody.ledger.journal import Journal
+from archipec.custody.ledger.loose import Loose
+from archipec.custody.ledger.occurrences import Look, Occurrences, Row
+from archipec.custody.ledger.records import Records
+from archipec.custody.ledger.verdicts import Verdicts
 
 __all__ = ["Content", "Copy", "Ledger", "Look", "Row"]
 
@@ -22,5 +22,5 @@ __all__ = ["Content", "Copy", "Ledger", "Look", "Row"]
 class Ledger(Occurrences, Verdicts, Records, Deletions, Loose, Journal):
     """The custody database: what sources have, what sinks have, what was judged, what was run.
 
-    See `archipec.custody.database.Database` for what opening it may raise.
+    See `archipec.custody.ledger.database.Database` for what opening it may raise.
     """

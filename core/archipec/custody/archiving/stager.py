@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from archipec.custody.batch import Arrival, Batch, Entry
-from archipec.custody.delivery import Delivery
+from archipec.custody.archiving.batch import Arrival, Batch, Entry
+from archipec.custody.archiving.delivery import Delivery
+from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.variants import variants
 from archipec.custody.ledger import Content, Ledger
-from archipec.custody.report import Report
-from archipec.custody.schema import HELD
+from archipec.custody.ledger.schema import HELD
 from archipec.custody.spool import Budget, Spooled
-from archipec.custody.variants import variants
 from archipec.message import ContentKey, Item, Receipt, State
 
 __all__ = ["Stager"]

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from archipec.config import Pipeline
-from archipec.custody.batch import (
+from archipec.custody.archiving.batch import (
     Arrived,
     Delivered,
     Event,
@@ -30,25 +30,25 @@ from archipec.custody.batch import (
     Unreadable,
     Woken,
 )
-from archipec.custody.delivery import Delivery
+from archipec.custody.archiving.delivery import Delivery
+from archipec.custody.archiving.intake import Intake
+from archipec.custody.archiving.listing import Lister
+from archipec.custody.archiving.report import Report, SinkCounts
+from archipec.custody.archiving.stager import Stager
+from archipec.custody.archiving.steps import run_steps
+from archipec.custody.archiving.worklist import WorkList
 from archipec.custody.endpoints import Retry, Stop, make_context, now
-from archipec.custody.intake import Intake
 from archipec.custody.ledger import Ledger
-from archipec.custody.listing import Lister
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.mailbox import quota_by
-from archipec.custody.report import Report, SinkCounts
+from archipec.custody.pruning.mailbox import quota_by
 from archipec.custody.sinks import describe_archives, prepare_deliveries
 from archipec.custody.spool import Budget, return_freed_memory, spool_folder
-from archipec.custody.stager import Stager
-from archipec.custody.steps import run_steps
-from archipec.custody.worklist import WorkList
 from archipec.errors import ArchipecError, Interrupted, PluginBug
 from archipec.message import Quota
 from archipec.providers import advised
 
 if TYPE_CHECKING:
-    from archipec.custody.prune_report import PruneReport
+    from archipec.custody.pruning.report import PruneReport
 
 __all__ = ["archive"]
 
@@ -146,8 +146,8 @@ def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | No
 def _prune(pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, *, clean: bool) -> PruneReport:
     """Free the mailbox, unless this run had an error: then nobody knows what else is wrong."""
     # Slow to import, and most pipelines don't ask.
-    from archipec.custody.prune import prune
-    from archipec.custody.prune_report import PruneReport
+    from archipec.custody.pruning.prune import prune
+    from archipec.custody.pruning.report import PruneReport
 
     if not clean:
         return PruneReport(pipeline.name, carried_out=True, note="nothing deleted: this run had an error")

@@ -10,12 +10,12 @@ from typing import Final
 from archipec.config import Pipeline
 from archipec.contract import Source
 from archipec.custody.ledger import Ledger
-from archipec.custody.mailbox import Mailbox, trash_of
-from archipec.custody.proof import Prover
-from archipec.custody.prune_report import PruneReport, Row
-from archipec.custody.quota import rules_now
-from archipec.custody.recheck import fetch_keys
-from archipec.custody.rules import Candidate, Kept, room_to_make
+from archipec.custody.pruning.mailbox import Mailbox, trash_of
+from archipec.custody.pruning.proof import Prover
+from archipec.custody.pruning.quota import rules_now
+from archipec.custody.pruning.recheck import fetch_keys
+from archipec.custody.pruning.report import PruneReport, Row
+from archipec.custody.pruning.rules import Candidate, Kept, room_to_make
 from archipec.errors import Refused
 
 __all__ = ["Planner"]

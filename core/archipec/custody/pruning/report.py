@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from archipec.custody.proof import Proof
-from archipec.custody.rules import Candidate, Kept, percent
+from archipec.custody.pruning.proof import Proof
+from archipec.custody.pruning.rules import Candidate, Kept, percent
 from archipec.errors import ArchipecError, IntegrityError, Refused, exit_code
 from archipec.message import ContentKey, Json, Listed, Quota
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from archipec.custody.database import Database
+from archipec.custody.ledger.database import Database
 from archipec.message import Json, Quota
 
 __all__ = ["Journal", "Run"]

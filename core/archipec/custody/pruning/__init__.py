@@ -1,0 +1,1 @@
+"""Deleting from a source what every required sink is proven to hold."""
