@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/developing
 	sh tests/support/install-servers.sh
-	$(BIN)/python -Im pytest
+	$(BIN)/python -Im pytest -n auto --dist loadfile
 
 check: $(VENV)/developing
 	$(BIN)/ruff check

@@ -127,7 +127,8 @@ def prepare(cell: Cell, profile: Path, answering: str) -> dict[str, object]:
         add_trust(profile, der, "C,,", early)
     if cell.old_record:
         age_password_record(profile, early)
-    with Thunderbird(profile, program=answering if early else None) as thunderbird:
+    # Quitting may ask for a password that was just set.
+    with Thunderbird(profile, program=answering if cell.password else None) as thunderbird:
         encoded = base64.b64encode(der).decode()
         if cell.state in ("mail removed", "all removed"):
             thunderbird.run(_SET_TRUST, encoded, 1 if cell.web else 0)
@@ -229,7 +230,7 @@ def test_undo_after_a_primary_password_was_set(tmp_path: Path, tool: Tool, answe
     profile = new_profile(tmp_path / "profile")
     before = prepare(Cell("mail removed", "", False), profile, answering)
     tool("trust", "--profile", profile)
-    with Thunderbird(profile) as thunderbird:
+    with Thunderbird(profile, program=answering) as thunderbird:
         thunderbird.run(_SET_PASSWORD, PASSWORD)
     tool("undo", "--profile", profile, expect=6)
     undone = tool("undo", "--profile", profile, "--json", "--password-fd", 0, stdin=f"{PASSWORD}\n").object
