@@ -150,7 +150,8 @@ class Sink(Protocol):
         """Stage a copy. A crash or an error before ``commit`` returns leaves nothing torn in view.
 
         Raises:
-            IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``.
+            IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``. (``item.body``, where the host
+                gives it, is.)
             ArchipecError: of scope MESSAGE when this one can't be kept; wider when none can.
         """
         ...

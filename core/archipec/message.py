@@ -109,6 +109,8 @@ class Item:
         kind: what the message is (`archipec.pec.kind`).
         head: its header section, raw and bounded: not always whole.
         open: gives a new reader from byte 0, any number of times until ``commit`` returns.
+        body: those bytes, where the host has them in memory: they are what ``key`` was computed of, and need no second
+            look. None when they have to be read.
     """
 
     key: ContentKey
@@ -119,6 +121,7 @@ class Item:
     kind: str
     head: bytes
     open: Callable[[], BinaryIO]
+    body: bytes | None = None
 
 
 class State(enum.StrEnum):

@@ -41,6 +41,11 @@ class Spooled:
         """Give a new reader from byte 0."""
         return io.BytesIO(self._body) if self._path is None else self._path.open("rb")
 
+    @property
+    def body(self) -> bytes | None:
+        """The bytes, None when they are in a file."""
+        return self._body if self._path is None else None
+
     def discard(self) -> None:
         """Give the room back."""
         self._body = b""

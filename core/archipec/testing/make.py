@@ -44,6 +44,7 @@ Record: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 
 _SUMMER = timezone(timedelta(hours=2), "CEST")
 _RECEIVED = datetime(2026, 7, 1, 10, 30, tzinfo=_SUMMER)
+_IN_MEMORY = 1 << 20  # the host has larger ones in a file
 
 
 class PlantedSecret:
@@ -108,6 +109,7 @@ def make_item(
         kind=kind or kind_of(raw),
         head=header_block(raw) if head is None else head,
         open=open or (lambda: io.BytesIO(raw)),
+        body=raw if key is None and open is None and len(raw) <= _IN_MEMORY else None,
     )
 
 

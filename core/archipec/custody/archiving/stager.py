@@ -133,6 +133,7 @@ class Stager:
             kind=arrival.kind,
             head=spooled.head,
             open=spooled.open,
+            body=spooled.body,
         )
         entry = Entry(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
         self._in_transit[spooled.key] = entry
