@@ -179,6 +179,7 @@ class _Run:
         self._budget = Budget(_IN_TRANSIT)
         self._stager = Stager(ledger, deliveries, self._budget, report)
         self._readers: list[threading.Thread] = []
+        self._counted = threading.Event()
         self._reading = 0
         self._spare: list[Intake] = []
         self._opened = False
@@ -191,11 +192,13 @@ class _Run:
             self._close()
             return
         self._stop.wake = lambda: self._events.put(Woken())
-        self._take_up_backlog()
         sinks = [_start(delivery.run, f"sink-{delivery.name}") for delivery in self._deliveries]
         first, *self._spare = self._intakes(full=full)
         self._read_with(first)
         try:
+            # While the first connection is made: what is left over must be counted before more is listed.
+            self._guard(self._take_up_backlog)
+            self._counted.set()
             while self._reading:
                 self._handle(self._events.get())
             self._guard(self._stager.flush)
@@ -245,6 +248,7 @@ class _Run:
             self._on_page,
             self._work.end_folder,
             lambda folder, error: self._events.put(FolderFailed(folder, error)),
+            self._counted.wait,
             full=full,
         )
         return [

@@ -29,6 +29,7 @@ class Lister:
         on_page: called with (folder number, folder name, rows that are new, their bytes) after each page.
         on_folder: called with the folder's number when it is listed to its end.
         on_error: called with the folder's name and the error that left it out.
+        begin: waits until rows may be added; asked once the source has named its folders.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Lister:
         on_page: Callable[[int, str, int, int], None],
         on_folder: Callable[[int], None],
         on_error: Callable[[str, ArchipecError], None],
+        begin: Callable[[], object] = lambda: None,
         *,
         full: bool,
     ) -> None:
@@ -50,6 +52,7 @@ class Lister:
         self._on_page = on_page
         self._on_folder = on_folder
         self._on_error = on_error
+        self._begin_with = begin
         self._full = full
         self._done: set[str] = set()
         self._pages: list[_Page] = []
@@ -61,6 +64,7 @@ class Lister:
             for folder in source.folders()
             if folder.name not in self._done and self._selection.wants_folder(folder.name)
         ]
+        self._begin_with()
         known = self._ledger.open_folders(self._source, wanted)
         try:
             for name in wanted:
