@@ -83,11 +83,10 @@ class Judging(Archipec):
     options = ()
 
 
-class ThreeSinks(Archipec):
+class ThreeSinks(Judging):
     """The same into three archives at once."""
 
     name = "three"
-    repeats = False
 
     def command(self, account: Account, directory: Path) -> list[str]:
         more = ("--to", f"mbox:{directory / 'mbox'}", "--to", f"zip:{directory / 'zip'}")
