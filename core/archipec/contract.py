@@ -114,7 +114,10 @@ class Context:
 
 
 class Source(Protocol):
-    """Where messages come from. Reading changes nothing there: EXAMINE, BODY.PEEK[], no DELE."""
+    """Where messages come from. Reading changes nothing there: EXAMINE, BODY.PEEK[], no DELE.
+
+    One iterator is used at a time: a call ends those that earlier calls returned.
+    """
 
     def folders(self) -> Iterable[Folder]:
         """Return the folders this source is configured to read, in a stable order."""
@@ -148,6 +151,8 @@ class Sink(Protocol):
 
     def put(self, item: Item) -> None:
         """Stage a copy. A crash or an error before ``commit`` returns leaves nothing torn in view.
+
+        Readers that ``item.open`` gave are closed by the time ``commit`` returns.
 
         Raises:
             IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``. (``item.body``, where the host

@@ -66,7 +66,8 @@ class Listed:
         size: bytes, None when the source can't tell.
         received: when the server took it in (IMAP INTERNALDATE), aware; None when unknown.
         flags: RFC 9051 flags as the server spells them ("\\\\Seen").
-        cursor: where a later listing may start, once this message and all before it are on record.
+        cursor: where a later listing may start, once this message and all before it are on record; None where every
+            listing starts from the beginning.
     """
 
     folder: str
