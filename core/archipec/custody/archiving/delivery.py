@@ -73,10 +73,9 @@ class Delivery:
                         # Nothing is promised after a raise: this sink is asked for every one.
                         self._deliver(sink, undone, ask_all=True)
                         undone = None
-                    for batch in batches:
-                        undone = batch
-                        self._deliver(sink, batch, ask_all=self._asks_all)
-                        undone = None
+                    for undone in batches:
+                        self._deliver(sink, undone, ask_all=self._asks_all)
+                        undone = None  # nor are its bytes to wait for the next one
                         self._retry.progressed()
                     delivered = True
                     settle_sink(sink, self.number, self._ledger, self.settled)
