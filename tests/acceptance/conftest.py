@@ -9,7 +9,10 @@ import pytest
 
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import Dovecot
+from testbed.drop_fixtures import proftpd, sacer, sacer_process, sshd, webdav
 from testbed.requirements import require
+
+__all__ = ["archipec", "dovecot", "proftpd", "sacer", "sacer_process", "sshd", "url", "webdav"]
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from testbed.certificates import Authority, self_signed
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import Dovecot
 from testbed.proxy import Proxy
+from testbed.small_disk import remount, small_disk
 
 pytestmark = pytest.mark.real
 
@@ -94,26 +94,12 @@ def test_an_archive_path_that_is_not_writable(
     assert "hint:" in result.err
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no right to mount a small disk: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.parametrize("sink", ["maildir", "mbox", "zip"])
 def test_a_full_disk_leaves_a_whole_archive_and_the_next_run_goes_on(
     dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path, sink: str
 ) -> None:
     dovecot.fill("INBOX", [sample.raw for sample in mailbox(900, seed=19, size=9_000)])
-    with small_disk(tmp_path / "disk", "6m") as disk:
+    with small_disk(tmp_path / "disk", "size=6m") as disk:
         arguments = ("--from", url(), "--to", f"{sink}:{disk / 'A'}", "--to", f"maildir:{tmp_path / 'B'}")
         result = archipec("archive", *arguments, "--json", expect=5)
         assert "no room left" in result.err
@@ -121,7 +107,7 @@ def test_a_full_disk_leaves_a_whole_archive_and_the_next_run_goes_on(
         assert report["sinks"]["maildir-2" if sink == "maildir" else "maildir"]["stored"] == 900
         held = archipec("verify", "--to", f"{sink}:{disk / 'A'}", "--json").object
         assert held["checked"] == held["ok"]
-        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        remount(disk, "size=60m")
         report = archipec("archive", *arguments, "--json").object
         assert report["listed"] == report["stored"]
         assert archipec("verify", *arguments, "--json").object["ok"] == 2 * 900
@@ -131,17 +117,32 @@ def test_a_full_disk_under_the_ledger_loses_nothing_and_is_said_at_once(
     dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path
 ) -> None:
     dovecot.fill("INBOX", [sample.raw for sample in mailbox(1200, seed=19, size=7_000)])
-    with small_disk(tmp_path / "disk", "512k") as disk:
+    with small_disk(tmp_path / "disk", "size=512k") as disk:
         elsewhere = Archipec(disk / "state", archipec.env)
         arguments = ("--from", url(), "--to", f"maildir:{tmp_path / 'A'}")
         result = elsewhere("archive", *arguments, "--json", expect=5)
         assert "no room left on the disk of the ledger" in result.err
-        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        remount(disk, "size=60m")
         report = elsewhere("archive", *arguments, "--json").object
         assert report["left"] == report["failed"] == 0
         held = elsewhere("verify", *arguments, "--json").object
         assert held["ok"] == held["checked"] == 1200
     assert len(list((tmp_path / "A").rglob("cur/*"))) == 1200, "a message was stored twice"
+
+
+def test_a_ledger_that_a_full_disk_keeps_shut_deletes_nothing(
+    dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path
+) -> None:
+    dovecot.fill("INBOX", [sample.raw for sample in mailbox(20, seed=19, size=7_000)])
+    with small_disk(tmp_path / "disk", "size=2m") as disk:
+        elsewhere = Archipec(disk / "state", archipec.env)
+        arguments = ("--from", url(), "--to", f"maildir:{tmp_path / 'A'}")
+        elsewhere("archive", *arguments)
+        (disk / "ballast").write_bytes(b"x" * shutil.disk_usage(disk).free)
+        prune = ("prune", *arguments, "--older-than", "0d", "--yes", "--allow-large", "--json")
+        assert "no room left on the disk of the ledger" in elsewhere(*prune, expect=5).err
+        (disk / "ballast").unlink()
+        assert elsewhere(*prune).object["deleted"] == 20
 
 
 def test_a_second_run_at_the_same_time_is_refused(

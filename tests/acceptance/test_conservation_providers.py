@@ -10,7 +10,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -22,10 +22,8 @@ from testbed.command import Archipec, Result, imap_url
 from testbed.doubles import Conservator, SacerDouble
 from testbed.dovecot import Dovecot
 from testbed.drops import ftps_drop, sftp_drop, webdav_drop
-from testbed.ftps_server import FTPSServer
 from testbed.requirements import require
 from testbed.sshd import SFTPServer
-from testbed.webdav_server import WebDAVServer
 
 pytestmark = pytest.mark.real
 
@@ -35,39 +33,6 @@ FEW = 12
 # Deposits, each killed twice while depositing, or four times while asking.
 KILLED = 15 if FULL else 1
 SUPPORT = Path(__file__).parent.parent / "support"
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[SFTPServer]:
-    require("sshd", "ssh-keygen", "openssl")
-    with SFTPServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def proftpd() -> Iterator[FTPSServer]:
-    require("proftpd", "openssl")
-    with FTPSServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def webdav() -> Iterator[WebDAVServer]:
-    require("wsgidav")
-    with WebDAVServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def sacer_process() -> Iterator[SacerDouble]:
-    with SacerDouble() as double:
-        yield double
-
-
-@pytest.fixture
-def sacer(sacer_process: SacerDouble) -> SacerDouble:
-    sacer_process.forget()
-    return sacer_process
 
 
 @pytest.fixture(scope="module")

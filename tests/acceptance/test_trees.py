@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ from archipec.pec.simulator import mailbox
 from archipec.testing import nasty_messages
 from testbed.command import Archipec
 from testbed.requirements import require
+from testbed.small_disk import remount, small_disk
 from testbed.tsa import TimeStampAuthority
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
@@ -162,21 +162,6 @@ def test_time_stamps(archipec: Archipec, source: Callable[[list[bytes]], str], t
         assert "nobody here trusts" in untrusted.err and "timestamp_ca" in untrusted.err
 
 
-@contextmanager
-def disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of its own."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root may mount a file system")
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(folder)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.parametrize(
     ("before", "after", "code", "says"),
     [("size=1m", "size=100m", 5, "no room left"), ("size=100m,ro", "size=100m,rw", 4, "read-only")],
@@ -191,7 +176,7 @@ def test_one_of_three_sinks_that_cannot_write(
     code: int,
     says: str,
 ) -> None:
-    with disk(tmp_path / "disk", "100m") as bad:
+    with small_disk(tmp_path / "disk", "size=100m") as bad:
         first, rest = MAILBOX[:10], MAILBOX
         sinks = (
             "--to",
@@ -205,7 +190,7 @@ def test_one_of_three_sinks_that_cannot_write(
         archipec("archive", *pipeline)
         for number, raw in enumerate(rest[10:]):
             (tmp_path / "source" / "Posta inviata" / "cur" / f"1.N{number}.host:2,S").write_bytes(raw)
-        subprocess.run(["mount", "-o", f"remount,{before}", bad], check=True)
+        remount(bad, before)
         result = archipec("archive", *pipeline, "--json", expect=code)
         assert says in result.err and str(bad) in result.err
         expected = hashes_of(rest)
@@ -220,7 +205,7 @@ def test_one_of_three_sinks_that_cannot_write(
         torn = archipec("verify", "--to", f"eml:{bad / 'A'}", "--no-seals", "--json").object
         assert torn["checked"] == torn["ok"] >= len(set(first))
 
-        subprocess.run(["mount", "-o", f"remount,{after}", bad], check=True)
+        remount(bad, after)
         report = archipec("archive", *pipeline, "--json").object
         assert report["sinks"]["maildir"]["stored"] == report["sinks"]["mbox"]["stored"] == 0
         assert digests(bad / "A") == expected

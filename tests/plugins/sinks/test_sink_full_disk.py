@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from archipec.errors import TransientError
 from archipec_plugins.sinks.eml import EML
 from archipec_plugins.sinks.maildir import MAILDIR
 from archipec_plugins.sinks.mbox import MBOX
+from testbed.small_disk import small_disk
 
 if TYPE_CHECKING:
     from tests.plugins.sinks.conftest import Archive
@@ -24,25 +23,14 @@ MESSAGES = [random.Random(n).randbytes(30_000) for n in range(60)]
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 1 MiB."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", str(disk)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "size=1m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("record", [MAILDIR, EML, MBOX], ids=lambda record: record.name)
-def test_full_and_then_given_room(
-    small_disk: Path, archive: Callable[..., Archive], record: SinkType[Any]
-) -> None:
-    ballast = small_disk / "ballast"
+def test_full_and_then_given_room(disk: Path, archive: Callable[..., Archive], record: SinkType[Any]) -> None:
+    ballast = disk / "ballast"
     ballast.write_bytes(b"x" * 600_000)
     full = archive(record, "disk/archive")
     kept: list[bytes] = []

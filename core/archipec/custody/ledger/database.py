@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from archipec.errors import PermanentError, TransientError, from_os_error
 
 __all__ = ["Database", "columns"]
 
+_SHARED = 64 << 10  # bytes; its -shm file takes 32 KiB at first
 _WAIT = 30.0  # seconds another process may hold the file
 
 
@@ -95,6 +97,12 @@ class Database:
         with self._lock, self._readable():
             return self._db.execute(query, values).fetchall()
 
+    def _has_no_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self._path.parent).free < _SHARED
+        except OSError:
+            return False
+
     @contextmanager
     def _readable(self) -> Iterator[None]:
         """Say in a person's words what SQLite says in its own."""
@@ -102,7 +110,8 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             code = error.sqlite_errorname
-            if code == "SQLITE_FULL":
+            # Without room for the file that its users share, SQLite speaks of an input or output error.
+            if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and self._has_no_room()):
                 raise TransientError(
                     f"no room left on the disk of the ledger {self._path}",
                     hint="free some space and run again",
