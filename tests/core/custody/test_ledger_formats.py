@@ -25,11 +25,11 @@ def tables(path: Path) -> dict[str, set[tuple[object, ...]]]:
         }
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
+@pytest.fixture(params=range(1, VERSION))
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "ledger.sqlite3"
     with closing(sqlite3.connect(path)) as db:
-        db.executescript((OLD / "ledger-1.sql").read_text("utf-8"))
+        db.executescript((OLD / f"ledger-{request.param}.sql").read_text("utf-8"))
     return path
 
 
@@ -53,7 +53,7 @@ def test_an_old_ledger_becomes_a_new_one_and_loses_nothing(old: Path, tmp_path: 
 
 def test_a_step_that_fails_leaves_the_old_ledger(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tables(old)
-    monkeypatch.setitem(STEPS, 1, ("CREATE TABLE half (x)", "this is no SQL"))
+    monkeypatch.setitem(STEPS, VERSION - 1, ("CREATE TABLE half (x)", "this is no SQL"))
     with pytest.raises(PermanentError):
         Ledger(old)
     assert tables(old) == before

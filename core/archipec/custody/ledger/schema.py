@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x50454331
-VERSION = 2
+VERSION = 3
 
 HELD = ("stored", "pending")
 """The states of a copy that count as archived."""
@@ -135,5 +135,6 @@ STEPS = {
         "UPDATE copy SET intact_since = verified WHERE state IN ('stored', 'pending')",
         *_DELETION,
     ),
+    2: (),
 }
 """By the version they begin at: statements that bring a ledger to the next one."""
