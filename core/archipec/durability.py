@@ -8,17 +8,67 @@ are flushed one by one, a pool of threads overlaps them.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["sync_directories", "sync_directory", "sync_file", "sync_files", "write_file"]
+__all__ = ["open_regular", "sync_directories", "sync_directory", "sync_file", "sync_files", "write_file"]
+
+# A link is not followed, and a pipe is not waited for.
+_CAREFUL = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+)
+_KINDS = {
+    stat.S_IFLNK: "it is a symbolic link, not a file",
+    stat.S_IFDIR: "it is a folder, not a file",
+    stat.S_IFIFO: "it is a named pipe, not a file",
+    stat.S_IFSOCK: "it is a socket, not a file",
+    stat.S_IFCHR: "it is a device, not a file",
+    stat.S_IFBLK: "it is a device, not a file",
+}
 
 # A handful of files is flushed by itself: syncfs also writes what other programs left unwritten.
 _FEW = 8
 _THREADS = 16
+
+
+def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
+    """Open a regular file, and nothing else that may stand in its place: no link is followed, no pipe waited for.
+
+    Args:
+        flags: as for `os.open`.
+
+    Raises:
+        OSError: it can't be opened; EINVAL when it is something else, which the error names.
+    """
+    try:
+        if os.path.islink(path):  # noqa: PTH114  a string as often; Windows has no O_NOFOLLOW
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        descriptor = os.open(path, flags | _CAREFUL, mode)
+    except OSError as error:
+        kind = _kind_at(path)
+        if kind in _KINDS:
+            raise OSError(errno.EINVAL, _KINDS[kind], str(path)) from error
+        raise
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a file"), str(path))
+    return descriptor
+
+
+def _kind_at(path: str | Path) -> int:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return 0
 
 
 def sync_file(descriptor: int) -> None:
@@ -75,7 +125,7 @@ def write_file(path: Path, data: bytes) -> None:
         OSError: it could not be written; whatever stood at ``path`` still stands.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    descriptor = open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)

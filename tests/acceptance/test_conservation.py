@@ -175,6 +175,41 @@ def test_the_mailbox_keeps_what_is_not_proven(tmp_path: Path) -> None:
         assert len(server.raw_fetch("INBOX")) == 30 - old
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("keep", ["yes", "no"])
+@pytest.mark.parametrize("harm", ["deleted", "altered"])
+def test_a_report_proves_while_it_is_as_it_came(tmp_path: Path, harm: str, keep: str) -> None:
+    """Without its report nothing is let go; it is asked for again by itself, and then proves again."""
+    require("dovecot")
+    with Dovecot() as server:
+        server.fill("INBOX", [sample.raw for sample in mailbox(12, seed=5, size=1500)])
+        url = imap_url(server, port=server.port, ca_file=server.ca_file)
+        studio = Studio(tmp_path, url, server.password, options=f"&wait=0&keep={keep}")
+        studio.arguments = (*studio.arguments, "--to", f"maildir:{tmp_path / 'A'}")
+        studio.archive()
+        studio.provider()
+        assert studio.settle()["pending"] == 0
+        (report,) = (studio.outbox / "reports").rglob("*.xml")
+        if harm == "deleted":
+            report.unlink()
+        else:
+            report.write_bytes(report.read_bytes().replace(b"a", b"b", 1))
+        rules = ("--older-than", "30d", "--allow-large", "--yes", "--json")
+        pruned = studio.command("prune", *studio.arguments, *rules, expect=None).object
+        assert pruned["deleted"] == pruned["proven"] == 0
+        found = {one["reason"] for one in pruned["plan"] if "the report" in one["reason"]}
+        assert found and all(str(report) in reason for reason in found), pruned["plan"][:2]
+        assert len(server.raw_fetch("INBOX")) == 12
+        verified = studio.command("verify", *studio.arguments, "--json", expect=7).object
+        assert verified["ok"] == 12 and verified["missing"] + verified["altered"] == 12
+        assert studio.command("verify", "--to", studio.sink, "--json", expect=7).object["ok"] == 0
+        studio.archive()
+        whole = studio.command("verify", *studio.arguments, "--json").object
+        assert whole["ok"] + whole.get("confirmed", 0) == 24
+        assert studio.command("prune", *studio.arguments, *rules, expect=None).object["deleted"] > 3
+    assert report.exists(), "its name is the one of its bytes"
+
+
 @pytest.mark.parametrize("fault", FAULTS if FULL else FAULTS[:2])
 def test_what_proves_nothing_conserves_nothing(studio: Studio, fault: str) -> None:
     studio.archive()

@@ -21,7 +21,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from archipec.conservation.provider import Report
 from archipec.conservation.store import CONSERVED, OPEN, REJECTED, Kept, Store
-from archipec.durability import sync_directories, sync_directory, sync_files, write_file
+from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
 from archipec.message import ContentKey, Item, Json, Receipt, State
 
@@ -47,6 +47,7 @@ class Outbox:
         self._staged: dict[ContentKey, _Staged] = {}
         self._put: list[ContentKey] = []
         self._folders: set[Path] = set()
+        self._intact: dict[str, tuple[object, ...]] = {}
         self.store = Store(root / "outbox.sqlite3")
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class Outbox:
         kept = self.store.get(key)
         if kept is None or not kept.kept:
             # What was proven and let go is not taken in again, as long as its proof is there.
-            return kept is not None and kept.state == CONSERVED and not self._report_problem(kept)
+            return kept is not None and kept.state == CONSERVED and not self.report_problem(kept)
         return self._is_whole(key)
 
     def _is_whole(self, key: ContentKey) -> bool:
@@ -147,6 +148,8 @@ class Outbox:
         kept = self.store.get(key)
         if kept is None:
             return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
+        if kept.state == CONSERVED and (problem := self.report_problem(kept)):
+            return Receipt(key, State.PENDING, None, f"no longer proven: {problem}")
         return _receipt(kept)
 
     def receipts(self) -> Iterator[Receipt]:
@@ -161,9 +164,12 @@ class Outbox:
         kept = self.store.get(key)
         if kept is None:
             raise MissingCopy(f"the outbox has no {key}")
+        # What is called conserved is so by its report: without it the bytes alone are no copy that counts.
+        if kept.state == CONSERVED and (problem := self.report_problem(kept)):
+            raise IntegrityError(problem) if kept.kept else MissingCopy(f"{key}: {problem}")
+        if not kept.kept and kept.state != CONSERVED:
+            raise MissingCopy(f"{key}: the provider alone has its bytes, and its report is not here")
         if not kept.kept:
-            if problem := self._report_problem(kept):
-                raise MissingCopy(f"{key}: {problem}")
             raise Unsupported(
                 f"{key} is with the provider alone: its report is {self.root / kept.report}",
                 hint="with keep = true the outbox keeps the bytes of what is conserved",
@@ -198,7 +204,7 @@ class Outbox:
         path = folder / f"{digest[:32]}{suffix}"
         try:
             self._make(folder)
-            if not path.exists() or path.read_bytes() != report.raw:
+            if not _is(path, report.raw):
                 write_file(path, report.raw)
         except OSError as error:
             raise from_os_error(error, path) from error
@@ -210,24 +216,49 @@ class Outbox:
         for kept in self.store.all():
             if kept.state == CONSERVED and kept.report not in seen:
                 seen.add(kept.report)
-                if problem := self._report_problem(kept):
+                if problem := self.report_problem(kept):
                     yield IntegrityError(problem)
 
-    def _report_problem(self, kept: Kept) -> str:
+    def ask_again(self, keys: Iterable[ContentKey]) -> None:
+        """Have the provider asked once more for the reports that no longer prove these messages."""
+        for key in keys:
+            kept = self.store.get(key)
+            if kept and kept.package and kept.state == CONSERVED and self.report_problem(kept):
+                self.store.ask_again(kept.package, kept.report)
+
+    def report_problem(self, kept: Kept) -> str:
+        """Say why the report that proves a message proves it no longer: its bytes aren't those on record; "" if they are.
+
+        A report proves as many messages as its package has: it is read again only when its file has changed.
+        """
         path = self.root / kept.report
         try:
-            data = path.read_bytes()
+            with open(open_regular(path, os.O_RDONLY), "rb") as file:
+                status = os.fstat(file.fileno())
+                seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                if self._intact.get(kept.report) == (*seen, kept.report_sha256):
+                    return ""
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             return (
                 f"the report {path}, which proves what is conserved, can't be read: {error.strerror or error}"
             )
-        if hashlib.sha256(data).hexdigest() != kept.report_sha256:
+        if digest != kept.report_sha256:
             return f"the report {path}, which proves what is conserved, has been altered"
+        self._intact[kept.report] = (*seen, kept.report_sha256)
         return ""
 
     def damaged(self, keys: Iterable[ContentKey]) -> list[ContentKey]:
         """Return which of these messages are not here as they came."""
         return [key for key in keys if not self._is_whole(key)]
+
+
+def _is(path: Path, data: bytes) -> bool:
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read(len(data) + 1) == data
+    except OSError:
+        return False
 
 
 def make_private(folder: Path) -> None:

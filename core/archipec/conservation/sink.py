@@ -192,6 +192,7 @@ class ConservationSink:
         failure: ArchipecError | None = None
         if asked:
             try:
+                self._outbox.ask_again(receipt.key for receipt in asked)
                 self._advance()
             except ArchipecError as error:
                 failure = error

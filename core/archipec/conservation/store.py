@@ -333,6 +333,18 @@ class Store:
                 (DEPOSITED if left else SETTLED, reason if left else "", package),
             )
 
+    def ask_again(self, package: str, report: str) -> None:
+        """Take back what a report proved that is no longer as it came: the provider is asked for it again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE message SET state = 'packaged', reason = '' WHERE package = ? AND state = 'conserved' AND report = ?",
+                (package, report),
+            )
+            db.execute(
+                "UPDATE package SET state = 'deposited', reason = ? WHERE id = ?",
+                ("its report was missing or altered, asked for again", package),
+            )
+
     def count_refusal(self, package: str) -> None:
         """Count a refusal of a package that may be deposited again."""
         with self._transaction() as db:
