@@ -71,6 +71,7 @@ __all__ = [
     "SourceType",
     "State",
     "SupportsCheck",
+    "SupportsCount",
     "SupportsDelete",
     "SupportsFinish",
     "SupportsHeaders",
@@ -226,6 +227,19 @@ class SupportsHeaders(Protocol):
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (ref, header section) in any order; a ref never answered is gone."""
+        ...
+
+
+@runtime_checkable
+class SupportsCount(Protocol):
+    """A source whose folders say how many messages they hold, which shows when a listing left some out."""
+
+    def count(self, folder: str) -> int | None:
+        """Return how many messages the folder held when ``scan`` last listed it to its end, as the source counts them.
+
+        Asked right after that listing, in the same session, whether it was whole or began behind a cursor: never a
+        round trip of its own. None where the source can't tell.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "FetchLine",
     "Status",
     "Token",
+    "count_change",
     "fetch_attributes",
     "fetch_line",
     "flag_names",
@@ -56,6 +57,7 @@ _FETCH_LINE = re.compile(
     rb"|MODSEQ \([0-9]+\)"
     rb")(?: (?!\))|(?=\))))+\)\r\n"
 )
+_COUNT = re.compile(rb"\* ([0-9]{1,10}) (EXISTS|EXPUNGE)\s*", re.IGNORECASE)
 _DATE = re.compile(
     rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
 )
@@ -138,6 +140,20 @@ def parse_status(line: bytes) -> Status | None:
         return None
     code = (match["code"] or b"").upper().decode("ascii", "replace")
     return Status(match["tag"], match["word"].upper().decode(), code, match["argument"] or b"", match["text"])
+
+
+def count_change(response: bytes, count: int | None) -> int | None:
+    """Return how many messages the folder holds after a response, given how many it held before it; None: not known.
+
+    EXISTS says the number (RFC 9051 §7.4.1), EXPUNGE that it is less by one (§7.5.1). A response of another kind
+    changes nothing.
+    """
+    match = _COUNT.fullmatch(response)
+    if match is None:
+        return count
+    if match[2].upper() == b"EXISTS":
+        return int(match[1])
+    return None if count is None else max(0, count - 1)
 
 
 def fetch_attributes(response: bytes) -> dict[bytes, Token]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.imap.dialogue import Dialogue, Exchange
-from archipec_plugins.imap.grammar import number, quoted
+from archipec_plugins.imap.grammar import count_change, number, quoted
 from archipec_plugins.imap.pipeline import Answer, Pipeline
 
 __all__ = ["View", "Viewer", "examine"]
@@ -17,11 +17,16 @@ __all__ = ["View", "Viewer", "examine"]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The folder that is open, as it was then."""
+    """The folder that is open, as it was then.
+
+    Attributes:
+        exists: how many messages it holds; None when the server didn't say.
+    """
 
     folder: str
     uidvalidity: int
     uidnext: int
+    exists: int | None = None
 
 
 def examine(wire_name: bytes) -> bytes:
@@ -49,14 +54,15 @@ class Viewer:
         """
         self._view = None
         exchange.codes.clear()
-        for _ in exchange.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
-            pass
+        exists: int | None = None
+        for response in exchange.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
+            exists = count_change(response, exists)
         uidvalidity = number(exchange.codes.get("UIDVALIDITY"))
         if uidvalidity is None:
             raise PermanentError(
                 f'the server keeps no message numbers for folder "{folder}"', scope=Scope.FOLDER
             )
-        self._view = View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0)
+        self._view = View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0, exists)
         return self._view
 
     def read(self, folder: str, wire_name: bytes, refs: Iterable[str], section: str = "") -> Iterator[Answer]:

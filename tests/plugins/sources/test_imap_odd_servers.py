@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from archipec.contract import Fetched, Json, Quota
+from archipec.contract import Fetched, Json, Quota, SupportsCount
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import Folder
 from archipec.testing import configure, make_context
@@ -42,7 +42,7 @@ def opened(tmp_path: Path) -> Open:
         timeout: float = 20,
         **table: object,
     ) -> Iterator[tuple[ImapSource, ScriptedServer]]:
-        server = ScriptedServer({**replies, b"EXAMINE ": EXAMINED})
+        server = ScriptedServer({**replies, **({} if b"EXAMINE" in replies else {b"EXAMINE ": EXAMINED})})
         config = configure(IMAP, {"user": "u", "host": "imap.example.it", **table})
         with connected(server) as sock:
             sock.settimeout(timeout)
@@ -404,6 +404,48 @@ def test_a_listing_starts_again_when_uidvalidity_has_changed(opened: Open) -> No
         assert listed[-1].cursor == {"uidvalidity": 7, "uid": 9}
         assert [one.ref for one in source.scan("INBOX", {"uidvalidity": 7, "uid": 4})] == refs(5, 9)
         assert server.count(b"EXAMINE") == 2
+
+
+@pytest.mark.parametrize(
+    ("opening", "between", "count"),
+    [
+        (b"* 3 EXISTS\r\n", b"", 3),
+        (b"* 3 exists\r\n", b"", 3),
+        (b"", b"", None),
+        (b"* 9 EXISTS\r\n* 3 EXISTS\r\n", b"", 3),
+        # What is expunged meanwhile isn't missing, and what arrives need not be listed.
+        (b"* 4 EXISTS\r\n", b"* 2 EXPUNGE\r\n", 3),
+        (b"* 3 EXISTS\r\n", b"* 5 EXISTS\r\n", 3),
+    ],
+)
+def test_the_count_is_what_the_folder_held_when_it_was_listed(
+    opened: Open, opening: bytes, between: bytes, count: int | None
+) -> None:
+    listing = b"* 1 FETCH (UID 5 RFC822.SIZE 1)\r\n" + between + b"* 2 FETCH (UID 6 RFC822.SIZE 1)\r\n" + DONE
+    replies = {
+        b"EXAMINE": opening + b"* OK [UIDVALIDITY 7] valid\r\n* OK [UIDNEXT 10] next\r\n" + DONE,
+        b"UID FETCH": listing,
+    }
+    with opened(replies) as (source, server):
+        assert isinstance(source, SupportsCount)
+        assert source.count("INBOX") is None
+        for cursor in (None, {"uidvalidity": 7, "uid": 5}):
+            listed = source.scan("INBOX", cursor)
+            next(listed)
+            assert source.count("INBOX") is None
+            list(listed)
+            assert source.count("INBOX") == count
+        assert len(server.commands) == 4
+
+
+def test_the_count_of_a_folder_without_news_is_what_status_told(opened: Open) -> None:
+    replies = {b"LIST": LISTING + status(INBOX=(3, 10)) + DONE}
+    with opened(replies, "LIST-STATUS") as (source, server):
+        source.folders()
+        assert list(source.scan("INBOX", {"uidvalidity": 7, "uid": 9})) == []
+        assert isinstance(source, SupportsCount)
+        assert source.count("INBOX") == 3
+        assert len(server.commands) == 1
 
 
 def test_the_last_message_is_not_new_although_the_server_answers_with_it(opened: Open) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.contract import ContentKey, DeletionOrder, SupportsHeaders
+from archipec.contract import ContentKey, DeletionOrder, SupportsCount, SupportsHeaders
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Refused, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.mailserver import account
@@ -74,6 +74,8 @@ class FakeServer:
                 return _listing(self.capabilities)
             case "UIDL":
                 return _listing(f"{n} {one}" for n, one in enumerate(self.unique_ids, start=1))
+            case "STAT":
+                return b"+OK %d %d\r\n" % (len(self.sizes), sum(self.sizes))
             case "LIST":
                 return _listing(f"{n} {one}" for n, one in enumerate(self.sizes, start=1))
             case "RETR":
@@ -320,7 +322,7 @@ def test_a_server_without_unique_ids(opened: Open) -> None:
     assert "IMAP" in caught.value.hint
 
 
-@pytest.mark.parametrize("line", ["x id", "1", "1 id\r\n1 other", "0 id", "1 " + "x" * 1000, "1 a b"])
+@pytest.mark.parametrize("line", ["x id", "1 id\r\n1 other", "0 id", "1 " + "x" * 1000, "1 a b"])
 def test_unique_ids_that_can_not_be_read(opened: Open, line: str) -> None:
     server = FakeServer(MESSAGES)
     server.replies["UIDL"] = _listing([line])
@@ -347,9 +349,88 @@ def test_nothing_new_asks_for_no_sizes(opened: Open) -> None:
         assert list(source.scan("INBOX", last)) == []
     assert [command for command in again.commands if command[:4] not in ("USER", "PASS")] == [
         "CAPA",
+        "STAT",
         "UIDL",
         "QUIT",
     ]
+
+
+def test_a_unique_id_given_to_another_message_is_listed_again(opened: Open) -> None:
+    """Servers that number anew: the same unique ids in the same order, other messages."""
+    server = FakeServer(MESSAGES[:3])
+    with opened(server) as source:
+        last = list(source.scan("INBOX", None))[-1].cursor
+    others = [b"Subject: another\r\n\r\n%d\r\n" % number for number in range(3)]
+    again = FakeServer(others)
+    with opened(again) as source:
+        assert [one.size for one in source.scan("INBOX", last)] == [len(raw) for raw in others]
+    more = FakeServer([*others, MESSAGES[3]])
+    more.replies["STAT"] = b"-ERR no\r\n"
+    with opened(more) as source:
+        assert len(list(source.scan("INBOX", last))) == 4
+    unchanged = FakeServer(MESSAGES[:4])
+    with opened(unchanged) as source:
+        assert [one.ref for one in source.scan("INBOX", last)] == ["id-4"]
+
+
+@pytest.mark.parametrize(
+    ("stat", "count"),
+    [
+        (b"+OK 7 320\r\n", 7),
+        (b"+OK 7\r\n", 7),
+        (b"+OK\r\n", None),
+        (b"-ERR no\r\n", None),
+        (b"+OK seven messages\r\n", None),
+    ],
+)
+@pytest.mark.parametrize("capabilities", [USUAL_CAPABILITIES, ("TOP", "UIDL")])
+def test_the_count_is_what_stat_tells(
+    opened: Open, stat: bytes, count: int | None, capabilities: tuple[str, ...]
+) -> None:
+    server = FakeServer(MESSAGES[:7], capabilities)
+    server.replies["STAT"] = stat
+    with opened(server) as source:
+        assert isinstance(source, SupportsCount)
+        assert len(list(source.scan("INBOX", None))) == 7
+        assert (source.count("INBOX"), source.count("Sent")) == (count, None)
+
+
+@pytest.mark.parametrize("capabilities", [USUAL_CAPABILITIES, ("UIDL",), ()])
+@pytest.mark.parametrize("left_out", ["no line", "no unique id"])
+def test_messages_without_unique_id_are_named_by_their_header(
+    opened: Open, left_out: str, capabilities: tuple[str, ...]
+) -> None:
+    def without(messages: list[bytes], *numbers: int) -> FakeServer:
+        server = FakeServer(messages, capabilities)
+        lines = [
+            (f"{n}" if n in numbers else f"{n} {one}")
+            for n, one in enumerate(server.unique_ids, start=1)
+            if n not in numbers or left_out == "no unique id"
+        ]
+        server.replies["UIDL"] = _listing(lines)
+        return server
+
+    server = without(MESSAGES[:5], 2, 5)
+    with opened(server) as source:
+        found = read(source)
+        assert source.count("INBOX") == 5
+    assert list(found.values()) == MESSAGES[:5]
+    nameless = [ref for ref in found if " " in ref]
+    assert len(nameless) == 2
+    # Wherever it stands, the name is the same.
+    with opened(without([MESSAGES[4], MESSAGES[0]], 1)) as source:
+        assert read(source) == {nameless[1]: MESSAGES[4], "id-2": MESSAGES[0]}
+
+
+def test_a_message_without_unique_id_and_without_header_is_counted(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = FakeServer(MESSAGES[:3])
+    server.replies |= {"UIDL": _listing(["1 a", "2 b"]), "TOP 3 0": b"-ERR what\r\n"}
+    with opened(server) as source:
+        assert list(read(source)) == ["a", "b"]
+        assert source.count("INBOX") == 3
+    assert "can't be archived over POP3" in caplog.text
 
 
 def test_messages_that_share_a_unique_id_are_all_read(opened: Open) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed, Quota
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope
-from archipec_plugins.imap.grammar import fetch_line, flag_names, internal_date, quoted
+from archipec_plugins.imap.grammar import count_change, fetch_line, flag_names, internal_date, quoted
 from archipec_plugins.imap.mailboxes import (
     Choice,
     Counts,
@@ -46,7 +46,7 @@ def open_source(config: Config, context: Context) -> Iterator[ImapSource]:
 
 
 class ImapSource:
-    """A `archipec.contract.Source` that also reads headers and the quota, and deletes by order.
+    """A `archipec.contract.Source` that also reads headers and the quota, counts, and deletes by order.
 
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """
@@ -58,6 +58,7 @@ class ImapSource:
         self._context = context
         self._wire_names: dict[str, bytes] = {}
         self._counts: dict[str, Counts] = {}
+        self._held: dict[str, int | None] = {}
         self._viewer = Viewer(session.dialogue, context.temp)
 
     def folders(self) -> list[Folder]:
@@ -91,7 +92,9 @@ class ImapSource:
         """
         uidvalidity, last = _cursor(after)
         counts = self._counts.pop(folder, None)
+        self._held.pop(folder, None)
         if counts is not None and _nothing_new(counts, uidvalidity, last):
+            self._held[folder] = counts.messages
             return
         name = self._wire_name(folder)
         exchange = self._dialogue.begin()
@@ -102,8 +105,9 @@ class ImapSource:
             last = 0
             exchange = self._dialogue.begin()
             (fetch,) = exchange.send(_fetch_listing(last))
-        highest = last
+        highest, exists = last, view.exists
         for response in exchange.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
+            exists = _fewer(exists, count_change(response, exists))
             line = fetch_line(response)
             # "n:*" always matches the last message, even when its number is below n.
             if line is None or line.uid <= last:
@@ -117,6 +121,11 @@ class ImapSource:
                 flag_names(line.flags),
                 {"uidvalidity": view.uidvalidity, "uid": highest},
             )
+        self._held[folder] = exists
+
+    def count(self, folder: str) -> int | None:
+        """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
+        return self._held.get(folder)
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""
@@ -238,6 +247,11 @@ def _cursor(after: Json | None) -> tuple[int, int]:
         case {"uidvalidity": int(uidvalidity), "uid": int(uid)} if uid > 0:
             return uidvalidity, uid
     return 0, 0
+
+
+def _fewer(before: int | None, now: int | None) -> int | None:
+    """The count a listing is held against: what arrived while it was under way need not be in it."""
+    return now if before is None or now is None else min(before, now)
 
 
 def _nothing_new(counts: Counts, uidvalidity: int, last: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,7 +13,7 @@ from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec_plugins.mailserver.account import Account
 from archipec_plugins.sources.pop3.deletion import Deletion
 from archipec_plugins.sources.pop3.dialogue import Exchange, refusal
-from archipec_plugins.sources.pop3.maildrop import Maildrop, parse_sizes, parse_unique_ids
+from archipec_plugins.sources.pop3.maildrop import Maildrop, parse_counts, parse_sizes, parse_unique_ids
 from archipec_plugins.sources.pop3.pipeline import AHEAD, Answer, Pipeline
 from archipec_plugins.sources.pop3.session import Session, open_session
 
@@ -21,6 +22,7 @@ __all__ = ["Pop3Source", "Pop3SourceWithHeaders", "open_source"]
 _INBOX: Final = "INBOX"
 _MAX_LIST: Final = 64 * 1024 * 1024
 _MAX_HEAD: Final = 256 * 1024
+_MOST_UNNAMED: Final = 10_000
 
 
 @contextmanager
@@ -66,12 +68,16 @@ class Pop3Source:
         if folder != _INBOX:
             return
         maildrop = self._names()
-        known = maildrop.covered(after)
-        if known == len(maildrop.refs):
+        if maildrop.covered(after) == len(maildrop.refs):
             return
         self._ask_sizes(maildrop)
+        known = maildrop.covered(after)
         for ref, cursor in maildrop.after(known):
             yield Listed(folder, ref, maildrop.size(ref), None, (), cursor)
+
+    def count(self, folder: str) -> int | None:
+        """Return how many messages the inbox holds by STAT; see `archipec.contract.SupportsCount`."""
+        return self._names().count if folder == _INBOX else None
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`.
@@ -119,23 +125,59 @@ class Pop3Source:
     def _names(self) -> Maildrop:
         """The mailbox as it was at the login, sizes perhaps still unknown."""
         if self._maildrop is None:
-            reply, text = _ask(self._dialogue.begin(), b"UIDL")
-            wire = self._session.wire
-            if reply.startswith(b"-ERR"):
-                error = refusal(reply, f"{wire} gives messages no lasting names (UIDL)", Scope.ENDPOINT)
-                error.hint = "without them nothing can be resumed or deleted safely: use IMAP"
-                raise error
-            unique_ids = parse_unique_ids(text)
-            if unique_ids is None:
-                raise PermanentError(
-                    f"{wire} gives names to messages (UIDL) that can't be read", hint="use IMAP"
-                )
-            self._maildrop = Maildrop(unique_ids)
+            exchange = self._dialogue.begin()
+            exchange.send(b"STAT", text=False)
+            if self._ahead == 1:
+                count, octets = parse_counts(exchange.reply())
+                reply, text = _ask(exchange, b"UIDL")
+            else:
+                exchange.send(b"UIDL", text=True)
+                count, octets = parse_counts(exchange.reply())
+                reply, text = _answer(exchange)
+            unique_ids = self._unique_ids(reply, text)
+            self._maildrop = Maildrop(unique_ids, self._without_unique_id(unique_ids, count or 0))
+            self._maildrop.count, self._maildrop.octets = count, octets
             if self._maildrop.ambiguous:
                 self._context.log.info(
                     "%d messages share their unique id with others", len(self._maildrop.ambiguous)
                 )
         return self._maildrop
+
+    def _unique_ids(self, reply: bytes, text: bytes) -> list[tuple[int, str]]:
+        wire = self._session.wire
+        if reply.startswith(b"-ERR"):
+            error = refusal(reply, f"{wire} gives messages no lasting names (UIDL)", Scope.ENDPOINT)
+            error.hint = "without them nothing can be resumed or deleted safely: use IMAP"
+            raise error
+        unique_ids = parse_unique_ids(text)
+        if unique_ids is None:
+            raise PermanentError(f"{wire} gives names to messages (UIDL) that can't be read", hint="use IMAP")
+        return unique_ids
+
+    def _without_unique_id(self, unique_ids: list[tuple[int, str]], count: int) -> dict[int, str]:
+        """Return names for messages that UIDL leaves out, or gives no unique id: a digest of their header section.
+
+        One whose header can't be had has no name that lasts, and stays unlisted: the count tells of it.
+        """
+        numbers = {number for number, unique_id in unique_ids if not unique_id}
+        if count - len(unique_ids) <= _MOST_UNNAMED:
+            numbers |= set(range(1, count + 1)) - {number for number, _ in unique_ids}
+        if not numbers:
+            return {}
+        self._context.log.info("%d messages have no unique id", len(numbers))
+        drop = Maildrop([], {number: f"no unique id, number {number}" for number in numbers})
+        names: dict[int, str] = {}
+        pipeline = Pipeline(self._dialogue.begin(), drop, iter(drop.refs), b"TOP %d 0", self._ahead)
+        for ref, chunks in pipeline.answers():
+            try:
+                names[drop.numbers[ref]] = f"no unique id, header {_digest_of(chunks)}"
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                self._context.log.warning(
+                    "%s, and it has no unique id: it can't be archived over POP3", error
+                )
+        return names
 
     def _ask_sizes(self, maildrop: Maildrop) -> None:
         """Learn the sizes. A server that can't tell them is still good for reading."""
@@ -165,8 +207,19 @@ class Pop3SourceWithHeaders(Pop3Source):
 def _ask(exchange: Exchange, command: bytes) -> tuple[bytes, bytes]:
     """Return the status line and the text of a reply."""
     exchange.send(command, text=True)
+    return _answer(exchange)
+
+
+def _answer(exchange: Exchange) -> tuple[bytes, bytes]:
     reply = exchange.reply()
     return reply, exchange.whole_text(_MAX_LIST) if reply.startswith(b"+OK") else b""
+
+
+def _digest_of(chunks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()[:32]
 
 
 def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
