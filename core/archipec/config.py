@@ -31,6 +31,7 @@ __all__ = [
     "default_state_path",
     "endpoint",
     "load",
+    "names_in",
 ]
 
 T = TypeVar("T")
@@ -194,6 +195,17 @@ def choose(pipelines: Sequence[Pipeline], names: Sequence[str]) -> tuple[Pipelin
     if unknown:
         raise ConfigError(unknown, hint=f"configured: {', '.join(known)}")
     return tuple(pipeline for pipeline in pipelines if not names or pipeline.name in names)
+
+
+def names_in(path: Path) -> list[str] | None:
+    """Return the names of the pipelines in a TOML file, whatever else is wrong with it; None where it can't be read."""
+    try:
+        document = _read_toml(path)
+    except ConfigError:
+        return None
+    tables = document.get("pipeline")
+    names = [one.get("name") for one in tables if isinstance(one, dict)] if isinstance(tables, list) else []
+    return [name for name in names if isinstance(name, str)]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_they_are_taken_only_when_asked_for_and_listed_until_the_sealed_one_arri
     assert (report["stored"], report["seals"]) == (1, {"unsigned": 1})
     assert sorted(path.read_bytes() for path in (tmp_path / "A").rglob("cur/*")) == sorted([original, GOOD])
     told = archipec("status", expect=3).out
-    assert f"1 originals: {MISSING}" in told
+    assert f"1 original: {MISSING}" in told
     (loose,) = archipec("status", "--json", expect=3).object["loose"]
     assert loose["folder"] == "1"
     assert archipec("archive", "--from", source, *to, "--loose").object["listed"] == 0

@@ -137,19 +137,21 @@ def main() -> None:
     sys.exit(code)
 
 
-def say_error(error: ArchipecError) -> None:
-    """Tell a person what went wrong and the way out; with --json one line for a script."""
+def say_error(error: ArchipecError, pipeline: str = "") -> None:
+    """Tell a person what went wrong, in which pipeline, and the way out; with --json one line for a script."""
     context = click.get_current_context(silent=True)
     as_json = bool(context and context.params.get("as_json")) or "--json" in sys.argv
     problems = error.problems if isinstance(error, ConfigError) else (error.message,)
     if as_json:
-        shape = {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
+        shape: dict[str, object] = {"pipeline": pipeline} if pipeline else {}
+        shape |= {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
         click.echo(json.dumps(shape, ensure_ascii=False), err=True)
         return
     # Servers and file names have their say in errors: none of it may steer the terminal.
     from archipec.cli.terminal import printable
 
+    named = f"{pipeline}: " if pipeline else ""
     for problem in problems:
-        click.echo(f"error: {printable(problem)}", err=True)
+        click.echo(f"error: {printable(named + problem)}", err=True)
     if error.hint:
         click.echo(f"hint: {printable(error.hint)}", err=True)

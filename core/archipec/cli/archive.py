@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from archipec.cli import Settings, say_error
-from archipec.cli.pipelines import chosen, selection_options
-from archipec.cli.terminal import count, on_signals, printable, progress, size
+from archipec.cli.pipelines import as_json as with_outcome
+from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
+from archipec.cli.terminal import count, counted, on_signals, printable, progress, size
 from archipec.config import Pipeline
 from archipec.custody.archiving.archive import archive as run_archive
 from archipec.custody.archiving.preview import preview
@@ -18,7 +18,7 @@ from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.endpoint import with_option
-from archipec.errors import exit_code
+from archipec.errors import ArchipecError, exit_code
 
 _FAILURES_SHOWN = 10
 
@@ -96,17 +96,18 @@ def archive(
     pipelines = tuple(
         replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust)) for one in pipelines
     )
-    for pipeline in pipelines:
-        pipeline.reveal_secrets()
     stop = Stop()
-    codes = []
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
-        for pipeline in pipelines:
-            if stop.is_set():
-                break
-            report = _run(pipeline, ledger, settings, stop, full=full, dry_run=dry_run)
-            _show(report, as_json=as_json, dry_run=dry_run)
-            codes.append(report.exit_code)
+        codes = run_each(
+            settings,
+            pipelines,
+            ledger,
+            stop,
+            lambda one: _run(one, ledger, settings, stop, full=full, dry_run=dry_run),
+            lambda report: _show(report, as_json=as_json, dry_run=dry_run),
+            _errors,
+            secrets=True,
+        )
     return exit_code(codes)
 
 
@@ -124,9 +125,15 @@ def _run(
         return run_archive(pipeline, ledger, settings.state, stop, observe, full=full)
 
 
+def _errors(report: Report) -> list[ArchipecError]:
+    return [*report.errors, *(report.prune.errors if report.prune else ())]
+
+
 def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        click.echo(with_outcome(report.as_json(), report, _errors(report)))
+    elif report.errors and not report.listed:
+        say_failed(report.pipeline, report.errors)
     elif dry_run:
         _show_preview(report)
     else:
@@ -135,18 +142,17 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
             from archipec.cli.prune import show_run
 
             show_run(report.prune)
-    for error in (*report.errors, *(report.prune.errors if report.prune else ())):
-        say_error(error)
+    for error in _errors(report):
+        say_error(error, report.pipeline)
 
 
 def _show_run(report: Report) -> None:
     if not report.listed and not report.seals:
-        if not report.errors:
-            click.echo(f"{report.pipeline}: nothing new")
+        click.echo(f"{report.pipeline}: nothing new")
         _show_waiting(report)
         return
     click.echo(
-        f"{report.pipeline}: {count(report.stored)} of {count(report.listed)} messages stored"
+        f"{report.pipeline}: {count(report.stored)} of {counted(report.listed, 'message')} stored"
         f" ({size(report.size)} in {report.seconds:.1f} s)"
     )
     rest = {
@@ -196,7 +202,7 @@ def _show_preview(report: Report) -> None:
     lines = report.preview or []
     total = sum(line.messages for line in lines)
     click.echo(
-        f"{report.pipeline}: {count(total)} messages would be stored ({size(sum(line.size for line in lines))})"
+        f"{report.pipeline}: {counted(total, 'message')} would be stored ({size(sum(line.size for line in lines))})"
     )
     for line in lines:
         click.echo(f"  {count(line.messages):>9}  {size(line.size):>10}  {line.year}  {line.kind}")

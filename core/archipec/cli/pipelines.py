@@ -1,22 +1,40 @@
-"""Which pipelines a command is about: those of archipec.toml by name, or one made of URLs."""
+"""Which pipelines a command is about, those of archipec.toml by name or one made of URLs, and their tries on record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from archipec.cli import Settings
-from archipec.config import Pipeline, ad_hoc, choose, load
-from archipec.errors import ConfigError
+from archipec.cli import Settings, say_error
+from archipec.config import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
+from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
+from archipec.custody.endpoints import Stop
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.journal import Attempt
+from archipec.errors import ArchipecError, ConfigError
+from archipec.message import Json
 from archipec.registry import Registry
 from archipec.selection import read_selection
 
-__all__ = ["chosen", "load_registry", "selection_options"]
+__all__ = [
+    "as_json",
+    "chosen",
+    "load_registry",
+    "run_each",
+    "run_one",
+    "say_failed",
+    "selection_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=Outcome)
 
 _SELECTION = (
     click.option(
@@ -27,6 +45,8 @@ _SELECTION = (
     click.option("--until", metavar="DATE", help="Last day to take."),
     click.option("--folder", multiple=True, metavar="GLOB", help="Take only these folders of the source."),
 )
+_LOOKING = ("verify", "receipts", "settle")
+"""Commands that change no mailbox and need no word of its password: the last ad hoc run can be taken for them."""
 
 
 def selection_options(command: F) -> F:
@@ -54,11 +74,13 @@ def chosen(
 ) -> tuple[Pipeline, ...]:
     """Return the pipelines a command line means.
 
+    Without names, URLs and configuration, commands that only look at archives mean the last ad hoc run's.
+
     Args:
         select: selection settings that were given; they replace those of the configuration.
 
     Raises:
-        ConfigError: with every problem.
+        ConfigError: with every problem. That is on record of the pipelines it stopped.
         click.UsageError: names and URLs at once, or half of a pipeline.
     """
     registry = load_registry()
@@ -70,12 +92,184 @@ def chosen(
             raise click.UsageError("an ad hoc run needs both --from URL and --to URL")
         return (ad_hoc(from_url, to_urls, then_urls, registry, given),)
     if not names and not settings.config.exists():
-        raise ConfigError(
-            f"there is no configuration at {settings.config}",
-            hint="archive without one by --from URL --to URL, or see `archipec archive --help`",
-        )
-    pipelines = choose(load(settings.config, registry), names)
+        return (_last_ad_hoc(settings, registry),)
+    try:
+        pipelines = load(settings.config, registry)
+    except ConfigError as error:
+        _record_unreadable(settings, names, error)
+        raise
+    pipelines = choose(pipelines, names)
     if not given:
         return pipelines
     selection = read_selection(given, "command line")
     return tuple(replace(pipeline, selection=selection) for pipeline in pipelines)
+
+
+def _command() -> str:
+    """Return the running command as it goes on record, with what makes it only look or act."""
+    context = click.get_current_context()
+    extra = [f"--{name.replace('_', '-')}" for name in ("dry_run", "yes") if context.params.get(name)]
+    return " ".join([str(context.info_name), *extra])
+
+
+def _record_unreadable(settings: Settings, names: Sequence[str], error: ConfigError) -> None:
+    """Put on record that pipelines could not be run for want of a configuration without mistakes."""
+    command = _command()
+    if command == "receipts" or not settings.config.exists():
+        return
+    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+        known = names_in(settings.config)
+        if known is None:
+            # Nothing in the file can be read: those that it had when it could.
+            known = [one.pipeline for one in ledger.last_attempts() if one.pipeline != AD_HOC]
+        for name in dict.fromkeys(known):
+            if not names or name in names:
+                record_failure(ledger, Subject(name, ""), command, error)
+
+
+# -- the last ad hoc run -------------------------------------------------------------------------------
+
+
+def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
+    """Return the last ad hoc pipeline that archived something, if the command may go by it."""
+    command = str(click.get_current_context().info_name)
+    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+        runs = [one for key, one in ledger.last_archived().items() if key[0] == AD_HOC and one.urls]
+    last = max(runs, key=lambda one: one.id, default=None)
+    if last is None:
+        raise ConfigError(
+            f"there is no configuration at {settings.config}",
+            hint="archive without one by --from URL --to URL, or see `archipec archive --help`",
+        )
+    if command not in _LOOKING:
+        _not_configured(settings, command, last)
+    assert last.urls is not None
+    try:
+        pipeline = ad_hoc(last.urls["from"][0], last.urls["to"], (), registry)
+    except ConfigError:
+        _not_configured(settings, command, last)
+    if [place.where for place in places_of(pipeline.sinks)] != [place.where for place in last.sinks]:
+        # Its paths begin in another folder.
+        _not_configured(settings, command, last)
+    archives = ", ".join(place.where for place in last.sinks)
+    click.echo(f"no configuration: taking the last ad hoc run, {last.source} to {archives}", err=True)
+    return pipeline
+
+
+def _not_configured(settings: Settings, command: str, last: Attempt) -> NoReturn:
+    urls = last.urls or {}
+    words = [f"archipec {command}"]
+    words += [f"--{name} {shlex.quote(url)}" for name in ("from", "to") for url in urls.get(name, ())]
+    folder = urls.get("in", [""])[0]
+    there = f"cd {shlex.quote(folder)} && " if folder and folder != str(Path.cwd()) else ""
+    raise ConfigError(
+        f"there is no configuration at {settings.config}",
+        hint=f"for the last ad hoc run type: {there}{' '.join(words)}",
+    )
+
+
+def _urls() -> dict[str, list[str]]:
+    """Return what was typed of an ad hoc run. Secrets in it are references, or it would not have become one."""
+    given = click.get_current_context().params
+    if given.get("from_url") is None:
+        return {}
+    return {
+        "from": [str(given["from_url"])],
+        "to": [str(url) for url in given["to_urls"]],
+        "in": [str(Path.cwd())],
+    }
+
+
+# -- tries ---------------------------------------------------------------------------------------------
+
+
+def run_each(
+    settings: Settings,
+    pipelines: Iterable[Pipeline],
+    ledger: Ledger,
+    stop: Stop,
+    act: Callable[[Pipeline], T],
+    show: Callable[[T], None],
+    errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
+    *,
+    secrets: bool = False,
+) -> list[int]:
+    """Run pipelines one after the other, each on record. What stops one of them does not stop the others.
+
+    Args:
+        show: says what came of a pipeline.
+        errors: finds all errors in a report.
+        secrets: fetch the secrets of all pipelines before the first is run: a person who is asked can then go away.
+
+    Returns:
+        the exit codes.
+    """
+    work = list(pipelines)
+    refused: dict[str, ArchipecError] = {}
+    for pipeline in work if secrets else ():
+        try:
+            pipeline.reveal_secrets()
+        except ArchipecError as error:
+            refused[pipeline.name] = error
+
+    def tried(pipeline: Pipeline) -> T:
+        if pipeline.name in refused:
+            raise refused[pipeline.name]
+        return act(pipeline)
+
+    urls = _urls() or None
+    codes = []
+    for pipeline in work:
+        if stop.is_set():
+            break
+        subject = Subject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks), urls)
+        codes.append(run_one(settings, ledger, subject, partial(tried, pipeline), show, errors))
+    return codes
+
+
+def run_one(
+    settings: Settings,
+    ledger: Ledger,
+    subject: Subject,
+    act: Callable[[], T],
+    show: Callable[[T], None],
+    errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
+) -> int:
+    """Run one thing, on record, say what came of it, and return its exit code."""
+    try:
+        report = on_record(ledger, settings.state, subject, _command(), act, errors)
+    except ArchipecError as error:
+        say_failed(subject.pipeline, [error], with_error=True)
+        return error.exit_code
+    show(report)
+    return report.exit_code
+
+
+def as_json(shape: Mapping[str, Json], report: Outcome, errors: Iterable[ArchipecError]) -> str:
+    """Return a report as its line of JSON, with its errors and exit code."""
+    lines = [line for error in errors for line in error_lines(error)]
+    return json.dumps({**shape, "error": lines, "exit_code": report.exit_code}, ensure_ascii=False)
+
+
+def error_lines(error: ArchipecError) -> Sequence[str]:
+    """Return what is wrong, a line each."""
+    return error.problems if isinstance(error, ConfigError) else (error.message,)
+
+
+def say_failed(pipeline: str, errors: Sequence[ArchipecError], *, with_error: bool = False) -> None:
+    """Say on stdout that a pipeline failed; its errors are on stderr.
+
+    Args:
+        with_error: print the errors too; with --json, an object of the pipeline in place of its report.
+    """
+    from archipec.cli.terminal import printable
+    from archipec.errors import exit_code
+
+    code = exit_code(error.exit_code for error in errors)
+    if not click.get_current_context().params.get("as_json"):
+        click.echo(printable(f"{pipeline}: failed: {errors[0].message} (exit code {code})"))
+    elif with_error:
+        shapes = [error_shape(error) for error in errors]
+        click.echo(json.dumps({"pipeline": pipeline} | shapes[0] | {"exit_code": code}, ensure_ascii=False))
+    for error in errors if with_error else ():
+        say_error(error, pipeline)

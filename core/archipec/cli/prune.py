@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
 from archipec.cli import Settings, say_error
-from archipec.cli.pipelines import chosen, selection_options
+from archipec.cli.pipelines import as_json as with_outcome
+from archipec.cli.pipelines import chosen, run_each, selection_options
 from archipec.cli.terminal import count, on_signals, printable, progress, size
 from archipec.config import Pipeline
 from archipec.custody.endpoints import Stop
@@ -88,27 +89,24 @@ def prune(
     if not names:
         # Those of archipec.toml that have rules, if any has.
         pipelines = [one for one in pipelines if one.prune.has_rule or one.prune.trash] or pipelines
-    for pipeline in pipelines:
-        pipeline.reveal_secrets()
     stop = Stop()
-    codes = []
+
+    def act(pipeline: Pipeline) -> PruneReport:
+        with progress(pipeline.name, quiet=False) as update:
+            return run_prune(
+                pipeline,
+                ledger,
+                settings.state,
+                stop,
+                _observer(update),
+                carry_out=yes,
+                limit=limit,
+                allow_large=allow_large,
+            )
+
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
-        for pipeline in pipelines:
-            if stop.is_set():
-                break
-            with progress(pipeline.name, quiet=False) as update:
-                report = run_prune(
-                    pipeline,
-                    ledger,
-                    settings.state,
-                    stop,
-                    _observer(update),
-                    carry_out=yes,
-                    limit=limit,
-                    allow_large=allow_large,
-                )
-            _show(report, as_json=as_json)
-            codes.append(report.exit_code)
+        show = partial(_show, as_json=as_json)
+        codes = run_each(settings, pipelines, ledger, stop, act, show, secrets=True)
     return exit_code(codes)
 
 
@@ -136,11 +134,11 @@ def _ruled(pipeline: Pipeline, rules: Mapping[str, object]) -> Pipeline:
 
 def _show(report: PruneReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        click.echo(with_outcome(report.as_json(), report, report.errors))
     else:
         show_run(report)
     for error in report.errors:
-        say_error(error)
+        say_error(error, report.pipeline)
 
 
 def show_run(report: PruneReport) -> None:

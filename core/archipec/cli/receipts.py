@@ -197,9 +197,7 @@ def _unclear(name: str, found: Sequence[Transaction]) -> _Unclear:
             f'nothing that was sent is called "{printable(name)}"',
             hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
         )
-    lines = [
-        f"{headline(one)}\n  {printable(one.identificativo or one.msgid)}" for one in found[:_CANDIDATES]
-    ]
+    lines = [f"{headline(one)}  {one.identificativo or one.msgid}" for one in found[:_CANDIDATES]]
     if len(found) > _CANDIDATES:
         lines.append(f"and {count(len(found) - _CANDIDATES)} more")
     problem = f'{count(len(found))} sent messages fit "{printable(name)}"'

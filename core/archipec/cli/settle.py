@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 
 import click
 
 from archipec.cli import Settings, say_error
-from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.pipelines import as_json as with_outcome
+from archipec.cli.pipelines import chosen, load_registry, run_one, say_failed
 from archipec.cli.terminal import count, on_signals, printable
 from archipec.config import AD_HOC, endpoint
+from archipec.custody.attempts import Subject, places_of
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.settle import SettleReport
@@ -47,29 +49,41 @@ def settle(
         raise click.UsageError("give pipelines by name, or --to, not both")
     if to_urls:
         registry = load_registry()
-        work = [(AD_HOC, tuple(endpoint("sink", url, registry) for url in to_urls))]
+        sinks = tuple(endpoint("sink", url, registry) for url in to_urls)
+        work = [(Subject(AD_HOC, "", places_of(sinks)), sinks)]
     else:
-        work = [(pipeline.name, pipeline.sinks) for pipeline in chosen(settings, names, None, ())]
+        work = [
+            (Subject(one.name, one.source.where, places_of(one.sinks)), one.sinks)
+            for one in chosen(settings, names, None, ())
+        ]
     stop = Stop()
-    codes = []
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
-        for name, sinks in work:
-            report = run_settle(name, sinks, ledger, settings.state, stop)
-            _show(report, as_json=as_json)
-            codes.append(report.exit_code)
+        codes = [
+            run_one(
+                settings,
+                ledger,
+                subject,
+                partial(run_settle, subject.pipeline, sinks, ledger, settings.state, stop),
+                partial(_show, as_json=as_json),
+            )
+            for subject, sinks in work
+            if not stop.is_set()
+        ]
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else 0])
 
 
 def _show(report: SettleReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
-    elif not report.sinks and not report.errors:
+        click.echo(with_outcome(report.as_json(), report, report.errors))
+    elif not report.sinks and report.errors:
+        say_failed(report.pipeline, report.errors)
+    elif not report.sinks:
         click.echo(f"{report.pipeline}: nothing waits for a confirmation")
     for name, settled in () if as_json else report.sinks.items():
         click.echo(f"{report.pipeline}: {name}: {count(settled.stored)} confirmed")
         show_settled(settled)
     for error in report.errors:
-        say_error(error)
+        say_error(error, report.pipeline)
 
 
 def show_settled(settled: SinkSettled) -> None:

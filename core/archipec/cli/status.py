@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
+from urllib.parse import unquote
 
 import click
 
-from archipec.cli import Settings
+from archipec.cli import Settings, say_error
 from archipec.cli.pipelines import load_registry
-from archipec.cli.terminal import count, printable, size
+from archipec.cli.terminal import count, counted, printable, size
 from archipec.config import Pipeline, load
+from archipec.custody.endpoints import now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.loose import ENVELOPE_MISSING
 from archipec.custody.pruning.quota import LEVELS, Freeable, freeable, level
-from archipec.custody.status import PipelineStatus, statuses
-from archipec.errors import ATTENTION, DONE
+from archipec.custody.status import PipelineStatus, Try, in_words, statuses
+from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, exit_code
+from archipec.options import nearest
 
 _WARNING: Final = timedelta(days=14)
 _SHOWN: Final = 10
@@ -25,44 +29,87 @@ _SHOWN: Final = 10
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[PIPELINE]...")
+@click.option(
+    "--max-age",
+    metavar="AGE",
+    help="Warn when the last success is older than this: 36h, 2d, 1w (7d unless given).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
-def status(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
-    """Say when each pipeline last ran, what its archives hold, what is missing. Contacts nobody.
+def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, as_json: bool) -> int:
+    """Say how each pipeline's last try ended, what its archives hold, what waits and what is missing. Contacts nobody.
 
     \b
       archipec status
       archipec status studio --json
+      archipec status --max-age 2d
 
-    Exit code 3: something needs a person.
+    Exit code: that of the last try that failed and was not put right since; 3: something needs a person.
     """
-    configured = _configured(settings, names)
+    age = None if max_age is None else _seconds(max_age)
+    configured, mistake = _configured(settings)
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
-        found = [one for one in statuses(ledger) if not names or one.pipeline in names]
-        full = _full(found, configured, ledger)
+        known = statuses(ledger, settings.state, configured, now(), age)
+        _check_names(names, [one.pipeline for one in known], mistake)
+        found = [one for one in known if not names or one.pipeline in names]
+        chosen = [one for one in configured or () if not names or one.name in names]
+        full = _full(found, chosen, ledger)
     if not found and not as_json:
-        click.echo("nothing has been archived yet" if not names else "no run of that name is on record")
-    expiring = _expiring(configured)
+        click.echo("nothing has been archived yet")
+    expiring = _expiring(chosen)
     for one in found:
         day = expiring.get(one.pipeline)
         room = full.get(one.pipeline)
         shape = one.as_json() | ({} if day is None else {"credentials_expire": day.isoformat()})
         shape |= {} if room is None else {"freeable": {"messages": room.messages, "bytes": room.size}}
         click.echo(json.dumps(shape, ensure_ascii=False) if as_json else _text(one))
+    if mistake is not None:
+        say_error(mistake)
     for name, day in expiring.items():
         click.echo(f"warning: {name}: {_expiry(day)}: renew them and correct the configuration", err=True)
     for one in found:
         if one.pipeline in full:
             click.echo(f"warning: {one.pipeline}: {_fullness(one, full[one.pipeline])}", err=True)
+        for problem in one.problems if one.counts else ():
+            click.echo(printable(f"warning: {one.pipeline}: {problem}"), err=True)
     overflowing = any(level(one.quota) == max(LEVELS) for one in found)
-    return ATTENTION if expiring or overflowing or any(one.needs_attention for one in found) else DONE
+    codes = [one.exit_code for one in found]
+    codes += [ATTENTION] if expiring or overflowing else []
+    codes += [] if mistake is None else [mistake.exit_code]
+    return exit_code(codes)
 
 
-def _configured(settings: Settings, names: tuple[str, ...]) -> list[Pipeline]:
+def _seconds(age: str) -> int:
+    match = re.fullmatch(r"(\d{1,5})\s*([hdw])", age.strip().lower())
+    if match is None:
+        raise click.UsageError(f'--max-age must be an age such as 36h, 2d or 1w, not "{age}"')
+    return int(match[1]) * {"h": 3_600, "d": 86_400, "w": 604_800}[match[2]]
+
+
+def _configured(settings: Settings) -> tuple[Sequence[Pipeline] | None, ArchipecError | None]:
+    """Return the configured pipelines, None without a configuration, and why it can't be read."""
     if not settings.config.exists():
-        return []
-    pipelines = load(settings.config, load_registry())
-    return [one for one in pipelines if not names or one.name in names]
+        return None, None
+    try:
+        return load(settings.config, load_registry()), None
+    except ConfigError as error:
+        return None, error
+
+
+def _check_names(names: Sequence[str], known: Sequence[str], mistake: ArchipecError | None) -> None:
+    """Refuse names of which nothing is on record.
+
+    Raises:
+        ConfigError: naming those that there are.
+    """
+    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
+    if unknown:
+        if mistake is not None:
+            say_error(mistake)
+        there = ", ".join(dict.fromkeys(known))
+        raise ConfigError(
+            unknown, hint=f"known: {there}" if there else "nothing is configured or was ever archived"
+        )
 
 
 def _full(
@@ -81,7 +128,7 @@ def _fullness(one: PipelineStatus, room: Freeable | None) -> str:
     assert one.quota is not None
     frees = "no rule in [pipeline.prune] frees any of it"
     if room is not None:
-        frees = f"`archipec prune` would free {size(room.size)} ({count(room.messages)} messages)"
+        frees = f"`archipec prune` would free {size(room.size)} ({counted(room.messages, 'message')})"
     return f"its mailbox is {100 * one.quota.used // one.quota.limit} % full: {frees}"
 
 
@@ -103,28 +150,84 @@ def _expiry(day: date) -> str:
 
 
 def _text(one: PipelineStatus) -> str:
-    when = datetime.fromtimestamp(one.last_run).astimezone()
-    lines = [
-        f"{one.pipeline}: {one.source}",
-        f"  last run   {when:%Y-%m-%d %H:%M}: {_outcome(one)}",
-        f"  mailbox    {count(one.messages)} messages, {size(one.size)}",
-    ]
+    # A login's @ is escaped in addresses: nobody reads it so.
+    lines = [printable(f"{one.pipeline}: {unquote(one.source) or 'source unknown'}{_standing(one)}")]
+    lines += _tries(one)
+    if one.messages or one.last_run is not None:
+        lines.append(f"  mailbox    {counted(one.messages, 'message')}, {size(one.size)}")
     if one.quota is not None and one.quota.limit:
         share = 100 * one.quota.used // one.quota.limit
         lines.append(f"  quota      {size(one.quota.used)} of {size(one.quota.limit)} used ({share} %)")
     for sink in one.sinks:
-        words = [f"{count(sink.held)} messages, {size(sink.size)}"]
+        words = [f"{counted(sink.held, 'message')}, {size(sink.size)}"]
         words += [f"{count(number)} {state}" for state, number in sorted(sink.others.items())]
-        lines.append(f"  archive    {sink.where}: {', '.join(words)}")
+        if sink.pending_since is not None:
+            words.append(f"the oldest has waited for {in_words(one.now - sink.pending_since)}")
+        if sink.problem:
+            words = [f"{sink.problem}; by the ledger it holds {words[0]}", *words[1:]]
+        lines.append(printable(f"  archive    {sink.where}: {', '.join(words)}"))
         lines += [
             printable(f"             {count(number):>9}  {reason}") for reason, number in sink.reasons.items()
         ]
-    if one.loose:
-        lines.append(f"  loose      {count(len(one.loose))} originals: {ENVELOPE_MISSING}")
-        lines += [f"    {printable(f'{original.folder}/{original.ref}')}" for original in one.loose[:_SHOWN]]
-        if len(one.loose) > _SHOWN:
-            lines.append(f"    and {count(len(one.loose) - _SHOWN)} more: --json lists them")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_unsealed(one)])
+
+
+def _standing(one: PipelineStatus) -> str:
+    """Say what sets a pipeline apart from those that count."""
+    words = []
+    if one.never_worked and one.tries:
+        words.append("never worked")
+    if one.configured is False:
+        words.append("not in the configuration now")
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _tries(one: PipelineStatus) -> list[str]:
+    lines = []
+    last = one.last_try
+    if last is None and one.last_run is None:
+        return ["  last try   never"]
+    for each in reversed(one.tries):
+        if each is last or each in one.failed_tries:
+            label = "last try" if each is last else "failed"
+            lines.append(f"  {label:<10} {_moment(each.started)} {each.command}: {_ending(each)}")
+            lines += [f"             {printable(line)}" for line in each.lines]
+    if one.last_success is not None:
+        ago = in_words(one.now - one.last_success)
+        lines.append(f"  succeeded  {_moment(one.last_success)}, {ago} ago")
+    elif one.tries:
+        lines.append("  succeeded  never")
+    if one.last_run is not None and (
+        one.last_run == one.last_success or one.stored or one.failed or one.left
+    ):
+        lines.append(f"  last run   {_moment(one.last_run)}: {_outcome(one)}")
+    return lines
+
+
+def _ending(one: Try) -> str:
+    if one.running:
+        return "running"
+    if one.exit_code is None:
+        return "did not end"
+    words = {DONE: "done", ATTENTION: "done, something needs a person"}
+    return words.get(one.exit_code, f"failed with exit code {one.exit_code}")
+
+
+def _moment(at: int) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _unsealed(one: PipelineStatus) -> list[str]:
+    if not one.loose:
+        return []
+    lines = [f"  loose      {counted(len(one.loose), 'original')}: {ENVELOPE_MISSING}"]
+    for original in one.loose[:_SHOWN]:
+        since = one.loose_since.get(original.key)
+        waits = "" if since is None else f", for {in_words(one.now - since)}"
+        lines.append(f"    {printable(f'{original.folder}/{original.ref}{waits}')}")
+    if len(one.loose) > _SHOWN:
+        lines.append(f"    and {count(len(one.loose) - _SHOWN)} more: --json lists them")
+    return lines
 
 
 def _outcome(one: PipelineStatus) -> str:

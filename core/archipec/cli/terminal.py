@@ -14,12 +14,18 @@ import click
 from archipec.custody.endpoints import Stop
 from archipec.errors import Interrupted
 
-__all__ = ["count", "on_signals", "printable", "progress", "size"]
+__all__ = ["count", "counted", "on_signals", "printable", "progress", "size"]
 
 
 def count(number: int) -> str:
     """Return a number with its thousands told apart."""
     return f"{number:,}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: "1 message", "2,500 messages"."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def size(number: int) -> str:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 
 from archipec.cli import Settings, say_error
-from archipec.cli.pipelines import chosen, load_registry
-from archipec.cli.terminal import count, on_signals, printable, progress
+from archipec.cli.pipelines import as_json as with_outcome
+from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
+from archipec.cli.terminal import count, counted, on_signals, printable, progress
 from archipec.config import Pipeline, endpoint
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.verify import VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
-from archipec.errors import Interrupted, exit_code
+from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
 
 _FINDINGS_SHOWN = 20
 
@@ -88,14 +89,34 @@ def _archives(
 
 
 def _pipelines(settings: Settings, pipelines: list[Pipeline], stop: Stop, *, as_json: bool) -> list[int]:
-    codes = []
-    with Ledger(settings.state / "ledger.sqlite3") as ledger:
-        for pipeline in pipelines:
+    def act(pipeline: Pipeline) -> VerifyReport:
+        empty = [sink for sink in pipeline.archives if not ledger.has_copies(sink.where)]
+        if empty and len(empty) == len(pipeline.archives):
+            # Not opened: that would make an archive where there is none.
+            report = VerifyReport(pipeline.name)
+        else:
             with progress(pipeline.name, quiet=False) as update:
                 report = run_verify(pipeline, ledger, settings.state, stop, _observer(update))
-            _show(report, as_json=as_json)
-            codes.append(report.exit_code)
-    return codes
+        worked = ledger.last_archived().get((pipeline.name, pipeline.source.where))
+        if empty and (worked is None or len(empty) < len(pipeline.archives)):
+            report.errors.extend(_NothingThere(sink.where) for sink in empty)
+        return report
+
+    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+        return run_each(settings, pipelines, ledger, stop, act, partial(_show, as_json=as_json))
+
+
+class _NothingThere(ArchipecError):
+    """There is no copy to read back, and not because the mailbox was empty."""
+
+    exit_code = ATTENTION
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"nothing was ever archived in {where}: there is no copy to read back",
+            hint="run `archipec archive`, and see `archipec status` for what stopped it;"
+            " an archive without its ledger is checked by `archipec verify --to URL`",
+        )
 
 
 def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[VerifyReport], None]:
@@ -104,10 +125,12 @@ def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[VerifyR
 
 def _show(report: VerifyReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        click.echo(with_outcome(report.as_json(), report, report.errors))
+    elif report.errors and not report.checked:
+        say_failed(report.pipeline, report.errors)
     else:
         click.echo(
-            f"{report.pipeline}: {count(report.checked)} copies read back, {count(report.ok)} intact,"
+            f"{report.pipeline}: {counted(report.checked, 'copy')} read back, {count(report.ok)} intact,"
             f" {count(report.missing)} missing, {count(report.altered)} altered"
         )
         if report.confirmed:
@@ -123,4 +146,4 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
                 f"  and {count(len(report.findings) - _FINDINGS_SHOWN)} more: --json lists them", err=True
             )
     for error in report.errors:
-        say_error(error)
+        say_error(error, report.pipeline)

@@ -1,18 +1,38 @@
-"""What the ledger says of each pipeline: its last run, its mailbox as last seen, its archives."""
+"""What is on record of each pipeline: its last try and last success, its mailbox as last seen, its archives.
+
+Nobody is contacted. Whether an archive's folder is in its place is looked at, where it is on this machine.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+from archipec.config import AD_HOC, Pipeline
+from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.journal import Attempt, Run
 from archipec.custody.ledger.loose import LooseOriginal
 from archipec.custody.ledger.schema import HELD
+from archipec.custody.root import MARKER, read_marker
+from archipec.errors import ATTENTION, DONE, PermanentError, exit_code
 from archipec.message import Json, Quota
 
-__all__ = ["PipelineStatus", "SinkStatus", "statuses"]
+__all__ = ["MAX_AGE", "PENDING_AGE", "PipelineStatus", "SinkStatus", "Try", "in_words", "statuses"]
+
+MAX_AGE: Final = 7 * 86_400
+"""Seconds after which the last success of a pipeline that should run regularly is too old."""
+PENDING_AGE: Final = 14 * 86_400
+"""Seconds after which a deposit without a confirmation needs a person."""
 
 _LOST = ("missing", "altered", "rejected", "failed")
+_COUNTED = ("archive", "prune --yes", "verify", "settle")
+"""Commands whose last failure counts until they succeed. Those that only look count as the very last try."""
+_WITHOUT_END = "it did not end by itself: it was killed, or the machine stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +43,9 @@ class SinkStatus:
         held: messages that count as archived; size: their bytes.
         others: messages per other state: pending (also in ``held``), missing, altered, rejected, failed.
         reasons: copies that are pending or rejected, by why.
+        pending_since: when the oldest pending copy was deposited, in Unix seconds.
+        problem: why its folder is not what it was, empty when it is, or is on no disk of this machine.
+        current: whether the pipeline still stores into it.
     """
 
     where: str
@@ -30,6 +53,44 @@ class SinkStatus:
     size: int
     others: dict[str, int]
     reasons: dict[str, int]
+    pending_since: int | None = None
+    problem: str = ""
+    current: bool = True
+
+
+class Try(NamedTuple):
+    """An attempt as ``status`` shows it: ``exit_code`` is None while it runs and when it was killed."""
+
+    command: str
+    started: int
+    ended: int | None
+    running: bool
+    exit_code: int | None
+    errors: list[dict[str, Any]]
+
+    @property
+    def lines(self) -> list[str]:
+        """What went wrong, in words."""
+        return [line for error in self.errors for line in error["error"]]
+
+    @property
+    def code(self) -> int:
+        """The exit code it means for ``status``; what was interrupted needs a person, as ``status`` was not."""
+        if self.running:
+            return DONE
+        return ATTENTION if self.exit_code in {None, 130} else self.exit_code or DONE
+
+    def as_json(self) -> dict[str, Json]:
+        """Return its JSON object."""
+        return {
+            "command": self.command,
+            "started": _iso(self.started),
+            "ended": _iso(self.ended),
+            "running": self.running,
+            "exit_code": self.exit_code,
+            "error": list(self.lines),
+            "hint": next((error["hint"] for error in self.errors if error["hint"]), ""),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,89 +98,343 @@ class PipelineStatus:
     """A pipeline, by the ledger.
 
     Attributes:
-        last_run: in Unix seconds.
+        configured: whether archipec.toml has it with this source; None when there is none or it can't be read.
+        counts: whether its failures count: not those of a typing error that was put right, nor of what was replaced.
+        tries: the last by each command, the latest last.
+        last_success: start of the last `archive` that reached its end, in Unix seconds.
+        last_run: when `archive` last made a report, in Unix seconds; None when it never did.
+        max_age: seconds after which the last success is too old, None for never.
         quota: as last told by the server.
-        loose: originals kept without the envelope that bears their seal, which has not come since.
+        loose: originals kept without the envelope that bears their seal, which has not come since; loose_since:
+            when each was stored.
     """
 
     pipeline: str
     source: str
-    last_run: int
-    stored: int
-    failed: int
-    left: int
-    messages: int
-    size: int
-    quota: Quota | None
-    sinks: tuple[SinkStatus, ...]
-    loose: tuple[LooseOriginal, ...]
+    configured: bool | None
+    counts: bool
+    now: int
+    tries: tuple[Try, ...] = ()
+    last_success: int | None = None
+    last_run: int | None = None
+    max_age: int | None = None
+    stored: int = 0
+    failed: int = 0
+    left: int = 0
+    messages: int = 0
+    size: int = 0
+    quota: Quota | None = None
+    sinks: tuple[SinkStatus, ...] = ()
+    loose: tuple[LooseOriginal, ...] = ()
+    loose_since: dict[Any, int] = field(default_factory=dict)
+
+    @property
+    def last_try(self) -> Try | None:
+        """The latest try by any command."""
+        return self.tries[-1] if self.tries else None
+
+    @property
+    def never_worked(self) -> bool:
+        """Whether nothing was ever archived from this source, as after a typing error in its address."""
+        return self.last_success is None and not self.messages and not any(one.held for one in self.sinks)
+
+    @property
+    def failed_tries(self) -> list[Try]:
+        """The tries that failed and were not put right since."""
+        archived = next((one for one in self.tries if one.command == "archive"), None)
+        found = []
+        for one in self.tries:
+            settled = one.command == "settle" and archived and archived.code == DONE
+            later = archived is not None and archived.started >= one.started
+            if one.code and (one is self.last_try or (one.command in _COUNTED and not (settled and later))):
+                found.append(one)
+        return found
+
+    @property
+    def problems(self) -> list[str]:
+        """What needs a person beside failed tries and counts, in words."""
+        found = [
+            f"the archive {one.where} {one.problem}" for one in self.sinks if one.problem and one.current
+        ]
+        if not self.tries and self.last_run is None:
+            found.append("it never ran")
+        if self.max_age is not None and self.last_success is not None:
+            age = self.now - self.last_success
+            if age > self.max_age:
+                found.append(f"its last success is {in_words(age)} old")
+        found += [
+            f"{one.where} has waited for a confirmation for {in_words(self.now - one.pending_since)}"
+            for one in self.sinks
+            if one.pending_since is not None and self.now - one.pending_since > PENDING_AGE
+        ]
+        return found
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a message is not where it should be."""
+        """Whether a message is not where it should be, or something else needs a person."""
         return bool(
             self.failed
             or self.left
             or self.loose
+            or (self.counts and self.problems)
             or any(set(sink.others) & set(_LOST) for sink in self.sinks)
         )
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of ``status`` for this pipeline: that of what failed last, or 3."""
+        codes = [one.code for one in self.failed_tries] if self.counts else []
+        return exit_code([*codes, ATTENTION if self.needs_attention else DONE])
+
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``status --json``."""
-        quota = self.quota
+        quota, last = self.quota, self.last_try
         return {
             "pipeline": self.pipeline,
             "source": self.source,
-            "last_run": datetime.fromtimestamp(self.last_run, UTC).isoformat(),
+            "configured": self.configured,
+            "never_worked": self.never_worked,
+            "counts": self.counts,
+            "last_try": None if last is None else last.as_json(),
+            "tries": [one.as_json() for one in self.tries],
+            "last_success": _iso(self.last_success),
+            "last_success_age": None if self.last_success is None else self.now - self.last_success,
+            "exit_code": self.exit_code,
+            "error": [line for one in self.failed_tries for line in one.lines],
+            "problems": list(self.problems),
+            "last_run": _iso(self.last_run),
             "stored": self.stored,
             "failed": self.failed,
             "left": self.left,
             "messages": self.messages,
             "bytes": self.size,
             "quota": None if quota is None else {"used": quota.used, "limit": quota.limit},
-            "sinks": [
-                {"where": sink.where, "held": sink.held, "bytes": sink.size, **sink.others}
-                | ({"reasons": {**sink.reasons}} if sink.reasons else {})
-                for sink in self.sinks
-            ],
+            "sinks": [_sink_json(sink) for sink in self.sinks],
             "loose": [
-                {"sha256": one.key.sha256, "message_id": one.message_id, "folder": one.folder, "ref": one.ref}
+                {
+                    "sha256": one.key.sha256,
+                    "message_id": one.message_id,
+                    "folder": one.folder,
+                    "ref": one.ref,
+                    "since": _iso(self.loose_since.get(one.key)),
+                }
                 for one in self.loose
             ],
         }
 
 
-def statuses(ledger: Ledger) -> list[PipelineStatus]:
-    """Return the status of every pipeline that ever ran, by name."""
-    found = []
-    for run in ledger.last_runs():
-        source = ledger.source(run.source)
-        messages, size = ledger.occurrences(source)
-        quota = ledger.last_quota(source)
-        found.append(
-            PipelineStatus(
-                pipeline=run.pipeline,
-                source=run.source,
-                last_run=run.started,
-                stored=run.report["stored"],
-                failed=run.report["failed"],
-                left=run.report["left"],
-                messages=messages,
-                size=size,
-                quota=None if quota is None else quota[1],
-                sinks=tuple(_sink(ledger, number, where) for number, where in ledger.sinks_of(source)),
-                loose=tuple(ledger.without_envelope([number for number, _ in ledger.sinks_of(source)])),
-            )
+def _sink_json(sink: SinkStatus) -> dict[str, Json]:
+    return {
+        "where": sink.where,
+        "held": sink.held,
+        "bytes": sink.size,
+        **sink.others,
+        **({"reasons": {**sink.reasons}} if sink.reasons else {}),
+        **({"pending_since": _iso(sink.pending_since)} if sink.pending_since is not None else {}),
+        "problem": sink.problem,
+        "current": sink.current,
+    }
+
+
+def in_words(seconds: int) -> str:
+    """Return a span of time in its largest whole unit."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            number = seconds // length
+            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return "less than a minute"
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def statuses(
+    ledger: Ledger,
+    state: Path,
+    configured: Sequence[Pipeline] | None,
+    now: int,
+    max_age: int | None = None,
+) -> list[PipelineStatus]:
+    """Return the status of every pipeline that is configured or was ever tried.
+
+    Those configured come first, in their order, then the others by name; what never worked comes last.
+
+    Args:
+        state: the folder of the ledger.
+        configured: the pipelines of archipec.toml, None when there is none or it can't be read.
+        now: in Unix seconds.
+        max_age: seconds after which a last success is too old; None: `MAX_AGE` for those that are configured and for
+            servers, never for files, which are often archived once.
+    """
+    return _Statuses(ledger, state, configured, now, max_age).all()
+
+
+class _Statuses:
+    def __init__(
+        self,
+        ledger: Ledger,
+        state: Path,
+        configured: Sequence[Pipeline] | None,
+        now: int,
+        max_age: int | None,
+    ) -> None:
+        self._ledger = ledger
+        self._state = state
+        self._configured = {(one.name, one.source.where): one for one in configured or ()}
+        self._is_known = configured is not None
+        self._now = now
+        self._max_age = max_age
+        self._runs = {(run.pipeline, run.source): run for run in ledger.last_runs()}
+        self._archived = ledger.last_archived()
+        self._tries: defaultdict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        self._archives = ledger.archives()
+        self._roots = ledger.roots()
+        self._collect(ledger.last_attempts())
+
+    def _collect(self, attempts: Iterable[Attempt]) -> None:
+        """Sort attempts by pipeline and source; one whose source the configuration did not tell goes by its name."""
+        current = dict((*self._runs, *self._archived))
+        unplaced = []
+        for one in attempts:
+            if one.source:
+                current[one.pipeline] = one.source
+                self._tries[one.pipeline, one.source].append(one)
+            else:
+                unplaced.append(one)
+        current |= dict(self._configured)
+        for one in unplaced:
+            tries = self._tries[one.pipeline, current.get(one.pipeline, "")]
+            # Of one command only the later counts.
+            same = [other for other in tries if other.command == one.command]
+            tries[:] = [other for other in tries if other.command != one.command]
+            tries.append(max([*same, one], key=_at))
+        for tries in self._tries.values():
+            tries.sort(key=_at)
+        for pipeline in self._configured.values():
+            self._roots |= {place.where: place.root for place in places_of(pipeline.sinks)}
+
+    def all(self) -> list[PipelineStatus]:
+        keys = dict.fromkeys([*self._configured, *sorted({*self._runs, *self._tries})])
+        found = [self._status(name, source) for name, source in keys]
+        return sorted(
+            found, key=lambda one: (not one.configured and one.never_worked, one.configured is False)
         )
-    return found
+
+    def _status(self, name: str, source: str) -> PipelineStatus:
+        pipeline = self._configured.get((name, source))
+        run = self._runs.get((name, source))
+        success = self._archived.get((name, source))
+        configured = None if name == AD_HOC or not self._is_known else pipeline is not None
+        tries = tuple(self._try(one) for one in self._tries.get((name, source), ()))
+        number = self._ledger.source(source) if run is not None else None
+        max_age = self._max_age
+        if max_age is None and (configured or "://" in source):
+            max_age = MAX_AGE
+        quota = None if number is None else self._ledger.last_quota(number)
+        sinks = [] if number is None else self._sinks_of(number, name, source)
+        numbers = [each for each, _ in sinks]
+        loose = self._ledger.without_envelope(numbers)
+        messages, size = (0, 0) if number is None else self._ledger.occurrences(number)
+        return PipelineStatus(
+            pipeline=name,
+            source=source,
+            configured=configured,
+            counts=configured is not False and not self._is_corrected(name, success),
+            now=self._now,
+            tries=tries,
+            last_success=None if success is None else success.started,
+            max_age=max_age,
+            messages=messages,
+            size=size,
+            quota=None if quota is None else quota[1],
+            sinks=tuple(self._sink(each, where, name, source) for each, where in sinks),
+            loose=tuple(loose),
+            loose_since=self._ledger.kept_since(numbers, [one.key for one in loose]) if loose else {},
+            **_counts(run),
+        )
+
+    def _is_corrected(self, name: str, success: Attempt | None) -> bool:
+        """Tell whether an ad hoc source that never worked was a typing error: a later ad hoc run did work."""
+        if name != AD_HOC or success is not None:
+            return False
+        return any(other == AD_HOC for other, _ in self._archived)
+
+    def _try(self, one: Attempt) -> Try:
+        running = is_running(one, self._state)
+        errors = one.errors
+        if one.ended is None and not running:
+            errors = [{"error": [_WITHOUT_END], "hint": "run it again: it goes on where it stopped"}]
+        return Try(one.command, one.started, one.ended, running, one.exit_code, errors)
+
+    # -- archives ------------------------------------------------------------------------------
+
+    def _current(self, name: str, source: str) -> set[str]:
+        """Return where a pipeline stores now: as configured, or as its last run was told."""
+        pipeline = self._configured.get((name, source))
+        if pipeline is not None:
+            return {sink.where for sink in pipeline.sinks}
+        tries = [one for one in self._tries.get((name, source), ()) if one.command == "archive"]
+        return {place.where for one in tries[-1:] for place in one.sinks}
+
+    def _sinks_of(self, number: int, name: str, source: str) -> list[tuple[int, str]]:
+        """Return the archives of a pipeline: with several pipelines of one source, only its own."""
+        sinks = self._ledger.sinks_of(number)
+        others = {
+            where
+            for key in {*self._configured, *self._tries}
+            if key[1] == source and key[0] != name
+            for where in self._current(*key)
+        }
+        own = self._current(name, source)
+        return [(each, where) for each, where in sinks if where in own or where not in others]
+
+    def _sink(self, number: int, where: str, name: str, source: str) -> SinkStatus:
+        holdings = self._ledger.holdings(number)
+        own = self._current(name, source)
+        problem = self._problem(where)
+        return SinkStatus(
+            where,
+            sum(holdings[state][0] for state in HELD if state in holdings),
+            sum(holdings[state][1] for state in HELD if state in holdings),
+            {state: holdings[state][0] for state in ("pending", *_LOST) if state in holdings},
+            {reason: copies for _, reason, copies in self._ledger.reasons(number) if reason},
+            self._ledger.pending_since(number),
+            problem,
+            (where in own or not own) and not problem.startswith("was moved"),
+        )
+
+    def _problem(self, where: str) -> str:
+        """Say what is wrong with the place of an archive."""
+        root, known = self._roots.get(where), self._archives.get(where, "")
+        if root is None or not known:
+            return ""
+        problem = _look(Path(root), known)
+        if problem:
+            for other, identity in self._archives.items():
+                moved = self._roots.get(other)
+                if identity == known and other != where and moved and not _look(Path(moved), known):
+                    return f"was moved to {moved}"
+        return problem
 
 
-def _sink(ledger: Ledger, number: int, where: str) -> SinkStatus:
-    holdings = ledger.holdings(number)
-    return SinkStatus(
-        where,
-        sum(holdings[state][0] for state in HELD if state in holdings),
-        sum(holdings[state][1] for state in HELD if state in holdings),
-        {state: holdings[state][0] for state in ("pending", *_LOST) if state in holdings},
-        {reason: copies for _, reason, copies in ledger.reasons(number) if reason},
-    )
+def _look(root: Path, known: str) -> str:
+    try:
+        if not root.exists():
+            return "is not there: was it moved or deleted, or is the disk not connected?"
+        found = read_marker(root)
+    except (OSError, PermanentError) as error:
+        return f"can't be read: {error}"
+    if not found:
+        return f"is not there: {root} has no {MARKER}"
+    return "" if found == known else f"is not there: another archive stands in {root}"
+
+
+def _at(one: Attempt) -> tuple[int, int]:
+    return (one.started if one.ended is None else one.ended, one.id)
+
+
+def _counts(run: Run | None) -> Mapping[str, Any]:
+    if run is None:
+        return {}
+    return {"last_run": run.started} | {name: run.report[name] for name in ("stored", "failed", "left")}

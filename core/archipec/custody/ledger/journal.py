@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archipec.custody.ledger.database import Database
-from archipec.message import Json, Quota
+from archipec.errors import ATTENTION, DONE
+from archipec.message import ContentKey, Json, Quota
 
-__all__ = ["Journal", "Run"]
+__all__ = ["Attempt", "Journal", "Place", "Run"]
+
+_ATTEMPT = (
+    "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock FROM attempt"
+)
 
 
 class Run(NamedTuple):
@@ -21,8 +26,138 @@ class Run(NamedTuple):
     report: dict[str, Any]
 
 
+class Place(NamedTuple):
+    """A sink as an attempt was given it; ``root`` is its directory on this machine, None where it has none."""
+
+    name: str
+    where: str
+    root: str | None
+
+
+class Attempt(NamedTuple):
+    """A try of a pipeline, whatever came of it.
+
+    Attributes:
+        source: its ``where``, empty when the configuration did not tell.
+        command: ``archive``, ``prune --yes``, ...
+        started, ended: in Unix seconds; ``ended`` is None while it runs, and for ever when it was killed.
+        exit_code: None until it ended.
+        errors: ``{"error": [LINE...], "hint", "exit_code"}`` each.
+        urls: of an ad hoc run, its options as they were typed: ``{"from": [URL], "to": [URL...]}``.
+        lock: name of the lock file that is held while it runs.
+    """
+
+    id: int
+    pipeline: str
+    source: str
+    command: str
+    started: int
+    ended: int | None
+    exit_code: int | None
+    errors: list[dict[str, Any]]
+    sinks: list[Place]
+    urls: dict[str, list[str]] | None
+    lock: str
+
+    @property
+    def done(self) -> bool:
+        """Whether it reached its end: what then needs a person is no failure of the run."""
+        return self.exit_code in {DONE, ATTENTION}
+
+
 class Journal(Database):
-    """The part of the ledger that tells of runs."""
+    """The part of the ledger that tells of attempts and runs."""
+
+    def begin_attempt(
+        self,
+        pipeline: str,
+        source: str,
+        command: str,
+        started: int,
+        sinks: Sequence[Place] = (),
+        urls: Mapping[str, Sequence[str]] | None = None,
+        lock: str = "",
+    ) -> int:
+        """Put on record that a pipeline is tried, and return the attempt's number."""
+        with self._transaction() as db:
+            return int(
+                db.execute(
+                    "INSERT INTO attempt (pipeline, source, command, started, sinks, urls, lock)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    (
+                        pipeline,
+                        source,
+                        command,
+                        started,
+                        json.dumps(sinks),
+                        None if urls is None else json.dumps(urls),
+                        lock,
+                    ),
+                ).fetchone()[0]
+            )
+
+    def end_attempt(
+        self, number: int, ended: int, exit_code: int, errors: Sequence[Mapping[str, Json]]
+    ) -> None:
+        """Put on record what came of an attempt."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE attempt SET ended = ?, exit_code = ?, errors = ? WHERE id = ?",
+                (ended, exit_code, json.dumps(errors), number),
+            )
+
+    def last_attempts(self) -> list[Attempt]:
+        """Return the last attempt by each command of each pipeline and source, in the order in which they ended."""
+        rows = self._rows(
+            f"{_ATTEMPT} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER"
+            " (PARTITION BY pipeline, source, command ORDER BY coalesce(ended, started) DESC, id DESC) AS place"
+            " FROM attempt) WHERE place = 1) ORDER BY coalesce(ended, started), id"
+        )
+        return [_attempt(row) for row in rows]
+
+    def last_archived(self) -> dict[tuple[str, str], Attempt]:
+        """Return, by pipeline and source, the last `archive` that reached its end."""
+        rows = self._rows(
+            f"{_ATTEMPT} WHERE id IN (SELECT max(id) FROM attempt WHERE command = 'archive'"
+            f" AND exit_code IN ({DONE}, {ATTENTION}) GROUP BY pipeline, source)"
+        )
+        return {(one.pipeline, one.source): one for one in map(_attempt, rows)}
+
+    def roots(self) -> dict[str, str | None]:
+        """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
+        rows = self._rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
+        return {
+            place.where: place.root for row in rows for place in (Place(*one) for one in json.loads(row[0]))
+        }
+
+    def has_copies(self, where: str) -> bool:
+        """Tell whether any copy was ever promised by the sink at ``where``; it need not be on record."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM copy WHERE sink = (SELECT id FROM sink WHERE place = ?) AND state IN"
+                " ('stored', 'pending', 'missing', 'altered') LIMIT 1",
+                (where,),
+            )
+        )
+
+    def archives(self) -> dict[str, str]:
+        """Return the identity of each archive that was ever seen, by its sink's ``where``."""
+        return dict(self._rows("SELECT place, archive FROM sink WHERE archive != ''"))
+
+    def pending_since(self, sink: int) -> int | None:
+        """Return when the oldest copy was deposited that a sink has not confirmed, in Unix seconds."""
+        rows = self._rows("SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'", (sink,))
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def kept_since(self, sinks: Sequence[int], contents: Sequence[ContentKey]) -> dict[ContentKey, int]:
+        """Return when each content was first stored in any of these sinks, in Unix seconds."""
+        rows = self._rows(
+            "SELECT t.sha256, t.size, min(c.stored) FROM copy c JOIN content t ON t.id = c.content"
+            " WHERE c.sink IN (SELECT value FROM json_each(?)) AND c.stored IS NOT NULL"
+            " AND t.sha256 IN (SELECT value FROM json_each(?)) GROUP BY t.id",
+            (json.dumps(list(sinks)), json.dumps([key.sha256 for key in contents])),
+        )
+        return {ContentKey(digest, size): int(stored) for digest, size, stored in rows}
 
     def record_run(
         self, pipeline: str, source: int, started: int, report: Mapping[str, Json], quota: Quota | None
@@ -72,3 +207,20 @@ class Journal(Database):
                 " ON CONFLICT (pipeline, place) DO UPDATE SET done = excluded.done",
                 (pipeline, step, done),
             )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock = row
+    return Attempt(
+        number,
+        pipeline,
+        source,
+        command,
+        started,
+        ended,
+        code,
+        json.loads(errors),
+        [Place(*one) for one in json.loads(sinks)],
+        None if urls is None else json.loads(urls),
+        lock,
+    )

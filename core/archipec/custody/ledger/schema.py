@@ -31,6 +31,25 @@ _DELETION = (
     )""",
     "CREATE INDEX deletion_open ON deletion (source) WHERE state IN ('ordered', 'unknown')",
 )
+_ATTEMPT = (
+    # Every try of a pipeline, on record before it begins. source: its where, '' where the configuration did not tell.
+    # lock: the file in the state folder's locks that is held as long as it runs. errors: [{"error", "hint",
+    # "exit_code"}]; sinks: [{"name", "where", "root"}]; urls: as given on the command line, of an ad hoc run.
+    """CREATE TABLE attempt (
+        id INTEGER PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        source TEXT NOT NULL,
+        command TEXT NOT NULL,
+        started INTEGER NOT NULL,
+        ended INTEGER,
+        exit_code INTEGER,
+        errors TEXT NOT NULL DEFAULT '[]',
+        sinks TEXT NOT NULL DEFAULT '[]',
+        urls TEXT,
+        lock TEXT NOT NULL
+    )""",
+    "CREATE INDEX attempt_pipeline ON attempt (pipeline, source, command)",
+)
 
 # A copy's state: intent (may be there: ask `find`), stored, pending, rejected, failed (was not kept),
 # missing or altered (verify found it so). intact_since: from when on every reading back found it intact.
@@ -126,6 +145,7 @@ SCHEMA = (
     )""",
     "CREATE TABLE step (pipeline TEXT, place TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, place))",
     *_DELETION,
+    *_ATTEMPT,
 )
 
 STEPS = {
@@ -135,6 +155,6 @@ STEPS = {
         "UPDATE copy SET intact_since = verified WHERE state IN ('stored', 'pending')",
         *_DELETION,
     ),
-    2: (),
+    2: (*_ATTEMPT,),
 }
 """By the version they begin at: statements that bring a ledger to the next one."""

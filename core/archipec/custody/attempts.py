@@ -1,0 +1,142 @@
+"""Puts every try of a pipeline on record before it begins, and what came of it, also when it came to nothing.
+
+An attempt that was killed stays without an end. Whether it runs still is told by a lock of its own, that the
+operating system drops with the process.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from archipec.contract import SinkType
+from archipec.custody.endpoints import now
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.journal import Attempt, Place
+from archipec.custody.locks import hold
+from archipec.endpoint import Endpoint, root_of
+from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
+from archipec.message import Json
+
+__all__ = ["Outcome", "Subject", "error_shape", "is_running", "on_record", "places_of", "record_failure"]
+
+
+class Outcome(Protocol):
+    """What the report of every command can say."""
+
+    errors: list[ArchipecError]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code it means."""
+
+
+T = TypeVar("T", bound=Outcome)
+
+
+class Subject(NamedTuple):
+    """What is tried. ``urls``: as typed, of an ad hoc run."""
+
+    pipeline: str
+    source: str
+    sinks: Sequence[Place] = ()
+    urls: Mapping[str, Sequence[str]] | None = None
+
+
+def places_of(sinks: Iterable[Endpoint[SinkType[Any]]]) -> list[Place]:
+    """Return sinks as they go on record."""
+    places = []
+    for sink in sinks:
+        root = root_of(sink)
+        places.append(Place(sink.name, sink.where, None if root is None else str(root.absolute())))
+    return places
+
+
+def error_shape(error: ArchipecError) -> dict[str, Json]:
+    """Return an error as JSON and the ledger have it."""
+    problems = error.problems if isinstance(error, ConfigError) else (error.message,)
+    return {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
+
+
+def on_record(
+    ledger: Ledger,
+    state: Path,
+    subject: Subject,
+    command: str,
+    act: Callable[[], T],
+    errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
+) -> T:
+    """Try something, and put on record that it was tried and what came of it.
+
+    Args:
+        errors: finds all errors in what ``act`` returns.
+
+    Raises:
+        whatever ``act`` raises, once that is on record.
+    """
+    with _lock(state) as lock:
+        number = ledger.begin_attempt(*subject[:2], command, now(), *subject[2:], lock)
+        try:
+            report = act()
+        except BaseException as error:
+            shape, code = _ending(error)
+            try:
+                ledger.end_attempt(number, now(), code, [shape])
+            except ArchipecError as second:
+                error.add_note(f"not on record either: {second}")
+            raise
+        shapes = [error_shape(error) for error in errors(report)]
+        try:
+            ledger.end_attempt(number, now(), report.exit_code, shapes)
+        except ArchipecError as error:
+            report.errors.append(error)
+        return report
+
+
+def record_failure(ledger: Ledger, subject: Subject, command: str, error: ArchipecError) -> None:
+    """Put on record that something was to be tried and could not even begin."""
+    number = ledger.begin_attempt(*subject[:2], command, now(), *subject[2:])
+    ledger.end_attempt(number, now(), error.exit_code, [error_shape(error)])
+
+
+def _ending(error: BaseException) -> tuple[dict[str, Json], int]:
+    if isinstance(error, ArchipecError):
+        return error_shape(error), error.exit_code
+    if isinstance(error, Exception):
+        text = f"bug: {type(error).__name__}: {error}"
+        return {"error": [text], "hint": "run again with -v and report what it shows", "exit_code": BUG}, BUG
+    code = Interrupted.exit_code
+    return {"error": ["interrupted"], "hint": "", "exit_code": code}, code
+
+
+def is_running(attempt: Attempt, state: Path) -> bool:
+    """Tell whether an attempt without an end is still at work; what a killed one left of its lock is removed."""
+    path = state / "locks" / attempt.lock
+    if attempt.ended is not None or not attempt.lock or not path.exists():
+        return False
+    try:
+        with hold(path, attempt.pipeline):
+            pass
+    except TransientError:
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+@contextmanager
+def _lock(state: Path) -> Iterator[str]:
+    """Hold a lock that nobody else waits for; yield its name."""
+    name = f"attempt-{uuid.uuid4().hex}.lock"
+    path = state / "locks" / name
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, path.parent) from error
+    try:
+        with hold(path, name):
+            yield name
+    finally:
+        path.unlink(missing_ok=True)
