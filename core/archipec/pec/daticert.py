@@ -2,19 +2,20 @@
 
 The file comes from outside: no DTD, no entity and no network is ever used, and its size is bounded. What is merely
 odd is read all the same, because a seal makes even odd data evidence: values that the standard does not have are kept
-as they stand, and what can't be read at all is None.
+as they stand, what is not well-formed is read as far as its meaning is beyond doubt (`mending`) and said to be so, and
+what can't be read at all is None.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
+from archipec.pec.mending import ENTITIES, FACTS, HEADING, REPEATED, Field, Tree, decoded, read_leniently
 
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element  # type: ignore[import-untyped]
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of a `daticert.xml`. Real ones have one or two thousand; a message to a thousand recipients 80 thousand."""
 
-_DECLARED = re.compile(rb"<!(?:ENTITY|DOCTYPE[^>\[]*\[)", re.IGNORECASE)
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LAST_TAG = re.compile(r"</\s*postacert\s*>")
+_ATTRIBUTES = ("tipo", "errore", "zona")
+_SECTIONS = {"intestazione": HEADING, "dati": FACTS}
 _DAY = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*")
 _ZONE = re.compile(r"\s*([+-])(\d{2}):?(\d{2})\s*")
@@ -67,6 +67,7 @@ class CertificationData:
         consegna: the recipient that a delivery or failure is about.
         ricezione: the recipients that a taking in charge covers.
         errore_esteso: the provider's words about an error.
+        mended: what had to be put right to read it, one sentence each; none for data that is as the standard says.
     """
 
     tipo: str
@@ -83,6 +84,7 @@ class CertificationData:
     consegna: str | None
     ricezione: tuple[str, ...]
     errore_esteso: str | None
+    mended: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def errore_codice(self) -> str | None:
@@ -98,50 +100,84 @@ def parse_daticert(xml: bytes) -> CertificationData:
         xml: the file, its transfer encoding undone.
 
     Raises:
-        IntegrityError: it is too large, cut short, no XML, declares entities, or is not certification data.
+        IntegrityError: it is too large, declares entities, or holds no certification data.
     """
     if len(xml) > MAX_SIZE:
         raise IntegrityError(f"daticert.xml has {len(xml)} bytes, more than the {MAX_SIZE} that are read")
-    if _DECLARED.search(xml):
+    text, misdeclared = decoded(xml)
+    if ENTITIES.search(text):
         raise IntegrityError("daticert.xml declares entities of its own, which no provider does")
-    root = _root(xml)
-    if _name(root) != "postacert":
-        raise IntegrityError(f'daticert.xml is something else: its root element is "{_name(root)[:40]}"')
-    heading = _fields(root, "intestazione")
-    facts = _fields(root, "dati")
+    tree = _read_strictly(text) or read_leniently(text)
+    fields = tree.fields
     return CertificationData(
-        tipo=(root.get("tipo") or "").strip(),
-        errore=(root.get("errore") or "nessuno").strip(),
-        mittente=_text(heading, "mittente") or "",
-        destinatari=tuple(_recipients(heading)),
-        risposte=_text(heading, "risposte") or "",
-        oggetto=_text(heading, "oggetto") or "",
-        gestore=_text(facts, "gestore-emittente") or "",
-        data=_date(facts.get("data", [])),
-        identificativo=(_text(facts, "identificativo") or "").strip("<>"),
-        msgid=_text(facts, "msgid") or None,
-        ricevuta=next((one.get("tipo", "").strip() for one in facts.get("ricevuta", [])), None),
-        consegna=_text(facts, "consegna"),
-        ricezione=tuple(_content(one) for one in facts.get("ricezione", [])),
-        errore_esteso=_text(facts, "errore-esteso"),
+        tipo=tree.attributes.get("tipo", "").strip(),
+        errore=tree.attributes.get("errore", "nessuno").strip(),
+        mittente=_text(fields, "mittente") or "",
+        destinatari=tuple(
+            Destinatario(one.text, one.attributes.get("tipo", "certificato").strip())
+            for one in fields.get("destinatari", [])
+        ),
+        risposte=_text(fields, "risposte") or "",
+        oggetto=_text(fields, "oggetto") or "",
+        gestore=_text(fields, "gestore-emittente") or "",
+        data=_date(fields.get("data", [])),
+        identificativo=(_text(fields, "identificativo") or "").strip("<>"),
+        msgid=_text(fields, "msgid") or None,
+        ricevuta=next((one.attributes.get("tipo", "").strip() for one in fields.get("ricevuta", [])), None),
+        consegna=_text(fields, "consegna"),
+        ricezione=tuple(one.text for one in fields.get("ricezione", [])),
+        errore_esteso=_text(fields, "errore-esteso"),
+        mended=tuple([misdeclared] if misdeclared else ()) + tuple(tree.mended),
     )
 
 
-def _root(xml: bytes) -> _Element:
+def _read_strictly(text: str) -> Tree | None:
+    """Read well-formed XML that is built as the standard says; None when it is not.
+
+    Raises:
+        IntegrityError: it is well-formed and something else than certification data.
+    """
     from lxml import etree  # type: ignore[import-untyped]
 
+    text = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
     try:
-        return etree.fromstring(xml, _parser())
+        root = etree.fromstring(text.encode(), _parser())
     except (etree.XMLSyntaxError, ValueError):
-        pass  # read below as it should have been written
-    text = _NOT_XML.sub("\ufffd", xml.decode("utf-8", "replace").lstrip("\ufeff"))
-    ends = [match.end() for match in _LAST_TAG.finditer(text)]
-    if not ends:
-        raise IntegrityError("daticert.xml is cut short or no XML: its closing tag is missing")
-    try:
-        return etree.fromstring(_DECLARATION.sub("", text[: ends[-1]]).encode(), _parser())
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise IntegrityError("daticert.xml is damaged: it can't be read as XML") from error
+        return None
+    if _name(root) != "postacert":
+        raise IntegrityError(f'daticert.xml is something else: its root element is "{_name(root)[:40]}"')
+    tree = Tree(_attributes(root))
+    sections = set()
+    for section in root:
+        fields = _SECTIONS.get(_name(section))
+        if fields is None:
+            continue
+        if _name(section) in sections:
+            return None
+        sections.add(_name(section))
+        for element in section:
+            name = _name(element)
+            if name not in fields:
+                continue
+            if (name in tree.fields and name not in REPEATED) or (len(element) and name != "data"):
+                return None
+            tree.fields.setdefault(name, []).append(_field(element))
+    return tree
+
+
+def _field(element: _Element) -> Field:
+    parts = {_name(child): child.text or "" for child in element}
+    return Field((element.text or "").strip(), _attributes(element), parts)
+
+
+def _attributes(element: _Element) -> dict[str, str]:
+    """The attributes that the standard has; to list them all takes a time that grows with the square of their number."""
+    found = {}
+    for name in _ATTRIBUTES:
+        value = element.get(name, element.get(name.upper()))
+        if value is not None:
+            found[name] = str(value)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -160,42 +196,22 @@ def _parser() -> XMLParser:
 
 
 def _name(element: _Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    """The local name, in lower case: some engines write it in another."""
+    return str(element.tag).rpartition("}")[2].lower()
 
 
-def _fields(root: _Element, name: str) -> dict[str, list[_Element]]:
-    """The children of the first element of that name, by their own names."""
-    found: dict[str, list[_Element]] = {}
-    for section in root:
-        if _name(section) == name:
-            for child in section:
-                found.setdefault(_name(child), []).append(child)
-            break
-    return found
+def _text(fields: dict[str, list[Field]], name: str) -> str | None:
+    found = fields.get(name)
+    return None if not found else found[0].text
 
 
-def _content(element: _Element) -> str:
-    return (element.text or "").strip()
-
-
-def _text(fields: dict[str, list[_Element]], name: str) -> str | None:
-    elements = fields.get(name)
-    return None if elements is None else _content(elements[0])
-
-
-def _recipients(heading: dict[str, list[_Element]]) -> Iterator[Destinatario]:
-    for element in heading.get("destinatari", []):
-        yield Destinatario(_content(element), element.get("tipo", "certificato").strip())
-
-
-def _date(elements: list[_Element]) -> datetime | None:
+def _date(found: list[Field]) -> datetime | None:
     """`giorno` and `ora` are local time, `zona` says which."""
-    if not elements:
+    if not found:
         return None
-    texts = {_name(child): child.text or "" for child in elements[0]}
-    day = _DAY.fullmatch(texts.get("giorno", ""))
-    time = _TIME.fullmatch(texts.get("ora", ""))
-    zone = _ZONE.fullmatch(elements[0].get("zona", ""))
+    day = _DAY.fullmatch(found[0].parts.get("giorno", ""))
+    time = _TIME.fullmatch(found[0].parts.get("ora", ""))
+    zone = _ZONE.fullmatch(found[0].attributes.get("zona", ""))
     if day is None or time is None or zone is None or not _FIRST_YEAR <= int(day[3]) <= _LAST_YEAR:
         return None
     offset = timedelta(hours=int(zone[2]), minutes=int(zone[3]))

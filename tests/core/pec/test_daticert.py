@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -153,7 +155,8 @@ def test_variants_say_the_same(variant: bytes) -> None:
 
 def test_bytes_that_are_no_utf_8_do_not_stop_it() -> None:
     facts = parse_daticert(XML.encode("iso-8859-1"))
-    assert facts.oggetto == "Perch\ufffd <\ufffd> & cos\ufffd"
+    assert facts.oggetto == "Perché <è> & così"
+    assert facts.mended == ('bytes that are not "utf-8" were read as Windows-1252',)
     assert facts.identificativo == "opec1.2@pec.example.it"
     assert parse_daticert(XML.replace("Perché", "a\x07b").encode()).oggetto == "a\ufffdb <è> & così"
 
@@ -161,11 +164,10 @@ def test_bytes_that_are_no_utf_8_do_not_stop_it() -> None:
 @pytest.mark.parametrize(
     ("xml", "words"),
     [
-        (XML[:-20].encode(), "cut short"),
+        (XML[:60].encode(), "cut short"),
         (b"", "cut short"),
         (b"\x00\x01\x02", "cut short"),
         (b"<html></html>", 'its root element is "html"'),
-        (XML.replace("</dati>", "").encode(), "damaged"),
         (b" " * (MAX_SIZE + 1), "more than"),
         (b'<!DOCTYPE postacert [<!ENTITY a "b">]><postacert tipo="&a;"/>', "entities"),
         (b"<!DOCTYPE postacert [\n]><postacert/>", "entities"),
@@ -176,17 +178,127 @@ def test_what_can_not_be_read_says_so(xml: bytes, words: str) -> None:
         parse_daticert(xml)
 
 
-def test_entities_are_never_resolved(tmp_path: object) -> None:
+def test_entities_are_never_resolved() -> None:
     """Also where the declaration hides from a search for it, in another encoding."""
     attack = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE postacert [<!ENTITY a SYSTEM "file:///etc/passwd"><!ENTITY b "bb">]>'
     xml = attack + '<postacert tipo="x"><intestazione><oggetto>&a;&b;</oggetto></intestazione></postacert>'
-    assert parse_daticert(xml.encode("utf-16")).oggetto == ""
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     bomb = f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE postacert [<!ENTITY l0 "ha">{laughs}]><postacert tipo="&l11;"/>'
     start = time.process_time()
-    with pytest.raises(IntegrityError):
-        parse_daticert(bomb.encode("utf-16"))
+    for hostile in (xml, bomb):
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"):
+            with pytest.raises(IntegrityError, match="entities"):
+                parse_daticert(hostile.encode(encoding))
     assert time.process_time() - start < 1
+
+
+def read(old: str, new: str) -> CertificationData:
+    assert old in XML
+    return parse_daticert(XML.replace(old, new).encode())
+
+
+@pytest.mark.parametrize(
+    ("written", "subject", "words"),
+    [
+        ("dell&#18;art. 72", "dell\ufffdart. 72", "references to characters that XML does not allow"),
+        ("a&#0;b&#xFFFE;c", "a\ufffdb\ufffdc", "references to characters that XML does not allow"),
+        ("a&#99999999;b&#xD800;c", "a\ufffdb\ufffdc", "references to characters that XML does not allow"),
+        ("a\x12b\x00c", "a\ufffdb\ufffdc", "characters that XML does not allow"),
+        ("Rossi & Figli &amp Bianchi", "Rossi & Figli &amp Bianchi", "an & that is not escaped"),
+        ("perch&eacute;&nbsp;no", "perch\xe9\xa0no", "named characters of HTML"),
+        ("&ignota; e &lt;", "&ignota; e <", "entities that nothing defines"),
+        ("offerta <10 EUR> & oltre", "offerta <10 EUR> & oltre", "oggetto holds a < that is not escaped"),
+        ("a <!-- b", "a <!-- b", "oggetto holds a <"),
+        ("a <![CDATA[ b", "a <![CDATA[ b", "oggetto holds a <"),
+        ("<b>bold</b>", "<b>bold</b>", "oggetto holds a <"),
+    ],
+)
+def test_what_is_no_xml_is_read_and_said(written: str, subject: str, words: str) -> None:
+    facts = read("Perché &lt;è&gt; &amp; così", written)
+    assert facts.oggetto == subject
+    assert any(words in one for one in facts.mended), facts.mended
+    whole = parse_daticert(XML.encode())
+    assert replace(facts, oggetto="") == replace(whole, oggetto="")
+    assert whole.mended == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (XML.encode("cp1252"), "read as Windows-1252"),
+        (XML.replace("UTF-8", "x-ignota").encode("cp1252"), "read as Windows-1252"),
+        (XML.replace("UTF-8", "x-ignota").encode(), 'it is UTF-8 although it says "x-ignota"'),
+        (XML.replace("UTF-8", "iso-8859-1").encode(), 'it is UTF-8 although it says "iso-8859-1"'),
+        (XML.replace("UTF-8", "utf-16").encode(), 'it is UTF-8 although it says "utf-16"'),
+        (XML.encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (b"Content: x\r\n\r\n" + XML.encode(), "text before the root element"),
+        (XML.replace("dati>", "DATI>").replace("&amp;", "&").encode(), "not escaped"),
+        (XML.replace("<postacert ", "<a>&</a><p:postacert ").replace("/postacert", "/p:postacert").encode(), "before"),
+        (XML[: XML.index("</postacert>")].encode(), "cut short"),
+        (XML[: XML.index("</dati>")].encode(), "cut short"),
+        (XML.replace("</dati>", "").encode(), ""),
+    ],
+)  # fmt: skip
+def test_mended_files_say_the_same(raw: bytes, words: str) -> None:
+    facts = parse_daticert(raw)
+    assert facts == parse_daticert(XML.encode())
+    assert not words or any(words in one for one in facts.mended), facts.mended
+
+
+def test_names_in_another_case_and_with_a_prefix() -> None:
+    upper = re.sub(r"</?[a-z-]+", lambda match: match[0].upper(), XML)
+    assert parse_daticert(upper.encode()) == parse_daticert(XML.encode())
+    prefixed = re.sub(r"(</?)([a-z])", r"\1pec:\2", XML)
+    assert parse_daticert(prefixed.encode()) == parse_daticert(XML.encode())
+
+
+def test_where_a_file_is_cut_short_nothing_is_read_that_may_be_half() -> None:
+    cut = XML.index("ufficio@avvocati.example</consegna>") + 9
+    facts = parse_daticert(XML[:cut].encode())
+    assert facts.consegna is None
+    assert facts.identificativo == "opec1.2@pec.example.it"
+    assert "consegna has no end and is not used" in facts.mended
+
+
+SUBJECT = "Perché &lt;è&gt; &amp; così"
+GHOST = "<dati><identificativo>x@y</identificativo><consegna>spettro@example.it</consegna></dati>"
+INVENTIONS = [
+    ("subject", SUBJECT, "a<consegna>spettro@example.it</consegna>"),
+    ("subject closed", SUBJECT, f"a</oggetto></intestazione>{GHOST}<intestazione><oggetto>b"),
+    ("subject left open", SUBJECT, f"a</oggetto></intestazione>{GHOST}&"),
+    ("subject and the end", SUBJECT, f"a</oggetto></intestazione>{GHOST}</postacert>"),
+    ("reply", "<risposte></risposte>", f"<risposte>a</risposte></intestazione>{GHOST}<intestazione><risposte></risposte>"),
+    ("reply and the end", "<risposte></risposte>", f"<risposte>a</risposte></intestazione>{GHOST}</postacert>"),
+    ("message id", "&lt;a@b&gt;", "a</msgid><consegna>spettro@example.it</consegna><msgid>b"),
+    ("message id, closed", "&lt;a@b&gt;", f"a</msgid></dati>{GHOST}<dati><msgid>b"),
+    ("comment", "<dati>", f"<!-- {GHOST} & --><dati>&"),
+    ("instruction", "<dati>", f"<?x {GHOST}?><dati>&"),
+    ("character data", "<dati>", f"<![CDATA[{GHOST}]]><dati>&"),
+    ("outside", "<intestazione>", f"{GHOST.removeprefix('<dati>').removesuffix('</dati>')}<intestazione>&"),
+    ("in the heading", "<intestazione>", "<intestazione><consegna>spettro@example.it</consegna>&"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [case[1:] for case in INVENTIONS], ids=[case[0] for case in INVENTIONS]
+)
+def test_the_senders_words_never_become_a_delivery(old: str, new: str) -> None:
+    """What a provider did not escape may look like elements: the genuine value is read, or none."""
+    facts = read(old, new)
+    assert facts.consegna in (None, "ufficio@avvocati.example")
+    assert facts.identificativo in ("", "opec1.2@pec.example.it")
+    assert facts.tipo == "errore-consegna"
+    assert facts.mended
+
+
+def test_twice_the_same_is_one_and_twice_another_is_none() -> None:
+    line = "<consegna>ufficio@avvocati.example</consegna>"
+    assert read(line, line + line).consegna == "ufficio@avvocati.example"
+    facts = read(line, line + "<consegna>altro@example.it</consegna>")
+    assert facts.consegna is None
+    assert "consegna is there 2 times with different values: none is used" in facts.mended
+    assert read('errore="altro"', 'errore="altro" errore="virus"').errore == "nessuno"
+    assert read('tipo="errore-consegna"', 'tipo="errore-consegna" tipo="avvenuta-consegna"').tipo == ""
 
 
 @pytest.mark.parametrize(
@@ -196,6 +308,20 @@ def test_entities_are_never_resolved(tmp_path: object) -> None:
         b"<postacert><intestazione>" + b"<destinatari/>" * 120_000 + b"</intestazione></postacert>",
         b"<postacert " + b" ".join(b'a%d=""' % n for n in range(300_000)) + b"/>",
         b"<postacert></postacert" * 150_000,
+        b"<postacert>" + b"<!-- <![CDATA[ <? " * 200_000,
+        b"<postacert><intestazione>" + b"<mittente>" * 400_000,
+        b"<postacert><intestazione>" + b"<mittente>" * 300_000 + b"</mittente>",
+        b"<postacert><dati>" + b"<consegna>a</consegna>" * 150_000,
+        b"<postacert><dati>" + b"<consegna>&#0;&" * 200_000,
+        b"<postacert><intestazione><oggetto>" + b"</oggetto>" * 400_000,
+        b"<postacert><intestazione>" + b"<oggetto>" * 400_000 + b"</oggetto>",
+        b"<postacert " + b"tipo=" * 700_000,
+        b"<postacert" + b" " * 3_900_000 + b">&",
+        b"<postacert><oggetto>" + b"&amp" * 900_000,
+        b"<" * 2_000_000,
+        b"&" * 4_000_000,
+        b"\xff" * 4_000_000,
+        b"<postacert>" + b"\x01\xe9" * 1_900_000,
     ],
 )
 def test_hostile_files_are_bounded(xml: bytes) -> None:
