@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from archipec.pec.simulator import ARUBA_2018, Attachment, Provider, compose, shared_authority
+from testbed.forged import FORGED, around, with_daticert
 from testbed.seals import certificate, signature, signed_entity, with_signature
 
 PROVIDER = Provider(style=ARUBA_2018)
@@ -24,7 +25,7 @@ ENVELOPE = PROVIDER.envelope(SENDING)
 
 FIELDS = [
     "file", "sha256", "size", "kind", "tipo", "errore", "identificativo", "msgid", "riferimento", "gestore", "mittente",
-    "destinatari", "risposte", "oggetto", "data", "ricevuta", "consegna", "seal",
+    "destinatari", "risposte", "oggetto", "data", "ricevuta", "consegna", "mended", "outside_seal", "seal",
 ]  # fmt: skip
 
 
@@ -75,6 +76,8 @@ def test_a_valid_message_as_json(tmp_path: Path, trust: str) -> None:
         "data": "2026-09-15T10:30:01+02:00",
         "ricevuta": "completa",
         "consegna": None,
+        "mended": [],
+        "outside_seal": [],
     }
     assert seal.pop("reason").startswith(
         'sealed by "Esempio PEC S.p.A." on 15 September 2026 and unchanged since'
@@ -217,3 +220,32 @@ def test_rem_is_said_to_be_not_verified(tmp_path: Path) -> None:
     (shape,) = shapes(done)
     assert list(shape) == [*FIELDS, "rem"]
     assert shape["rem"] == {"evidence": ["RelayAcceptance"], "original": False, "verified": False}
+
+
+def test_what_is_outside_the_seal_is_named_and_never_extracted_as_sealed(tmp_path: Path, trust: str) -> None:
+    text = b"Content-Type: text/plain\r\n\r\nPagate entro domani.\r\n"
+    data = b'Content-Type: text/xml; name="daticert.xml"\r\n\r\n<postacert tipo="errore-consegna"/>\r\n'
+    path = write(tmp_path, "x.eml", around(PROVIDER.delivery(SENDING), data, FORGED, before=text))
+    done = inspect(path, "--trust", trust, "--json", "--extract", tmp_path / "out")
+    (shape,) = shapes(done)
+    assert done.returncode == 3
+    assert (shape["kind"], shape["seal"]["status"]) == ("avvenuta-consegna", "valid")
+    assert [one["name"] for one in shape["outside_seal"]] == ["", "daticert.xml", "atto-falso.pdf"]
+    assert "not covered by the seal" in shape["seal"]["reason"]
+    files = sorted(one.name for one in (tmp_path / "out").rglob("*") if one.is_file())
+    assert files == ["contratto.pdf", "daticert.xml", "postacert.eml"]
+    assert b"errore-consegna" not in (tmp_path / "out" / "daticert.xml").read_bytes()
+    shown = inspect(path, "--trust", trust).stdout.decode()
+    assert "outside seal   atto-falso.pdf (application/pdf, " in shown
+
+
+def test_mended_certification_data_is_said(tmp_path: Path, trust: str) -> None:
+    message = with_daticert(
+        lambda xml: xml.replace("Perché".encode(), b"Perch&#18;"), PROVIDER.acceptance(SENDING), PROVIDER
+    )
+    path = write(tmp_path, "x.eml", message)
+    done = inspect(path, "--trust", trust, "--json")
+    (shape,) = shapes(done)
+    assert (done.returncode, shape["seal"]["status"], shape["oggetto"]) == (0, "valid", "Perch\ufffd è così")
+    assert shape["mended"] == ["references to characters that XML does not allow were replaced"]
+    assert "mended         references" in inspect(path, "--trust", trust).stdout.decode()

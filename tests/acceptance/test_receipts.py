@@ -24,6 +24,7 @@ from archipec.pec.simulator import (
 )
 from archipec.pec.structure import dissect
 from testbed.command import Archipec, Result
+from testbed.forged import FORGED, around, with_daticert
 
 WHEN = datetime(2025, 3, 10, 8, 30, tzinfo=UTC)
 STUDIO = "studio@posta.example.it"
@@ -95,6 +96,83 @@ def sha256(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+# -- what providers write and strangers add -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad", [b"dell&#18;art. 72", b"dell&#0;art. 72", b"perch\xe9", b"A & B <SpA>", b"&agrave;\x12"]
+)
+def test_certification_data_that_is_no_xml_proves_all_the_same(office: Office, bad: bytes) -> None:
+    sending = send(subject="OGGETTO")
+
+    def spoil(xml: bytes) -> bytes:
+        return xml.replace(b"OGGETTO", bad)
+
+    office.put(
+        with_daticert(spoil, OWN.acceptance(sending), OWN), with_daticert(spoil, OWN.delivery(sending), OWN)
+    )
+    found = office.one()
+    assert (found["status"], outcomes(found), found["unproven"]) == ("delivered", {A: "delivered"}, [])
+    assert found["acceptance"]["mended"] and found["recipients"][0]["receipts"][0]["mended"]
+    assert any("had to be mended" in note for note in found["notes"])
+    assert not found["attention"]
+
+
+def test_a_subject_that_looks_like_a_delivery_is_none(office: Office) -> None:
+    sending = send(subject="OGGETTO")
+    ghost = f"<consegna>{B}</consegna>".encode()
+    subject = b"x</oggetto></intestazione><dati>" + ghost + b"</dati><intestazione><oggetto>"
+    office.put(
+        OWN.acceptance(sending),
+        with_daticert(lambda xml: xml.replace(b"OGGETTO", subject), OWN.delivery(sending), OWN),
+    )
+    assert outcomes(office.one()) == {A: "delivered"}
+
+
+def test_a_delivery_that_names_nobody_counts_for_nobody(office: Office) -> None:
+    sending = send(A, B)
+    twice = f"<consegna>{A}</consegna><consegna>{B}</consegna>".encode()
+    delivery = with_daticert(
+        lambda xml: xml.replace(f"<consegna>{A}</consegna>".encode(), twice), OWN.delivery(sending), OWN
+    )
+    office.put(OWN.acceptance(sending), delivery)
+    found = office.one(expect=3)
+    assert outcomes(found) == {A: "missing", B: "missing"}
+    assert (
+        "a delivery receipt does not say for which recipient it is, and counts for none" in found["problems"]
+    )
+
+
+def test_a_receipt_inside_another_message_is_doubted(office: Office, tmp_path: Path) -> None:
+    sending = send()
+    office.put(sending.original, folder="Inviata")
+    office.put(OWN.acceptance(sending), around(OWN.delivery(sending), FORGED))
+    found = office.one(expect=3)
+    assert found["attention"] and outcomes(found) == {A: "delivered"}
+    assert found["recipients"][0]["receipts"][0]["outside_seal"] == ['"atto-falso.pdf"']
+    (problem,) = found["recipients"][0]["problems"]
+    assert "holds more than its seal covers" in problem and "atto-falso.pdf" in problem
+    exported = office.receipts(
+        "--export", tmp_path / "out", sending.identificativo, "--json", expect=3
+    ).object
+    assert not exported["complete"] and any("atto-falso.pdf" in one for one in exported["missing"])
+    # The same receipt by itself is what counts as soon as it is there.
+    office.put(OWN.delivery(sending))
+    found = office.one()
+    assert not found["attention"]
+    assert found["recipients"][0]["problems"] == []
+
+
+def test_a_forged_header_makes_no_other_receipt(office: Office) -> None:
+    sending = send()
+    forged = OWN.acceptance(sending).replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna")
+    without = with_daticert(
+        lambda xml: xml.replace(b'tipo="accettazione"', b'tipo="accettazione" tipo="x"'), forged, OWN
+    )
+    office.put(forged, without)
+    assert outcomes(office.one(expect=3)) == {A: "missing"}
+
+
 # -- outcomes ---------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +193,8 @@ def test_delivered(office: Office) -> None:
         "consegna": A,
         "errore": "nessuno",
         "errore_esteso": None,
+        "mended": [],
+        "outside_seal": [],
     }
     accepted = {
         "kind": "accettazione",
@@ -127,6 +207,8 @@ def test_delivered(office: Office) -> None:
         "consegna": None,
         "errore": "nessuno",
         "errore_esteso": None,
+        "mended": [],
+        "outside_seal": [],
     }
     assert sending.msgid is not None
     assert found == {

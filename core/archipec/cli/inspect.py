@@ -50,7 +50,7 @@ def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | N
     FILE is one message as it was received (.eml); - reads it from stdin.
 
     Exit code 0: every seal is valid, or it is ordinary mail. 7: a seal shows that the message was altered.
-    3: a seal is missing, can't be read, or nothing proves that a provider made it.
+    3: a seal is missing, can't be read, does not cover the whole message, or nothing proves that a provider made it.
     """
     anchors = load_anchors(trust)
     codes = []
@@ -98,7 +98,9 @@ def _code(judgement: Judgement) -> int:
     status = judgement.seal.status
     if status is Status.ALTERED:
         return IntegrityError.exit_code
-    return DONE if status is Status.VALID or not judgement.claims_certification else ATTENTION
+    if status is Status.VALID:
+        return ATTENTION if judgement.outside else DONE
+    return ATTENTION if judgement.claims_certification else DONE
 
 
 def _shape(file: str, raw: bytes, judgement: Judgement) -> dict[str, Json]:
@@ -122,6 +124,13 @@ def _table(shape: dict[str, Json]) -> str:
     rows[position:position] = [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
     if isinstance(rem, dict):
         rows.append(("rem", f"{', '.join(rem['evidence']) or 'no evidence'} ({NOT_VERIFIED})"))
+    mended, outside = shape["mended"], shape["outside_seal"]
+    assert isinstance(mended, list) and isinstance(outside, list)
+    rows += [("mended", one) for one in mended]
     rows.append(("seal", str(seal["status"]).upper()))
+    rows += [
+        ("outside seal", f"{one['name'] or one['place']} ({one['type']}, {one['size']} bytes)")
+        for one in outside
+    ]
     rows += [(name.replace("_", " "), value) for name, value in seal.items() if name != "status"]
     return "\n".join(f"{name:<15}{printable(str(value))}" for name, value in rows if value not in (None, ""))

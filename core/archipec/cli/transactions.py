@@ -75,6 +75,8 @@ def _receipt(record: Record) -> dict[str, Json]:
         "consegna": record.consegna or None,
         "errore": record.errore or None,
         "errore_esteso": record.errore_esteso or None,
+        "mended": list(record.mended),
+        "outside_seal": list(record.outside),
     }
 
 

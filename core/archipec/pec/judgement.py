@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,17 +13,18 @@ from archipec.pec.anchors import Anchors
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
-from archipec.pec.kind import ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
+from archipec.pec.kind import ANOMALIA, ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
 from archipec.pec.mime import Part
 from archipec.pec.octets import Octets
 from archipec.pec.rem import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.seal import Seal, Status, judge_seal
-from archipec.pec.structure import Structure, dissect
+from archipec.pec.structure import Outside, Structure, dissect
 
 _NOT_CERTIFIED = (ORDINARIA, UNKNOWN)
 _ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DATICERT = 3 * MAX_SIZE  # quoted-printable takes three bytes for one
+_NAMED = 5
 _MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
@@ -38,6 +40,7 @@ class Judgement:
         rem: what shows that it is a message of REM, else None.
         notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
         original: whether the original message, or what a short receipt leaves of it, is inside.
+        outside: what the message holds beside what its seal covers: anyone may have put it there.
     """
 
     kind: str
@@ -46,6 +49,7 @@ class Judgement:
     rem: Rem | None
     notes: tuple[str, ...]
     original: bool = False
+    outside: tuple[Outside, ...] = ()
 
     @property
     def tipo(self) -> str | None:
@@ -90,6 +94,13 @@ def judge_dissected(
             certification = parse_daticert(_daticert(structure.daticert))
         except IntegrityError as error:
             notes.append(error.message)
+        else:
+            if certification.mended:
+                notes.append(
+                    f"the certification data had to be mended to be read: {', '.join(certification.mended)}"
+                )
+    if structure.outside:
+        notes.insert(0, _not_covered(structure.outside))
     header_kind = kind_of(raw)
     rem = detect_rem(raw, structure)
     seal = judge_seal(
@@ -112,7 +123,14 @@ def judge_dissected(
         rem=rem,
         notes=tuple(notes),
         original=structure.postacert is not None,
+        outside=structure.outside,
     )
+
+
+def _not_covered(outside: Sequence[Outside]) -> str:
+    named = ", ".join(one.label for one in outside[:_NAMED])
+    more = f" and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
+    return f"not covered by the seal, so anyone may have written it: {named}{more}"
 
 
 def _daticert(part: Part) -> bytes:
@@ -128,7 +146,11 @@ def _daticert(part: Part) -> bytes:
 
 def _kind(header_kind: str, certification: CertificationData | None, seal: Seal, notes: list[str]) -> str:
     """The kind, and a note when header and certification data differ."""
-    if certification is None or not certification.tipo:
+    if certification is None:
+        if seal.status is Status.VALID and header_kind not in (*_NOT_CERTIFIED, ANOMALIA):
+            notes.append(f'nothing under the seal says that it is "{header_kind}": its header does')
+        return header_kind
+    if not certification.tipo and seal.status is not Status.VALID:
         return header_kind
     told = kind_of_tipo(certification.tipo)
     certified = seal.status is Status.VALID
@@ -161,6 +183,8 @@ def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
         "data": facts.data.isoformat() if facts and facts.data else None,
         "ricevuta": facts.ricevuta if facts else None,
         "consegna": facts.consegna if facts else None,
+        "mended": list(facts.mended) if facts else [],
+        "outside_seal": [one.as_json() for one in judgement.outside],
         "seal": {
             "status": str(seal.status),
             "reason": seal.reason,

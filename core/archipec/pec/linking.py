@@ -48,7 +48,7 @@ def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> 
 
 def _incoming(envelopes: Sequence[Record]) -> Transaction:
     proven, unproven = _parted(envelopes)
-    first = (proven or unproven)[0]
+    first = min(proven or unproven, key=lambda one: bool(one.outside))
     return Transaction(
         direction="in",
         status=Outcome.RECEIVED if proven else Outcome.UNPROVEN,
@@ -59,7 +59,8 @@ def _incoming(envelopes: Sequence[Record]) -> Transaction:
         oggetto=first.oggetto,
         envelopes=proven,
         unproven=unproven,
-        problems=() if proven else (f"the envelope is not proven: {first.reason}",),
+        problems=tuple(_doubts(first)) if proven else (f"the envelope is not proven: {first.reason}",),
+        notes=tuple(_remarks(first)) if proven else (),
         recipients=tuple(
             Recipient(address=one.address, tipo=one.tipo, outcome=Outcome.RECEIVED)
             for one in (first.destinatari if proven else ())
@@ -76,11 +77,18 @@ def _sending(
     proven, unproven = _parted(receipts)
     acceptance = _first(proven, kinds.ACCETTAZIONE)
     refusal = _first(proven, kinds.NON_ACCETTAZIONE)
+    nameless = [one for one in proven if one.kind == kinds.AVVENUTA_CONSEGNA and not one.consegna]
     heading = acceptance or refusal or next(iter(proven), None)
     sent = _sent(heading or next(iter(unproven), None), copies, [*proven, *_parted(envelopes)[0]])
     told = heading or (sent.record if sent else None) or next(iter(unproven))
     judge = _Judge(proven, unproven, acceptance, refusal, told.date, now)
     problems, notes = list(judge.problems), []
+    for one in (acceptance or refusal,):
+        if one is not None:
+            problems += _doubts(one)
+            notes += _remarks(one)
+    if nameless:
+        problems.append("a delivery receipt does not say for which recipient it is, and counts for none")
     if sent is None:
         notes.append("what was sent is not in the archive: neither its copy nor a complete receipt")
     elif sent.heuristic:
@@ -202,8 +210,10 @@ class _Judge:
                     yield replace(found, notes=(*found.notes, note)) if told.destinatari else found
 
     def _recipient(self, address: str, tipo: str) -> Recipient:
-        # A notice that names nobody is about everybody who waits for a receipt.
+        # A notice that names nobody is about everybody who waits for a receipt; a delivery is about one of them,
+        # and which one nobody can tell.
         general = [] if tipo == "esterno" else self._proven.get("", [])
+        general = [one for one in general if one.kind != kinds.AVVENUTA_CONSEGNA]
         receipts = sorted([*self._proven.get(_folded(address), []), *general], key=_moment)
         deliveries = [one for one in receipts if one.kind == kinds.AVVENUTA_CONSEGNA]
         failures = [one for one in receipts if one.kind == kinds.ERRORE_CONSEGNA]
@@ -218,7 +228,8 @@ class _Judge:
                 base,
                 outcome=Outcome.TIMED_OUT,
                 decisive=final[0],
-                problems=("not delivered within 24 hours" + _words(final[0]),),
+                problems=("not delivered within 24 hours" + _words(final[0]), *_doubts(final[0])),
+                notes=tuple(_remarks(final[0])),
             )
         if tipo == "esterno" and self._certified and not self._refused:
             note = "accepted, ordinary mail, no legal delivery"
@@ -253,8 +264,10 @@ class _Judge:
 def _delivered(
     base: Recipient, deliveries: Sequence[Record], failures: Sequence[Record], final: Sequence[Record]
 ) -> Recipient:
-    best = next((one for one in deliveries if one.is_complete), deliveries[0])
-    problems, notes = [], []
+    # A receipt by itself comes before one that lies in another message.
+    ordered = sorted(deliveries, key=lambda one: (bool(one.outside), not one.is_complete))
+    best = ordered[0]
+    problems, notes = _doubts(best), _remarks(best)
     if failures:
         problems.append(f"a notice of failure contradicts the delivery receipt{_words(failures[0])}")
     if final:
@@ -272,6 +285,24 @@ def _delivered(
     )
 
 
+def _doubts(one: Record) -> list[str]:
+    """What has to be looked at of a proven receipt: what a person sees of the message is not all sealed."""
+    if not one.outside:
+        return []
+    named = ", ".join(one.outside[:5])
+    return [
+        f'the message with the sealed "{one.kind}" holds more than its seal covers, which proves nothing: {named}'
+    ]
+
+
+def _remarks(one: Record) -> list[str]:
+    if not one.mended:
+        return []
+    return [
+        f'the certification data of the "{one.kind}" had to be mended to be read: {", ".join(one.mended)}'
+    ]
+
+
 def _failed(base: Recipient, failure: Record) -> Recipient:
     virus = failure.errore == "virus"
     what = "not delivered because of a virus" if virus else "not delivered"
@@ -279,7 +310,8 @@ def _failed(base: Recipient, failure: Record) -> Recipient:
         base,
         outcome=Outcome.VIRUS if virus else Outcome.FAILED,
         decisive=failure,
-        problems=(what + _words(failure),),
+        problems=(what + _words(failure), *_doubts(failure)),
+        notes=tuple(_remarks(failure)),
     )
 
 
@@ -304,7 +336,9 @@ def _parted(records: Iterable[Record]) -> tuple[tuple[Record, ...], tuple[Record
 
 
 def _first(records: Iterable[Record], kind: str) -> Record | None:
-    return next((one for one in records if one.kind == kind), None)
+    """The first of a kind, if there is one not in another message that one."""
+    found = [one for one in records if one.kind == kind]
+    return min(found, key=lambda one: bool(one.outside), default=None)
 
 
 def _moment(one: Record) -> float:

@@ -145,6 +145,22 @@ def children(part: Part) -> list[Part]:
     return parts
 
 
+def around(part: Part, parts: list[Part]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where, in a multipart with these direct parts, text stands before the first one and behind the last one.
+
+    Mail programs show neither (RFC 2046 §5.1). What `children` left out, because there were too many, is behind.
+    """
+    boundary = _boundary(part)
+    if boundary is None or not parts:
+        return (part.body, part.body), (part.end, part.end)
+    first = next(_delimiters(part, boundary), None)
+    last = next(_delimiters(part, boundary, parts[-1].end - 1), None)
+    return (
+        (part.body, max(part.body, first[0]) if first else part.body),
+        (last[1] if last else part.end, part.end),
+    )
+
+
 def _boundary(part: Part) -> bytes | None:
     if not part.media_type.startswith("multipart/"):
         return None
@@ -152,11 +168,11 @@ def _boundary(part: Part) -> bytes | None:
     return boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
 
 
-def _delimiters(part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
+def _delimiters(part: Part, boundary: bytes, start: int = 0) -> Iterator[tuple[int, int, bool]]:
     """(where the part before it ends, where the part after it begins, whether it is the last) of each delimiter."""
     raw = part.raw
     mark = b"\n--" + boundary
-    at = max(part.body - 1, 0)  # the line end of the blank line may begin the first delimiter
+    at = max(part.body - 1, start, 0)  # the line end of the blank line may begin the first delimiter
     misses = 0
     while misses < _MAX_MISSES and (at := raw.find(mark, at, part.end)) >= 0:
         after = at + len(mark)

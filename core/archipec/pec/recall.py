@@ -9,9 +9,14 @@ from typing import Any
 from archipec.message import ContentKey
 from archipec.pec.daticert import Destinatario
 from archipec.pec.headers import identifier
+from archipec.pec.structure import Outside
 from archipec.pec.transactions import Record
 
 __all__ = ["recall"]
+
+
+def _arguments(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {("media_type" if name == "type" else name): value for name, value in told.items()}
 
 
 def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[str, Any]) -> Record:
@@ -50,4 +55,6 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
         ricevuta=own.get("ricevuta") or "",
         consegna=own.get("consegna") or "",
         original=bool(told.get("original")),
+        mended=tuple(own.get("mended") or ()),
+        outside=tuple(Outside(**_arguments(one)).label for one in told.get("outside_seal") or ()),
     )

@@ -1,16 +1,20 @@
 """Where the seal and the certified parts of a message are (RFC 6109 §4.3, RFC 8551 §3.5).
 
 A message may carry other certified messages inside the original; only the outermost seal and the direct parts of what
-it covers count, and `message/rfc822` is never entered to find them.
+it covers count, and `message/rfc822` is never entered to find them. A sealed message may itself lie in another one, as
+mailing lists hand it on: whatever stands beside it there nobody sealed, and anyone may have written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from archipec.errors import IntegrityError
+from archipec.message import Json
 from archipec.pec.cms import SignedData, read_signed_data
-from archipec.pec.mime import Part, children, entity, unbase64
+from archipec.pec.mime import Part, around, children, entity, unbase64
 from archipec.pec.octets import Octets
 
 _DEPTH = 6  # mailing lists wrap once; nobody wraps so often
@@ -21,6 +25,41 @@ _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs
 _OPAQUE_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _SEQUENCE = b"\x30"  # the first octet of any CMS
 _XML_TYPES = ("application/xml", "text/xml")
+_MOST_OUTSIDE = 100  # named; the rest is said to be more
+_TEXT_LOOKED_AT = 64 * 1024
+# What engines and mail programs put before the first part, for programs that know no MIME.
+_USUAL = re.compile(
+    rb"this is an? (?:s/mime|cryptographically|multi-?part)[\w ,/-]{0,80}(?:message|format)[\w ./-]{0,40}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Something in a sealed message that its seal does not cover.
+
+    Attributes:
+        place: `part`, or text that most programs don't show: `preamble` (before the parts), `epilogue` (behind them).
+        name: the file name that it gives itself, decoded; any text, empty without one.
+        media_type: `type/subtype` in lower case.
+        size: bytes as they stand in the message.
+    """
+
+    place: str
+    name: str
+    media_type: str
+    size: int
+
+    @property
+    def label(self) -> str:
+        """What to call it before a person."""
+        if self.place == "part":
+            return f'"{self.name}"' if self.name else f"an unnamed {self.media_type}"
+        return "text before the parts" if self.place == "preamble" else "text behind the parts"
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the object of ``outside_seal``."""
+        return {"place": self.place, "name": self.name, "type": self.media_type, "size": self.size}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +74,8 @@ class Structure:
         parts: the direct parts of the certified multipart, or those of the message when it has no seal.
         daticert: the part with the certification data.
         postacert: the part with the original message.
+        outside: what the message holds besides what the seal covers; none without a seal. Its header fields are
+            outside every seal, and not listed.
     """
 
     signed: Part | None
@@ -44,29 +85,91 @@ class Structure:
     parts: tuple[Part, ...]
     daticert: Part | None
     postacert: Part | None
+    outside: tuple[Outside, ...] = ()
 
 
 def dissect(raw: Octets) -> Structure:
     """Find the outermost seal and the certified parts of a message, which may be any bytes. Raises nothing."""
     multiparts: list[list[Part]] = []
-    level = [entity(raw)]
+    level = [_Nested(entity(raw))]
     for _ in range(_DEPTH):
-        inside: list[Part] = []
-        for part in level:
+        inside: list[_Nested] = []
+        for nested in level:
+            part = nested.part
             parts = children(part)
             if _is_sealed(part, parts):
-                return _detached(parts)
+                return _with_outside(_detached(parts), [*nested.beside(), *_in_seal(part, parts)])
             if part.media_type in _OPAQUE_TYPES and (found := _opaque(part)) is not None:
-                return found
+                return _with_outside(found, nested.beside())
             if parts:
                 multiparts.append(parts)
-                inside += parts
+                inside += [_Nested(one, nested, parts) for one in parts]
             if len(multiparts) > _LOOKED_AT:
                 return _unsealed(multiparts)
         if not inside:
             break
         level = inside
     return _unsealed(multiparts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """A part and the multiparts that it lies in."""
+
+    part: Part
+    outer: _Nested | None = None
+    siblings: Sequence[Part] = ()
+
+    def beside(self) -> Iterator[Outside]:
+        """Everything in the message that is not in this part, the outermost first."""
+        if self.outer is None:
+            return
+        yield from self.outer.beside()
+        before, behind = around(self.outer.part, list(self.siblings))
+        yield from _text(self.outer.part, before, "preamble")
+        for one in self.siblings:
+            if one is not self.part:
+                yield from _leaves(one)
+        yield from _text(self.outer.part, behind, "epilogue")
+
+
+def _with_outside(found: Structure, outside: Iterable[Outside]) -> Structure:
+    if found.signed is None:
+        return found
+    named: list[Outside] = []
+    for one in outside:
+        if len(named) == _MOST_OUTSIDE:
+            named.append(Outside("part", "", "more parts", 0))
+            break
+        named.append(one)
+    return replace(found, outside=tuple(named))
+
+
+def _in_seal(part: Part, parts: list[Part]) -> Iterator[Outside]:
+    """What stands in a `multipart/signed` beside the signed part and its signature."""
+    before, behind = around(part, parts)
+    yield from _text(part, before, "preamble")
+    signature = next((one for one in parts[1:] if _is_signature(one)), None)
+    for one in parts[1:]:
+        if one is not signature:
+            yield from _leaves(one)
+    yield from _text(part, behind, "epilogue")
+
+
+def _leaves(part: Part, depth: int = 0) -> Iterator[Outside]:
+    inside = children(part) if depth < _DEPTH else []
+    if not inside:
+        yield Outside("part", part.name, part.media_type, part.end - part.body)
+    for one in inside:
+        yield from _leaves(one, depth + 1)
+
+
+def _text(part: Part, where: tuple[int, int], place: str) -> Iterator[Outside]:
+    """Text before or behind the parts of a multipart, unless it is blank or what programs usually put there."""
+    start, end = where
+    text = part.raw[start : min(end, start + _TEXT_LOOKED_AT)].strip()
+    if end - start > _TEXT_LOOKED_AT or (text and not (place == "preamble" and _USUAL.fullmatch(text))):
+        yield Outside(place, "", "text/plain", end - start)
 
 
 def _is_sealed(part: Part, parts: list[Part]) -> bool:

@@ -72,6 +72,8 @@ class Record:
         mittente, oggetto, destinatari: of the original.
         gestore, errore, errore_esteso, ricevuta, consegna: of the certification data, empty when absent.
         original: whether the original, or in a short receipt what is left of it, is inside.
+        mended: what had to be put right in the certification data to read it, one sentence each.
+        outside: names of what lies in the message beside what its seal covers.
     """
 
     number: int
@@ -93,6 +95,8 @@ class Record:
     ricevuta: str = ""
     consegna: str = ""
     original: bool = False
+    mended: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def proven(self) -> bool:

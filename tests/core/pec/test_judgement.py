@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import Judgement, judge
+from archipec.pec.judgement import Judgement, describe, judge
 from archipec.pec.kind import kind_of, kind_of_tipo
 from archipec.pec.rem import Rem
 from archipec.pec.seal import Status
 from archipec.pec.simulator import ARUBA_2026, STYLES, Provider, Style, compose, mailbox, shared_authority
+from testbed.forged import FOOTER, FORGED, around, with_daticert
 from testbed.seals import EVERY_KIND, signature, signed_entity, with_signature
 
 ANCHORS = Anchors((shared_authority().root,))
@@ -112,8 +115,91 @@ def test_certification_data_that_can_not_be_read_is_said() -> None:
     found = judge(with_signature(message, signature(cut, [Provider().certificate])), ANCHORS)
     assert found.seal.status is Status.VALID
     assert found.certification is None and found.date is None
-    assert "closing tag is missing" in found.notes[0]
+    assert "is cut short" in found.notes[0]
+    assert found.notes[1] == 'nothing under the seal says that it is "accettazione": its header does'
     assert found.kind == "accettazione"
+
+
+def test_mended_certification_data_under_a_valid_seal_counts() -> None:
+    message = with_daticert(
+        lambda xml: xml.replace(b"Trasmissione documenti", b"dell&#18;art. 72 \xe8 <b>"),
+        Provider().acceptance(ORIGINAL),
+        Provider(),
+    )
+    found = judge(message, ANCHORS)
+    assert found.seal.status is Status.VALID
+    assert found.date is not None
+    assert found.certification is not None and found.certification.oggetto.startswith(
+        "dell\ufffdart. 72 è <b>"
+    )
+    assert "had to be mended" in found.seal.reason
+    assert describe(message, found)["mended"] == list(found.certification.mended)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_a_message_as_its_provider_sealed_it_holds_nothing_else(name: str, style: Style) -> None:
+    provider = Provider(style=style)
+    message = EVERY_KIND[name](provider, provider.accept(ORIGINAL))
+    for copy in (message, message.replace(b"\r\n", b"\n"), message + b"\r\n\r\n"):
+        assert judge(copy, ANCHORS).outside == ()
+
+
+TEXT = b"Content-Type: text/plain\r\n\r\nPagate qui.\r\n"
+DATI = b'Content-Type: application/xml; name="daticert.xml"\r\n\r\n<postacert tipo="avvenuta-consegna"/>\r\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "labels"),
+    [
+        (lambda m: around(m, FORGED), ['"atto-falso.pdf"']),
+        (lambda m: around(m, FOOTER), ["an unnamed text/plain"]),
+        (lambda m: around(m, FORGED, before=TEXT), ["an unnamed text/plain", '"atto-falso.pdf"']),
+        (lambda m: around(m, before=DATI), ['"daticert.xml"']),
+        (lambda m: around(around(m, FOOTER, mark=b"a"), FORGED), ['"atto-falso.pdf"', "an unnamed text/plain"]),
+        (
+            lambda m: around(m, b"Content-Type: multipart/mixed; boundary=z\r\n\r\n--z\r\n" + FORGED + b"--z--\r\n"),
+            ['"atto-falso.pdf"'],
+        ),
+        (lambda m: m + b"Pagate qui.\r\n", ["text behind the parts"]),
+        (lambda m: around(m) + b"Pagate qui.\r\n", ["text behind the parts"]),
+        (lambda m: m.replace(b"\r\n\r\n", b"\r\n\r\nPagate qui.\r\n", 1), ["text before the parts"]),
+        (lambda m: around(m, b"Content-Type: message/rfc822\r\n\r\n" + m), ["an unnamed message/rfc822"]),
+    ],
+)  # fmt: skip
+def test_what_is_outside_the_seal_is_named(change: Callable[[bytes], bytes], labels: list[str]) -> None:
+    message = change(Provider().acceptance(ORIGINAL))
+    found = judge(message, ANCHORS)
+    assert (found.seal.status, found.tipo) == (Status.VALID, "accettazione")
+    assert [one.label for one in found.outside] == labels
+    assert all(label in found.seal.reason for label in labels)
+    shown = describe(message, found)["outside_seal"]
+    assert isinstance(shown, list) and len(shown) == len(labels)
+
+
+def test_a_second_seal_beside_the_first_is_outside_it() -> None:
+    one, other = Provider().acceptance(ORIGINAL), Provider(seed=2).delivery(ORIGINAL)
+    second = re.search(rb"Content-Type: multipart/signed;.*", other, re.DOTALL)
+    assert second is not None
+    found = judge(around(one, second[0]), ANCHORS)
+    assert (found.tipo, found.seal.status) == ("accettazione", Status.VALID)
+    assert '"smime.p7s"' in [label.label for label in found.outside]
+
+
+def test_many_parts_outside_are_named_up_to_a_bound() -> None:
+    found = judge(around(Provider().acceptance(ORIGINAL), *[FORGED] * 900), ANCHORS)
+    assert len(found.outside) == 101
+    assert len(found.seal.reason) < 2000
+
+
+def test_the_header_does_not_decide_where_the_sealed_data_does_not_say_the_kind() -> None:
+    message = with_daticert(
+        lambda xml: xml.replace(b'tipo="accettazione"', b'tipo="accettazione" tipo="x"'),
+        Provider().acceptance(ORIGINAL),
+        Provider(),
+    )
+    found = judge(message.replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna"), ANCHORS)
+    assert (found.kind, found.seal.status) == ("x-empty", Status.VALID)
 
 
 @pytest.mark.parametrize(

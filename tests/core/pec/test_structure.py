@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from archipec.pec.simulator import ARUBA_2018, LEGALMAIL_2018, STYLES, Provider, Style, compose
 from archipec.pec.structure import dissect
+from testbed.forged import FOOTER, around
 from testbed.seals import signature, signed_entity
 
 ORIGINAL = compose(subject="Osservazioni", text="Testo unico.\n")
@@ -55,24 +56,10 @@ def test_an_anomaly_around_a_message_has_no_certification_data_of_its_own() -> N
     assert found.postacert is not None and b"daticert.xml" in found.postacert.content()
 
 
-def listed(message: bytes, mark: bytes = b"==lista==") -> bytes:
-    """The message as a mailing list hands it on: its header kept, its body wrapped, a footer added."""
-    head, _, body = message.partition(b"\r\n\r\n")
-    at = re.search(rb"Content-Type: multipart/[a-z]+;[^\r]*(?:\r\n[ \t][^\r]*)*", head)
-    assert at is not None
-    kept = (head[: at.start()] + head[at.end() :]).strip(b"\r\n")
-    kept = kept.replace(b"Subject: ", b"Subject: [lista] [SPAM] ")
-    footer = b"Content-Type: text/plain\r\n\r\n-- \r\nlista@example.it\r\n"
-    return (
-        kept + b'\r\nContent-Type: multipart/mixed; boundary="' + mark + b'"\r\n\r\n--' + mark + b"\r\n"
-        + at[0] + b"\r\n\r\n" + body + b"\r\n--" + mark + b"\r\n" + footer + b"--" + mark + b"--\r\n"
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 def test_a_seal_wrapped_by_a_mailing_list_is_found(style: Style) -> None:
     message = Provider(style=style).envelope(ORIGINAL)
-    found = dissect(listed(listed(message), b"altra-lista"))
+    found = dissect(around(around(message, FOOTER), FOOTER, mark=b"altra-lista"))
     assert found.signed is not None
     assert found.signed.octets == signed_entity(message)
     assert found.daticert is not None

@@ -37,7 +37,8 @@ class Verdicts(Copies):
     def record_verdicts(self, verdicts: Iterable[tuple[int, Verdict]], now: int) -> None:
         """Put (content, verdict) on record; what a valid seal certifies replaces what the header and servers said.
 
-        A verdict "valid" on record stays: a certificate that is gone by now does not unmake it.
+        A verdict "valid" on record gives way to another "valid" alone, which may read more of the same message: a
+        certificate that is gone by now does not unmake it.
         """
         with self._transaction() as db:
             for content, verdict in verdicts:
@@ -48,7 +49,8 @@ class Verdicts(Copies):
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
                     " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
                     " riferimento = excluded.riferimento, message_id = excluded.message_id,"
-                    " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'",
+                    " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'"
+                    " OR excluded.seal = 'valid'",
                     (content, verdict.status, *fields, json.dumps(verdict.record), now),
                 )
                 if verdict.certified is not None:
