@@ -18,7 +18,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 
 # The floors of the host, from the ground up. A module imports from its own floor and from those below it.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "message", "durability"}),
+    frozenset({"errors", "message", "durability", "sqlite_file"}),
     frozenset({"options", "pec"}),
     frozenset({"contract", "selection", "retention"}),
     frozenset({"hookspecs"}),
@@ -33,7 +33,9 @@ FLOORS: tuple[frozenset[str], ...] = (
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
     "pec": frozenset({"pec", "errors", "message"}),
-    "conservation": frozenset({"conservation", "contract", "durability", "errors", "message", "pec"}),
+    "conservation": frozenset(
+        {"conservation", "contract", "durability", "errors", "message", "pec", "sqlite_file"}
+    ),
 }
 FOR_PLUGINS = frozenset(
     {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability"},

@@ -8,15 +8,12 @@ to ask). Every change is one transaction, durable on return.
 from __future__ import annotations
 
 import json
-import math
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from archipec.errors import IntegrityError, PermanentError, Scope, TransientError, from_os_error
+from archipec.errors import ArchipecError, IntegrityError, Scope
 from archipec.message import ContentKey, Json
+from archipec.sqlite_file import SqliteFile
 
 __all__ = [
     "CONSERVED",
@@ -126,45 +123,25 @@ class Decision(NamedTuple):
     report_sha256: str = ""
 
 
-class Store:
-    """The open record.
+class Store(SqliteFile):
+    """The open record; see `archipec.sqlite_file.SqliteFile`.
 
     Raises:
-        PermanentError: it is damaged, or was written by a newer archipec.
-        TransientError: the disk is full, or another process holds it.
+        IntegrityError: it is damaged: nothing else says what the folder holds and what was deposited.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            path.touch(mode=0o600, exist_ok=True)
-        except OSError as error:
-            raise from_os_error(error, path) from error
-        with self._readable():
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._prepare()
+    what: ClassVar[str] = "outbox"
+    application_id: ClassVar[int] = _APPLICATION_ID
+    version: ClassVar[int] = _VERSION
+    schema = _SCHEMA
+    json_columns = frozenset({"message.told", "package.manifest", "package.ticket"})
 
-    def _prepare(self) -> None:
-        db = self._db
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        owner = db.execute("PRAGMA application_id").fetchone()[0]
-        if version > _VERSION or (version and owner != _APPLICATION_ID):
-            raise PermanentError(
-                f"the outbox {self._path} was written by a newer archipec or by another program",
-                hint="update archipec, or choose another outbox",
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        if not version:
-            with self._transaction():
-                for statement in _SCHEMA:
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+    def _damaged(self, problem: str) -> ArchipecError:
+        return IntegrityError(
+            f"the outbox {self._path} is damaged: {problem}",
+            hint="bring its folder back from a backup",
+            scope=Scope.ENDPOINT,
+        )
 
     # -- messages ------------------------------------------------------------------------------------
 
@@ -216,7 +193,7 @@ class Store:
             f"{_KEPT} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
         ):
             (told,) = self._rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
-            yield Kept(*row), json.loads(told)
+            yield Kept(*row), self._json(told)
 
     def explain(self, reasons: Iterable[tuple[str, str]]) -> None:
         """Say why messages are where they are: (SHA-256, reason)."""
@@ -283,7 +260,7 @@ class Store:
             "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?", (name,)
         )
         return [
-            Parcel(one, state, made_with, json.loads(manifest), json.loads(ticket or "null"), reason)
+            Parcel(one, state, made_with, self._json(manifest), self._json(ticket or "null"), reason)
             for one, state, made_with, manifest, ticket, reason in rows
         ]
 
@@ -352,45 +329,3 @@ class Store:
                 "UPDATE message SET rejections = rejections + 1 WHERE package = ? AND state = 'packaged'",
                 (package,),
             )
-
-    # -- the database --------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._readable():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._readable():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """Say in a person's words what SQLite says in its own."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname == "SQLITE_FULL":
-                raise TransientError(
-                    f"no room left on the disk of the outbox {self._path}",
-                    hint="free some space and run again",
-                    retry_after=math.inf,
-                ) from error
-            raise TransientError(
-                f"the outbox {self._path}: {error}",
-                hint="is its disk connected and writable?",
-                retry_after=math.inf,
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(
-                f"the outbox {self._path} is damaged: {error}",
-                hint="bring its folder back from a backup",
-                scope=Scope.ENDPOINT,
-            ) from error

@@ -224,7 +224,7 @@ class Copies(Database):
                 Receipt(
                     ContentKey(digest, size),
                     State.PENDING if state == State.PENDING else State.STORED,
-                    json.loads(token),
+                    self._json(token),
                     reason,
                 ),
             )
@@ -255,7 +255,7 @@ class Copies(Database):
             " WHERE c.sink = ? AND t.sha256 = ? AND t.size = ? AND c.state IN ('stored', 'pending')",
             (sink, key.sha256, key.size),
         )
-        return Receipt(key, State(rows[0][0]), json.loads(rows[0][1])) if rows else None
+        return Receipt(key, State(rows[0][0]), self._json(rows[0][1])) if rows else None
 
     def stored_since(self, sinks: Sequence[int], since: int) -> Iterator[ContentKey]:
         """Yield what these sinks took since a time, in the order in which it first came."""

@@ -67,7 +67,8 @@ class Deletions(Copies):
             " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
             (folder, json.dumps(list(sinks))),
         )
-        return {ref: _held(json.loads(told)) for ref, told in rows}
+        with self._decoding():
+            return {ref: _held(json.loads(told)) for ref, told in rows}
 
     def held_by_key(self, keys: Iterable[ContentKey], sinks: Sequence[int]) -> dict[ContentKey, Held]:
         """Return what is known of messages by their keys."""
@@ -76,7 +77,8 @@ class Deletions(Copies):
             f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
             (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
         )
-        found = [_held(json.loads(told)) for (told,) in rows]
+        with self._decoding():
+            found = [_held(json.loads(told)) for (told,) in rows]
         return {one.key: one for one in found if one.key in wanted}
 
     def last_listing(self, folder: int, name: str) -> list[Listed]:

@@ -183,7 +183,7 @@ class Journal(Database):
             "SELECT r.pipeline, s.place, r.started, r.report FROM run r JOIN source s ON s.id = r.source"
             " WHERE r.id IN (SELECT max(id) FROM run GROUP BY pipeline, source) ORDER BY r.pipeline"
         )
-        return [Run(name, place, started, json.loads(report)) for name, place, started, report in rows]
+        return [Run(name, place, started, self._json(report)) for name, place, started, report in rows]
 
     def last_quota(self, source: int) -> tuple[int, Quota] | None:
         """Return how full a source was when it last told, and when that was."""

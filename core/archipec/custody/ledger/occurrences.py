@@ -63,7 +63,7 @@ class Occurrences(Database):
         """Return (number, name, cursor) of every folder on record."""
         rows = self._rows("SELECT id, name, cursor FROM folder WHERE source = ?", (source,))
         return [
-            (number, name, None if cursor is None else json.loads(cursor)) for number, name, cursor in rows
+            (number, name, None if cursor is None else self._json(cursor)) for number, name, cursor in rows
         ]
 
     def record_listing(self, pages: Sequence[tuple[int, Sequence[Listed]]]) -> list[int]:
@@ -107,12 +107,13 @@ class Occurrences(Database):
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
-        return [
-            Row(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
-            for number, ref, size, received, flags, kind, date, message_id, content in sorted(
-                json.loads(page[0][0])
-            )
-        ]
+        with self._decoding():
+            return [
+                Row(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
+                for number, ref, size, received, flags, kind, date, message_id, content in sorted(
+                    json.loads(page[0][0])
+                )
+            ]
 
     def record_look(self, looks: Iterable[Look]) -> None:
         """Keep what was read from headers, so that nothing is looked up twice."""

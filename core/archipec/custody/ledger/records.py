@@ -163,17 +163,20 @@ class Records(Database):
             " AND (v.msgid = ?1 OR v.identificativo = ?1)",
             (message_id,),
         )
-        return frozenset(
-            "esterno" if one.get("tipo") == "esterno" else "certificato"
-            for (record,) in rows
-            for one in json.loads(record)["destinatari"]
-        )
+        with self._decoding():
+            return frozenset(
+                "esterno" if one.get("tipo") == "esterno" else "certificato"
+                for (record,) in rows
+                for one in json.loads(record)["destinatari"]
+            )
 
     def _records(self, query: str, sinks: Sequence[int], names: Iterable[str] | None = None) -> list[Record]:
         values = [json.dumps(list(sinks))]
         if names is not None:
             values.append(json.dumps(list(names)))
-        return [_record(*row) for row in self._rows(f"{query} ORDER BY v.content", values)]
+        rows = self._rows(f"{query} ORDER BY v.content", values)
+        with self._decoding():
+            return [_record(*row) for row in rows]
 
 
 def _record(number: int, sha256: str, size: int, date: int, text: str) -> Record:

@@ -148,6 +148,9 @@ SCHEMA = (
     *_ATTEMPT,
 )
 
+JSON_COLUMNS = frozenset({"folder.cursor", "copy.token", "verdict.record", "run.report", "deletion.evidence"})
+"""The columns whose text is JSON."""
+
 STEPS = {
     1: (
         _LOOSE,

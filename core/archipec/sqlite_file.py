@@ -1,0 +1,236 @@
+"""A SQLite file that archipec keeps something on record in: opened, brought forward, written whole, errors in words.
+
+The ledger and the outboxes are such files. What differs is what a damaged one means: its class says it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sqlite3
+import stat
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+
+__all__ = ["SqliteFile"]
+
+_SHARED = 64 << 10  # bytes; its -shm file takes 32 KiB at first
+_WAIT = 30.0  # seconds another process may hold the file
+_PAGE = 1000  # rows
+_STORAGE = {"TEXT": "text", "INTEGER": "integer"}
+# What reading a value raises that is not what was written.
+_MISREAD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+class SqliteFile:
+    """An open file. Any thread may call.
+
+    Args:
+        path: made, 0600, when it is not there.
+
+    Attributes:
+        what: what the file is, for people: ``ledger``.
+        version: of the tables that this archipec knows; ``schema`` makes them.
+        steps: by the version they begin at, statements that bring a file to the next one.
+        json_columns: of which ``table.column`` the text is JSON.
+
+    Raises:
+        PermanentError: it can't be opened, belongs to another program, or was written by a newer archipec.
+        TransientError: another process holds it for too long, the disk is full or disconnected.
+        ArchipecError: it is damaged; of which kind is for the class to say.
+    """
+
+    what: ClassVar[str]
+    application_id: ClassVar[int]
+    version: ClassVar[int]
+    schema: ClassVar[Sequence[str]]
+    steps: ClassVar[Mapping[int, Sequence[str]]] = {}
+    json_columns: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._path = path
+        try:
+            path.touch(mode=0o600, exist_ok=True)
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise PermanentError(
+                    f"the {self.what} {path} is not a file", hint="move away what stands there"
+                )
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        with self._readable():
+            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        db = self._db
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        owner = db.execute("PRAGMA application_id").fetchone()[0]
+        tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if tables and owner != self.application_id:
+            raise PermanentError(
+                f"{self._path} is a database of another program", hint="choose another folder for archipec"
+            )
+        if version > self.version:
+            raise PermanentError(
+                f"the {self.what} {self._path} was written by a newer archipec"
+                f" (format {version}, this one knows {self.version})",
+                hint="update archipec",
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if version < self.version:
+            with self._transaction():
+                # Another process may have done it while this one waited for its turn.
+                self._bring_forward(db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _bring_forward(self, version: int) -> None:
+        statements = (
+            [one for number in range(version, self.version) for one in self.steps[number]]
+            if version
+            else self.schema
+        )
+        for statement in statements:
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA application_id = {self.application_id}")
+        self._db.execute(f"PRAGMA user_version = {self.version}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            # A value that was misread may only surface where it is used.
+            if isinstance(error, _MISREAD) and (problem := self.damage()):
+                raise self._damaged(problem) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    @abstractmethod
+    def _damaged(self, problem: str) -> ArchipecError:
+        """Return the error that says what a damaged file means, and the way out."""
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Do all of it or none; durable at the end."""
+        with self._lock, self._readable():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._lock, self._readable():
+            return self._db.execute(query, values).fetchall()
+
+    def _json(self, text: str) -> Any:
+        """Return what a JSON text on record says; a text that is none is damage."""
+        with self._decoding():
+            return json.loads(text)
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Take rows apart that this class wrote: what doesn't fit is damage, not a bug."""
+        try:
+            yield
+        except _MISREAD as error:
+            raise self._damaged(f"a row of it can't be read ({type(error).__name__}: {error})") from error
+
+    def damage(self) -> str:
+        """Look through all of it; say what is damaged, empty when nothing is seen to be."""
+        try:
+            with self._lock:
+                return self._damage()
+        except ArchipecError as error:
+            return error.message
+        except sqlite3.Error as error:
+            return str(error)
+
+    def _damage(self) -> str:
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            return str(found)
+        tables = self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            for _, column, declared, *_ in self._db.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if self._is_damaged(table, column, _STORAGE.get(declared, "")):
+                    return f"table {table}, column {column}"
+        return ""
+
+    def _is_damaged(self, table: str, column: str, storage: str) -> bool:
+        cursor = self._db.execute(
+            f'SELECT typeof("{column}"), CAST("{column}" AS BLOB) FROM "{table}"'  # noqa: S608  of its own schema
+        )
+        while page := cursor.fetchmany(_PAGE):
+            for kind, value in page:
+                if kind not in (storage or kind, "null"):
+                    return True
+                if kind == "text" and not _is_text(value, as_json=f"{table}.{column}" in self.json_columns):
+                    return True
+        return False
+
+    def _has_no_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self._path.parent).free < _SHARED
+        except OSError:
+            return False
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say in a person's words what SQLite says in its own."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._translated(error) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _translated(self, error: sqlite3.OperationalError) -> ArchipecError:
+        name = f"the {self.what} {self._path}"
+        # Python's own, of a text that is not UTF-8, has no code.
+        code: str = getattr(error, "sqlite_errorname", "")
+        if not code or "malformed JSON" in str(error):
+            return self._damaged(str(error).split(" with text ")[0])
+        # Without room for the file that its users share, SQLite speaks of an input or output error.
+        if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and self._has_no_room()):
+            return TransientError(
+                f"no room left on the disk of {name}",
+                hint="free some space and run again",
+                retry_after=math.inf,
+            )
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return TransientError(f"{name} is in use by another archipec", hint="run again when it has ended")
+        if code.startswith("SQLITE_IOERR"):
+            return TransientError(f"{name}: {error}", hint="is its disk connected?", retry_after=math.inf)
+        return PermanentError(f"{name}: {error}", hint="is its folder writable?")
+
+
+def _is_text(value: bytes, *, as_json: bool) -> bool:
+    try:
+        text = value.decode()
+        if as_json:
+            json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
