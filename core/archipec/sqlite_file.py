@@ -146,11 +146,11 @@ class SqliteFile:
 
     def _json(self, text: str) -> Any:
         """Return what a JSON text on record says; a text that is none is damage."""
-        with self._decoding():
+        with self.decoding():
             return json.loads(text)
 
     @contextmanager
-    def _decoding(self) -> Iterator[None]:
+    def decoding(self) -> Iterator[None]:
         """Take rows apart that this class wrote: what doesn't fit is damage, not a bug."""
         try:
             yield

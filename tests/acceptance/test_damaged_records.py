@@ -32,6 +32,8 @@ SOME = (
     ("ledger", "occurrence", "flags"),
     ("ledger", "verdict", "record"),
     ("ledger", "run", "report"),
+    ("ledger", "attempt", "sinks"),
+    ("ledger", "attempt", "errors"),
     ("ledger", "sink", "place"),
     ("outbox", "message", "told"),
     ("outbox", "message", "reason"),
@@ -121,7 +123,9 @@ def test_a_damaged_value_is_never_called_a_bug(archive: Archive) -> None:
         asked = commands(archive)
         if not FULL:
             # Each in turn, so that a run of the tests stays short.
-            name = {"run": "status", "verdict": "receipts"}.get(table, list(asked)[number % 4 + 1])
+            name = {"run": "status", "attempt": "status", "verdict": "receipts"}.get(
+                table, list(asked)[number % 4 + 1]
+            )
             asked = (
                 {name: asked[name], "settle": asked["settle"]} if file == "outbox" else {name: asked[name]}
             )

@@ -128,9 +128,10 @@ class Deposits:
         known = []
         for number, (one, told) in enumerate(self._store.opened()):
             kept[number] = one
-            date = datetime.fromtimestamp(one.date, UTC)
-            since = min(date, datetime.fromtimestamp(one.arrived, UTC))
-            known.append(Known(recall(number, one.key, date, told), since))
+            with self._store.decoding():
+                date = datetime.fromtimestamp(one.date, UTC)
+                since = min(date, datetime.fromtimestamp(one.arrived, UTC))
+                known.append(Known(recall(number, one.key, date, told), since))
         waiting: list[tuple[str, str]] = []
         closed = []
         for group in gather(known, now, self._wait):
@@ -193,7 +194,10 @@ class Deposits:
             if self._context.cancelled():
                 return
             try:
-                do(parcel, self._packer.load(parcel))
+                with self._store.decoding():
+                    package = self._packer.load(parcel)
+                    _ticket(parcel)
+                do(parcel, package)
             except ArchipecError as error:
                 (now,) = self._store.parcel(parcel.id)
                 self._store.move(parcel.id, now.state, reason=f"{_progress(now.state)}: {error.message}")

@@ -67,7 +67,7 @@ class Deletions(Copies):
             " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
             (folder, json.dumps(list(sinks))),
         )
-        with self._decoding():
+        with self.decoding():
             return {ref: _held(json.loads(told)) for ref, told in rows}
 
     def held_by_key(self, keys: Iterable[ContentKey], sinks: Sequence[int]) -> dict[ContentKey, Held]:
@@ -77,7 +77,7 @@ class Deletions(Copies):
             f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
             (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
         )
-        with self._decoding():
+        with self.decoding():
             found = [_held(json.loads(told)) for (told,) in rows]
         return {one.key: one for one in found if one.key in wanted}
 

@@ -113,7 +113,8 @@ class Journal(Database):
             " (PARTITION BY pipeline, source, command ORDER BY coalesce(ended, started) DESC, id DESC) AS place"
             " FROM attempt) WHERE place = 1) ORDER BY coalesce(ended, started), id"
         )
-        return [_attempt(row) for row in rows]
+        with self.decoding():
+            return [_attempt(row) for row in rows]
 
     def last_archived(self) -> dict[tuple[str, str], Attempt]:
         """Return, by pipeline and source, the last `archive` that reached its end."""
@@ -121,14 +122,15 @@ class Journal(Database):
             f"{_ATTEMPT} WHERE id IN (SELECT max(id) FROM attempt WHERE command = 'archive'"
             f" AND exit_code IN ({DONE}, {ATTENTION}) GROUP BY pipeline, source)"
         )
-        return {(one.pipeline, one.source): one for one in map(_attempt, rows)}
+        with self.decoding():
+            return {(one.pipeline, one.source): one for one in map(_attempt, rows)}
 
     def roots(self) -> dict[str, str | None]:
         """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
         rows = self._rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
-        return {
-            place.where: place.root for row in rows for place in (Place(*one) for one in json.loads(row[0]))
-        }
+        with self.decoding():
+            places = [Place(*one) for row in rows for one in json.loads(row[0])]
+        return {place.where: place.root for place in places}
 
     def has_copies(self, where: str) -> bool:
         """Tell whether any copy was ever promised by the sink at ``where``; it need not be on record."""

@@ -107,7 +107,7 @@ class Occurrences(Database):
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
-        with self._decoding():
+        with self.decoding():
             return [
                 Row(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
                 for number, ref, size, received, flags, kind, date, message_id, content in sorted(

@@ -163,7 +163,7 @@ class Records(Database):
             " AND (v.msgid = ?1 OR v.identificativo = ?1)",
             (message_id,),
         )
-        with self._decoding():
+        with self.decoding():
             return frozenset(
                 "esterno" if one.get("tipo") == "esterno" else "certificato"
                 for (record,) in rows
@@ -175,7 +175,7 @@ class Records(Database):
         if names is not None:
             values.append(json.dumps(list(names)))
         rows = self._rows(f"{query} ORDER BY v.content", values)
-        with self._decoding():
+        with self.decoding():
             return [_record(*row) for row in rows]
 
 

@@ -148,7 +148,18 @@ SCHEMA = (
     *_ATTEMPT,
 )
 
-JSON_COLUMNS = frozenset({"folder.cursor", "copy.token", "verdict.record", "run.report", "deletion.evidence"})
+JSON_COLUMNS = frozenset(
+    {
+        "attempt.errors",
+        "attempt.sinks",
+        "attempt.urls",
+        "copy.token",
+        "deletion.evidence",
+        "folder.cursor",
+        "run.report",
+        "verdict.record",
+    }
+)
 """The columns whose text is JSON."""
 
 STEPS = {
