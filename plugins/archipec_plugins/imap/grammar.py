@@ -21,6 +21,7 @@ __all__ = [
     "flag_names",
     "internal_date",
     "literal_size",
+    "message_number",
     "number",
     "parse_status",
     "quoted",
@@ -34,13 +35,14 @@ Token: TypeAlias = "bytes | list[Token] | None"  # noqa: S105  no password
 _TOKEN = re.compile(
     rb" *(?:"
     rb'"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)"'
-    rb"|\{(?P<size>[0-9]{1,19})\}\r\n"
+    rb"|~?\{(?P<size>[0-9]{1,19})\+?\}\r\n"
     rb'|(?P<atom>[^ ()"{\r\n]++)'
     rb"|(?P<bracket>[()])"
     rb")",
     re.DOTALL,
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_HIGHEST: Final = 2**63 - 1
 _LONGEST_LITERAL: Final = len("{9223372036854775807+}\r\n")
 _STATUS = re.compile(
     rb"(?P<tag>[^ \r\n]{1,64}) (?P<word>OK|NO|BAD|BYE|PREAUTH)(?=[ \r])"
@@ -49,7 +51,7 @@ _STATUS = re.compile(
 )
 # What a listing asks for, in whatever order it is answered. One match is all that most messages cost.
 _FETCH_LINE = re.compile(
-    rb"\* [0-9]+ FETCH \((?:(?:"
+    rb"\* (?P<message>[0-9]{1,10}) FETCH \((?:(?:"
     rb"UID (?P<uid>[0-9]{1,10})"
     rb"|RFC822\.SIZE (?P<size>[0-9]{1,19})"
     rb'|INTERNALDATE "(?P<date>[^"\\\r\n]*)"'
@@ -57,9 +59,11 @@ _FETCH_LINE = re.compile(
     rb"|MODSEQ \([0-9]+\)"
     rb")(?: (?!\))|(?=\))))+\)\r\n"
 )
+_FETCH_BEGINS = re.compile(rb"\* +([0-9]{1,10}) +FETCH\b", re.IGNORECASE)
 _COUNT = re.compile(rb"\* ([0-9]{1,10}) (EXISTS|EXPUNGE)\s*", re.IGNORECASE)
 _DATE = re.compile(
-    rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+    rb" *([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}) +([0-9]{1,2}):([0-9]{2}):([0-9]{2}) +"
+    rb"(?:([+-])([0-9]{2}):?([0-9]{2})|GMT|UTC?|Z) *"
 )
 _MONTHS: Final = {
     name: number
@@ -78,8 +82,12 @@ class Status(NamedTuple):
 
 
 class FetchLine(NamedTuple):
-    """What a listing says of a message; None for what it doesn't say."""
+    """What a listing says of a message; None for what it doesn't say.
 
+    ``message`` is its number in the folder, which changes with each message that leaves.
+    """
+
+    message: int
     uid: int
     size: int | None
     date: Token
@@ -94,7 +102,7 @@ def tokens(response: bytes) -> list[Token]:
     """
     top: list[Token] = []
     current, outer = top, list[list[Token]]()
-    position, end = 0, len(response.removesuffix(b"\r\n"))
+    position, end = 0, len(response.removesuffix(b"\r\n").rstrip(b" \t"))
     while position < end:
         match = _TOKEN.match(response, position)
         if match is None:
@@ -158,46 +166,58 @@ def count_change(response: bytes, count: int | None) -> int | None:
 
 def fetch_attributes(response: bytes) -> dict[bytes, Token]:
     """Return the attributes of a FETCH response by upper-case name; empty for any other response."""
+    return _fetched(response)[1]
+
+
+def message_number(response: bytes) -> int | None:
+    """Return the number of the message that a FETCH response, or the beginning of one, is about."""
+    match = _FETCH_BEGINS.match(response)
+    return None if match is None else int(match[1])
+
+
+def _fetched(response: bytes) -> tuple[int, dict[bytes, Token]]:
+    """(message number, attributes) of a FETCH response; (0, nothing) for any other."""
     try:
         match tokens(response):
-            case [b"*", bytes(), bytes(word), list(items)] if word.upper() == b"FETCH":
+            # Some close the list once too early: what stands behind it goes with it.
+            case [b"*", bytes(message), bytes(word), list(items), *rest] if word.upper() == b"FETCH":
+                items += rest
                 names = items[::2]
-                return {
+                return number(message) or 0, {
                     name.upper(): value
                     for name, value in zip(names, items[1::2], strict=False)
                     if isinstance(name, bytes)
                 }
     except ValueError:
         pass
-    return {}
+    return 0, {}
 
 
 def fetch_line(response: bytes) -> FetchLine | None:
-    """Return what a FETCH response of a listing says.
+    """Return what a FETCH response says of a message that a listing asked for; None for any other response.
 
-    None when it is no answer to the listing: another response, or a FETCH the server sent by itself because
-    some flag changed.
+    With neither size nor date it may be one that the server sent by itself, because some flag changed.
     """
     match = _FETCH_LINE.fullmatch(response)
     if match is not None:
-        uid, size, date, flags = match.groups()
+        message, uid, size, date, flags = match.groups()
+        message = int(message)
     else:
-        attributes = fetch_attributes(response)
+        message, attributes = _fetched(response)
         uid, size, date = (attributes.get(name) for name in (b"UID", b"RFC822.SIZE", b"INTERNALDATE"))
         words = attributes.get(b"FLAGS")
         flags = (
             b" ".join(word for word in words if isinstance(word, bytes)) if isinstance(words, list) else b""
         )
-    if size is None and date is None:
-        return None
     known = number(uid)
-    return None if known is None else FetchLine(known, number(size), date, flags or b"")
+    return None if known is None else FetchLine(message, known, number(size), date, flags or b"")
 
 
 def number(token: Token) -> int | None:
-    """Return a number, None for any other token."""
+    """Return a number, None for any other token and for one larger than RFC 9051 §4.2 knows."""
     if isinstance(token, bytes) and token.isdigit() and len(token) < 20:
-        return int(token)
+        value = int(token)
+        return value if value <= _HIGHEST else None
     return None
 
 
@@ -215,14 +235,14 @@ def internal_date(token: Token) -> datetime | None:
             int(hour),
             int(minute),
             min(int(second), 59),  # no leap seconds
-            tzinfo=_zone(sign, int(east), int(minutes)),
+            tzinfo=_zone(sign, int(east or 0), int(minutes or 0)),
         )
     except (KeyError, ValueError):
         return None
 
 
 @lru_cache(maxsize=64)
-def _zone(sign: bytes, hours: int, minutes: int) -> timezone:
+def _zone(sign: bytes | None, hours: int, minutes: int) -> timezone:
     offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if sign == b"-" else offset)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -17,11 +18,12 @@ from archipec_plugins.imap.grammar import (
     Token,
     fetch_attributes,
     literal_size,
+    message_number,
     number,
     uid_set,
 )
 
-__all__ = ["Answer", "Pipeline"]
+__all__ = ["Answer", "Pipeline", "parse_ref"]
 
 Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
 """A ref, and the bytes it stands for."""
@@ -57,13 +59,20 @@ class Pipeline:
         self._refs = refs
         self._temp = temp
         self._name = f"BODY[{section}]".encode("ascii")
-        self._items = f"(UID BODY.PEEK[{section}])".encode("ascii")
+        peeked = f"BODY.PEEK[{section}]".encode("ascii")  # some repeat what they were asked
+        self._names = frozenset((self._name, self._name + b"<0>", peeked))
+        self._items = b"(UID %b)" % peeked
         name = re.escape(self._name)
         self._usual = re.compile(
             rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) " + name + rb" \{([0-9]{1,18})\}\r\n"
         ).fullmatch
-        self._announced = re.compile(rb"[ (]" + name + rb" \{[0-9]+\}\r\n\Z", re.IGNORECASE).search
+        self._announced = re.compile(
+            rb"[ (](?:" + name + rb"(?:<0>)?|" + re.escape(peeked) + rb") *~?\{[0-9]+\+?\}\r\n\Z",
+            re.IGNORECASE,
+        ).search
         self._wanted: dict[int, str] = {}
+        # Messages that share their UID with another, and are not the first to be listed with it.
+        self._copies: dict[int, dict[int, str]] = {}
         self._under_way: dict[bytes, list[int]] = {}
         self._one_by_one: deque[int] = deque()
         # Of the last few commands; each weighs half of the one after it.
@@ -83,6 +92,11 @@ class Pipeline:
         self._under_way.update(zip(tags[len(first) :], batches, strict=True))
         return tags[: len(first)]
 
+    def taken(self) -> list[str]:
+        """Return the refs that were pulled and aren't answered."""
+        copies = [ref for by_place in self._copies.values() for ref in by_place.values()]
+        return [*self._wanted.values(), *copies]
+
     def answers(self) -> Iterator[Answer]:
         """Yield each message that comes; send on as commands are done.
 
@@ -99,6 +113,58 @@ class Pipeline:
             self._refs = iter([ref for _, ref in sorted(self._doubtful.items())])
             self.send()
             yield from self._round()
+        for uid, copies in self._copies.items():
+            yield from self._read_copies(uid, copies)
+
+    def _read_copies(self, uid: int, copies: dict[int, str]) -> Iterator[Answer]:
+        """Read messages that share a UID, by their place among those that do: first by UID, which names them all.
+
+        A server that answers with one of them only is asked by message number.
+        """
+        (tag,) = self._exchange.send(b"UID FETCH %d %b" % (uid, self._items))
+        yield from self._by_place(tag, uid, copies)
+        if not copies:
+            return
+        (tag,) = self._exchange.send(b"FETCH 1:* (UID)")
+        places: list[int] = []
+        for response in self._exchange.answers(tag, "the folder can't be listed", Scope.FOLDER):
+            if (message := message_number(response)) is not None:
+                self._exchange.useful()
+                if number(fetch_attributes(response).get(b"UID")) == uid:
+                    places.append(message)
+        for place, message in enumerate(dict.fromkeys(places), start=1):
+            if place in copies:
+                (tag,) = self._exchange.send(b"FETCH %d %b" % (message, self._items))
+                yield from self._by_place(tag, uid, {place: copies.pop(place)}, {message: place})
+
+    def _by_place(
+        self, tag: bytes, uid: int, copies: dict[int, str], messages: Mapping[int, int] | None = None
+    ) -> Iterator[Answer]:
+        """Yield the answers of one command that are among ``copies``, and take them out of there.
+
+        Args:
+            messages: places by message number, where they are known; else they are counted as they come.
+        """
+        seen: list[int] = []
+        while True:
+            line = self._exchange.line()
+            status = self._exchange.status(line)
+            if status is not None:
+                if status.tag == tag:
+                    return
+                continue
+            message = message_number(line)
+            with self._parsed(line) as (attributes, body):
+                ref = None
+                if message is not None and body is not None and number(attributes.get(b"UID")) == uid:
+                    seen += [message] if message not in seen else []
+                    place = len(seen) if messages is None else messages.get(message, 0)
+                    ref = copies.pop(place, None)
+                if ref is None or body is None:
+                    self._exchange.useless(line)
+                else:
+                    self._exchange.useful()
+                    yield ref, body
 
     def _round(self) -> Iterator[Answer]:
         while self._under_way:
@@ -109,7 +175,12 @@ class Pipeline:
                 self._bytes += size
                 body = self._exchange.body(size)
                 ref = self._wanted.pop(int(match[1]), None)
-                if ref is not None:
+                if ref is None:
+                    for _ in body:
+                        pass
+                    self._exchange.useless(line, size)
+                else:
+                    self._exchange.useful()
                     yield ref, body
                 continue
             status = self._exchange.status(line)
@@ -126,8 +197,10 @@ class Pipeline:
         limit = min(_COMMAND_MESSAGES, 1 + int(_COMMAND_BYTES * self._messages / self._bytes))
         uids: list[int] = []
         for ref in self._refs:
-            uid = number(ref.partition("/")[2].encode("ascii", "replace"))
-            if uid is not None:
+            uid, place = parse_ref(ref)
+            if uid is not None and place > 1:
+                self._copies.setdefault(uid, {})[place] = ref
+            elif uid is not None and uid not in self._wanted:
                 self._wanted[uid] = ref
                 uids.append(uid)
             if len(uids) >= limit:
@@ -153,54 +226,99 @@ class Pipeline:
 
     def _unusual(self, line: bytes) -> Iterator[Answer]:
         """Read an answer with further attributes, in another order, or with a body that is no literal."""
+        with self._parsed(line) as (attributes, body):
+            claimed = self._claim(attributes) if self._has_body(attributes) else None
+            if claimed is None:
+                self._exchange.useless(line)
+                return
+            self._exchange.useful()
+            uid, ref = claimed
+            if body is not None:
+                yield ref, body
+            elif self._last_round:
+                # NIL is "nonexistent data" (RFC 9051 §4.6), not a message of no bytes.
+                yield (
+                    ref,
+                    _failing(
+                        PermanentError(f"the server has no bytes of message {ref}", scope=Scope.MESSAGE)
+                    ),
+                )
+            else:
+                self._doubtful[uid] = ref
+
+    @contextmanager
+    def _parsed(self, line: bytes) -> Iterator[tuple[dict[bytes, Token], Iterator[bytes] | None]]:
+        """Give the attributes of the FETCH response that ``line`` begins, and its body, None when that is NIL."""
         response = line
         while (size := literal_size(line)) is not None:
             if self._announced(line):
-                yield from self._streamed(response, size)
+                with self._streamed(response, size) as found:
+                    yield found
                 return
             literal, line = self._exchange.more(size, len(response))
             response += literal + line
         attributes = fetch_attributes(response)
-        if self._name not in attributes or (claimed := self._claim(attributes)) is None:
-            return
-        (uid, ref), body = claimed, attributes[self._name]
-        if isinstance(body, bytes):
-            yield ref, iter((body,))
-        elif self._last_round:
-            # NIL is "nonexistent data" (RFC 9051 §4.6), not a message of no bytes.
-            yield (
-                ref,
-                _failing(PermanentError(f"the server has no bytes of message {ref}", scope=Scope.MESSAGE)),
-            )
-        else:
-            self._doubtful[uid] = ref
+        body = next((attributes[name] for name in self._names if name in attributes), None)
+        yield attributes, iter((body,)) if isinstance(body, bytes) else None
 
-    def _streamed(self, beginning: bytes, size: int) -> Iterator[Answer]:
-        """Read a body whose UID may stand before or behind it."""
-        without_body = beginning[: beginning.rfind(b"{")] + b'""'
+    @contextmanager
+    def _streamed(
+        self, beginning: bytes, size: int
+    ) -> Iterator[tuple[dict[bytes, Token], Iterator[bytes] | None]]:
+        """Give a body whose UID may stand before or behind it."""
+        without_body = beginning[: beginning.rfind(b"{")].removesuffix(b"~") + b'""'
         self._bytes += size
         body = self._exchange.body(size)
         attributes = fetch_attributes(without_body + b")")
         if b"UID" in attributes:
-            if (claimed := self._claim(attributes)) is not None:
-                yield claimed[1], body
+            yield attributes, body
             return
-        try:
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._temp)) as file:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._temp)))
                 for chunk in body:
                     file.write(chunk)
                 file.seek(0)
-                attributes = fetch_attributes(without_body + self._exchange.tail())
-                if (claimed := self._claim(attributes)) is not None:
-                    yield claimed[1], iter(partial(file.read, _CHUNK), b"")
-        except OSError as error:
-            raise from_os_error(error, self._temp) from error
+            except OSError as error:
+                raise from_os_error(error, self._temp) from error
+            tail = self._exchange.tail()
+            if not (attributes := fetch_attributes(without_body + tail)).get(b"UID"):
+                # Where the list was closed too early, it may stand behind that.
+                attributes = (
+                    fetch_attributes(
+                        (without_body + tail).removesuffix(b"\r\n").removesuffix(b")")
+                        + self._exchange.leftover()
+                    )
+                    or attributes
+                )
+            yield attributes, iter(partial(file.read, _CHUNK), b"")
+
+    def _has_body(self, attributes: dict[bytes, Token]) -> bool:
+        return not self._names.isdisjoint(attributes)
 
     def _claim(self, attributes: dict[bytes, Token]) -> tuple[int, str] | None:
-        """The UID and ref of an answer; None when it answers nothing that was asked."""
+        """The UID and ref of an answer; None when it answers nothing that was asked.
+
+        One without UID answers what was asked, where that was one message.
+        """
         uid = number(attributes.get(b"UID"))
+        if b"UID" not in attributes and len(self._under_way) == 1:
+            ((uid, *others),) = self._under_way.values()
+            if others:
+                return None
         ref = None if uid is None else self._wanted.pop(uid, None)
         return None if uid is None or ref is None else (uid, ref)
+
+
+def parse_ref(ref: str) -> tuple[int | None, int]:
+    """Return (UID, place among the messages that share it, from 1) of a ref; the UID None when it is no such ref.
+
+    "7/5" is the first message listed with UID 5, "7/5 2" the second, where a server numbers two alike.
+    """
+    number_of, _, place = ref.partition("/")[2].partition(" ")
+    uid = number(number_of.encode("ascii", "replace"))
+    nth = number(place.encode("ascii", "replace")) if place else 1
+    return (None, 1) if nth is None else (uid, nth)
 
 
 def _failing(error: ArchipecError) -> Iterator[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import imaplib
 import re
@@ -16,8 +15,9 @@ import imapclient
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Scope, TransientError
 from archipec_plugins.imap.dialogue import PASSING, Dialogue, words
-from archipec_plugins.imap.grammar import parse_status
-from archipec_plugins.mailserver.account import IMAP, Account
+from archipec_plugins.imap.grammar import Status, parse_status
+from archipec_plugins.mailserver.account import IMAP, Account, crowded, is_crowded
+from archipec_plugins.mailserver.masking import Mask
 from archipec_plugins.mailserver.wire import Wire, connect, tls_context
 
 __all__ = ["Session", "open_session"]
@@ -64,9 +64,10 @@ def open_session(account: Account) -> Session:
     if account.password is None:
         raise ConfigError(f"no password for {account.user}", hint="give it in the option password")
     password = account.password.reveal()
+    mask = Mask(account.user, password)
     with ThreadPoolExecutor(1) as pool:
         # The system's certificates take as long to load as the connection does to be made.
-        connecting = pool.submit(connect, account.host, account.port, account.timeout, IMAP)
+        connecting = pool.submit(connect, account.host, account.port, account.timeout, IMAP, mask)
         try:
             context = tls_context(account.ca_file)
         except BaseException:
@@ -82,14 +83,20 @@ def open_session(account: Account) -> Session:
     except BaseException:
         wire.close()
         raise
-    return Session(wire, Dialogue(wire), capabilities)
+    dialogue = Dialogue(wire)
+    if "ID" in capabilities:
+        dialogue.identify()
+    return Session(wire, dialogue, capabilities)
 
 
 def _ask_for_tls(wire: Wire) -> None:
     """STARTTLS (RFC 9051 §6.2.1), before anything else is said."""
-    greeting = parse_status(wire.readline())
-    if greeting is None or greeting.word == "BYE":
-        raise wire.fail(f"{wire} doesn't serve now: {words(greeting) if greeting else 'no IMAP greeting'}")
+    line = wire.greeting()
+    greeting = parse_status(wire.mask(line))
+    if greeting is None:
+        raise wire.garbled(line)
+    if greeting.word == "BYE":
+        raise _not_serving(wire, greeting)
     exchange = Dialogue(wire).begin()
     # A server that takes us for logged in already would have us skip TLS: it answers BAD here.
     (tag,) = exchange.send(b"STARTTLS")
@@ -102,18 +109,22 @@ def _log_in(wire: Wire, account: Account, password: str) -> frozenset[str]:
     heard: deque[bytes] = deque([b""], maxlen=1)
     try:
         client = _Client(wire, heard, greeted=account.scheme == "imap")
-        _authenticate(client, account, password)
+        offered: tuple[bytes, ...] = client.capabilities()
+        _authenticate(client, account, password, offered)
         told: tuple[bytes, ...] = client.capabilities()
+        if b"ID" in offered:
+            told += (b"ID",)
     except ArchipecError:
         raise
     except Exception:  # noqa: BLE001
         # imaplib trusts servers: what they say can make it raise anything, with the words in it.
-        raise _failure(wire, account.user, heard[0], password) from None
+        raise _failure(wire, account.user, heard[0]) from None
     return frozenset(word.decode("ascii", "replace") for word in told)
 
 
-def _authenticate(client: imapclient.IMAPClient, account: Account, password: str) -> None:
-    offered: tuple[bytes, ...] = client.capabilities()
+def _authenticate(
+    client: imapclient.IMAPClient, account: Account, password: str, offered: tuple[bytes, ...]
+) -> None:
     login = b"LOGINDISABLED" not in offered
     plain = b"AUTH=PLAIN" in offered
     if not login and not plain:
@@ -129,18 +140,24 @@ def _authenticate(client: imapclient.IMAPClient, account: Account, password: str
         )
 
 
-def _failure(wire: Wire, user: str, line: bytes, password: str) -> ArchipecError:
-    """Return the error for the line after which imaplib gave up. Servers may repeat what they were sent."""
-    for secret in (password.encode(), base64.b64encode(f"\0{user}\0{password}".encode())):
-        line = line.replace(secret, b"***") if secret else line
-    status = parse_status(line)
+def _failure(wire: Wire, user: str, line: bytes) -> ArchipecError:
+    """Return the error for the line after which imaplib gave up."""
+    status = parse_status(wire.mask(line))
     if status is None or status.word not in ("NO", "BAD", "BYE"):
         return wire.garbled(line)
     if status.tag == b"*":
-        return wire.fail(f"{wire} doesn't serve now: {words(status)}")
+        return _not_serving(wire, status)
+    if is_crowded(status.text.decode("utf-8", "replace")):
+        return crowded(wire, user, words(status))
     if status.code in PASSING:
         return wire.fail(f"{wire} takes no login now: {words(status)}")
     return AuthError(f"{wire} refused the login of {user}: {words(status)}", hint=_LOGIN_HINT)
+
+
+def _not_serving(wire: Wire, status: Status) -> ArchipecError:
+    if is_crowded(status.text.decode("utf-8", "replace")):
+        return crowded(wire, "this computer", words(status))
+    return wire.fail(f"{wire} doesn't serve now: {words(status)}")
 
 
 class _Imap4(imaplib.IMAP4):

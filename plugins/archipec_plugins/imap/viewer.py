@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Final
 
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.imap.dialogue import Dialogue, Exchange
@@ -13,6 +15,9 @@ from archipec_plugins.imap.grammar import count_change, number, quoted
 from archipec_plugins.imap.pipeline import Answer, Pipeline
 
 __all__ = ["View", "Viewer", "examine"]
+
+# How servers that want to know who is speaking (RFC 2971) refuse a folder.
+_WANTS_ID: Final = re.compile(r"unsafe login|\bID (?:command|first|required)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,20 @@ class Viewer:
         self._temp = temp
         self._view: View | None = None
 
-    def opened(self, exchange: Exchange, tag: bytes, folder: str) -> View:
-        """Wait until a folder is open, whose `examine` was sent.
+    def open(self, folder: str, wire_name: bytes, *commands: bytes) -> tuple[View, Exchange, list[bytes]]:
+        """Open a folder; return what it is, and the exchange in which ``commands`` were sent behind, with their tags.
+
+        Raises:
+            ArchipecError: of scope FOLDER.
+        """
+        while True:
+            exchange = self._dialogue.begin()
+            tag, *tags = exchange.send(examine(wire_name), *commands)
+            if (view := self._opened(exchange, tag, folder)) is not None:
+                return view, exchange, tags
+
+    def _opened(self, exchange: Exchange, tag: bytes, folder: str) -> View | None:
+        """Wait until a folder is open, whose `examine` was sent; None when it is to be sent once more.
 
         Raises:
             ArchipecError: of scope FOLDER.
@@ -55,13 +72,17 @@ class Viewer:
         self._view = None
         exchange.codes.clear()
         exists: int | None = None
-        for response in exchange.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
-            exists = count_change(response, exists)
+        try:
+            for response in exchange.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
+                exists = count_change(response, exists)
+        except PermanentError as error:
+            if self._dialogue.identified or not _WANTS_ID.search(error.message):
+                raise
+            self._dialogue.identify()
+            return None
         uidvalidity = number(exchange.codes.get("UIDVALIDITY"))
         if uidvalidity is None:
-            raise PermanentError(
-                f'the server keeps no message numbers for folder "{folder}"', scope=Scope.FOLDER
-            )
+            raise PermanentError(f'folder "{folder}" has no UIDVALIDITY', scope=Scope.FOLDER)
         self._view = View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0, exists)
         return self._view
 
@@ -83,12 +104,15 @@ class Viewer:
         pipeline = Pipeline(exchange, refs, section, self._temp)
         view = self._view
         if view is not None and view.folder == folder:
-            pipeline.uidnext = view.uidnext
             if str(view.uidvalidity) == uidvalidity:
                 pipeline.send()
         else:
             (tag,) = pipeline.send(examine(wire_name))
-            view = self.opened(exchange, tag, folder)
-            pipeline.uidnext = view.uidnext
+            view = self._opened(exchange, tag, folder)
+            if view is None:
+                view, exchange, _ = self.open(folder, wire_name)
+                pipeline = Pipeline(exchange, chain(pipeline.taken(), refs), section, self._temp)
+                pipeline.send()
+        pipeline.uidnext = view.uidnext
         if str(view.uidvalidity) == uidvalidity:
             yield from pipeline.answers()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from archipec.contract import Option, Secret, choice, file_path, port_number, positive
-from archipec.errors import ConfigError
+from archipec.errors import ConfigError, TransientError
 
-__all__ = ["IMAP", "POP3", "Account", "Protocol", "account_options", "read_account"]
+__all__ = [
+    "IMAP",
+    "POP3",
+    "Account",
+    "Protocol",
+    "account_options",
+    "crowded",
+    "is_crowded",
+    "read_account",
+]
 
 
 class Protocol(NamedTuple):
@@ -29,6 +40,33 @@ class Protocol(NamedTuple):
 
 IMAP: Final = Protocol("IMAP", "STARTTLS", {"imaps": 993, "imap": 143})
 POP3: Final = Protocol("POP3", "STLS", {"pop3s": 995, "pop3": 110})
+
+
+_CROWDED: Final = re.compile(
+    r"(too many|max(imum)?( number)?( of)?|limit|exceed\w*|concurrent|simultaneous|already|only one|another)\b.*"
+    r"\b(connection|session|client|simultaneous|concurrent|logged (in|on)|logins)"
+    r"|\b(connection|session|login)s?\b.*\b(limit|exceed\w*|maximum|too many|already)",
+    re.IGNORECASE,
+)
+# Somebody guesses passwords, or a person mistyped one: the account may be locked, and another try makes it worse.
+_GUESSED: Final = re.compile(
+    r"attempt|fail(ed|ures)\b|invalid|incorrect|wrong|bad (password|login)|credential|password", re.IGNORECASE
+)
+
+
+def is_crowded(reason: str) -> bool:
+    """Tell whether a server refuses a login because as many connections as it allows are open."""
+    return _CROWDED.search(reason) is not None and _GUESSED.search(reason) is None
+
+
+def crowded(where: object, user: str, reason: str) -> TransientError:
+    """Return the error for such a refusal."""
+    return TransientError(
+        f"{where} allows {user} no further connection now: {reason}",
+        hint="the mailbox allows only so many connections at once: try later, close other mail programs,"
+        " or set connections to 1",
+        retry_after=math.inf,
+    )
 
 
 @dataclass(frozen=True, slots=True)

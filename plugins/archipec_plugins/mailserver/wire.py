@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
 import ssl
 from io import BufferedReader
@@ -10,15 +11,29 @@ from pathlib import Path
 
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
 from archipec_plugins.mailserver.account import Protocol
+from archipec_plugins.mailserver.masking import Mask
+from archipec_plugins.mailserver.pace import Chatter, Pace, PacedReader, TooSlow
 
-__all__ = ["MAX_LINE", "Wire", "connect", "printable", "tls_context"]
+__all__ = ["GREETING_PATIENCE", "MAX_LINE", "Wire", "connect", "printable", "speaks_tls", "tls_context"]
 
 MAX_LINE = 64 * 1024
 """Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
 
+GREETING_PATIENCE = 3.0
+"""Seconds without a greeting after which a server is asked whether it waits for TLS."""
+
 _BUFFER = 128 * 1024
 _AT_ONCE = 64 * 1024
 _SHOWN = 120
+_PROBE = 5.0
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+)
+_NO_TIMEOUT = 86400.0
 
 
 def printable(data: bytes) -> str:
@@ -36,16 +51,23 @@ class Wire:
         host: the server's name, for TLS and for messages.
         port: for messages.
         protocol: that is spoken; for messages.
+        pace: how long to wait for what; the socket's timeout, unless given.
+
+    Attributes:
+        mask: hides secrets in what the server says before it is shown.
     """
 
-    def __init__(self, sock: socket.socket, host: str, port: int, protocol: Protocol) -> None:
+    def __init__(
+        self, sock: socket.socket, host: str, port: int, protocol: Protocol, pace: Pace | None = None
+    ) -> None:
+        self.mask = Mask("", "")
+        self.pace = pace or Pace(sock.gettimeout() or _NO_TIMEOUT)
         self.host = host
         self.port = port
         self.protocol = protocol
         self.socket = sock
-        self._reader = _reader(sock)
-        self._timeout = sock.gettimeout()
-        self._failure = ""
+        self._reader = self._buffered()
+        self._failure: TransientError | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -101,9 +123,36 @@ class Wire:
             TransientError: the connection is cut or stuck.
         """
         try:
+            self.pace.begin()
             self.socket.sendall(data)
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
+
+    def greeting(self, *, patience: float | None = None) -> bytes:
+        """Return the first line, with which a server greets whoever connects in the clear.
+
+        A server that waits for TLS to begin says nothing: after a few seconds without a word, another connection asks
+        it for TLS.
+
+        Args:
+            patience: seconds until then; `GREETING_PATIENCE`, unless given.
+
+        Raises:
+            PermanentError: the server speaks TLS on this port from the start.
+            TransientError: the connection is cut or silent.
+        """
+        patience = GREETING_PATIENCE if patience is None else patience
+        if patience < self.pace.timeout:
+            readable, _, _ = select.select([self.socket], [], [], patience)
+            if not readable and speaks_tls(self.host, self.port, min(self.pace.timeout, _PROBE)):
+                self.close()
+                direct, upgraded = self.protocol.ports
+                raise PermanentError(
+                    f"{self} does not greet: it speaks TLS from the start on this port",
+                    hint=f"use {direct}:// in place of {upgraded}://, or the port for {self.protocol.upgrade},"
+                    f" usually {self.protocol.ports[upgraded]}",
+                )
+        return self.readline()
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on over TLS.
@@ -119,38 +168,75 @@ class Wire:
             self.socket = context.wrap_socket(self.socket, server_hostname=self.host)
         except (OSError, ValueError) as error:
             raise _no_tls(error, self) from error
-        self._reader = _reader(self.socket)
+        self._reader = self._buffered()
 
-    def fail(self, reason: str) -> TransientError:
+    def answered(self) -> None:
+        """Say that a question is answered: the time to wait for the next answer begins anew."""
+        self.pace.begin()
+
+    def useful(self) -> None:
+        """Say that something came that was asked for."""
+        self.pace.useful()
+
+    def useless(self, size: int) -> None:
+        """Say that the last ``size`` bytes were not asked for.
+
+        Raises:
+            TransientError: the server goes on and on like this.
+        """
+        try:
+            self.pace.useless(size)
+        except Chatter as error:
+            raise self._lost(error) from None
+
+    def fail(self, reason: str, *, hint: str = "", retry_after: float | None = None) -> TransientError:
         """Close the connection and return the error that says why it is of no more use."""
-        if not self._failure:
-            self._failure = reason
+        if self._failure is None:
+            self._failure = TransientError(reason, hint=hint, retry_after=retry_after)
             self.close()
-        return TransientError(self._failure)
+        first = self._failure
+        return TransientError(first.message, hint=first.hint, retry_after=first.retry_after)
 
     def garbled(self, data: bytes) -> TransientError:
         """Close the connection and return the error for bytes that have no place in the protocol."""
-        return self.fail(f'{self} sent what is no {self.protocol.name}: "{printable(data)}"')
+        return self.fail(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
+
+    def printable(self, data: bytes) -> str:
+        """Return what the server said as one short line that is safe to show, secrets hidden."""
+        return printable(self.mask(data))
 
     def close(self) -> None:
         """Close the connection at once."""
         self._reader.close()
         self.socket.close()
 
+    def _buffered(self) -> BufferedReader:
+        return BufferedReader(PacedReader(self.socket, self.pace), _BUFFER)
+
     def _lost(self, error: Exception | None = None) -> TransientError:
         if error is None:
             return self.fail(f"{self} closed the connection")
+        if isinstance(error, TooSlow):
+            return self.fail(
+                f"{self} has sent almost nothing of use for {self.pace.timeout:g} seconds",
+                retry_after=math.inf,
+            )
+        if isinstance(error, Chatter):
+            return self.fail(
+                f"{self} goes on sending what it was not asked for, and does not answer", retry_after=math.inf
+            )
         if isinstance(error, TimeoutError):
-            return self.fail(f"{self} has not answered for {self._timeout:g} seconds")
+            return self.fail(f"{self} has not answered for {self.pace.timeout:g} seconds")
         return self.fail(f"the connection to {self} broke: {_reason(error)}")
 
 
-def connect(host: str, port: int, timeout: float, protocol: Protocol) -> Wire:
+def connect(host: str, port: int, timeout: float, protocol: Protocol, mask: Mask | None = None) -> Wire:
     """Connect, in the clear so far.
 
     Args:
         timeout: seconds, for connecting and then for each wait.
         protocol: that will be spoken.
+        mask: hides secrets in what the server says.
 
     Raises:
         TransientError: the host is unknown or can't be reached.
@@ -169,7 +255,28 @@ def connect(host: str, port: int, timeout: float, protocol: Protocol) -> Wire:
         raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
     # Commands are short and many: none may wait for the answer to the one before.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Wire(sock, host, port, protocol)
+    wire = Wire(sock, host, port, protocol)
+    if mask is not None:
+        wire.mask = mask
+    return wire
+
+
+def speaks_tls(host: str, port: int, timeout: float) -> bool:
+    """Tell whether a server answers a TLS handshake; nothing is believed of it and nothing said to it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout) as sock,
+            context.wrap_socket(sock, server_hostname=host),
+        ):
+            return True
+    except ssl.SSLError as error:
+        # Whoever refuses in TLS speaks it.
+        return "alert" in _reason(error)
+    except (OSError, ValueError):
+        return False
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -190,10 +297,6 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _reader(sock: socket.socket) -> BufferedReader:
-    return BufferedReader(sock.makefile("rb", buffering=0), _BUFFER)
-
-
 def _unknown(host: str) -> TransientError:
     return TransientError(
         f"host {host} is unknown", hint="check its spelling and the network", retry_after=math.inf
@@ -208,8 +311,14 @@ def _no_tls(error: Exception, wire: Wire) -> ArchipecError:
             hint="check the host's name; ca_file adds an authority that this computer does not know",
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        usual = ", ".join(f"{port} for {scheme}" for scheme, port in wire.protocol.ports.items())
-        return PermanentError(f"no TLS with {wire}: {_reason(error)}", hint=f"check the port: {usual}")
+        (direct, port), (upgraded, _) = wire.protocol.ports.items()
+        hint = f"check the port: {', '.join(f'{port} for {scheme}' for scheme, port in wire.protocol.ports.items())}"
+        if error.reason in _NOT_TLS:
+            hint = (
+                f"this port begins in the clear: use {upgraded}:// in place of {direct}://,"
+                f" or the port for TLS, usually {port}"
+            )
+        return PermanentError(f"no TLS with {wire}: {_reason(error)}", hint=hint)
     if isinstance(error, TimeoutError):
         return wire.fail(f"{wire} has not answered while TLS began")
     return wire.fail(f"the connection to {wire} broke while TLS began: {_reason(error)}")

@@ -533,7 +533,10 @@ def test_a_pause_between_logins_is_not_this_run(opened: Open) -> None:
 def test_a_server_that_does_not_serve_now(opened: Open) -> None:
     server = FakeServer(MESSAGES)
     server.greeting = b"-ERR too many connections\r\n"
-    with pytest.raises(TransientError, match="doesn't serve now: too many connections"), opened(server):
+    with (
+        pytest.raises(TransientError, match="no further connection now: too many connections"),
+        opened(server),
+    ):
         pytest.fail("it opened")
     assert server.commands == []
 
@@ -587,7 +590,7 @@ def test_a_port_that_speaks_no_tls(tmp_path: Path) -> None:
         ):
             pytest.fail("it opened")
         thread.join(20)
-    assert "995 for pop3s" in caught.value.hint
+    assert "use pop3:// in place of pop3s://" in caught.value.hint
 
 
 @pytest.mark.parametrize("password", ["a\r\nDELE 1", "a\0b", "a\nb"])

@@ -14,7 +14,7 @@ from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey
 from archipec_plugins.imap.dialogue import Dialogue
 from archipec_plugins.imap.grammar import fetch_line
-from archipec_plugins.imap.viewer import Viewer, examine
+from archipec_plugins.imap.viewer import Viewer
 from archipec_plugins.sinks.copies import checked
 from archipec_plugins.sinks.imap.folders import Folders
 from archipec_plugins.sinks.key_index import KeyIndex
@@ -88,9 +88,9 @@ class Catalog:
         known = self._listings.get(folder)
         last = 0 if known is None else known.last
         sizes: dict[int, int] = {}
-        exchange = self._dialogue.begin()
-        tag, fetch = exchange.send(examine(self._folders.wire_name(folder)), _sizes_after(last))
-        view = self._viewer.opened(exchange, tag, folder)
+        view, exchange, (fetch,) = self._viewer.open(
+            folder, self._folders.wire_name(folder), _sizes_after(last)
+        )
         if known is None or known.uidvalidity != view.uidvalidity:
             if last:
                 exchange = self._dialogue.begin()
@@ -101,6 +101,7 @@ class Catalog:
             line = fetch_line(response)
             # "n:*" always matches the last message, even when its number is below n.
             if line is not None and line.size is not None and known.last < line.uid <= _HIGHEST_UID:
+                exchange.useful()
                 sizes[line.uid] = line.size
         self._listings[folder] = known._replace(last=max(sizes, default=known.last))
         return sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -9,7 +10,8 @@ from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed, Quota
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope
-from archipec_plugins.imap.grammar import count_change, fetch_line, flag_names, internal_date, quoted
+from archipec_plugins.imap.dialogue import Exchange
+from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, quoted
 from archipec_plugins.imap.mailboxes import (
     Choice,
     Counts,
@@ -21,9 +23,10 @@ from archipec_plugins.imap.mailboxes import (
     parse_quota,
 )
 from archipec_plugins.imap.session import Session, open_session
-from archipec_plugins.imap.viewer import Viewer, examine
+from archipec_plugins.imap.viewer import View, Viewer
 from archipec_plugins.sources.imap.config import Config
 from archipec_plugins.sources.imap.deletion import Deletion, Method
+from archipec_plugins.sources.imap.listing import Cursor, Listing, fetch_listing, read_cursor
 
 __all__ = ["ImapSource", "open_source"]
 
@@ -90,38 +93,49 @@ class ImapSource:
 
         What `folders` was told of it saves the first listing after it, when nothing is new, its round trip.
         """
-        uidvalidity, last = _cursor(after)
+        cursor = read_cursor(after)
         counts = self._counts.pop(folder, None)
         self._held.pop(folder, None)
-        if counts is not None and _nothing_new(counts, uidvalidity, last):
+        if counts is not None and _nothing_new(counts, cursor):
             self._held[folder] = counts.messages
             return
-        name = self._wire_name(folder)
-        exchange = self._dialogue.begin()
-        tag, fetch = exchange.send(examine(name), _fetch_listing(last))
-        view = self._viewer.opened(exchange, tag, folder)
-        if last and view.uidvalidity != uidvalidity:
+        # The last one listed is asked for again: it tells whether the numbers are still those of the same messages.
+        view, exchange, (fetch,) = self._viewer.open(
+            folder, self._wire_name(folder), fetch_listing(cursor.uid)
+        )
+        if cursor.uid and view.uidvalidity != cursor.uidvalidity:
             # The numbers belong to a folder that is no more, and so do the answers to come.
-            last = 0
+            cursor = Cursor()
             exchange = self._dialogue.begin()
-            (fetch,) = exchange.send(_fetch_listing(last))
-        highest, exists = last, view.exists
-        for response in exchange.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
-            exists = _fewer(exists, count_change(response, exists))
-            line = fetch_line(response)
-            # "n:*" always matches the last message, even when its number is below n.
-            if line is None or line.uid <= last:
+            (fetch,) = exchange.send(fetch_listing(0))
+        listing = Listing(cursor, view.exists)
+        yield from self._listed(view, listing, exchange, fetch)
+        if listing.renumbered:
+            self._context.log.info('folder "%s" is listed whole: its messages are numbered anew', folder)
+            listing.start_again()
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(fetch_listing(0))
+            yield from self._listed(view, listing, exchange, fetch)
+        self._held[folder] = listing.exists
+
+    def _listed(self, view: View, listing: Listing, exchange: Exchange, fetch: bytes) -> Iterator[Listed]:
+        """Yield the messages of a listing that is under way; end early when it is of no use."""
+        what = f'folder "{view.folder}" can\'t be listed'
+        for response in exchange.answers(fetch, what, Scope.FOLDER):
+            found = listing.take(response)
+            if listing.renumbered:
+                return
+            if found is None:
                 continue
-            highest = max(highest, line.uid)
-            yield Listed(
-                folder,
-                f"{view.uidvalidity}/{line.uid}",
-                line.size,
-                internal_date(line.date),
-                flag_names(line.flags),
-                {"uidvalidity": view.uidvalidity, "uid": highest},
-            )
-        self._held[folder] = exists
+            exchange.useful()
+            if listing.endless:
+                raise self._session.wire.fail(
+                    f"{what}: the server lists many more messages than it says there are",
+                    retry_after=math.inf,
+                )
+            yield _listed(view, listing, *found)
+        for line, place in listing.rest():
+            yield _listed(view, listing, line, place)
 
     def count(self, folder: str) -> int | None:
         """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
@@ -241,25 +255,22 @@ class ImapSource:
         return self._wire_names.get(folder, encoded)
 
 
-def _cursor(after: Json | None) -> tuple[int, int]:
-    """(uidvalidity, uid of the last message listed); zeros for no cursor and for one that isn't ours."""
-    match after:
-        case {"uidvalidity": int(uidvalidity), "uid": int(uid)} if uid > 0:
-            return uidvalidity, uid
-    return 0, 0
+def _listed(view: View, listing: Listing, line: FetchLine, place: int) -> Listed:
+    ref = f"{view.uidvalidity}/{line.uid}"
+    return Listed(
+        view.folder,
+        ref if place == 1 else f"{ref} {place}",
+        line.size,
+        internal_date(line.date),
+        flag_names(line.flags),
+        listing.cursor(view.uidvalidity),
+    )
 
 
-def _fewer(before: int | None, now: int | None) -> int | None:
-    """The count a listing is held against: what arrived while it was under way need not be in it."""
-    return now if before is None or now is None else min(before, now)
-
-
-def _nothing_new(counts: Counts, uidvalidity: int, last: int) -> bool:
-    return not counts.messages or (counts.uidvalidity == uidvalidity and counts.uidnext <= last + 1)
-
-
-def _fetch_listing(last: int) -> bytes:
-    return b"UID FETCH %d:* (UID RFC822.SIZE INTERNALDATE FLAGS)" % (last + 1)
+def _nothing_new(counts: Counts, cursor: Cursor) -> bool:
+    return not counts.messages or (
+        counts.uidvalidity == cursor.uidvalidity and counts.uidnext <= cursor.uid + 1
+    )
 
 
 def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:

@@ -18,6 +18,9 @@ __all__ = ["Dialogue", "Exchange", "Text", "refusal", "response_code", "words"]
 _CRLF: Final = b"\r\n"
 _END: Final = b"\r\n.\r\n"
 _PIECE: Final = 64 * 1024
+# Sizes by LIST are wrong on many servers, but not that wrong.
+_SPARE: Final = 64 * 1024 * 1024
+_MOST_UNKNOWN: Final = 2 * 1024**3
 _CODE = re.compile(rb"-ERR \[([A-Za-z0-9/.-]{1,60})\]")
 _PASSING: Final = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
 
@@ -86,6 +89,10 @@ class _Inbound:
         self._at = end + 5
         return piece, True
 
+    def endless(self) -> TransientError:
+        """Close the connection, and return the error for a text that is longer than any message can be."""
+        return self._wire.fail(f"{self._wire} does not come to the end of a message")
+
     def _take(self, end: int) -> bytes:
         piece = bytes(self._data[self._at : end].replace(b"\r\n.", _CRLF))
         self._at = end
@@ -108,12 +115,13 @@ class Text:
             is given without it.
     """
 
-    __slots__ = ("_given", "_inbound", "_octets", "_over")
+    __slots__ = ("_given", "_inbound", "_most", "_octets", "_over")
 
     def __init__(self, inbound: _Inbound, octets: int | None) -> None:
         self._inbound = inbound
         self._octets = octets
         self._given = -len(_CRLF)
+        self._most = _MOST_UNKNOWN if octets is None else 2 * octets + _SPARE
         self._over = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -127,6 +135,8 @@ class Text:
                 piece = piece[2:]
                 self._given = 0
             self._given += len(piece)
+            if self._given > self._most:
+                raise self._inbound.endless()
             if self._over and self._given - len(_CRLF) == self._octets:
                 piece = piece.removesuffix(_CRLF)
             if piece:
@@ -179,6 +189,9 @@ class Exchange:
             raise RuntimeError("an iterator of a POP3 source was used after a later call on the same source")
         self._drop_text()
         line = self._inbound.line()
+        if line.startswith(b"-ERR"):
+            line = line[:4] + self._wire.mask(line[4:])  # it may be shown
+        self._wire.answered()
         has_text = self._has_text.popleft()
         if line.startswith(b"+OK"):
             if has_text:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import poplib
+import re
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Final, cast
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError
-from archipec_plugins.mailserver.account import POP3, Account
+from archipec_plugins.mailserver.account import POP3, Account, crowded, is_crowded
+from archipec_plugins.mailserver.masking import Mask
 from archipec_plugins.mailserver.wire import Wire, connect, tls_context
 from archipec_plugins.sources.pop3.dialogue import Dialogue, response_code, words
 
@@ -19,6 +22,12 @@ __all__ = ["Session", "open_session"]
 
 # Bytes that a server may say until the login is done: poplib keeps all of them.
 _BUDGET: Final = 1024 * 1024
+# How servers without response codes say [IN-USE].
+_IN_USE: Final = re.compile(
+    r"(maildrop|mail drop|mailbox|mail box|mailfile|spool)\b.*\b(lock|locked|in use|busy|open)\b"
+    r"|\block\w*\b.*(maildrop|mail drop|mailbox|mail box)",
+    re.IGNORECASE,
+)
 _LOGIN_HINT: Final = (
     "check user and password; many PEC providers want a password made for mail programs,"
     " and POP3 allowed in the webmail's settings"
@@ -64,7 +73,7 @@ def open_session(account: Account) -> Session:
         raise PermanentError(
             f"the password of {account.user} holds what no password can: a control character"
         )
-    wire = connect(account.host, account.port, account.timeout, POP3)
+    wire = connect(account.host, account.port, account.timeout, POP3, Mask(account.user, password))
     try:
         if account.scheme == "pop3":
             client = _greeted(wire)
@@ -88,7 +97,9 @@ def _greeted(wire: Wire) -> poplib.POP3:
         line = _said(error)
         if not line.startswith(b"-ERR"):
             raise wire.garbled(line) from None
-        raise wire.fail(f"{wire} doesn't serve now: {words(line)}") from None
+        if is_crowded(words(line)):
+            raise crowded(wire, "this computer", words(wire.mask(line))) from None
+        raise wire.fail(f"{wire} doesn't serve now: {words(wire.mask(line))}") from None
 
 
 def _ask_for_tls(wire: Wire) -> None:
@@ -96,7 +107,7 @@ def _ask_for_tls(wire: Wire) -> None:
     wire.send(b"STLS\r\n")
     line = wire.readline()
     if not line.startswith(b"+OK"):
-        raise PermanentError(f"{wire} offers no TLS: {words(line)}")
+        raise PermanentError(f"{wire} offers no TLS: {words(wire.mask(line))}")
 
 
 def _log_in(wire: Wire, client: poplib.POP3, user: str, password: str) -> None:
@@ -105,9 +116,7 @@ def _log_in(wire: Wire, client: poplib.POP3, user: str, password: str) -> None:
         try:
             step()
         except poplib.error_proto as error:
-            # Servers may repeat what they were sent.
-            line = _said(error).replace(password.encode(), b"***") if password else _said(error)
-            raise _refused(wire, user, line) from None
+            raise _refused(wire, user, wire.mask(_said(error))) from None
 
 
 def _refused(wire: Wire, user: str, line: bytes) -> ArchipecError:
@@ -117,17 +126,25 @@ def _refused(wire: Wire, user: str, line: bytes) -> ArchipecError:
     reason = words(line)
     match response_code(line):
         case "IN-USE":
-            return TransientError(
-                f"{wire}: the mailbox of {user} is in use: {reason}",
-                hint="another program has it open over POP3: many servers let in one at a time",
-            )
+            return _in_use(wire, user, reason)
         case "LOGIN-DELAY":
             return TransientError(f"{wire} wants a pause between logins: {reason}", retry_after=math.inf)
         case "SYS/TEMP":
             return TransientError(f"{wire} takes no login now: {reason}")
         case "SYS/PERM":
             return PermanentError(f"{wire} takes no login of {user}: {reason}", hint="ask the provider")
+    if is_crowded(reason):
+        return crowded(wire, user, reason)
+    if _IN_USE.search(reason):
+        return _in_use(wire, user, reason)
     return AuthError(f"{wire} refused the login of {user}: {reason}", hint=_LOGIN_HINT)
+
+
+def _in_use(wire: Wire, user: str, reason: str) -> TransientError:
+    return TransientError(
+        f"{wire}: the mailbox of {user} is in use: {reason}",
+        hint="another program has it open over POP3: many servers let in one at a time",
+    )
 
 
 def _capabilities(client: poplib.POP3) -> frozenset[str]:
@@ -162,6 +179,7 @@ class _Socket:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._left = _BUDGET
+        self._first = not isinstance(wire.socket, ssl.SSLSocket)
 
     def makefile(self, mode: str) -> IO[bytes]:
         del mode
@@ -169,7 +187,9 @@ class _Socket:
 
     def readline(self, limit: int) -> bytes:
         del limit
-        line = self._wire.readline()
+        # In the clear, the first line is the greeting.
+        line = self._wire.greeting() if self._first else self._wire.readline()
+        self._first = False
         self._left -= len(line)
         if self._left < 0:
             raise self._wire.fail(f"{self._wire} answers a login with more than {_BUDGET} bytes")

@@ -1,0 +1,131 @@
+"""How long to wait for a server that does say something: bounded by how little of it is of use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from io import RawIOBase
+from socket import socket
+from typing import Any, Final
+
+__all__ = ["Chatter", "Pace", "PacedReader", "TooSlow"]
+
+_BYTES_A_SECOND: Final = 100
+"""A server that sends less, for as long as the timeout, is as good as silent: bad mobile lines bring twenty times that,
+and servers that count each message anew for a listing some more."""
+_MOST_CHATTER: Final = 4 * 1024 * 1024
+"""Bytes that were not asked for, since the last that were. 100,000 changes of flags by another program are less."""
+
+
+class TooSlow(TimeoutError):
+    """What came is too little for the time it took."""
+
+
+class Chatter(OSError):
+    """The server goes on about what it wasn't asked."""
+
+
+class Pace:
+    """Seconds left to wait. Each question begins them anew, and what comes adds to them.
+
+    So silence is bounded by the timeout, and a byte a second too; a message of any size at an honest rate is not. Only
+    waiting counts: what the host does between two reads takes nothing off.
+
+    Args:
+        timeout: seconds.
+        rate: bytes a second below which a server is as good as silent.
+        most_chatter: bytes without any use, one after another.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        *,
+        rate: float = _BYTES_A_SECOND,
+        most_chatter: int = _MOST_CHATTER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.timeout = timeout
+        self.clock = clock
+        self._rate = rate
+        self._most_chatter = most_chatter
+        self.begin()
+
+    def begin(self) -> None:
+        """A question was asked, or answered: the time begins anew."""
+        self._waited = 0.0
+        self._bytes = 0
+        self.useful()
+
+    def useful(self) -> None:
+        """Something came that was asked for."""
+        self._chatter = 0
+        self._idle = 0.0
+        self._since = 0.0
+
+    def mark(self) -> None:
+        """What is waited for from here on may be of no use; what was waited for until here was not such."""
+        self._since = 0.0
+
+    def useless(self, size: int) -> None:
+        """Say that ``size`` bytes, the last that came, were of no use: they gain no time.
+
+        Raises:
+            Chatter: too many one after another, or for too long.
+        """
+        self._idle += self._since
+        self._since = 0.0
+        self._chatter += size
+        self._bytes = max(0, self._bytes - size)
+        if self._chatter > self._most_chatter or self._idle > self.timeout:
+            raise Chatter
+
+    def left(self) -> float:
+        """Return the seconds left to wait.
+
+        Raises:
+            TooSlow: none.
+        """
+        left = self.timeout - self._waited + self._bytes / self._rate
+        if left <= 0:
+            raise TooSlow
+        return left
+
+    def waited(self, seconds: float, size: int) -> None:
+        """Say that ``size`` bytes came after so many seconds."""
+        self._since += seconds
+        self._waited += seconds
+        self._bytes += size
+        if self._bytes >= self._waited * self._rate:
+            # A good rate until now is no credit for a bad one.
+            self._waited, self._bytes = 0.0, 0
+
+
+class PacedReader(RawIOBase):
+    """Reads from a socket at the pace."""
+
+    def __init__(self, sock: socket, pace: Pace) -> None:
+        super().__init__()
+        self._socket = sock
+        self._pace = pace
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase`."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See `io.RawIOBase`; raises `TooSlow`."""
+        pace = self._pace
+        left = pace.left()
+        began = pace.clock()
+        if left >= pace.timeout:
+            size = self._socket.recv_into(buffer)
+        else:
+            self._socket.settimeout(left)
+            try:
+                size = self._socket.recv_into(buffer)
+            finally:
+                self._socket.settimeout(pace.timeout)
+        pace.waited(pace.clock() - began, size)
+        return size
