@@ -165,3 +165,14 @@ def test_a_server_that_can_do_neither(opened: Open, capabilities: str) -> None:
         with pytest.raises(Refused, match="can't delete single messages"):
             outcomes(source, 1)
         assert (server.count(b"SELECT"), server.count(b"STORE")) == (0, 0)
+
+
+def test_messages_that_share_a_uid_are_never_deleted_by_it(opened: Open) -> None:
+    shared = shown(1) + b"* 2 FETCH (UID 1 RFC822.SIZE 100 FLAGS ())\r\n" + shown(3)
+    replies = {b"UID FETCH": Twice(shared, b"")}
+    both = [*orders(1, 3), DeletionOrder("INBOX", "7/1 2", KEY, (), orders(1)[0].expires_at)]
+    with opened(replies) as (source, server):
+        found = {order.ref: error for order, error in source.delete(iter(both))}
+    assert found.pop("7/3") is None
+    assert all(isinstance(error, Refused) and "another message" in error.message for error in found.values())
+    assert server.count(b"UID EXPUNGE") == server.count(b"UID EXPUNGE 3") == 1

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple, TypeAlias
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import ArchipecError, Refused, Scope
 from archipec_plugins.imap.dialogue import Dialogue, Exchange, words
-from archipec_plugins.imap.grammar import Token, fetch_attributes, number, quoted, uid_set
-from archipec_plugins.imap.pipeline import Pipeline
+from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
+from archipec_plugins.imap.pipeline import Pipeline, parse_ref
 
 __all__ = ["Deletion", "Method"]
 
@@ -25,6 +25,7 @@ Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 # Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.
 _COMMAND_MESSAGES: Final = 250
+_SHARED: Final = "the server gives its number to another message, too: delete it in the webmail"
 _DELETED: Final = b"\\deleted"
 _FLAGGED: Final = b"\\flagged"
 
@@ -41,10 +42,17 @@ class Method:
 
 
 class _Seen(NamedTuple):
-    """A message as it is now: bytes as the server counts them, and its flags in lower case."""
+    """A message as it is now: bytes as the server counts them, and its flags in lower case.
+
+    Attributes:
+        message: its number in the folder.
+        shared: another message has the same UID.
+    """
 
     size: int | None
     flags: frozenset[bytes]
+    message: int | None
+    shared: bool = False
 
 
 class Deletion:
@@ -102,9 +110,11 @@ class Deletion:
     ) -> Iterator[Outcome]:
         by_uid: dict[int, DeletionOrder] = {}
         for order in orders:
-            generation, _, uid = order.ref.partition("/")
-            known = number(uid.encode("ascii", "replace"))
-            if not uidvalidity or generation != uidvalidity or known is None:
+            generation = order.ref.partition("/")[0]
+            known, place = parse_ref(order.ref)
+            if place > 1:
+                yield order, _refused(order, _SHARED)
+            elif not uidvalidity or generation != uidvalidity or known is None:
                 reason = "the folder is not the one it was: its messages are numbered anew"
                 yield order, _refused(order, reason)
             else:
@@ -118,6 +128,9 @@ class Deletion:
         seen = self._look(exchange, orders)
         for uid in [uid for uid in orders if uid not in seen]:
             yield orders.pop(uid), None
+        for uid in [uid for uid in orders if seen[uid].shared]:
+            order = orders.pop(uid)
+            yield order, _refused(order, _SHARED)
         others = self._others(exchange, orders, seen)
         for uid in others:
             order = orders.pop(uid)
@@ -175,7 +188,11 @@ class Deletion:
             told = fetch_attributes(response)
             uid = number(told.get(b"UID"))
             if uid in wanted:
-                found[uid] = _Seen(number(told.get(b"RFC822.SIZE")), _flags(told.get(b"FLAGS")))
+                message, known = message_number(response), found.get(uid)
+                shared = known is not None and (known.shared or known.message != message)
+                found[uid] = _Seen(
+                    number(told.get(b"RFC822.SIZE")), _flags(told.get(b"FLAGS")), message, shared
+                )
         return found
 
     def _others(
