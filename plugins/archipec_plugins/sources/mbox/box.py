@@ -75,7 +75,8 @@ class MboxBox:
             last, ended, known = _cursor(after)
             start, dialect = 0, self._dialect
             if last is not None:
-                start, dialect = ended, last.dialect
+                # One message that is not quoted says nothing of the next.
+                start, dialect = ended, self._dialect if last.dialect is Dialect.CL else last.dialect
                 # Behind its last blank line a file has no room for another message.
                 if known == stamp and start >= stream.size - 2:
                     return
@@ -88,12 +89,15 @@ class MboxBox:
                 flags = self._flavour.flags(span.preamble)
                 if flags is not None:
                     yield self.listed(span, flags, stamp)
+            self._say_doubts(scanner)
 
     def spans(self, start: int, end: int, dialect: Dialect) -> Iterator[Span]:
         """Yield the messages between two offsets."""
         with self._opener() as (stream, _):
             part = Part(stream, end)
-            yield from Scanner(part, dialect, self._flavour.skip, self._note).spans(start)
+            scanner = Scanner(part, dialect, self._flavour.skip, self._note)
+            yield from scanner.spans(start)
+            self._say_doubts(scanner)
 
     def listed(self, span: Span, flags: tuple[str, ...], stamp: str) -> Listed:
         """Return a message as it is listed."""
@@ -101,6 +105,16 @@ class MboxBox:
         size = span.length if span.exact else None
         cursor = {"last": str(ref), "stamp": stamp}
         return Listed(self.name, str(ref), size, None, flags, cursor)
+
+    def _say_doubts(self, scanner: Scanner) -> None:
+        if scanner.doubts:
+            self._context.log.warning(
+                '%s: %d lines that begin with "From " may be text or separate messages (the first at byte %d);'
+                " they were left in the message that they stand in",
+                self.name,
+                scanner.doubts,
+                scanner.first_doubt,
+            )
 
     def _note(self, offset: int, reason: str) -> None:
         self._left_out.note(f"{self.name}, from byte {offset} on,", reason)

@@ -8,7 +8,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from archipec_plugins.sinks.mbox.mboxrd import is_separator
 from archipec_plugins.sources.mbox.dialect import Dialect
+from archipec_plugins.sources.mbox.separators import (
+    Behind,
+    Form,
+    Shape,
+    behind_of,
+    boundary_of,
+    second_separator,
+    shape_of,
+)
 from archipec_plugins.sources.mbox.stream import Stream
 from archipec_plugins.sources.mbox.window import Window
 
@@ -20,15 +30,16 @@ _LONGEST_LINE: Final = 1000
 _LONGEST_HEADER: Final = 64 * 1024
 _KEPT: Final = 8
 """Bytes kept behind: a blank line and most of ``From `` may lie across two chunks."""
+_TAIL: Final = 64 * 1024
+"""Bytes kept behind where it matters how a message ends."""
+_AHEAD: Final = 1 << 20
+"""Bytes looked at for the end of a part that a line may stand in."""
 _MOST_WRONG_LENGTHS: Final = 3
+_MOST_OPEN_ENDS: Final = 100
+"""Messages whose last part is cut off, after which no more is looked ahead."""
 
 _FROM: Final = b"From "
-# A time and a year: what they stand between differs with programs and languages.
-_DATED = re.compile(
-    rb"From .*\b[0-9]{1,2}:[0-9]{2}\b.*\b(?:19|20)[0-9]{2}\b|From .*\b(?:19|20)[0-9]{2}-[0-9]"
-)
 _INTERNAL: Final = b"\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
-_FIELD = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
 _CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n")
 
 
@@ -64,15 +75,18 @@ def digest_of(stored: bytes = b"") -> hashlib.blake2b:
 class Scanner:
     """Finds messages.
 
-    A line is a separator when it begins with ``From `` and bears a date, as the first one of the file does, and a
-    header follows it; in mboxrd, where no other line can begin like that, the date is enough. In a file whose first
-    separator has no date, a blank line must come before. ``Content-Length`` is believed when that of the file's first
-    message leads to a separator, and from then on wherever it does.
+    Whether a line that begins with ``From `` is a separator is told by everything that can be known of it: the blank
+    line before it, its date, the header behind it, how the file's first separator is built, whether the MIME part
+    that it stands in ends only later. ``Content-Length`` is believed when that of the file's first message leads to a
+    separator, and from then on wherever it does. Where two readings remain, the message is kept whole, and counted.
 
     Args:
         dialect: what the file is written in; None to find out.
         skip: given the first bytes behind a separator, returns how many of them are not the message's.
         left_out: told (offset, reason) of what is no message, or only a part of one.
+
+    Attributes:
+        doubts: lines that may be separators and were taken for text; first_doubt: where the first of them is.
     """
 
     def __init__(
@@ -87,8 +101,11 @@ class Scanner:
         self._lengths: bool | None = None if dialect is None else dialect is Dialect.CL
         self._skip = skip
         self._left_out = left_out
-        self._dated: bool | None = None
+        self._habit: Form | None = None
         self._wrong_lengths = 0
+        self._open_ends = 0
+        self.doubts = 0
+        self.first_doubt = self._last_doubt = -1
 
     def continues(self, end: int) -> bool:
         """Tell whether a message that once ended at ``end`` still does: a separator follows it, or nothing."""
@@ -123,12 +140,15 @@ class Scanner:
         window.reach(at + _LOOK, at - 1)
         separator = _line(window, at)
         start = at + len(separator)
+        if not is_separator(separator):
+            start += second_separator(window.bytes(start, at + _LOOK))
         preamble = window.bytes(start, start + self._skip(window.bytes(start, at + _LOOK)))
         start += len(preamble)
-        internal = _INTERNAL in window.bytes(start, at + _LOOK)
+        beginning = window.bytes(start, at + _LOOK)
+        internal = _INTERNAL in beginning
         declared = self._declared_end(window, start) if self._lengths is not False else None
         following = None
-        reading = _Reading(window, start)
+        reading = _Reading(window, start, boundary_of(beginning))
         if not self._lengths or declared is None or not self._read_declared(reading, declared):
             reading = reading.again(self._stream)
             following = self._read_to_separator(reading)
@@ -142,6 +162,8 @@ class Scanner:
         if following is None:
             following = self._boundary(window, reading.done)
         dialect = self._dialect or Dialect.of(separator)
+        if reading.unquoted:  # who wrote it quotes nothing
+            dialect = Dialect.CL
         exact = dialect is Dialect.CL or not reading.quoted
         length, digest = reading.done - start, reading.digest.hexdigest()
         span = Span(start, length, digest, dialect, exact, preamble, separator, internal)
@@ -179,9 +201,13 @@ class Scanner:
             at = self._next_line(window, looked, start)
             if at >= 0:
                 reading.look(at)
-                if self._is_separator(window, at):
+                if self._is_separator(window, at) and not self._is_inside_part(reading, at):
                     reading.take(_end(window, start, at))
                     return at
+                # Some quote only behind a blank line: that one is not shows how the message was written.
+                reading.unquoted = reading.unquoted or (
+                    _is_apart(window, at) and window.bytes(at, at + len(_FROM)) == _FROM
+                )
                 looked = at + 1
             elif window.ended:
                 reading.take(_end(window, start, window.end))
@@ -189,7 +215,7 @@ class Scanner:
             else:
                 looked = max(looked, window.end - len(_FROM) + 1)
                 reading.take(window.end - _KEPT)
-                window.reach(window.end + 1, reading.done - _KEPT)
+                window.reach(window.end + 1, reading.done - reading.tail)
 
     def _next_line(self, window: Window, offset: int, start: int) -> int:
         """Return where a line that may be a separator begins, at ``offset`` or behind it; -1 for nowhere in memory."""
@@ -223,8 +249,8 @@ class Scanner:
         return following
 
     def _learn(self, separator: bytes) -> None:
-        if self._dated is None:
-            self._dated = _DATED.match(separator) is not None
+        if self._habit is None:
+            self._habit = shape_of(separator)
         if self._dialect is None:
             self._dialect = Dialect.of(separator)
             self._lengths = None if self._dialect is Dialect.O else False
@@ -240,31 +266,59 @@ class Scanner:
         line = _line(window, at)
         if not line.startswith(_FROM):
             return False
-        apart = window.bytes(at - 3, at).endswith((b"\n\n", b"\n\r\n")) or at in self._stream.seams
-        if self._dated:
-            if _DATED.match(line) is None:
-                return False
-            if self._dialect is Dialect.RD:
-                return True
-        elif not apart:
+        if self._dialect is Dialect.RD and is_separator(line):
+            return True  # ours: whoever writes them quotes all others
+        form = shape_of(line)
+        behind = behind_of(window.bytes(at + len(line), at + _LOOK))
+        apart = _is_apart(window, at) or at in self._stream.seams
+        usual = self._habit is None or form == self._habit
+        if form.shape is Shape.PLAIN:
+            separates = usual and apart and behind is Behind.HEADER
+            doubtful = apart and behind in (Behind.HEADER, Behind.FIELD)
+        elif usual:
+            separates = behind is Behind.HEADER or (apart and behind in (Behind.FIELD, Behind.NOTHING))
+            doubtful = apart or behind is Behind.FIELD
+        else:
+            separates = form.shape is Shape.CTIME and apart and behind is Behind.HEADER
+            doubtful = behind is Behind.HEADER
+        if doubtful and not separates and at > self._last_doubt:
+            self._last_doubt = at
+            self.first_doubt = at if self.first_doubt < 0 else self.first_doubt
+            self.doubts += 1
+        return separates
+
+    def _is_inside_part(self, reading: _Reading, at: int) -> bool:
+        """Tell whether a line stands in a part of the message being read: what ends its parts comes only behind it."""
+        if not reading.boundary:
             return False
-        behind = window.bytes(at + len(line), at + _LOOK)
-        return _FIELD.match(behind) is not None or (apart and (not behind or behind[:1] in b"\r\n>"))
+        window, close = reading.window, b"\n--" + reading.boundary + b"--"
+        if window.find(close, max(reading.start, at - _TAIL), at) >= 0 or self._open_ends >= _MOST_OPEN_ENDS:
+            return False
+        window.reach(at + _AHEAD, min(reading.done, at) - _TAIL)
+        end = window.find(close, at, at + _AHEAD)
+        # Declared once more before that, it is another copy of a message that was cut off here.
+        declared = (b"=" + reading.boundary, b'="' + reading.boundary)
+        if end >= 0 and all(window.find(one, at, end) < 0 for one in declared):
+            return True
+        self._open_ends += 1
+        return False
 
 
 class _Reading:
-    """A message being read: what of it was hashed."""
+    """A message being read: what of it was hashed, and whether lines in it are quoted, or are not though they might."""
 
-    def __init__(self, window: Window, start: int) -> None:
+    def __init__(self, window: Window, start: int, boundary: bytes = b"") -> None:
         self.window = window
-        self.done = self._start = start
+        self.done = self.start = start
+        self.boundary = boundary
+        self.tail = _TAIL if boundary else _KEPT
         self.digest = digest_of()
-        self.quoted = False
+        self.quoted = self.unquoted = False
 
     def take(self, end: int) -> None:
         """Hash the bytes up to an offset."""
         if end > self.done:
-            since = max(self.done - _KEPT, self._start)
+            since = max(self.done - _KEPT, self.start)
             self.quoted = self.quoted or self.window.find(b">From ", since, end) >= 0
             self.digest.update(self.window.view(self.done, end))
             self.done = end
@@ -273,12 +327,17 @@ class _Reading:
         """Have what lies behind an offset in memory."""
         if self.window.end < at + _LOOK:
             self.take(at - _KEPT)
-            self.window.reach(at + _LOOK, min(self.done, at) - _KEPT)
+            self.window.reach(at + _LOOK, min(self.done, at) - self.tail)
 
     def again(self, stream: Stream) -> _Reading:
         """Return a reading of the same message from its start."""
-        here = self.window.base < self._start
-        return _Reading(self.window if here else Window(stream, self._start - 1), self._start)
+        here = self.window.base < self.start
+        return _Reading(self.window if here else Window(stream, self.start - 1), self.start, self.boundary)
+
+
+def _is_apart(window: Window, at: int) -> bool:
+    """Tell whether a blank line comes before the line at an offset."""
+    return window.bytes(at - 3, at).endswith((b"\n\n", b"\n\r\n"))
 
 
 def _line(window: Window, at: int) -> bytes:
