@@ -123,6 +123,27 @@ def test_mbox_by_formail(imported: Callable[..., list[bytes]], samples: list[byt
     assert hashes(raw.rstrip(b"\n") for raw in imported(tmp_path / "export")) == hashes(expected)
 
 
+def test_mbox_whose_lines_were_never_quoted(archipec: Archipec, tmp_path: Path) -> None:
+    heading = b"From: a@example.it\nDate: Mon, 3 Mar 2025 10:00:00 +0100\n\n"
+    messages = [
+        b"Subject: uno\n"
+        + heading
+        + b"Update from the team;\n\nFrom my (non technical) end some queries\n\nfine\n",
+        b"Subject: due\n" + heading + b"It looks like one:\nFrom john.doe@example.com 2025-06-15\nfine\n",
+        b"Subject: tre\n" + heading + b"text\n\nFrom the President xyz@abc.example\n\nend\n",
+    ]
+    unclear = (
+        b"Subject: quattro\n" + heading + b"text\n\nFrom Mario\nTo: x@example.it\nSubject: inoltro\n\ntext\n"
+    )
+    export = tmp_path / "export.mbox"
+    export.write_bytes(
+        b"".join(b"From - Mon Mar  3 10:00:00 2025\n" + raw + b"\n" for raw in (*messages, unclear))
+    )
+    done = archipec("archive", "--from", f"mbox:{export}", "--to", f"maildir:{tmp_path / 'archive'}")
+    assert hashes(kept(tmp_path / "archive")) == hashes([*messages, unclear])
+    assert '1 lines that begin with "From " may be text or separate messages' in " ".join(done.err.split())
+
+
 def without_notes(raw: bytes) -> bytes:
     """Return a message out of Dovecot's mbox without what Dovecot writes into it, its lines ending as on the wire."""
     notes = rb"(?m)^(?:Status|X-Status|X-UID|X-Keywords|Content-Length): [^\n]*\n"

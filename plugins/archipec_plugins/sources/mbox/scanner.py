@@ -14,10 +14,12 @@ from archipec_plugins.sources.mbox.separators import (
     Behind,
     Form,
     Shape,
+    begins_header,
     behind_of,
     boundary_of,
     second_separator,
     shape_of,
+    usual_pattern,
 )
 from archipec_plugins.sources.mbox.stream import Stream
 from archipec_plugins.sources.mbox.window import Window
@@ -27,11 +29,13 @@ __all__ = ["Scanner", "Span", "digest_of"]
 _LOOK: Final = 8192
 """Bytes looked at from a line on to tell whether it is a separator, and what follows it."""
 _LONGEST_LINE: Final = 1000
+_FIRST_FIELD: Final = 80
 _LONGEST_HEADER: Final = 64 * 1024
 _KEPT: Final = 8
 """Bytes kept behind: a blank line and most of ``From `` may lie across two chunks."""
 _TAIL: Final = 64 * 1024
 """Bytes kept behind where it matters how a message ends."""
+_CLOSED: Final = 8
 _AHEAD: Final = 1 << 20
 """Bytes looked at for the end of a part that a line may stand in."""
 _MOST_WRONG_LENGTHS: Final = 3
@@ -102,6 +106,7 @@ class Scanner:
         self._skip = skip
         self._left_out = left_out
         self._habit: Form | None = None
+        self._usual: re.Pattern[bytes] | None = None
         self._wrong_lengths = 0
         self._open_ends = 0
         self.doubts = 0
@@ -140,15 +145,17 @@ class Scanner:
         window.reach(at + _LOOK, at - 1)
         separator = _line(window, at)
         start = at + len(separator)
-        if not is_separator(separator):
+        if window.bytes(start, start + 6).removeprefix(b">").startswith(b"From ") and not is_separator(
+            separator
+        ):
             start += second_separator(window.bytes(start, at + _LOOK))
         preamble = window.bytes(start, start + self._skip(window.bytes(start, at + _LOOK)))
         start += len(preamble)
-        beginning = window.bytes(start, at + _LOOK)
-        internal = _INTERNAL in beginning
+        head = _head(window.bytes(start, at + _LOOK))
+        internal = _INTERNAL in head
         declared = self._declared_end(window, start) if self._lengths is not False else None
         following = None
-        reading = _Reading(window, start, boundary_of(beginning))
+        reading = _Reading(window, start, head if b"oundary" in head else b"")
         if not self._lengths or declared is None or not self._read_declared(reading, declared):
             reading = reading.again(self._stream)
             following = self._read_to_separator(reading)
@@ -251,6 +258,7 @@ class Scanner:
     def _learn(self, separator: bytes) -> None:
         if self._habit is None:
             self._habit = shape_of(separator)
+            self._usual = usual_pattern(self._habit)
         if self._dialect is None:
             self._dialect = Dialect.of(separator)
             self._lengths = None if self._dialect is Dialect.O else False
@@ -266,17 +274,25 @@ class Scanner:
         line = _line(window, at)
         if not line.startswith(_FROM):
             return False
+        behind_line = at + len(line)
+        if (
+            self._usual is not None
+            and self._usual.match(line) is not None
+            and begins_header(window.bytes(behind_line, behind_line + _FIRST_FIELD))
+        ):
+            return True
         if self._dialect is Dialect.RD and is_separator(line):
             return True  # ours: whoever writes them quotes all others
         form = shape_of(line)
-        behind = behind_of(window.bytes(at + len(line), at + _LOOK))
+        behind = behind_of(window.bytes(behind_line, at + _LOOK))
         apart = _is_apart(window, at) or at in self._stream.seams
         usual = self._habit is None or form == self._habit
         if form.shape is Shape.PLAIN:
             separates = usual and apart and behind is Behind.HEADER
             doubtful = apart and behind in (Behind.HEADER, Behind.FIELD)
         elif usual:
-            separates = behind is Behind.HEADER or (apart and behind in (Behind.FIELD, Behind.NOTHING))
+            sure = form.shape is not Shape.DATED and behind in (Behind.FIELD, Behind.NOTHING)
+            separates = behind is Behind.HEADER or (apart and sure)
             doubtful = apart or behind is Behind.FIELD
         else:
             separates = form.shape is Shape.CTIME and apart and behind is Behind.HEADER
@@ -289,15 +305,21 @@ class Scanner:
 
     def _is_inside_part(self, reading: _Reading, at: int) -> bool:
         """Tell whether a line stands in a part of the message being read: what ends its parts comes only behind it."""
-        if not reading.boundary:
-            return False
-        window, close = reading.window, b"\n--" + reading.boundary + b"--"
-        if window.find(close, max(reading.start, at - _TAIL), at) >= 0 or self._open_ends >= _MOST_OPEN_ENDS:
+        window = reading.window
+        if not reading.multipart or window.bytes(at - _CLOSED, at).rstrip(b"\r\n").endswith(b"--"):
+            return False  # the end of a last part is where it should be
+        boundary = boundary_of(reading.multipart)
+        close = b"\n--" + boundary + b"--"
+        if (
+            not boundary
+            or window.find(close, max(reading.start, at - _TAIL), at) >= 0
+            or self._open_ends >= _MOST_OPEN_ENDS
+        ):
             return False
         window.reach(at + _AHEAD, min(reading.done, at) - _TAIL)
         end = window.find(close, at, at + _AHEAD)
         # Declared once more before that, it is another copy of a message that was cut off here.
-        declared = (b"=" + reading.boundary, b'="' + reading.boundary)
+        declared = (b"=" + boundary, b'="' + boundary)
         if end >= 0 and all(window.find(one, at, end) < 0 for one in declared):
             return True
         self._open_ends += 1
@@ -307,11 +329,11 @@ class Scanner:
 class _Reading:
     """A message being read: what of it was hashed, and whether lines in it are quoted, or are not though they might."""
 
-    def __init__(self, window: Window, start: int, boundary: bytes = b"") -> None:
+    def __init__(self, window: Window, start: int, multipart: bytes = b"") -> None:
         self.window = window
         self.done = self.start = start
-        self.boundary = boundary
-        self.tail = _TAIL if boundary else _KEPT
+        self.multipart = multipart  # the beginning of one that has parts
+        self.tail = _TAIL if multipart else _KEPT
         self.digest = digest_of()
         self.quoted = self.unquoted = False
 
@@ -332,7 +354,13 @@ class _Reading:
     def again(self, stream: Stream) -> _Reading:
         """Return a reading of the same message from its start."""
         here = self.window.base < self.start
-        return _Reading(self.window if here else Window(stream, self.start - 1), self.start, self.boundary)
+        return _Reading(self.window if here else Window(stream, self.start - 1), self.start, self.multipart)
+
+
+def _head(beginning: bytes) -> bytes:
+    """Return the header that a text begins with, its last line end included, or all of the text."""
+    end = beginning.find(b"\n\r\n" if beginning[:_LONGEST_LINE].find(b"\r\n") >= 0 else b"\n\n")
+    return beginning if end < 0 else beginning[: end + 1]
 
 
 def _is_apart(window: Window, at: int) -> bool:
