@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -442,3 +443,18 @@ def test_verify_and_receipts_go_by_the_last_ad_hoc_run(
         done = here(refused)
         assert done.returncode == 4
         assert f"archipec {refused} --from {source} --to 'maildir:A dir'" in done.stderr
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_nobody_else_may_look_into_the_state_folder(archipec: Archipec, source: str, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        archipec("archive", "--from", source, "--to", f"maildir:{tmp_path / 'A'}", "--no-seals")
+        archipec("verify", "--from", source, "--to", f"maildir:{tmp_path / 'A'}")
+    finally:
+        os.umask(before)
+    for path in [archipec.state, *archipec.state.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

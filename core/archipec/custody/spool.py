@@ -62,7 +62,9 @@ def spool_folder(state: Path, where: str) -> Iterator[Path]:
     folder = state / "spool" / hashlib.sha256(where.encode()).hexdigest()[:32]
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True)
+        # One by one: with parents=True the mode is the last one's only.
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise from_os_error(error, folder) from error
     try:
