@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from archipec.pec.simulator import mailbox, shared_authority
 from testbed.command import Archipec, Result
 from testbed.scripted_imap import Box, ScriptedImap, a_message
 
@@ -443,6 +444,25 @@ def test_verify_and_receipts_go_by_the_last_ad_hoc_run(
         done = here(refused)
         assert done.returncode == 4
         assert f"archipec {refused} --from {source} --to 'maildir:A dir'" in done.stderr
+
+
+def test_the_ambiguous_export_is_a_list(archipec: Archipec, tmp_path: Path) -> None:
+    folder = tmp_path / "mail"
+    folder.mkdir()
+    for number, sample in enumerate(mailbox(60, seed=5, size=3000)):
+        (folder / f"{number}.eml").write_bytes(sample.raw)
+    (tmp_path / "root.pem").write_text(shared_authority().root_pem)
+    to = ("--to", f"maildir:{tmp_path / 'A'}")
+    archipec("archive", "--from", f"eml:{folder}", *to, "--trust", tmp_path / "root.pem")
+    result = archipec("receipts", *to, "--export", tmp_path / "out", "e", expect=2)
+    assert "sent messages fit" in result.err
+    assert "\\n" not in result.err
+    assert len([line for line in result.err.splitlines() if line.startswith("error: ")]) > 2
+
+
+def test_help_lists_the_groups(archipec: Archipec) -> None:
+    text = " ".join(archipec("archive", "--help").out.split())
+    assert "envelopes, receipts, acceptances, deliveries, certified, uncertified, sent-certified" in text
 
 
 # -- files -----------------------------------------------------------------------------------------------

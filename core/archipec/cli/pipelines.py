@@ -20,8 +20,9 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.journal import Attempt
 from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
+from archipec.pec.kind import GROUPS
 from archipec.registry import Registry
-from archipec.selection import read_selection
+from archipec.selection import SENT_GROUPS, read_selection
 
 __all__ = [
     "as_json",
@@ -38,7 +39,10 @@ T = TypeVar("T", bound=Outcome)
 
 _SELECTION = (
     click.option(
-        "--only", multiple=True, metavar="GROUP", help="Take only this kind or group; may be repeated."
+        "--only",
+        multiple=True,
+        metavar="GROUP",
+        help=f"Take only this kind of message or group, one of {', '.join((*GROUPS, *SENT_GROUPS))}; may be repeated.",
     ),
     click.option("--except", "except_", multiple=True, metavar="GROUP", help="Leave this kind or group out."),
     click.option("--since", metavar="DATE", help="First day to take: 2024-03-31, 2024-03 or 2024."),

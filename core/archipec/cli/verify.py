@@ -22,6 +22,10 @@ from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
 
 _FINDINGS_SHOWN = 20
+_MEANING = {
+    "unsigned": ": ordinary mail and copies of what was sent bear no seal",
+    "untrusted": ": sealed, and the authority is not known here; --trust FILE names it",
+}
 
 
 @click.command()
@@ -136,7 +140,7 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
         if report.confirmed:
             click.echo(f"  {count(report.confirmed):>9}  confirmed by a report alone, not to be read back")
         for status, number in sorted(report.seals.items()):
-            click.echo(f"  {count(number):>9}  {status}")
+            click.echo(f"  {count(number):>9}  {status}{_MEANING.get(status, '')}")
         for name in report.views:
             click.echo(printable(f"  {name} is for looking at, and was not read"), err=True)
         for one in report.findings[:_FINDINGS_SHOWN]:
