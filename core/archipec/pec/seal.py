@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
 from archipec.pec.cms import DATA
+from archipec.pec.damage import what_happened
 from archipec.pec.headers import all_fields, raw_text
 from archipec.pec.octets import windows
 from archipec.pec.signature import verifies
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from archipec.pec.trust import Path, Signer
 
 _CHUNK = 64 * 1024
+_MOST_TRIED = 8 * 1024 * 1024  # bytes of a signed part in which it is looked for what a program did to it
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"|\([^()]*\)', re.DOTALL)
 _ANGLE = re.compile(rb"<([^<>]*)>")
 
@@ -170,6 +172,17 @@ class _Content:
             return True
         return False
 
+    def what_happened(self, digest: str, is_right: Callable[[bytes], bool]) -> str:
+        """What was done to bytes that don't fit, the end of a sentence; empty when that can't be told."""
+        if self._part.end - self._part.start > _MOST_TRIED:
+            return ""
+
+        def fits(text: bytes) -> bool:
+            return is_right(hashlib.new(digest, text, usedforsecurity=False).digest())
+
+        octets = windows(self._part.raw, self._part.start, self._part.end)
+        return what_happened(b"".join(_canonical(octets)), fits)
+
     def _hash(self, digest: str, *, canonical: bool) -> bytes:
         known = self._hashes.get((digest, canonical))
         if known is None:
@@ -223,15 +236,26 @@ def _check_signature(info: SignerInfo, signer: Signer, content: _Content, conten
     if info.attributes is None:
         if content_type != DATA:
             raise IntegrityError("the seal is over something else than a message")
-        good = content.fits(info.digest, lambda digest: verifies(info, signer.key, digest, prehashed=True))
-        return "" if good else changed
+
+        def is_signed(digest: bytes) -> bool:
+            return verifies(info, signer.key, digest, prehashed=True)
+
+        return "" if content.fits(info.digest, is_signed) else _explained(changed, info, content, is_signed)
     if info.content_type != DATA or not info.message_digest:
         raise IntegrityError("the seal lacks what every signature must state (RFC 5652 §5.3)")
     if not content.fits(info.digest, info.message_digest.__eq__):
-        return changed
+        return _explained(changed, info, content, info.message_digest.__eq__)
     if not verifies(info, signer.key, info.attributes, prehashed=False):
         return "the seal itself was changed, or another key made it than the certificate's"
     return ""
+
+
+def _explained(changed: str, info: SignerInfo, content: _Content, is_right: Callable[[bytes], bool]) -> str:
+    """Why content does not fit, with what a program did to it where that can be told."""
+    happened = content.what_happened(info.digest, is_right)
+    if not happened:
+        return changed
+    return f"{changed}: {happened} after sealing; with that undone the seal fits, but this copy is not what was sealed"
 
 
 def _judge_trust(
