@@ -112,7 +112,6 @@ def test_a_valid_message_for_a_person(tmp_path: Path, trust: str) -> None:
         ("unsigned", "unsigned", 3),
         ("malformed", "malformed", 3),
         ("ordinary", "unsigned", 0),
-        ("empty", "unsigned", 0),
     ],
 )
 def test_every_verdict_has_its_exit_code(
@@ -129,7 +128,6 @@ def test_every_verdict_has_its_exit_code(
         "unsigned": b"X-Ricevuta: accettazione\r\n\r\nx",
         "malformed": with_signature(acceptance, b"\x30\x03abc"),
         "ordinary": compose(),
-        "empty": b"",
     }
     done = inspect(write(tmp_path, name, messages[name]), "--trust", trust, "--json")
     (shape,) = shapes(done)
@@ -249,3 +247,33 @@ def test_mended_certification_data_is_said(tmp_path: Path, trust: str) -> None:
     assert (done.returncode, shape["seal"]["status"], shape["oggetto"]) == (0, "valid", "Perch\ufffd è così")
     assert shape["mended"] == ["references to characters that XML does not allow were replaced"]
     assert "mended         references" in inspect(path, "--trust", trust).stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words", "hint"),
+    [
+        (b"From - Mon Mar  3 10:00:00 2025\r\n" + ENVELOPE + b"\r\nFrom - Mon Mar  3 10:00:01 2025\r\n" + ENVELOPE, "it is an mbox", "archipec archive --from mbox:"),
+        (shared_authority().root_pem.encode(), "it holds a certificate (PEM)", "--trust"),
+        (shared_authority().root, "in DER", "--trust"),
+        (b"PK\x03\x04abc", "it is a zip", "archipec archive --from zip:"),
+        (b"%PDF-1.7", "it is a PDF", ".eml"),
+        (b'<?xml version="1.0"?><postacert/>', "it is XML", ".eml"),
+        (b"\0\1\2\3", "bytes that are no text", ".eml"),
+        (b"", "it is empty", ".eml"),
+    ],
+)  # fmt: skip
+def test_what_is_no_message_is_refused_with_a_way_out(
+    raw: bytes, words: str, hint: str, tmp_path: Path, trust: str
+) -> None:
+    path = write(tmp_path, "x", raw)
+    done = inspect(path, write(tmp_path, "good.eml", ENVELOPE), "--trust", trust, "--json")
+    assert done.returncode == 4
+    assert [one["seal"]["status"] for one in shapes(done)] == ["valid"]
+    assert f"{path} is not a message: ".encode() in done.stderr
+    assert words.encode() in done.stderr and hint.encode() in done.stderr
+    assert inspect("-", stdin=raw).returncode == 4
+
+
+def test_one_message_behind_a_separator_is_a_message(tmp_path: Path, trust: str) -> None:
+    path = write(tmp_path, "x.eml", b"From mario@example.it Mon Mar  3 10:00:00 2025\r\n" + ENVELOPE)
+    assert inspect(path, "--trust", trust).returncode == 0

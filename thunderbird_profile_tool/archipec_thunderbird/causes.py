@@ -64,12 +64,14 @@ class Diagnosis:
         seal: None when there is none that can be read.
         chain: likewise; with what the helpers added, if that leads on.
         worth: what the message is worth all the same, one sentence.
+        keeps_its_value: whether that is all that it was ever worth.
     """
 
     causes: tuple[Cause, ...]
     seal: Seal | None
     chain: Chain | None
     worth: str
+    keeps_its_value: bool = False
 
     @property
     def trusted(self) -> bool:
@@ -113,7 +115,8 @@ def diagnose(
         *_content_causes(message, seal),
         *_header_causes(message, seal),
     )
-    return Diagnosis(causes, seal, helped, _worth(seal, helped, causes, now))
+    worth, keeps = _worth(seal, helped, causes, now)
+    return Diagnosis(causes, seal, helped, worth, keeps)
 
 
 def _unsigned(message: SealedMessage) -> Diagnosis:
@@ -210,24 +213,35 @@ def _header_causes(message: SealedMessage, seal: Seal) -> Iterator[Cause]:
         yield Cause("date", text, 1041)
 
 
-def _worth(seal: Seal, chain: Chain, causes: Sequence[Cause], now: datetime) -> str:
+def _worth(seal: Seal, chain: Chain, causes: Sequence[Cause], now: datetime) -> tuple[str, bool]:
+    """What a message is worth, and whether that is all it ever was."""
     names = {cause.name for cause in causes}
     if "altered" in names:
-        return "this copy proves nothing any more: look for an unaltered one on the server or in an archive"
+        return (
+            "this copy proves nothing any more: look for an unaltered one on the server or in an archive",
+            False,
+        )
     if "address" in names:
-        return "the seal is intact but not the sender's: this is no certified mail"
+        return "the seal is intact but not the sender's: this is no certified mail", False
     if chain.root is None:
-        return "the seal is intact, but with these certificates nothing shows that a PEC provider made it"
+        return (
+            "the seal is intact, but with these certificates nothing shows that a PEC provider made it",
+            False,
+        )
     if not chain.is_certified_mail:
-        return f'the seal is intact, but "{seal.signer.name}" is no PEC provider: this is no certified mail'
+        return (
+            f'the seal is intact, but "{seal.signer.name}" is no PEC provider: this is no certified mail',
+            False,
+        )
     at = seal.signed_at or now
     if chain.not_valid(at) is not None or not seal.for_mail:
-        return "the seal is intact, but its certificate was not fit for it: nobody need accept it as certified mail"
+        return (
+            "the seal is intact, but its certificate was not fit for it: nobody need accept it as certified mail",
+            False,
+        )
     sealed = f" on {_day(seal.signed_at)}" if seal.signed_at else ""
-    return (
-        f'the seal is intact; "{seal.signer.name}" made it{sealed} with a certificate that was valid then, and the'
-        " message keeps the value it had"
-    )
+    made = f'"{seal.signer.name}" made it{sealed} with a certificate that was valid then'
+    return f"the seal is intact; {made}, and the message keeps the value it had", True
 
 
 def _day(when: datetime) -> str:

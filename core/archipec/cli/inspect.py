@@ -5,22 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from archipec.cli import say_error
 from archipec.cli.terminal import printable
-from archipec.errors import ATTENTION, DONE, ArchipecError, IntegrityError, exit_code, from_os_error
+from archipec.errors import (
+    ATTENTION,
+    DONE,
+    ArchipecError,
+    IntegrityError,
+    PermanentError,
+    exit_code,
+    from_os_error,
+)
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.extract import extract, safe_name
 from archipec.pec.judgement import Judgement, describe, judge_dissected
+from archipec.pec.recognise import why_no_message
 from archipec.pec.rem import NOT_VERIFIED
 from archipec.pec.seal import Status
 from archipec.pec.structure import dissect
 
 _STDIN = "-"
+_FIRST = 1 << 20
+_MOST = 512 << 20  # bytes of a message; providers take 100 MB
 
 
 @click.command()
@@ -47,7 +59,7 @@ def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | N
       archipec inspect message.eml
       archipec inspect *.eml --json
       archipec inspect receipt.eml --extract out
-    FILE is one message as it was received (.eml); - reads it from stdin.
+    FILE is one message as it was received (.eml); - reads it from stdin. Anything else is refused with exit code 4.
 
     Exit code 0: every seal is valid, or it is ordinary mail. 7: a seal shows that the message was altered.
     3: a seal is missing, can't be read, does not cover the whole message, or nothing proves that a provider made it.
@@ -69,13 +81,38 @@ def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | N
     return exit_code(codes)
 
 
+def _hint(reason: str, file: str) -> str:
+    for what in ("mbox", "zip"):
+        if what in reason:
+            return (
+                f"inspect reads one message; archive them first, then judge and list what it holds:"
+                f" archipec archive --from {what}:{file} --to maildir:DIR"
+            )
+    if "certificate" in reason:
+        return f"inspect reads one message; a certificate to trust is given with --trust {file}"
+    return "inspect reads one message as it was received, saved as .eml"
+
+
 def _read(file: str) -> bytes:
-    if file == _STDIN:
-        return sys.stdin.buffer.read()
+    """Read a message.
+
+    Raises:
+        PermanentError: the file is something else, or larger than any mail.
+        ArchipecError: it can't be read.
+    """
     try:
-        return Path(file).read_bytes()
+        with Path(file).open("rb") if file != _STDIN else nullcontext(sys.stdin.buffer) as source:
+            raw = source.read(_FIRST)
+            reason = why_no_message(raw)
+            if reason is None:
+                raw += source.read(_MOST - len(raw) + 1)
     except OSError as error:
         raise from_os_error(error, file) from error
+    if reason is not None:
+        raise PermanentError(f"{file} is not a message: {reason}", hint=_hint(reason, file))
+    if len(raw) > _MOST:
+        raise PermanentError(f"{file} has more than {_MOST} bytes, more than any mail", hint=_hint("", file))
+    return raw
 
 
 def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *, as_json: bool) -> int:

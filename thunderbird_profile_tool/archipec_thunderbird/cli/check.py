@@ -9,13 +9,17 @@ from pathlib import Path
 
 import click
 
+from archipec.pec.anchors import Anchors
+from archipec.pec.judgement import judge as judge_message
+from archipec.pec.recognise import why_no_message
+from archipec.pec.seal import Seal, Status
 from archipec_thunderbird.causes import CODES, Cause, Diagnosis, diagnose
 from archipec_thunderbird.certificates import ACTALIS, Certificate, chained, read_authorities
 from archipec_thunderbird.chain import Trust, trust_of_profile, trust_out_of_the_box
-from archipec_thunderbird.cli import ATTENTION, DONE, command_line, printable, say
+from archipec_thunderbird.cli import ATTENTION, DONE, command_line, printable, say, say_error
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
-from archipec_thunderbird.errors import IntegrityError
+from archipec_thunderbird.errors import IntegrityError, PermanentError
 from archipec_thunderbird.message import SealedMessage, find_seal, read_file
 from archipec_thunderbird.profiles import Profile, find_profiles
 from archipec_thunderbird.seal import carried_certificates
@@ -59,13 +63,29 @@ def check(
       thunderbird-profile-tool check message.eml
       thunderbird-profile-tool check message.eml other.eml --profile default-release
     """
-    messages = {path: find_seal(read_file(path)) for path in files}
     roots = {one: path for path in authorities for one in read_authorities([path])}
+    messages: dict[Path, SealedMessage] = {}
+    verdicts: dict[Path, Seal] = {}
+    refused = DONE
+    for path in files:
+        raw = read_file(path)
+        if (reason := why_no_message(raw)) is not None:
+            error = PermanentError(
+                f"{path} is not a message: {reason}", hint="give one message, saved as .eml"
+            )
+            say_error(error)
+            refused = error.exit_code
+            continue
+        messages[path] = find_seal(raw)
+        verdicts[path] = judge_message(raw, Anchors(tuple(one.der for one in roots))).seal
+
+    if not messages:
+        return refused
 
     def judge(target: _Target) -> int:
-        codes = {DONE}
+        codes = {DONE, refused}
         for path, message in messages.items():
-            finding = _find(path, message, target, messages, roots)
+            finding = _find(path, message, target, messages, roots, verdicts[path])
             click.echo(json.dumps(finding.shape()) if as_json else "\n".join(finding.lines()))
             codes.add(finding.exit_code)
         return max(codes)
@@ -101,12 +121,24 @@ class _Finding:
     command: str | None
     changes: tuple[str, ...]
     hint: str
+    verdict: Seal
+    """What `archipec inspect` says of the seal, which asks whether it was good when it was made."""
 
     @property
     def exit_code(self) -> int:
-        if any(cause.name == "altered" for cause in self.diagnosis.causes):
+        if self.verdict.status is Status.ALTERED:
             return IntegrityError.exit_code
         return DONE if self.diagnosis.trusted else ATTENTION
+
+    @property
+    def worth(self) -> str:
+        """What the message is worth: never something else than `archipec inspect` says."""
+        valid = self.verdict.status is Status.VALID
+        if valid == self.diagnosis.keeps_its_value:
+            return self.diagnosis.worth
+        if valid:
+            return f"whatever Thunderbird says of it, the seal is valid: {self.verdict.reason}"
+        return f"whatever Thunderbird says of it, the seal is {self.verdict.status}: {self.verdict.reason}"
 
     def shape(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
@@ -122,7 +154,8 @@ class _Finding:
             "command": self.command,
             "changes": list(self.changes),
             "hint": self.hint,
-            "worth": self.diagnosis.worth,
+            "worth": self.worth,
+            "archipec": {"status": str(self.verdict.status), "reason": self.verdict.reason},
             "seal": None
             if seal is None or chain is None
             else {
@@ -147,7 +180,8 @@ class _Finding:
             stubborn = [one.name for one in self.diagnosis.causes if not one.fixable]
             because = self.hint or f"no setting of Thunderbird's takes away {', '.join(stubborn)}"
             lines.append(f"nothing to run: {because}")
-        return [printable(line) for line in (*lines, f"worth: {self.diagnosis.worth}")]
+        lines += [f"archipec: {self.verdict.status}: {self.verdict.reason}", f"worth: {self.worth}"]
+        return [printable(line) for line in lines]
 
 
 def _find(
@@ -156,6 +190,7 @@ def _find(
     target: _Target,
     messages: Mapping[Path, SealedMessage],
     roots: Mapping[Certificate, Path],
+    verdict: Seal,
 ) -> _Finding:
     """Judge one message; the certificates of the others may help."""
     lenders: dict[Certificate, Path] = {}
@@ -165,13 +200,13 @@ def _find(
     diagnosis = diagnose(message, target.trust, helpers=tuple(lenders))
     options = _options(diagnosis, lenders, roots) if diagnosis.fixable else None
     if options is None:
-        return _Finding(path, target, diagnosis, None, (), _hint(diagnosis.causes, roots))
+        return _Finding(path, target, diagnosis, None, (), _hint(diagnosis.causes, roots), verdict)
     changes = [
         _CHANGES[cause.name].format(cause.certificate.name if cause.certificate else "")
         for cause in diagnosis.causes
     ]
     command = command_line("trust", *target.options, *options)
-    return _Finding(path, target, diagnosis, command, tuple(changes), "")
+    return _Finding(path, target, diagnosis, command, tuple(changes), "", verdict)
 
 
 def _options(
