@@ -20,7 +20,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "message", "durability", "sqlite_file"}),
     frozenset({"options", "pec"}),
-    frozenset({"contract", "selection", "retention"}),
+    frozenset({"contract", "selection", "retention", "timestamp"}),
     frozenset({"hookspecs"}),
     frozenset({"conservation"}),
     frozenset({"discovery", "isolation", "providers", "registry", "secrets", "urls", "endpoint", "config"}),
@@ -34,11 +34,20 @@ LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
     "pec": frozenset({"pec", "errors", "message"}),
     "conservation": frozenset(
-        {"conservation", "contract", "durability", "errors", "message", "pec", "sqlite_file"}
+        {
+            "conservation",
+            "contract",
+            "durability",
+            "errors",
+            "message",
+            "pec",
+            "sqlite_file",
+            "timestamp",
+        }
     ),
 }
 FOR_PLUGINS = frozenset(
-    {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability"},
+    {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"},
 )
 # The tool gives the same verdict on a seal as archipec, because it is the same code.
 FOR_THE_TOOL = frozenset({"pec"})

@@ -63,6 +63,7 @@ class Option:
         part: the part of a URL that fills it.
         convert: turns a TOML value, or the text from a URL, into the value the plugin wants;
             raises ValueError with what it must be ("must be a number").
+        formerly: names it had: a table that has one of them is told the new name.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Option:
     unit: str = ""
     part: UrlPart = ""
     convert: Callable[[object], object] = text
+    formerly: tuple[str, ...] = ()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -92,7 +94,14 @@ def read_options(options: Sequence[Option], table: Mapping[str, object], what: s
         ConfigError: naming every unknown key, missing value and wrong value at once.
     """
     known = {option.name: option for option in options}
-    problems = [f'{what}: unknown option "{key}"{nearest(key, known)}' for key in table if key not in known]
+    renamed = {old: option.name for option in options for old in option.formerly}
+    problems = [
+        f'{what}: option "{key}" has been renamed to "{renamed[key]}"'
+        if key in renamed
+        else f'{what}: unknown option "{key}"{nearest(key, known)}'
+        for key in table
+        if key not in known
+    ]
     values: dict[str, object] = {}
     for option in options:
         given = table.get(option.name)

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +21,7 @@ from testbed.command import Archipec, Result, imap_url
 from testbed.dovecot import Dovecot
 from testbed.killed_deposit import POINTS
 from testbed.requirements import require, schema
+from testbed.tsa import TimeStampAuthority
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 FAULTS = ("wrong-hash", "truncated", "unknown-package", "html", "late")
@@ -271,6 +274,60 @@ def test_without_keep_the_reports_are_the_archive(studio: Studio) -> None:
     (report,) = (studio.outbox / "reports").rglob("*.xml")
     report.write_bytes(report.read_bytes() + b" ")
     assert studio.command("verify", *studio.arguments, "--json", expect=7).object["missing"] == 40
+
+
+@pytest.fixture(scope="module")
+def tsa() -> Iterator[TimeStampAuthority]:
+    require("openssl")
+    with TimeStampAuthority() as authority:
+        yield authority
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("path", "code", "says"),
+    [
+        ("/rogue", 4, "is not trusted"),
+        ("/broken-signature", 4, "its signature is not the one that was made"),
+        ("/mail", 4, "is not one for time stamps"),
+        ("/expired", 4, "was not valid then"),
+        ("/wrong-nonce", 5, "wrong nonce"),
+        ("/wrong-imprint", 5, "on something else"),
+        ("/with-mods", 5, "another time stamp than was asked for"),
+        ("/huge", 5, "no end"),
+        ("/truncated", 5, "no time stamp"),
+        ("/503", 5, "HTTP status 503"),
+    ],
+)
+def test_a_time_stamp_that_proves_nothing_freezes_no_package(
+    studio: Studio, tsa: TimeStampAuthority, path: str, code: int, says: str
+) -> None:
+    """The package waits, whatever is wrong with the authority, and goes on when that is mended."""
+    studio.archive()
+    studio.provider()
+    assert studio.settle()["stored"] == 40
+    extra = next(iter(mailbox(1, seed=77, size=900)))
+    (studio.folder / "mail" / "extra.eml").write_bytes(extra.raw)
+    plain = studio.sink
+    ca = f"&wait=0&tsa_ca={quote(str(tsa.ca_file), safe='')}"
+
+    studio.sink = f"{plain}{ca}&tsa={quote(tsa.at(path), safe='')}"
+    studio.arguments = (*studio.arguments[:3], studio.sink)
+    first = studio.command("archive", *studio.arguments, "--json", expect=code)
+    assert tsa.at(path) in first.err and says in first.err and '"hint": "' in first.err
+    assert first.object["failed"] == 0
+    assert first.object["sinks"]["conservation-directory"]["pending"] == 1
+    said = studio.settle(expect=code)
+    ((reason, number),) = said["reasons"].items()
+    assert number == said["pending"] == 1 and says in reason and tsa.at(path) in reason
+    assert not list(studio.drop.glob("PdV_*")), "nothing is deposited"
+
+    studio.sink = f"{plain}{ca}&tsa={quote(tsa.url, safe='')}"
+    assert studio.settle()["pending"] == 1
+    (stamp,) = studio.drop.glob("PdV_*/PIndex.xml.tsr")
+    assert tsa.accepts(stamp, stamp.with_suffix("").read_bytes())
+    studio.provider()
+    assert studio.settle()["stored"] == 1
 
 
 def test_the_folder_may_be_away(studio: Studio) -> None:

@@ -138,7 +138,7 @@ def test_time_stamps(archipec: Archipec, source: Callable[[list[bytes]], str], t
     raws = MAILBOX[:6]
     where = source(raws)
     with TimeStampAuthority() as tsa:
-        options = f"timestamp={quote(tsa.url, safe='')}&timestamp_ca={quote(str(tsa.ca_file), safe='')}"
+        options = f"tsa={quote(tsa.url, safe='')}&tsa_ca={quote(str(tsa.ca_file), safe='')}"
         pipeline = ("--from", where, "--to", f"eml:{root}?{options}")
         tsa.stop()
         unreachable = archipec("archive", *pipeline, "--json", expect=5)
@@ -157,9 +157,9 @@ def test_time_stamps(archipec: Archipec, source: Callable[[list[bytes]], str], t
         (root / "SHA256SUMS").write_bytes(manifest[:-1] + b"x\n")
         assert "on something else" in archipec("verify", *pipeline, expect=7).err
         (root / "SHA256SUMS").write_bytes(manifest)
-        ca = f"timestamp_ca={quote(str(tsa.root / 'rogue' / 'ca.pem'), safe='')}"
+        ca = f"tsa_ca={quote(str(tsa.root / 'rogue' / 'ca.pem'), safe='')}"
         untrusted = archipec("verify", "--to", f"eml:{root}?{ca}", expect=7)
-        assert "nobody here trusts" in untrusted.err and "timestamp_ca" in untrusted.err
+        assert "is not trusted" in untrusted.err and "tsa_ca" in untrusted.err
 
 
 @pytest.mark.parametrize(

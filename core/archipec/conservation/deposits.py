@@ -151,7 +151,12 @@ class Deposits:
         for groups in packed(closed, limits.units, limits.documents, limits.size):
             if self._context.cancelled():
                 return
-            frozen = self._packer.freeze(groups, now, moment)
+            try:
+                frozen = self._packer.freeze(groups, now, moment)
+            except ArchipecError as error:
+                names = [one.key.sha256 for records, _ in groups for one in records]
+                self._store.explain((name, f"not packaged yet: {_one_line(error.message)}") for name in names)
+                raise
             self._store.freeze(frozen.id, self._settings, frozen.manifest, frozen.messages)
 
     # -- from packages to proof ----------------------------------------------------------------------

@@ -116,7 +116,7 @@ class Packer:
             holder=holder,
             terms=self._settings.terms,
             version=self._version,
-            stamped=bool(self._settings.signing.authority),
+            stamped=bool(self._settings.signing.authority.url),
         )
         made = {unit.metadata_path: unit.metadata for unit in units}
         made[INDEX] = index

@@ -1,6 +1,6 @@
 """Signs the index of a package (CAdES, enveloping) and has it time-stamped (RFC 3161), both beside it. Optional.
 
-Needs pyHanko: ``pip install 'archipec[conservation]'``.
+Signing needs pyHanko: ``pip install 'archipec[conservation]'``.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from archipec.errors import ArchipecError, ConfigError, PermanentError, TransientError
+from archipec.errors import ConfigError, PermanentError
+from archipec.timestamp import Authority
 
 if TYPE_CHECKING:
     from archipec.contract import Secret
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Signing", "check_installed"]
 
 SIGNED, STAMPED = ".p7m", ".tsr"
-_TIMEOUT: Final = 60  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,25 +29,25 @@ class Signing:
 
     Attributes:
         key: a PKCS#12 file with key and certificate of who signs, None for no signature; password: of it.
-        authority: URL of a time stamp authority, empty for no time stamp.
+        authority: who time-stamps it; without a URL nobody does.
     """
 
     key: Path | None = None
     password: Secret | None = None
-    authority: str = ""
+    authority: Authority = field(default_factory=Authority)
 
     def beside(self, index: bytes) -> Mapping[str, bytes]:
         """Return what stands beside the index, by what is added to its name.
 
         Raises:
             ConfigError: the key file can't be used.
-            TransientError: the time stamp authority can't be reached or does not answer as it should.
+            TransientError, PermanentError: as `Authority.stamp`.
         """
         made = {}
         if self.key is not None:
             made[SIGNED] = self._signed(index)
-        if self.authority:
-            made[STAMPED] = self._stamped(index)
+        if self.authority.url:
+            made[STAMPED] = self.authority.stamp(hashlib.sha256(index).digest())
         return made
 
     def _signed(self, index: bytes) -> bytes:
@@ -65,28 +65,6 @@ class Signing:
         signed = asyncio.run(signer.async_sign_general_data(index, "sha256", detached=False, use_cades=True))
         return bytes(signed.dump())
 
-    def _stamped(self, index: bytes) -> bytes:
-        from asn1crypto import tsp
-        from pyhanko.sign.timestamps import HTTPTimeStamper
-
-        digest = hashlib.sha256(index).digest()
-        try:
-            stamper = HTTPTimeStamper(self.authority, timeout=_TIMEOUT)
-            token = asyncio.run(stamper.async_timestamp(digest, "sha256"))
-            info = token["content"]["encap_content_info"]["content"].parsed
-            stamped = info["message_imprint"]["hashed_message"].native
-        except ArchipecError:
-            raise
-        except Exception as error:  # whatever its HTTP client and parsers raise: they promise no kind
-            raise TransientError(
-                f"no time stamp from {self.authority}: {type(error).__name__}: {error}",
-                hint="check the address (option tsa); nothing is deposited without the time stamp",
-            ) from error
-        if stamped != digest:
-            raise TransientError(f"the time stamp from {self.authority} is not of what was sent")
-        response = tsp.TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": token})
-        return bytes(response.dump())
-
 
 def _know_attributes() -> None:
     """Make asn1crypto know the attributes of CAdES: it takes its table for complete once it has used it."""
@@ -102,6 +80,6 @@ def check_installed() -> None:
 
     if find_spec("pyhanko") is None or find_spec("pyhanko.sign") is None:
         raise PermanentError(
-            "signing and time-stamping packages needs pyHanko",
+            "signing packages needs pyHanko",
             hint="pip install 'archipec[conservation]'",
         )

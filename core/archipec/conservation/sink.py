@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from archipec.conservation.provider import ConservationProvider
-from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive, text
+from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey, Item
+from archipec.timestamp import TSA_OPTIONS, Authority
 
 if TYPE_CHECKING:
     from archipec.conservation.deposits import Deposits
@@ -35,13 +36,6 @@ def _years(value: object) -> int:
     if years > 9999:
         raise ValueError("must be a number of years, 1 to 9999")
     return years
-
-
-def _web_address(value: object) -> str:
-    address = text(value)
-    if not re.fullmatch(r"https?://[^\s@]+", address):
-        raise ValueError("must be the http or https address of a time stamp authority")
-    return address
 
 
 SHARED_OPTIONS: tuple[Option, ...] = (
@@ -71,7 +65,7 @@ SHARED_OPTIONS: tuple[Option, ...] = (
         name="sign", help="a PKCS#12 file with the key that signs the index of packages", convert=file_path
     ),
     Option(name="sign_password", help="the password of that file", secret=True),
-    Option(name="tsa", help="the address of the authority that time-stamps the index", convert=_web_address),
+    *TSA_OPTIONS,
     Option(
         name="dry_run",
         help="make packages and have them checked where the provider can; deposit nothing",
@@ -203,7 +197,13 @@ class ConservationSink:
 
     def _advance(self) -> None:
         deposits = self._deposits()
-        deposits.prepare()
+        try:
+            deposits.prepare()
+        finally:
+            # What can't be packaged now, for want of a time stamp for one, holds up nothing that is.
+            self._exchange(deposits)
+
+    def _exchange(self, deposits: Deposits) -> None:
         if not deposits.is_idle() and not self._context.cancelled():
             with self._provider.open(self._config.own, self._context) as provider:
                 if self._config.shared["dry_run"]:
@@ -238,9 +238,9 @@ class ConservationSink:
         signing = Signing(
             key=shared["sign"],
             password=shared["sign_password"] if shared["sign"] else None,
-            authority=shared["tsa"] or "",
+            authority=Authority.of(shared),
         )
-        if signing.key or signing.authority:
+        if signing.key:
             check_installed()
         terms = load_terms(shared["terms"], self._provider.terms(self._config.own))
         subjects = load_subjects(shared["subjects"])
@@ -249,7 +249,7 @@ class ConservationSink:
                 str(one)
                 for one in (terms, shared["holder"], shared["submitter"], shared["years"], signing.key)
             ),
-            signing.authority,
+            signing.authority.url,
             *(_content(shared[name]) for name in ("subjects", "trust")),
         )
         return Settings(

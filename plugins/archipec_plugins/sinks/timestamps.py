@@ -9,63 +9,35 @@ Lines are only added to a manifest, so what an old token stamped can always be c
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archipec.contract import Context, Option, file_path, text
+from archipec.contract import Context
+from archipec.durability import open_regular, write_file
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.timestamp import Authority
 
-__all__ = ["TIMESTAMP_OPTIONS", "Timestamps"]
+__all__ = ["Timestamps"]
 
 _TOKEN = re.compile(r"\.([1-9][0-9]{0,17})\.tsr")
 _LARGEST_TOKEN = 1 << 20
 _BLOCK = 1 << 20
 
 
-def _tsa_url(value: object) -> str:
-    url = text(value)
-    scheme, separator, rest = url.partition("://")
-    if (
-        scheme.lower() not in ("http", "https")
-        or not separator
-        or not rest
-        or " " in rest
-        or not url.isprintable()
-    ):
-        raise ValueError("must be a URL with http or https")
-    if "@" in rest.partition("/")[0]:
-        raise ValueError("must be a URL without a password")
-    return url
-
-
-TIMESTAMP_OPTIONS = (
-    Option(
-        name="timestamp",
-        help="URL of a time-stamping authority (RFC 3161): each run that stores something has the manifest stamped",
-        convert=_tsa_url,
-    ),
-    Option(
-        name="timestamp_ca",
-        help="file with the certificates (PEM or DER) to trust for time stamps; else those of this system",
-        convert=file_path,
-    ),
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """What is configured: the authority's URL, empty for none; whom to trust, None for the system's roots."""
+    """The time stamps on manifests, by the authority that is configured."""
 
-    url: str
-    ca: Path | None
+    authority: Authority
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Timestamps:
-        """Return what the values of `TIMESTAMP_OPTIONS` mean."""
-        return cls(values["timestamp"] or "", values["timestamp_ca"])
+        """Return what the values of `TSA_OPTIONS` mean."""
+        return cls(Authority.of(values))
 
     def stamp(self, manifest: str, context: Context) -> None:
         """Have the manifest at a path stamped, unless it is already, or is empty, or no authority is configured.
@@ -73,7 +45,7 @@ class Timestamps:
         Raises:
             ArchipecError: the authority gave no good token, or the token can't be kept.
         """
-        if not self.url or context.cancelled():
+        if not self.authority.url or context.cancelled():
             return
         try:
             size = _size(manifest)
@@ -82,10 +54,7 @@ class Timestamps:
             ((_, digest),) = _digests(manifest, [size])
         except OSError as error:
             raise from_os_error(error, manifest) from error
-        from archipec.durability import write_file
-        from archipec_plugins.sinks.tsp import request_token
-
-        token = request_token(self.url, digest, self.ca)
+        token = self.authority.stamp(digest)
         path = Path(f"{manifest}.{size}.tsr")
         try:
             write_file(path, token)
@@ -107,7 +76,7 @@ class Timestamps:
             yield IntegrityError(
                 f"{manifest} was cut short: {tokens[stamped].name} stamps {stamped} bytes of it, and it has {size}"
             )
-        if self.url and size and size not in tokens:
+        if self.authority.url and size and size not in tokens:
             newest = max((token for token in tokens if token < size), default=0)
             yield IntegrityError(
                 f"{manifest} has no time stamp from byte {newest} on",
@@ -115,12 +84,13 @@ class Timestamps:
             )
 
     def _problem(self, token: Path, digest: bytes) -> ArchipecError | None:
-        from archipec_plugins.sinks.tsp import check_token
-
-        with token.open("rb") as file:
-            data = file.read(_LARGEST_TOKEN)
         try:
-            check_token(data, digest, self.ca)
+            with open(open_regular(token, os.O_RDONLY), "rb") as file:
+                data = file.read(_LARGEST_TOKEN)
+        except OSError as error:
+            return IntegrityError(f"{token} can't be read: {error.strerror or error}")
+        try:
+            self.authority.check(data, digest)
         except IntegrityError as error:
             return IntegrityError(f"{token}: {error.message}", hint=error.hint)
         return None

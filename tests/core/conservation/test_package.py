@@ -20,6 +20,7 @@ from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subject, Subjects, load_subjects, load_terms
 from archipec.errors import ConfigError, IntegrityError, TransientError
 from archipec.pec.transactions import Record
+from archipec.timestamp import Authority
 from testbed.requirements import require, schema
 
 from .conftest import SUBJECT
@@ -292,7 +293,9 @@ def authority(keys: Path, spoil: bool = False) -> Iterator[str]:
 def test_the_index_is_signed_and_stamped_as_openssl_sees_it(pack: Pack, keys: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyhanko.sign")
     with authority(keys) as address:
-        signing = Signing(key=keys / "signer.p12", password=Known(), authority=address)
+        signing = Signing(
+            key=keys / "signer.p12", password=Known(), authority=Authority(address, keys / "tsa.pem")
+        )
         package = pack(signing=signing)
     beside = {file.path: file for file in package.files[-3:]}
     assert list(beside) == [
@@ -325,7 +328,10 @@ def test_without_key_or_stamp_there_is_no_package(pack: Pack, keys: Path, tmp_pa
     wrong.write_bytes(b"no key")
     with pytest.raises(ConfigError, match=r"can't be opened as a PKCS#12 file"):
         pack(signing=Signing(key=wrong))
-    with authority(keys, spoil=True) as address, pytest.raises(TransientError, match="no time stamp from"):
-        pack(signing=Signing(authority=address))
-    with pytest.raises(TransientError, match="no time stamp from"):
-        pack(signing=Signing(authority=address))
+    with (
+        authority(keys, spoil=True) as address,
+        pytest.raises(TransientError, match="holds is no time stamp"),
+    ):
+        pack(signing=Signing(authority=Authority(address)))
+    with pytest.raises(TransientError, match="can't be reached"):
+        pack(signing=Signing(authority=Authority(address)))

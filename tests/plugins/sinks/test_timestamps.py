@@ -9,8 +9,9 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 from asn1crypto.tsp import TimeStampResp
@@ -19,9 +20,10 @@ from archipec.contract import SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, ConfigError, IntegrityError, PermanentError, TransientError
 from archipec.pec.cms import read_signed_data
 from archipec.testing import configure, make_context
+from archipec.timestamp import protocol
+from archipec.timestamp.protocol import check_token, request_token
 from archipec_plugins.sinks.eml import EML
 from archipec_plugins.sinks.maildir import MAILDIR
-from archipec_plugins.sinks.tsp import check_token, request_token
 from testbed.certificates import self_signed
 from testbed.requirements import require
 from testbed.tsa import TimeStampAuthority
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
+POLICY = "1.3.6.1.4.1.99999.1"
 DIGEST = hashlib.sha256(b"some data").digest()
 ONE, TWO = b"Subject: 1\r\n\r\n", b"Subject: 2\r\n\r\n"
 
@@ -47,7 +50,7 @@ def tsa() -> Iterator[TimeStampAuthority]:
 def stamped(
     request: pytest.FixtureRequest, archive: Callable[..., Archive], tsa: TimeStampAuthority
 ) -> Archive:
-    return archive(request.param, timestamp=tsa.url, timestamp_ca=str(tsa.ca_file))
+    return archive(request.param, tsa=tsa.url, tsa_ca=str(tsa.ca_file))
 
 
 def run(archive: Archive, *messages: bytes) -> None:
@@ -81,7 +84,7 @@ class TestProtocol:
         ("path", "error", "says"),
         [
             ("/wrong-imprint", TransientError, "on something else"),
-            ("/wrong-nonce", TransientError, "the nonce is another"),
+            ("/wrong-nonce", TransientError, "wrong nonce"),
             ("/truncated", TransientError, "no time stamp"),
             ("/cut", TransientError, "cut short|can't be reached"),
             ("/html", TransientError, "no time stamp"),
@@ -89,7 +92,11 @@ class TestProtocol:
             ("/503", TransientError, "HTTP status 503"),
             ("/404", PermanentError, "HTTP status 404"),
             ("/refusing", TransientError, "no time stamp was granted: rejection"),
-            ("/rogue", PermanentError, "nobody here trusts"),
+            ("/rogue", PermanentError, "is not trusted"),
+            ("/broken-signature", PermanentError, "its signature is not the one that was made"),
+            ("/mail", PermanentError, "is not one for time stamps"),
+            ("/expired", PermanentError, "was not valid then"),
+            ("/with-mods", TransientError, "another time stamp than was asked for"),
         ],
     )
     def test_an_answer_that_is_no_good(
@@ -99,6 +106,29 @@ class TestProtocol:
             request_token(tsa.at(path), DIGEST, tsa.ca_file)
         assert tsa.at(path) in caught.value.message
         assert caught.value.hint and "\n" not in caught.value.message
+
+    def test_another_policy_than_asked_for(self, tsa: TimeStampAuthority) -> None:
+        request_token(tsa.url, DIGEST, tsa.ca_file, POLICY)
+        with pytest.raises(TransientError, match=r"no time stamp was granted|policy"):
+            request_token(tsa.url, DIGEST, tsa.ca_file, "1.2.3.4")
+
+    @pytest.mark.parametrize("days", [-400, 1])
+    def test_a_clock_that_is_wrong(
+        self, tsa: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch, days: int
+    ) -> None:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                return cls.fromtimestamp(datetime.now(tz).timestamp() - days * 86_400, tz)
+
+        monkeypatch.setattr(protocol, "datetime", Clock)
+        with pytest.raises(TransientError, match="one of them is wrong"):
+            request_token(tsa.url, DIGEST, tsa.ca_file)
+
+    def test_an_answer_without_end(self, tsa: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "_LONGEST", 0.5)
+        with pytest.raises(TransientError, match="did not answer within"):
+            request_token(tsa.at("/drip"), DIGEST, tsa.ca_file)
 
     def test_nobody_there(self) -> None:
         with pytest.raises(TransientError, match="can't be reached"):
@@ -124,9 +154,9 @@ class TestProtocol:
         assert not received
 
     def test_not_trusted_by_this_system(self, tsa: TimeStampAuthority) -> None:
-        with pytest.raises(PermanentError, match="nobody here trusts") as caught:
+        with pytest.raises(PermanentError, match="is not trusted") as caught:
             request_token(tsa.url, DIGEST, None)
-        assert "timestamp_ca" in caught.value.hint
+        assert "tsa_ca" in caught.value.hint
 
     def test_no_byte_of_what_is_signed_can_be_changed(self, tsa: TimeStampAuthority) -> None:
         response = request_token(tsa.url, DIGEST, tsa.ca_file)
@@ -201,23 +231,30 @@ class TestArchives:
     def test_an_authority_out_of_reach_is_asked_again_by_the_next_run(
         self, archive: Callable[..., Archive], tsa: TimeStampAuthority
     ) -> None:
-        options = {"timestamp": tsa.at("/503"), "timestamp_ca": str(tsa.ca_file)}
+        options = {"tsa": tsa.at("/503"), "tsa_ca": str(tsa.ca_file)}
         kept = archive(EML, **options)
         with pytest.raises(TransientError, match="503"):
             run(kept, ONE)
         assert len(kept.files()) == 1
         kept._place = type(kept._place)(  # the same archive, another authority
             record=EML,
-            config=configure(EML, {**options, "path": str(kept.root), "timestamp": tsa.url}),
+            config=configure(EML, {**options, "path": str(kept.root), "tsa": tsa.url}),
             context=make_context(kept.root.parent),
         )
         assert "no time stamp" in str(problems(kept))
         run(kept)
         assert problems(kept) == []
 
+    def test_what_was_called_otherwise(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            configure(EML, {"path": str(tmp_path), "timestamp": "https://x/", "timestamp_ca": "y"})
+        said = " ".join(caught.value.problems)
+        assert '"timestamp" has been renamed to "tsa"' in said
+        assert '"timestamp_ca" has been renamed to "tsa_ca"' in said
+
     @pytest.mark.parametrize(
         "url", ["ftp://x/", "tsa", "http://", "https://user:secret@tsa.example/", "http://a b"]
     )
     def test_urls_that_are_none(self, url: str, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="timestamp"):
-            configure(EML, {"path": str(tmp_path), "timestamp": url})
+        with pytest.raises(ConfigError, match="tsa"):
+            configure(EML, {"path": str(tmp_path), "tsa": url})

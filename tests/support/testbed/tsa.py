@@ -103,26 +103,33 @@ def _make_authority(folder: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(root_key.public_key()), critical=False)
         .sign(root_key, hashes.SHA256())
     )
-    leaf = (
-        builder.subject_name(name)
-        .issuer_name(root_name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(certifies=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
-        )
-        .sign(root_key, hashes.SHA256())
-    )
     (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    (folder / "tsa.crt").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-    (folder / "tsa.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    # One that is not for time stamps, and one that was.
+    expired = x509.CertificateBuilder().not_valid_before(now - 2 * _DAY).not_valid_after(now - _DAY)
+    for what, usage, dated in (
+        ("tsa", ExtendedKeyUsageOID.TIME_STAMPING, builder),
+        ("mail", ExtendedKeyUsageOID.EMAIL_PROTECTION, builder),
+        ("expired", ExtendedKeyUsageOID.TIME_STAMPING, expired),
+    ):
+        leaf = (
+            dated.subject_name(name)
+            .issuer_name(root_name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(certifies=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
+            )
+            .sign(root_key, hashes.SHA256())
         )
-    )
+        (folder / f"{what}.crt").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+        (folder / f"{what}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
 
 
 def _usage(*, certifies: bool) -> x509.KeyUsage:

@@ -10,10 +10,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 _DIGEST = b"\x04\x20"  # an OCTET STRING of 32 bytes: the only one in a request
+_drained = threading.Event()
 _signing = threading.Lock()  # the serial number is in a file
 
 
@@ -47,6 +49,33 @@ def _with_another_nonce(query: bytes) -> bytes:
         return asked.read_bytes()
 
 
+def _signed_by(name: str, config: str, answer: bytes) -> bytes:
+    """Return the same time stamp, signed with another certificate of the authority: `openssl ts` itself would refuse."""
+    folder = Path(config).parent / "good"
+    with tempfile.TemporaryDirectory() as made:
+        whole, token, info, signed = (Path(made, one) for one in ("whole", "token", "info", "signed"))
+        whole.write_bytes(answer)
+        _openssl("-reply", "-in", str(whole), "-token_out", "-out", str(token))
+        cms = ["openssl", "cms", "-binary", "-outform", "DER"]
+        read = ["-verify", "-noverify", "-inform", "DER", "-in", str(token), "-out", str(info)]
+        sign = [
+            "-sign",
+            "-nodetach",
+            "-cades",
+            "-md",
+            "sha256",
+            "-econtent_type",
+            "1.2.840.113549.1.9.16.1.4",
+        ]
+        with_key = ["-signer", str(folder / f"{name}.crt"), "-inkey", str(folder / f"{name}.key")]
+        subprocess.run([*cms, *read], check=True, capture_output=True)
+        subprocess.run(
+            [*cms, *sign, *with_key, "-in", str(info), "-out", str(signed)], check=True, capture_output=True
+        )
+        body = b"\x30\x03\x02\x01\x00" + signed.read_bytes()
+        return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+
 _QUESTIONS: Mapping[str, Callable[[bytes], bytes]] = {
     "/wrong-imprint": _about_something_else,
     "/wrong-nonce": _with_another_nonce,
@@ -67,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
         elif self.path == "/html":
             self._send(b"<html><body>please log in</body></html>", "text/html")
+        elif self.path == "/drip":
+            self._drip()
         elif self.path == "/huge":
             self._send(b"\x30\x82" + bytes(600_000))
         else:
@@ -76,12 +107,24 @@ class Handler(BaseHTTPRequestHandler):
         """Answer with a token: about something else, cut short, by an authority that nobody knows, or a good one."""
         question = _QUESTIONS.get(self.path, bytes)(query)
         answer = _reply(question, self.configs.get(self.path, self.configs["/tsa"]))
+        if self.path in ("/mail", "/expired"):
+            answer = _signed_by(self.path[1:], self.configs["/tsa"], answer)
+        if self.path == "/broken-signature":
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
+        if self.path == "/with-mods":
+            answer = answer.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1)
         if self.path == "/truncated":
             answer = answer[: len(answer) // 2]
         if self.path == "/cut":
             self._send(answer[: len(answer) // 2], length=len(answer))
         else:
             self._send(answer)
+
+    def _drip(self) -> None:
+        """Answer a byte at a time, without end."""
+        with suppress(OSError):
+            while not _drained.wait(0.05):
+                self.wfile.write(b"H")
 
     def _send(
         self, body: bytes, kind: str = "application/timestamp-reply", length: int | None = None

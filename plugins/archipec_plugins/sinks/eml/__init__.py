@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from archipec.contract import Context, Item, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
+from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.sinks.options import DIRECTORY
-from archipec_plugins.sinks.timestamps import TIMESTAMP_OPTIONS, Timestamps
+from archipec_plugins.sinks.timestamps import Timestamps
 
 __all__ = ["EML", "Config", "archipec_sinks"]
 
@@ -78,7 +79,7 @@ EML = SinkType(
             default="date",
             convert=choice("date", "folder", "kind"),
         ),
-        *TIMESTAMP_OPTIONS,
+        *TSA_OPTIONS,
     ),
     parse=_parse,
     where=_where,

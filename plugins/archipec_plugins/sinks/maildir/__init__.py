@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from archipec.contract import Context, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
+from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.sinks.options import DIRECTORY
-from archipec_plugins.sinks.timestamps import TIMESTAMP_OPTIONS, Timestamps
+from archipec_plugins.sinks.timestamps import Timestamps
 
 __all__ = ["MAILDIR", "Config", "archipec_sinks"]
 
@@ -74,7 +75,7 @@ MAILDIR = SinkType(
             default="folder",
             convert=choice("folder", "date"),
         ),
-        *TIMESTAMP_OPTIONS,
+        *TSA_OPTIONS,
     ),
     parse=_parse,
     where=_where,

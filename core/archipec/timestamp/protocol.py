@@ -12,10 +12,11 @@ import http.client
 import math
 import secrets
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +31,11 @@ __all__ = ["check_token", "request_token"]
 
 _TIMEOUT = 30.0  # seconds for one answer of the network
 _LONGEST = 90.0  # seconds for all of them
+_SKEW = timedelta(hours=1)  # by which clocks may differ
 _LARGEST = 128 * 1024  # bytes of a response; real ones have 3 to 10 KB
 _MOST_CERTIFICATES = 16
 _TST_INFO = bytes.fromhex("2a864886f70d0109100104")  # id-ct-TSTInfo, encoded
-_GRANTED = ("granted", "granted_with_mods")
+_GRANTED, _CHANGED = "granted", "granted_with_mods"
 
 
 class _Response(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
@@ -48,6 +50,7 @@ class _Response(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
 class _Token(NamedTuple):
     """A token as it is written: what it states, and who signed it."""
 
+    status: str
     info: Any  # tsp.TSTInfo
     content: bytes
     signer: SignerInfo
@@ -59,38 +62,37 @@ class _Token(NamedTuple):
         return moment
 
 
-def request_token(url: str, digest: bytes, ca: Path | None) -> bytes:
+def request_token(url: str, digest: bytes, ca: Path | None, policy: str = "") -> bytes:
     """Ask the authority at a URL for a time stamp on a SHA-256, and return its response after checking it.
 
     Args:
         ca: file with the certificates to trust, None for the system's roots.
+        policy: object identifier of the policy that it must be made under, empty for any.
 
     Raises:
         TransientError: it can't be reached, or what it answered is no time stamp on that.
-        PermanentError: it refuses, or nobody here trusts it.
+        PermanentError: it refuses, or is not trusted.
     """
     nonce = secrets.randbits(64)
-    query = tsp.TimeStampReq(
-        {
-            "version": "v1",
-            "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": digest},
-            "nonce": nonce,
-            "cert_req": True,
-        }
-    )
-    response = _post(url, query.dump())
+    asked = {
+        "version": "v1",
+        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": digest},
+        "nonce": nonce,
+        "cert_req": True,
+    }
+    query = tsp.TimeStampReq(asked | ({"req_policy": policy} if policy else {}))
+    response = _bounded_post(url, query.dump())
     try:
         token = _read(response)
-        _check_imprint(token, digest)
-        if token.info["nonce"].native != nonce:
-            raise IntegrityError("its time stamp answers somebody else's question: the nonce is another")
+        _check_answer(token, digest, nonce, policy)
     except IntegrityError as error:
         raise _trouble(url, error.message) from error
     try:
         _check_signature(token, ca)
     except IntegrityError as error:
         raise PermanentError(
-            f"the time-stamping authority {url}: {error.message}", hint=error.hint
+            f"the time-stamping authority {url}: {error.message}",
+            hint=error.hint or "the option tsa names another authority",
         ) from error
     return response
 
@@ -103,19 +105,59 @@ def check_token(response: bytes, digest: bytes, ca: Path | None) -> None:
         ca: as for `request_token`.
 
     Raises:
-        IntegrityError: it is damaged, stamps something else, or nobody trusted signed it.
+        IntegrityError: it is damaged, stamps something else, or is not signed by a trusted authority.
     """
     token = _read(response)
     _check_signature(token, ca)
     _check_imprint(token, digest)
+    if token.at > datetime.now(UTC) + _SKEW:
+        raise IntegrityError(f"the time stamp states a time to come: {token.at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _check_answer(token: _Token, digest: bytes, nonce: int, policy: str) -> None:
+    """Check that a token is the one asked for just now (RFC 3161 §2.4.2)."""
+    _check_imprint(token, digest)
+    if token.info["nonce"].native != nonce:
+        raise IntegrityError("its time stamp has the wrong nonce: it answers another request")
+    if token.status != _GRANTED:
+        raise IntegrityError(f"it granted another time stamp than was asked for ({token.status})")
+    if policy and token.info["policy"].dotted != policy:
+        raise IntegrityError(
+            f"its time stamp is made under policy {token.info['policy'].dotted}, not {policy}"
+        )
+    if abs(token.at - datetime.now(UTC)) > _SKEW:
+        raise IntegrityError(
+            f"its time stamp states {token.at:%Y-%m-%d %H:%M:%S} UTC, and this computer's clock says"
+            f" {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: one of them is wrong"
+        )
 
 
 def _trouble(url: str, what: str) -> TransientError:
     return TransientError(
         f"the time-stamping authority {url}: {what}",
-        hint="everything is stored; the next run asks for the time stamp again",
+        hint="everything is stored; the next run asks for the time stamp again; option tsa names another authority",
         retry_after=math.inf,
     )
+
+
+def _bounded_post(url: str, query: bytes) -> bytes:
+    """Do as `_post`; also an authority that answers a byte at a time has so long and no longer."""
+    answers: list[bytes | Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(_post(url, query))
+        except Exception as error:  # noqa: BLE001  raised again by who waits
+            answers.append(error)
+
+    asking = threading.Thread(target=ask, name="time stamp", daemon=True)
+    asking.start()
+    asking.join(_LONGEST)
+    if not answers:
+        raise _trouble(url, f"it did not answer within {_LONGEST:.0f} seconds")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
 
 
 def _post(url: str, query: bytes) -> bytes:
@@ -172,7 +214,7 @@ def _read(response: bytes) -> _Token:
         encoded = b"" if isinstance(token, core.Void) else token.dump()
     except Exception as error:
         raise IntegrityError("what it holds is no time stamp") from error
-    if status not in _GRANTED or not encoded:
+    if status not in (_GRANTED, _CHANGED) or not encoded:
         said = "; ".join(sorted(map(str, words))) if isinstance(words, (list, set)) else str(words)
         raise IntegrityError(f"no time stamp was granted: {status}" + (f" ({_line(said)})" if said else ""))
     signed = read_signed_data(encoded)
@@ -184,7 +226,11 @@ def _read(response: bytes) -> _Token:
     except Exception as error:
         raise IntegrityError("the time stamp can't be read") from error
     return _Token(
-        info, signed.content, signed.signers[0], split_certificates(signed.certificates, _MOST_CERTIFICATES)
+        status,
+        info,
+        signed.content,
+        signed.signers[0],
+        split_certificates(signed.certificates, _MOST_CERTIFICATES),
     )
 
 
@@ -248,7 +294,11 @@ def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) 
         usage = certificate.extended_key_usage_value
         is_critical = "extended_key_usage" in certificate.critical_extensions
         if usage is None or usage.native != ["time_stamping"] or not is_critical:
-            raise IntegrityError(f'who signed the time stamp, "{name}", is no time-stamping authority')
+            raise IntegrityError(
+                f'the certificate that the time stamp is signed with, "{name}", is not one for time stamps'
+                " (extendedKeyUsage timeStamping alone, critical)",
+                hint="the option tsa names another authority",
+            )
         pool = [x509.Certificate.load(encoded) for encoded in token.certificates]
         context = ValidationContext(
             trust_roots=roots, other_certs=pool, moment=token.at, allow_fetching=False
@@ -258,12 +308,14 @@ def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) 
         raise
     except PathBuildingError as error:
         raise IntegrityError(
-            f'nobody here trusts who signed the time stamp: "{name}"',
-            hint="the option timestamp_ca names a file with the authority's root certificate",
+            f'the certificate of the time-stamping authority is not trusted: "{name}"',
+            hint="the option tsa_ca names a file with the authority's root certificate",
         ) from error
     except ValidationError as error:
         raise IntegrityError(
-            f'the certificate of who signed the time stamp, "{name}", was not in order then'
+            f'the certificate that the time stamp is signed with, "{name}", was not valid then:'
+            f" {_line(str(error))}",
+            hint="the option tsa names another authority",
         ) from error
     except Exception as error:
         raise IntegrityError("a certificate in the time stamp can't be read") from error
