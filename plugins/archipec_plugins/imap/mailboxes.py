@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from imapclient import imap_utf7
@@ -13,6 +14,7 @@ from imapclient import imap_utf7
 from archipec_plugins.imap.grammar import Token, number, tokens
 
 __all__ = [
+    "SPELT",
     "Choice",
     "Counts",
     "Mailbox",
@@ -22,6 +24,8 @@ __all__ = [
     "parse_counts",
     "parse_list",
     "parse_quota",
+    "parse_unusable",
+    "unambiguous",
 ]
 
 _USES: Final = {
@@ -50,7 +54,18 @@ _LEFT_OUT: Final = {
     "Flagged": "it shows again what other folders hold",
 }
 
+# What tokens can't tell: a backslash that isn't escaped, a name with blanks that isn't quoted.
+_LIST = re.compile(
+    rb'\* +LIST +\((?P<attributes>[^()"{]*)\) +(?P<delimiter>NIL|"\\?.?") +(?P<name>[^\r\n]+)\r\n',
+    re.IGNORECASE,
+)
 _PLAIN_NAME = re.compile(rb"[ -%'-~]*")
+
+
+_LIST_BEGINS: Final = re.compile(rb"\* +LIST\b", re.IGNORECASE)
+_LIST_ROOT: Final = re.compile(rb' (?:""|\{0\}\r\n)\r\n\Z')
+SPELT: Final = " (spelt "
+"""Stands before the spelling of a folder whose name alone is not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ class Mailbox:
     """A folder as LIST tells of it.
 
     Attributes:
-        wire_name: as the server spells it.
+        wire_name: as the server spells it; empty when no command can name it.
         name: in Unicode.
         path: the name's levels.
         uses: its special uses, in the words of RFC 6154 without the backslash.
@@ -107,17 +122,79 @@ def decode_name(wire_name: bytes) -> str:
 def parse_list(response: bytes) -> Mailbox | None:
     """Return the folder that a LIST response (RFC 9051 §7.3.1) tells of, None for any other response."""
     match _data(response, b"LIST"):
-        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name), *_] if _usable(wire_name):
-            name = decode_name(wire_name)
-            words = {_word(attribute) for attribute in attributes}
-            return Mailbox(
-                wire_name,
-                name,
-                tuple(name.split(delimiter.decode("latin-1"))) if delimiter else (name,),
-                frozenset(_USES[word] for word in words & _USES.keys()),
-                not words & {"noselect", "nonexistent"},
-            )
-    return None
+        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name)] if _usable(wire_name):
+            return _mailbox(attributes, delimiter, wire_name)
+        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name), list(), *_] if _usable(
+            wire_name
+        ):
+            return _mailbox(attributes, delimiter, wire_name)
+    match = _LIST.fullmatch(response)
+    if match is None:
+        return None
+    quoted_delimiter, wire_name = match["delimiter"], match["name"].rstrip(b" ")
+    delimiter = None if quoted_delimiter.upper() == b"NIL" else quoted_delimiter[1:-1][-1:]
+    if len(wire_name) > 1 and wire_name.startswith(b'"') and wire_name.endswith(b'"'):
+        wire_name = wire_name[1:-1]
+    elif b'"' in wire_name or wire_name.endswith(b")"):
+        return None
+    return _mailbox(match["attributes"].split(), delimiter, wire_name) if _usable(wire_name) else None
+
+
+def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, wire_name: bytes) -> Mailbox:
+    name = decode_name(wire_name)
+    words = {_word(attribute) for attribute in attributes}
+    return Mailbox(
+        wire_name,
+        name,
+        tuple(name.split(delimiter.decode("latin-1"))) if delimiter else (name,),
+        frozenset(_USES[word] for word in words & _USES.keys()),
+        not words & {"noselect", "nonexistent"},
+    )
+
+
+def parse_unusable(response: bytes) -> Mailbox | None:
+    """Return a folder that a LIST response tells of in a way that no command can name; None for any other response.
+
+    It is there, and whoever asks for it must be told, not left to believe that nothing is missing.
+    """
+    if _LIST_BEGINS.match(response) is None or _LIST_ROOT.search(response) is not None:
+        return None
+    if parse_list(response) is not None:
+        return None
+    line = response.partition(b" ")[2].strip().decode("latin-1").encode("unicode_escape").decode("ascii")
+    name = f"unreadable: {line[:120]}"
+    return Mailbox(b"", name, (name,), frozenset(), selectable=True)
+
+
+def unambiguous(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
+    """Return folders, each under a name of its own that a person can tell from the others.
+
+    Two spellings on the server may be one name in Unicode (modified UTF-7 and bare UTF-8, composed and decomposed
+    accents), and what can't be printed all looks the same. The one that is spelt as RFC 3501 wants it keeps the name;
+    to the others their spelling is added, so that names depend on nothing else, and `Choice` knows them by either.
+    """
+    everything = list(mailboxes)
+    looks = Counter(_looks(mailbox.name) for mailbox in everything)
+    taken = {mailbox.name for mailbox in everything}
+    named: list[Mailbox] = []
+    for mailbox in everything:
+        name = mailbox.name
+        if looks[_looks(name)] > 1 and (_looks(name) != name or encode_name(name) != mailbox.wire_name):
+            spelt = mailbox.wire_name.decode("latin-1").encode("unicode_escape").decode("ascii")
+            name = f"{name}{SPELT}{spelt})"
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            path = (*mailbox.path[:-1], mailbox.path[-1] + name.removeprefix(mailbox.name))
+            mailbox = replace(mailbox, name=name, path=path)
+        named.append(mailbox)
+    return named
+
+
+def _looks(name: str) -> str:
+    """What a person sees of a name."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+    return unicodedata.normalize("NFC", shown)
 
 
 def parse_counts(response: bytes) -> tuple[bytes, Counts] | None:
@@ -178,20 +255,20 @@ class Choice:
 
     def missing(self, mailboxes: Iterable[Mailbox]) -> Iterator[tuple[str, bool]]:
         """Yield (pattern, it is a glob) for each include that no folder answers to."""
-        names = [mailbox.name for mailbox in mailboxes]
+        names = [name for mailbox in mailboxes for name in _names(mailbox)]
         for pattern in self._include:
             if not any(pattern.names(name) or pattern.matches(name) for name in names):
                 yield pattern.text, pattern.glob
 
     def _reason(self, mailbox: Mailbox, use: str | None) -> str | None:
-        name = mailbox.name
+        names = _names(mailbox)
         if not mailbox.selectable:
             return "it can hold no messages"
-        if any(pattern.matches(name) for pattern in self._exclude):
+        if any(pattern.matches(name) for pattern in self._exclude for name in names):
             return "it is excluded"
-        if any(pattern.names(name) for pattern in self._include):
+        if any(pattern.names(name) for pattern in self._include for name in names):
             return None
-        if not any(pattern.matches(name) for pattern in self._include):
+        if not any(pattern.matches(name) for pattern in self._include for name in names):
             return "it is not among those to read"
         return _LEFT_OUT.get(use or "")
 
@@ -221,6 +298,11 @@ class _Pattern:
     def matches(self, name: str) -> bool:
         """Tell whether this is the name, or a glob that covers it."""
         return self._expression.fullmatch(_plain(name)) is not None
+
+
+def _names(mailbox: Mailbox) -> set[str]:
+    """What a person may call a folder: as it is shown, and as its spelling decodes, though others may decode alike."""
+    return {mailbox.name, decode_name(mailbox.wire_name)} if mailbox.wire_name else {mailbox.name}
 
 
 def _plain(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -147,7 +148,7 @@ def _failure(wire: Wire, user: str, line: bytes) -> ArchipecError:
         return wire.garbled(line)
     if status.tag == b"*":
         return _not_serving(wire, status)
-    if is_crowded(status.text.decode("utf-8", "replace")):
+    if status.code in ("LIMIT", "INUSE") or is_crowded(status.text.decode("utf-8", "replace")):
         return crowded(wire, user, words(status))
     if status.code in PASSING:
         return wire.fail(f"{wire} takes no login now: {words(status)}")
@@ -203,7 +204,9 @@ class _Imap4(imaplib.IMAP4):
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise self._wire.fail(f"{self._wire} answers a login with more than {_BUDGET} bytes")
+            raise self._wire.fail(
+                f"{self._wire} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
+            )
 
 
 class _Client(imapclient.IMAPClient):  # type: ignore[misc]  # has no types

@@ -125,6 +125,9 @@ class PacedReader(RawIOBase):
             self._socket.settimeout(left)
             try:
                 size = self._socket.recv_into(buffer)
+            except TimeoutError:
+                # Most of the time went by while something did come: this is no silence.
+                raise TooSlow if left < pace.timeout / 2 else TimeoutError from None
             finally:
                 self._socket.settimeout(pace.timeout)
         pace.waited(pace.clock() - began, size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import select
 import socket
 import ssl
 from io import BufferedReader
@@ -141,17 +140,24 @@ class Wire:
             PermanentError: the server speaks TLS on this port from the start.
             TransientError: the connection is cut or silent.
         """
-        patience = GREETING_PATIENCE if patience is None else patience
-        if patience < self.pace.timeout:
-            readable, _, _ = select.select([self.socket], [], [], patience)
-            if not readable and speaks_tls(self.host, self.port, min(self.pace.timeout, _PROBE)):
+        patience = min(GREETING_PATIENCE if patience is None else patience, self.pace.timeout / 2)
+        self.socket.settimeout(patience)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            if speaks_tls(self.host, self.port, min(self.pace.timeout, _PROBE)):
                 self.close()
                 direct, upgraded = self.protocol.ports
                 raise PermanentError(
                     f"{self} does not greet: it speaks TLS from the start on this port",
                     hint=f"use {direct}:// in place of {upgraded}://, or the port for {self.protocol.upgrade},"
                     f" usually {self.protocol.ports[upgraded]}",
-                )
+                ) from None
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            if self._failure is None and self.socket.fileno() >= 0:
+                self.socket.settimeout(self.pace.timeout)
         return self.readline()
 
     def start_tls(self, context: ssl.SSLContext) -> None:

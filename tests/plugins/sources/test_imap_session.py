@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import inspect
 import logging
 import math
 import re
@@ -491,3 +492,28 @@ def test_the_url_fills_the_settings() -> None:
         "path": "folders",
     }
     assert parts["path"].convert("2026/11") == ("2026/11",)
+
+
+def test_what_is_used_of_imapclient_and_imaplib_beyond_their_documentation() -> None:
+    """pyproject.toml admits no further major version of imapclient; this says what to look at before it does."""
+    import imaplib
+
+    import imapclient
+
+    assert callable(imapclient.IMAPClient._create_IMAP4)
+    assert list(inspect.signature(imapclient.IMAPClient._create_IMAP4).parameters) == ["self"]
+    assert callable(imapclient.IMAPClient.plain_login)
+    for name in ("_get_capabilities", "open", "read", "readline", "send", "shutdown", "response"):
+        assert callable(getattr(imaplib.IMAP4, name))
+    source = inspect.getsource(imapclient.IMAPClient.__init__)
+    assert "self._create_IMAP4()" in source
+    assert "self._imap" in source
+    assert "_get_capabilities" in inspect.getsource(imaplib.IMAP4)
+    assert imapclient.imap_utf7.decode(imapclient.imap_utf7.encode("Città & Co")) == "Città & Co"
+
+
+def test_what_is_used_of_poplib_beyond_its_documentation() -> None:
+    import poplib
+
+    assert list(inspect.signature(vars(poplib.POP3)["_create_socket"]).parameters) == ["self", "timeout"]
+    assert ".makefile('rb')" in inspect.getsource(poplib.POP3.__init__)

@@ -658,3 +658,17 @@ def test_orders_left_half_way_are_never_quit(opened: Open) -> None:
         next(outcomes)
     assert "QUIT" not in server.commands
     assert server.deleted == set()
+
+
+@pytest.mark.parametrize(
+    "words", ["maildrop already locked", "unable to lock maildrop", "mailbox is in use by another session"]
+)
+def test_a_mailbox_in_use_told_in_words(opened: Open, words: str) -> None:
+    server = FakeServer(MESSAGES)
+    server.replies["PASS"] = f"-ERR {words}\r\n".encode()
+    with pytest.raises(TransientError, match=words), opened(server):
+        pass
+    # The account may be locked: another try makes that worse.
+    server.replies["PASS"] = b"-ERR your account is locked\r\n"
+    with pytest.raises(AuthError), opened(server):
+        pass

@@ -7,7 +7,7 @@ from typing import Final
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.imap.dialogue import PASSING, Dialogue, refusal
 from archipec_plugins.imap.grammar import Status, Token, quoted, tokens
-from archipec_plugins.imap.mailboxes import Choice, Mailbox, encode_name, parse_list
+from archipec_plugins.imap.mailboxes import Choice, Mailbox, encode_name, parse_list, unambiguous
 from archipec_plugins.sinks.imap.names import levels, plain_levels
 
 __all__ = ["Folders"]
@@ -85,13 +85,15 @@ class Folders:
     def _list(self) -> list[Mailbox]:
         exchange = self._dialogue.begin()
         (tag,) = exchange.send(b'LIST "" "*"')
-        mailboxes: dict[str, Mailbox] = {}
+        mailboxes: dict[bytes, Mailbox] = {}
         for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
             if (mailbox := parse_list(response)) is not None:
-                mailboxes.setdefault(mailbox.name, mailbox)
+                if mailbox.wire_name not in mailboxes:
+                    exchange.useful()
+                mailboxes.setdefault(mailbox.wire_name, mailbox)
                 if len(mailboxes) > _MAX_FOLDERS:
                     raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
-        return list(mailboxes.values())
+        return unambiguous(mailboxes.values())
 
     def _hierarchy(self, capabilities: frozenset[str]) -> tuple[str, str]:
         """Ask what the names of one's own folders begin with (RFC 2342), and what parts their levels."""

@@ -13,6 +13,7 @@ from archipec.errors import ArchipecError, PermanentError, Refused, Scope
 from archipec_plugins.imap.dialogue import Exchange
 from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, quoted
 from archipec_plugins.imap.mailboxes import (
+    SPELT,
     Choice,
     Counts,
     Mailbox,
@@ -21,6 +22,8 @@ from archipec_plugins.imap.mailboxes import (
     parse_counts,
     parse_list,
     parse_quota,
+    parse_unusable,
+    unambiguous,
 )
 from archipec_plugins.imap.session import Session, open_session
 from archipec_plugins.imap.viewer import View, Viewer
@@ -218,22 +221,29 @@ class ImapSource:
         command = b'LIST "" "*"' + (b" RETURN (%b)" % b" ".join(returns) if returns else b"")
         exchange = self._dialogue.begin()
         (tag,) = exchange.send(command)
-        mailboxes: dict[str, Mailbox] = {}
+        mailboxes: dict[bytes, Mailbox] = {}
         counts: dict[bytes, Counts] = {}
         for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
-            if (mailbox := parse_list(response)) is not None:
-                mailboxes.setdefault(mailbox.name, mailbox)
+            if (mailbox := parse_list(response) or parse_unusable(response)) is not None:
+                spelt = mailbox.wire_name or mailbox.name.encode()
+                known = mailboxes.get(spelt)
+                if known is None or (mailbox.selectable and not known.selectable):
+                    exchange.useful()
+                    mailboxes[spelt] = mailbox
                 if len(mailboxes) > _MAX_FOLDERS:
                     raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
             elif (told := parse_counts(response)) is not None and len(counts) < _MAX_FOLDERS:
+                if told[0] not in counts:
+                    exchange.useful()
                 counts[told[0]] = told[1]
-        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in mailboxes.values()}
-        return list(mailboxes.values()), counts
+        named = unambiguous(mailboxes.values())
+        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in named}
+        return named, counts
 
     def _ask_counts(self, mailboxes: list[Mailbox]) -> Iterator[tuple[bytes, Counts]]:
         """Ask for the counts of folders one by one, many questions ahead of the answers."""
         exchange = self._dialogue.begin()
-        rest = iter(mailboxes)
+        rest = (mailbox for mailbox in mailboxes if mailbox.wire_name)
         while batch := list(islice(rest, _STATUS_AHEAD)):
             tags = exchange.send(*(b"STATUS %b %b" % (quoted(one.wire_name), _COUNTS) for one in batch))
             for tag, mailbox in zip(tags, batch, strict=True):
@@ -250,9 +260,16 @@ class ImapSource:
     def _wire_name(self, folder: str) -> bytes:
         """How the server spells a folder. Names that have more than one spelling are looked up."""
         encoded = encode_name(folder)
-        if folder not in self._wire_names and encoded != folder.encode("utf-8"):
+        if folder not in self._wire_names and (encoded != folder.encode("utf-8") or SPELT in folder):
             self._list()
-        return self._wire_names.get(folder, encoded)
+        wire_name = self._wire_names.get(folder, encoded)
+        if not wire_name:
+            raise PermanentError(
+                f"a folder can't be opened, because its name can't be sent to the server: \"{folder}\"",
+                hint="rename it in the webmail, or leave it out with the option exclude",
+                scope=Scope.FOLDER,
+            )
+        return wire_name
 
 
 def _listed(view: View, listing: Listing, line: FetchLine, place: int) -> Listed:

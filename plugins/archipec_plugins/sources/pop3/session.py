@@ -192,7 +192,9 @@ class _Socket:
         self._first = False
         self._left -= len(line)
         if self._left < 0:
-            raise self._wire.fail(f"{self._wire} answers a login with more than {_BUDGET} bytes")
+            raise self._wire.fail(
+                f"{self._wire} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
+            )
         return line
 
     def sendall(self, data: Any) -> None:
