@@ -18,7 +18,9 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 
 # The floors of the host, from the ground up. A module imports from its own floor and from those below it.
 FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"masking"}),
     frozenset({"errors", "message", "durability", "sqlite_file"}),
+    frozenset({"supervision"}),
     frozenset({"options", "pec"}),
     frozenset({"contract", "selection", "retention", "timestamp"}),
     frozenset({"hookspecs"}),
@@ -39,9 +41,11 @@ LIMITS: dict[str, frozenset[str]] = {
             "contract",
             "durability",
             "errors",
+            "masking",
             "message",
             "pec",
             "sqlite_file",
+            "supervision",
             "timestamp",
         }
     ),

@@ -340,6 +340,10 @@ def _no_root(_config: Any) -> Path | None:
     return None
 
 
+def _no_paths(_config: Any) -> tuple[Path, ...]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceType(Generic[C]):
     """A kind of source.
@@ -357,6 +361,8 @@ class SourceType(Generic[C]):
             No I/O. Raises ConfigError with *all* problems.
         where: the canonical URL, without secrets: the identity in the ledger and in locks, and what is shown.
         open: makes the working object; I/O starts here.
+        reads: the files and folders on this machine that messages come from, none by default: no sink may keep its
+            files inside one, or the source would read what was archived.
     """
 
     api: int
@@ -367,6 +373,7 @@ class SourceType(Generic[C]):
     parse: Callable[[Mapping[str, Any]], C]
     where: Callable[[C], str]
     open: Callable[[C, Context], AbstractContextManager[Source]]
+    reads: Callable[[C], tuple[Path, ...]] = _no_paths
 
 
 @dataclass(frozen=True, kw_only=True)

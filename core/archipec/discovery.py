@@ -17,7 +17,9 @@ import pluggy
 
 from archipec import hookspecs
 from archipec.contract import API, Option, PostStepType, SinkType, SourceType
+from archipec.isolation import behind_the_boundary, misdeed, user_interrupted
 from archipec.options import UrlPart, nearest
+from archipec.supervision import Silent, plugin_code
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -124,7 +126,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
                 names.add(_canonical(distribution.metadata["Name"]))
         except Exception as error:  # noqa: BLE001 - of a stranger
             where = str(getattr(distribution, "_path", distribution))
-            message = f"its metadata can't be read: {_brief(error)}"
+            message = f"its metadata can't be read: {misdeed(error)}"
             problems.append(Problem(where, "?", "?", message, error=error))
     found: list[_Found] = []
     for name in names:
@@ -138,7 +140,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
                 if point.group == _GROUP
             ]
         except Exception as error:  # noqa: BLE001 - of a stranger
-            message = f"its entry points can't be read: {_brief(error)}"
+            message = f"its entry points can't be read: {misdeed(error)}"
             problems.append(Problem(name, metadata["Version"] or "?", "?", message, error=error))
     return sorted(found, key=lambda item: (item.distribution != OWN, item.distribution, item.point.name))
 
@@ -151,24 +153,29 @@ def _canonical(name: str) -> str:
 def _plugins(found: _Found, problems: list[Problem]) -> Iterator[Plugin]:
     """Load one plugin and yield its records that are sound."""
     source = (found.distribution, found.version, found.point.name)
+    where = f"{found.point.name} of {found.distribution} {found.version}"
     try:
-        implementations = _implementations(found.point.load(), ":".join(source))
+        with plugin_code(where, f"import of {found.point.value}", loading=True):
+            plugin = found.point.load()
+        implementations = _implementations(plugin, ":".join(source))
     except pluggy.PluginValidationError as error:
         problems.append(Problem(*source, " ".join(str(error).split()), error=error))
         return
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - of a stranger
-        problems.append(Problem(*source, f"can't be loaded: {_brief(error)}", error=error))
+    except BaseException as error:  # noqa: BLE001 - of a stranger
+        problems.append(Problem(*source, f"can't be loaded: {_why(error)}", error=error))
         return
     for hook, function in implementations:
         kind, record_type = _HOOKS[hook]
         try:
-            records = [(record, _flaws(record, record_type)) for record in function()]
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - of a stranger
-            problems.append(Problem(*source, f"{hook} failed: {_brief(error)}", error=error))
+            with plugin_code(where, hook, loading=True):
+                records = [(record, _flaws(record, record_type)) for record in function()]
+        except BaseException as error:  # noqa: BLE001 - of a stranger
+            problems.append(Problem(*source, f"{hook} failed: {_why(error)}", error=error))
             continue
         for record, flaws in records:
             if not flaws:
-                yield Plugin(*source, kind, cast(Record, record))
+                guarded = behind_the_boundary(cast(Any, record), f"{found.distribution} {found.version}")
+                yield Plugin(*source, kind, guarded)
             elif not isinstance(record, record_type):
                 problems.append(Problem(*source, f"{hook} yielded {flaws[0]}"))
             else:
@@ -186,7 +193,10 @@ def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], 
     # A manager of its own: pluggy keeps half a registration when one fails.
     manager = pluggy.PluginManager("archipec")
     manager.add_hookspecs(hookspecs)
-    manager.register(plugin, name)
+    try:
+        manager.register(plugin, name)
+    except pluggy.PluginValidationError as error:
+        raise pluggy.PluginValidationError(plugin, _hook_flaw(plugin) or str(error)) from error
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
@@ -204,6 +214,17 @@ def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], 
             plugin, f"implements no hook ({', '.join(_HOOKS)}): is the decorator @hookimpl missing?"
         )
     return found
+
+
+def _hook_flaw(plugin: object) -> str:
+    """Return in words why pluggy refuses a hook: it was given parameters. Empty when that is not why."""
+    import inspect
+
+    for hook in _HOOKS:
+        function = getattr(plugin, hook, None)
+        if callable(function) and (names := list(inspect.signature(function).parameters)):
+            return f"{hook} must take no parameters, and takes {', '.join(names)}"
+    return ""
 
 
 def _flaws(record: object, record_type: type[Record]) -> list[str]:
@@ -265,13 +286,20 @@ def _texts(values: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(value if isinstance(value, str) else "" for value in values)
 
 
-def _brief(error: BaseException) -> str:
-    """Type and message of an error on one line."""
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - of a stranger
-        message = "its message fails"
-    return " ".join(f"{type(error).__name__}: {message}".split())[:400].removesuffix(":")
+def _why(error: BaseException) -> str:
+    """Type and message of what a plugin raised, on one line, in words where the message takes knowing Python.
+
+    Raises:
+        KeyboardInterrupt: when it was the user.
+    """
+    if isinstance(error, KeyboardInterrupt) and user_interrupted.is_set():
+        raise error
+    if isinstance(error, Silent):
+        return "it gave no sign of life"
+    unknown = re.search(r"(\w*Type|Option)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error.args))
+    if isinstance(error, TypeError) and unknown:
+        return f'{unknown[1]} has no field "{unknown[2]}" in this archipec: a newer one may know it'
+    return misdeed(error)
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,7 @@
     ├─ Refused                      exit 8   a deletion that is not proven safe
 
 A message is one line for a person: lower case first, no final stop, naming the thing and the value,
-never a secret. ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
+never a secret (one that the host knows is masked). ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
+
+from archipec.masking import mask
 
 __all__ = [
     "ArchipecError",
@@ -69,9 +71,9 @@ class ArchipecError(Exception):
     usual_scope: ClassVar[Scope] = Scope.ENDPOINT
 
     def __init__(self, message: str, *, hint: str = "", scope: Scope | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = mask(message)
+        super().__init__(self.message)
+        self.hint = mask(hint)
         self.scope = self.usual_scope if scope is None else scope
 
     def __str__(self) -> str:
@@ -88,7 +90,7 @@ class ConfigError(ArchipecError):
     usual_scope = Scope.RUN
 
     def __init__(self, problems: str | Sequence[str], *, hint: str = "") -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems = tuple(map(mask, (problems,) if isinstance(problems, str) else problems))
         super().__init__("; ".join(self.problems), hint=hint)
 
 
@@ -141,7 +143,7 @@ class Refused(ArchipecError):
 
 
 class Interrupted(ArchipecError):
-    """Asked to stop, by Ctrl-C or SIGTERM."""
+    """Asked to stop: by Ctrl-C, SIGTERM, SIGHUP or a closed terminal."""
 
     exit_code = 130
     usual_scope = Scope.RUN

@@ -1,38 +1,367 @@
-"""Keeps the bugs of plugins apart from those of archipec."""
+"""The boundary between archipec and its plugins: every call of a plugin's code goes through here.
+
+`behind_the_boundary` gives the host a record whose functions, and the objects they open, are the plugin's with this
+around each call: whatever a plugin raises outside the tree of errors becomes a PluginBug that names the distribution of
+its entry point, known secrets are masked in all it says, what it prints goes to stderr (`archipec.cli.output`), and its
+silence is noticed (`archipec.supervision`).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
-from archipec.discovery import Record
-from archipec.errors import ArchipecError, PluginBug
+from archipec.contract import Context, PostStepType, SinkType, SourceType
+from archipec.errors import ArchipecError, ConfigError, PluginBug
+from archipec.masking import mask
+from archipec.message import Fetched, Item, Listed, Receipt
+from archipec.supervision import Silent, beat, plugin_code, pulled
 
-__all__ = ["own_errors"]
+__all__ = [
+    "behind_the_boundary",
+    "described",
+    "misdeed",
+    "own_errors",
+    "raise_as_own",
+    "user_interrupted",
+]
+
+R = TypeVar("R", SourceType[Any], SinkType[Any], PostStepType[Any])
 
 _log = logging.getLogger("archipec.plugins")
 
+user_interrupted: Final = threading.Event()
+"""Set by whoever raises KeyboardInterrupt on the user's behalf: all others are a plugin's own."""
 
-@contextmanager
-def own_errors(record: Record) -> Iterator[None]:
-    """Turn whatever a plugin raises outside the tree of errors into a PluginBug that names its distribution."""
-    try:
-        yield
-    except ArchipecError:
-        raise
-    except Exception as error:
-        _log.debug("where it failed:", exc_info=error)
-        raise PluginBug(
-            f'the plugin "{record.name}" ({_distribution(record)}) failed with {type(error).__name__}: {error}',
-            hint="this is a bug: run again with -v and report what it shows",
-        ) from error
+_CALLABLES: Final = ("parse", "where", "root", "reads")
+# What methods of the contract give; of others what comes is passed on as it is.
+_RESULTS: Final[Mapping[str, type]] = {
+    "scan": Listed,
+    "fetch": Fetched,
+    "commit": Receipt,
+    "find": Receipt,
+    "settle": Receipt,
+    "iterate": Receipt,
+    "check": ArchipecError,
+}
+_MAY_BE_NONE: Final = frozenset({"find"})
 
 
-def _distribution(record: Record) -> str:
-    """Return the distribution and version that a record's code came with."""
+class _Origin:
+    """Who a record is of."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, name: str, distribution: str) -> None:
+        self.words = f'"{name}" ({distribution})'
+
+
+def described(record: Any) -> str:
+    """Return ``the plugin "acme" (archipec-acme 1.0)``: a record and the distribution of its entry point."""
+    origin = getattr(record.open, "origin", None)
+    words = origin.words if isinstance(origin, _Origin) else f'"{record.name}" ({_distribution(record)})'
+    return f"the plugin {words}"
+
+
+def _distribution(record: Any) -> str:
+    """Return the distribution and version of the module a record's code is in: the best guess without an entry point."""
     from importlib.metadata import packages_distributions, version
 
     package = getattr(record.open, "__module__", "").partition(".")[0]
     names = packages_distributions().get(package, [])
     return " ".join((names[0], version(names[0]))) if names else f"module {package}"
+
+
+@contextmanager
+def own_errors(record: Any) -> Iterator[None]:
+    """Turn what is raised outside the tree of errors, while a plugin is at work, into a PluginBug that names it."""
+    try:
+        yield
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        raise_as_own(described(record), "", error)
+
+
+def raise_as_own(plugin: str, what: str, error: BaseException) -> None:
+    """Raise what an exception that left a plugin's code means.
+
+    Raises:
+        ArchipecError: the plugin's own one, secrets masked; a PluginBug for every other exception, SystemExit included.
+        KeyboardInterrupt: the user's.
+    """
+    if isinstance(error, Silent):
+        raise error.error from None
+    if isinstance(error, ArchipecError):
+        _scrub(error)
+        raise error
+    if isinstance(error, KeyboardInterrupt) and user_interrupted.is_set():
+        raise error
+    _log.debug("where it failed:", exc_info=error)
+    raise PluginBug(
+        f"{plugin} failed{what} with {misdeed(error)}",
+        hint="this is a bug: run again with -v and report what it shows",
+    ) from error
+
+
+def misdeed(error: BaseException) -> str:
+    """Return type and message of a plugin's exception on one line, with secrets masked."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - of a stranger
+        message = "its message fails"
+    return " ".join(mask(f"{type(error).__name__}: {message}").split())[:400].removesuffix(":")
+
+
+def _scrub(error: ArchipecError) -> None:
+    """Mask what a plugin put into its error after it was made, or before the secret was known."""
+    error.message = mask(_text(error.message))
+    error.hint = mask(_text(error.hint))
+    error.args = (error.message,)
+    if isinstance(error, ConfigError):
+        error.problems = tuple(mask(_text(problem)) for problem in error.problems)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else misdeed(Exception(value))
+
+
+# -- records ------------------------------------------------------------------------------------------
+
+
+def behind_the_boundary(record: R, distribution: str) -> R:
+    """Return a sound record with every call of its plugin's code guarded.
+
+    Args:
+        distribution: that of its entry point, with the version.
+    """
+    origin = _Origin(record.name, distribution)
+    changes: dict[str, Any] = {
+        name: _Function(origin, name, getattr(record, name)) for name in _CALLABLES if hasattr(record, name)
+    }
+    return replace(record, open=_Open(origin, record.open), **changes)
+
+
+class _Guard:
+    """Something of a plugin's, and what it is called in messages."""
+
+    __slots__ = ("_call", "origin", "what")
+
+    def __init__(self, origin: _Origin, what: str, call: Callable[..., Any]) -> None:
+        self.origin = origin
+        self.what = what
+        self._call = call
+
+    def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """Call a function of the plugin's."""
+        try:
+            with plugin_code(self.origin.words, self.what):
+                return call(*given, **named)
+        except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
+            raise_as_own(f"the plugin {self.origin.words}", f" in {self.what}", error)
+
+
+class _Function(_Guard):
+    """A function of a record."""
+
+    __slots__ = ()
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return self.run(self._call, *given, **named)
+
+
+class _Open(_Guard):
+    """A record's ``open``: what it opens is guarded too."""
+
+    __slots__ = ()
+
+    def __init__(self, origin: _Origin, call: Callable[..., Any]) -> None:
+        super().__init__(origin, "open", call)
+
+    def __call__(self, config: Any, context: Context) -> AbstractContextManager[Any]:
+        def cancelled() -> bool:
+            beat()
+            return context.cancelled()
+
+        told = replace(context, cancelled=cancelled)
+        return _Opening(self, lambda: self._call(config, told), lambda opened: _proxy(self.origin, opened))
+
+
+class _Opening(AbstractContextManager[Any]):
+    """A context of a plugin's; what it gives is made ready by ``wrap``."""
+
+    def __init__(self, guard: _Guard, make: Callable[[], Any], wrap: Callable[[Any], Any]) -> None:
+        self._guard = guard
+        self._make = make
+        self._wrap = wrap
+
+    def __enter__(self) -> Any:
+        def enter() -> Any:
+            self._context = self._make()
+            return self._context.__enter__()
+
+        return self._wrap(self._guard.run(enter))
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        def leave() -> Any:
+            try:
+                return self._context.__exit__(kind, error, traceback)
+            except BaseException as raised:
+                if raised is error:  # the host's own, on its way through
+                    return False
+                raise
+
+        self._guard.run(leave)
+        # A plugin may clean up, not swallow what the host has to know.
+        return False
+
+
+# -- what is opened -----------------------------------------------------------------------------------
+
+
+def _proxy(origin: _Origin, opened: Any) -> Any:
+    """Return an object with the public attributes of ``opened``, its methods guarded.
+
+    A class of its own an object: the abilities of the contract are told from the methods that are there.
+    """
+    members: dict[str, Any] = {"__slots__": ()}
+    for name in dir(opened):
+        if name.startswith("_"):
+            continue
+        value = getattr(opened, name)
+        members[name] = _method(origin, name, value) if callable(value) else value
+    return type(type(opened).__name__, (), members)()
+
+
+def _method(origin: _Origin, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    guard = _Guard(origin, name, call)
+
+    def method(_self: object, *given: Any, **named: Any) -> Any:
+        result = guard.run(call, *map(_lent, given), **named)
+        return _given(guard, result)
+
+    return method
+
+
+def _lent(value: Any) -> Any:
+    """What a plugin is given: being asked for more of it is a sign of life, and so are the bytes it reads."""
+    if isinstance(value, Item):
+        return value if value.body is not None else replace(value, open=lambda: _Reader(value.open()))
+    return pulled(value) if isinstance(value, Iterator) else value
+
+
+def _given(guard: _Guard, result: Any) -> Any:
+    """What a plugin gives: lazy things of it go on being its code."""
+    expected = _RESULTS.get(guard.what)
+    if isinstance(result, (list, tuple)):
+        for one in result if expected else ():
+            _check(guard, one, expected)
+        return result
+    if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping, AbstractContextManager)):
+        return _items(guard, result, expected)
+    if guard.what == "read":
+        return _Opening(
+            _Reading(guard.origin, "read", guard._call), lambda: result, lambda stream: _Stored(guard, stream)
+        )
+    if expected and not (result is None and guard.what in _MAY_BE_NONE):
+        _check(guard, result, expected)
+    return result
+
+
+def _check(guard: _Guard, value: Any, expected: type | None) -> None:
+    if expected is not None and not isinstance(value, expected):
+        raise PluginBug(
+            f"the plugin {guard.origin.words} broke the contract in {guard.what}: it gave"
+            f" {_article(type(value).__name__)}, not {_article(expected.__name__)}"
+        )
+    if isinstance(value, ArchipecError):
+        _scrub(value)
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _items(guard: _Guard, items: Iterable[Any], expected: type | None) -> Iterator[Any]:
+    iterator = guard.run(iter, items)
+    end = object()
+
+    def following() -> Any:
+        return next(iterator, end)
+
+    try:
+        while (item := guard.run(following)) is not end:
+            _check(guard, item, expected)
+            yield replace(item, chunks=_chunks(guard, item.chunks)) if isinstance(item, Fetched) else item
+    finally:
+        if (close := getattr(iterator, "close", None)) is not None:
+            guard.run(close)
+
+
+def _chunks(guard: _Guard, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    iterator = iter(chunks)
+    while (chunk := guard.run(next, iterator, None)) is not None:
+        yield chunk
+
+
+class _Reading(_Guard):
+    """The guard of a stored copy: that it can't be read is told by an OSError too."""
+
+    __slots__ = ()
+
+    def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """Call a function of the plugin's."""
+        try:
+            with plugin_code(self.origin.words, self.what):
+                return call(*given, **named)
+        except OSError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
+            raise_as_own(f"the plugin {self.origin.words}", " in read", error)
+
+
+class _Reader:
+    """A reader of the host's in a plugin's hands."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Read; see `io.BufferedReader`."""
+        beat()
+        return self._stream.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; see `io.BufferedReader`."""
+        beat()
+        return cast(int, self._stream.readinto(buffer))  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._stream:
+            beat()
+            yield line
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Stored(_Reader):
+    """A reader of a plugin's in the host's hands."""
+
+    def __init__(self, guard: _Guard, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._guard = _Reading(guard.origin, "read", guard._call)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read; see `io.BufferedReader`."""
+        return cast(bytes, self._guard.run(self._stream.read, size))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, TypeAlias
 
+from archipec.masking import mask
+
 __all__ = [
     "ContentKey",
     "DeletionOrder",
@@ -149,6 +151,10 @@ class Receipt:
     state: State
     token: Json
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason:
+            object.__setattr__(self, "reason", mask(self.reason))
 
 
 @dataclass(frozen=True, slots=True)

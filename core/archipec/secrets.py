@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from archipec.errors import ConfigError
+from archipec.masking import hide
 from archipec.options import nearest
+from archipec.supervision import waiting
 
 __all__ = ["SERVICE", "LazySecret", "check_reference"]
 
@@ -92,7 +94,9 @@ class LazySecret:
         """Return the secret; see `archipec.contract.Secret`."""
         with _one_at_a_time:
             if self._value is None:
-                self._value = self._fetch()
+                with waiting():  # it may ask a person
+                    self._value = self._fetch()
+                hide(self._value)
             return self._value
 
     def __repr__(self) -> str:

@@ -41,6 +41,7 @@ from archipec.conservation.store import (
 from archipec.conservation.units import Known, divided, gather, packed
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope
+from archipec.masking import mask
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.judgement import judge, record
@@ -294,5 +295,5 @@ def _progress(state: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = "".join(char if char.isprintable() else " " for char in text)
+    line = "".join(char if char.isprintable() else " " for char in mask(text))
     return " ".join(line.split())[:300]

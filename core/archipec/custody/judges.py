@@ -2,37 +2,101 @@
 
 Each message has its time; the worker that overruns it ends, and so does one that the message kills. The messages
 it had are then judged one by one, and the guilty one gets its verdict for that.
+
+The worker holds nothing of the command's but two pipes, and ends when the one it reads from does: with the command,
+however that ends.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
+from archipec.custody.judge_process import BOOTSTRAP, read_answer, write_frame
 from archipec.custody.verdict import Verdict
 from archipec.pec.anchors import Anchors
-from archipec.pec.octets import FileOctets, Octets
 from archipec.pec.seal import Status
 
 __all__ = ["Judges", "Message"]
 
 # One worker, which judges some 5,000 messages a second: each takes as much memory as the rest of a run.
-_WORKERS = 1
 _AHEAD = 2  # chunks
 _CHUNK_MESSAGES = 64
 _CHUNK_BYTES = 1 << 20
-_SECONDS = 30  # for one message; the largest there are take less than one
-
+# Its own group on Windows, its own session elsewhere: Ctrl-C and a closed terminal are for the run to deal with.
+_WINDOWS: Final = sys.platform == "win32"
+_NEW_PROCESS_GROUP, _NO_WINDOW = 0x200, 0x08000000  # Windows' CREATE_NEW_PROCESS_GROUP and CREATE_NO_WINDOW
 
 Message: TypeAlias = bytes | Path
 """A message; one too large for memory comes as a file, which is removed once it is judged."""
 _Numbered: TypeAlias = tuple[int, Message]
+
+
+class _Ended(Exception):
+    """The worker is gone."""
+
+
+class _Worker:
+    """The process, at work on the chunks it was sent, in their order."""
+
+    def __init__(self, anchors: Anchors) -> None:
+        # Only the thread that starts it may tie its life to its own: the main one ends with the process.
+        tied = threading.current_thread() is threading.main_thread()
+        self._process = subprocess.Popen(  # noqa: S603 - this very Python
+            [sys.executable, "-I", "-c", BOOTSTRAP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=not _WINDOWS,
+            creationflags=_NEW_PROCESS_GROUP | _NO_WINDOW if _WINDOWS else 0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = self._process.stdin
+        self._answers = self._process.stdout
+        try:
+            write_frame(self._requests, sys.path)
+            write_frame(self._requests, (anchors, tied))
+        except OSError:
+            self.end()
+            raise _Ended from None
+
+    def send(self, chunk: list[_Numbered]) -> None:
+        """Have messages judged.
+
+        Raises:
+            _Ended: and what was sent before is lost too.
+        """
+        try:
+            write_frame(self._requests, [message for _, message in chunk])
+        except OSError:
+            raise _Ended from None
+
+    def receive(self) -> list[Verdict]:
+        """Return the verdicts on the oldest chunk that has none yet.
+
+        Raises:
+            _Ended: there won't be any.
+        """
+        verdicts = read_answer(self._answers)
+        if verdicts is None:
+            raise _Ended
+        return verdicts
+
+    def end(self) -> None:
+        """End it, whatever it is at."""
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        try:
+            self._requests.close()
+        except OSError:  # what it didn't take any more
+            pass
 
 
 class Judges:
@@ -40,7 +104,7 @@ class Judges:
 
     def __init__(self, anchors: Anchors) -> None:
         self._anchors = anchors
-        self._pool: ProcessPoolExecutor | None = None
+        self._worker: _Worker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,52 +117,55 @@ class Judges:
 
         Messages are taken as fast as they are judged: a few chunks of them are held at a time.
         """
-        under_way: deque[tuple[list[_Numbered], Future[list[Verdict]]]] = deque()
+        under_way: deque[list[_Numbered]] = deque()
         for chunk in _chunks(messages):
-            under_way.append((chunk, self._submit(chunk)))
-            if len(under_way) >= _AHEAD:
-                yield from self._collect(under_way)
+            under_way.append(chunk)
+            yield from self._guarded(under_way, chunk)
         while under_way:
-            yield from self._collect(under_way)
+            yield from self._guarded(under_way, None)
 
-    def _submit(self, chunk: list[_Numbered]) -> Future[list[Verdict]]:
-        if self._pool is None:
-            # Not forked: this process has threads, and locks that a copy of it would find taken for ever.
-            self._pool = ProcessPoolExecutor(
-                _WORKERS, multiprocessing.get_context("spawn"), initializer=_prepare
-            )
-        return self._pool.submit(_judge_all, [message for _, message in chunk], self._anchors)
-
-    def _collect(
-        self, under_way: deque[tuple[list[_Numbered], Future[list[Verdict]]]]
+    def _guarded(
+        self, under_way: deque[list[_Numbered]], new: list[_Numbered] | None
     ) -> Iterator[tuple[int, Verdict]]:
-        chunk, future = under_way.popleft()
+        """Send what is new, and yield what comes back once enough is under way."""
         try:
-            verdicts = future.result()
-        except BrokenExecutor:
-            # Everything the pool had is lost; whose fault it was shows when each is judged by itself.
-            lost = [chunk, *(one for one, _ in under_way)]
-            under_way.clear()
+            if new is not None:
+                self._send(new)
+                if len(under_way) < _AHEAD:
+                    return
+            assert self._worker is not None
+            verdicts = self._worker.receive()
+        except _Ended:
+            # Everything the worker had is lost; whose fault it was shows when each is judged by itself.
             self._end()
-            for number, message in (numbered for one in lost for numbered in one):
+            lost = [numbered for chunk in under_way for numbered in chunk]
+            under_way.clear()
+            for number, message in lost:
                 yield number, self._judge_alone(message)
                 _remove(message)
             return
-        for (number, message), verdict in zip(chunk, verdicts, strict=True):
+        for (number, message), verdict in zip(under_way.popleft(), verdicts, strict=True):
             yield number, verdict
             _remove(message)
 
+    def _send(self, chunk: list[_Numbered]) -> None:
+        if self._worker is None:
+            self._worker = _Worker(self._anchors)
+        self._worker.send(chunk)
+
     def _judge_alone(self, message: Message) -> Verdict:
         try:
-            return self._submit([(0, message)]).result()[0]
-        except BrokenExecutor:
+            self._send([(0, message)])
+            assert self._worker is not None
+            return self._worker.receive()[0]
+        except _Ended:
             self._end()
             return _undone()
 
     def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
 
 
 def _remove(message: Message) -> None:
@@ -117,43 +184,6 @@ def _chunks(messages: Iterable[_Numbered]) -> Iterator[list[_Numbered]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-# -- in the worker -------------------------------------------------------------------------------------
-
-
-def _prepare() -> None:
-    # Ctrl-C goes to the whole group; the run decides when the judging ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _judge_all(messages: list[Message], anchors: Anchors) -> list[Verdict]:
-    verdicts = []
-    for message in messages:
-        _give_time(_SECONDS)
-        if isinstance(message, Path):
-            with message.open("rb") as file:
-                verdicts.append(_judge(FileOctets(file), anchors))
-        else:
-            verdicts.append(_judge(message, anchors))
-    _give_time(0)
-    return verdicts
-
-
-def _judge(raw: Octets, anchors: Anchors) -> Verdict:
-    from archipec.pec.judgement import judge, record
-
-    judgement = judge(raw, anchors)
-    date = judgement.date
-    certified = None if date is None else int(date.timestamp())
-    return Verdict(str(judgement.seal.status), judgement.kind, certified, record(raw, judgement))
-
-
-def _give_time(seconds: int) -> None:
-    """End this process after a time, whatever it is at: no code needs to agree. (Windows has no such alarm.)"""
-    if sys.platform != "win32":
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _undone() -> Verdict:
