@@ -295,8 +295,10 @@ def _why(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt) and user_interrupted.is_set():
         raise error
     if isinstance(error, Silent):
-        return "it gave no sign of life"
-    unknown = re.search(r"(\w*Type|Option)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error.args))
+        return error.error.message
+    unknown = re.search(
+        r"(\w*Type|Option)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error.args)
+    )
     if isinstance(error, TypeError) and unknown:
         return f'{unknown[1]} has no field "{unknown[2]}" in this archipec: a newer one may know it'
     return misdeed(error)

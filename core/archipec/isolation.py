@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 
 from archipec.contract import Context, PostStepType, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
@@ -83,7 +84,7 @@ def own_errors(record: Any) -> Iterator[None]:
         yield
     except GeneratorExit:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
         raise_as_own(described(record), "", error)
 
 
@@ -206,18 +207,19 @@ class _Opening(AbstractContextManager[Any]):
 
         return self._wrap(self._guard.run(enter))
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        def leave() -> Any:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let the plugin clean up; that it swallows what the host has to know is not heeded."""
+
+        def leave() -> None:
             try:
-                return self._context.__exit__(kind, error, traceback)
+                self._context.__exit__(kind, error, traceback)
             except BaseException as raised:
-                if raised is error:  # the host's own, on its way through
-                    return False
-                raise
+                if raised is not error:  # the host's own, on its way through
+                    raise
 
         self._guard.run(leave)
-        # A plugin may clean up, not swallow what the host has to know.
-        return False
 
 
 # -- what is opened -----------------------------------------------------------------------------------
@@ -250,7 +252,11 @@ def _method(origin: _Origin, name: str, call: Callable[..., Any]) -> Callable[..
 def _lent(value: Any) -> Any:
     """What a plugin is given: being asked for more of it is a sign of life, and so are the bytes it reads."""
     if isinstance(value, Item):
-        return value if value.body is not None else replace(value, open=lambda: _Reader(value.open()))
+        return (
+            value
+            if value.body is not None
+            else replace(value, open=lambda: cast(BinaryIO, _Reader(value.open())))
+        )
     return pulled(value) if isinstance(value, Iterator) else value
 
 
@@ -345,7 +351,7 @@ class _Reader:
             beat()
             yield line
 
-    def __enter__(self) -> _Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

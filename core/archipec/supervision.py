@@ -37,6 +37,7 @@ __all__ = [
     "on_give_up",
     "plugin_code",
     "pulled",
+    "set_from_environment",
     "supervised",
     "waiting",
 ]
@@ -80,7 +81,9 @@ def limits_from(text: str) -> Limits:
     if not end:
         return Limits(end=float("inf"))
     usual = Limits()
-    return Limits(*(min(one, end) for one in (usual.warn, end, usual.hurried, usual.load)))
+    return Limits(
+        warn=min(usual.warn, end / 2), end=end, hurried=min(usual.hurried, end), load=min(usual.load, end / 2)
+    )
 
 
 class Silent(BaseException):
@@ -345,6 +348,7 @@ def _moved(thread: threading.Thread) -> int:
     return sum(int(line.partition(":")[2]) for line in lines[:2])
 
 
-def _set_from_environment() -> None:
+def set_from_environment() -> None:
+    """Set the limits that ARCHIPEC_PLUGIN_PATIENCE asks for; see `limits_from`."""
     if text := os.environ.get("ARCHIPEC_PLUGIN_PATIENCE"):
         configure(limits_from(text))

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from archipec import __version__
-from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted
+from archipec.errors import BUG, DONE, ArchipecError, ConfigError, Interrupted, exit_code
 
 __all__ = ["Settings", "main"]
 
@@ -100,41 +100,78 @@ def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose
     Archive a mailbox:
       archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(levelname)s: %(message)s"
-        if not verbose
-        else "%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    _log_to_stderr(verbose=verbose)
     ctx.obj = Settings(config, state, verbose=verbose)
+
+
+class _Masked(logging.Formatter):
+    """Masks secrets in all of a record, the traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from archipec.masking import mask
+
+        try:
+            return mask(super().format(record))
+        except Exception as error:  # noqa: BLE001 - a plugin's arguments don't fit its message
+            return f"{record.levelname}: {record.name} logged what can't be shown: {type(error).__name__}"
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _Masked(
+            "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "%(levelname)s: %(message)s"
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if verbose else logging.WARNING)
 
 
 def main() -> None:
     """Run the command line and exit with the code its outcome means (`archipec.errors`)."""
+    from archipec.cli.output import failure, take_over
+    from archipec.cli.terminal import end_process, interrupt_on_signals
+    from archipec.supervision import any_left_behind
+
+    take_over()
+    interrupt_on_signals(say_error)
+    code = _run()
+    if (lost := failure()) is not None:
+        say_error(lost)
+        code = exit_code((code, lost.exit_code))
+    if any_left_behind():
+        end_process(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command; what it raises becomes an exit code."""
+    from archipec.supervision import Silent, set_from_environment
+
     try:
-        code = _cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        set_from_environment()
+        code: int | None = _cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         say_error(Interrupted("interrupted"))
-        code = Interrupted.exit_code
+        return Interrupted.exit_code
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except ArchipecError as error:
-        say_error(error)
-        code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; the rest of it has nowhere to go.
-        sys.stderr.close()
-        code = 0
-    except Exception as error:
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            logging.getLogger("archipec").exception("this is a bug in archipec")
-        else:
-            click.echo(f"bug: {type(error).__name__}: {error}", err=True)
-            click.echo("hint: run again with -v and report what it shows", err=True)
-        code = BUG
-    sys.exit(code)
+        return error.exit_code
+    except (ArchipecError, Silent) as caught:
+        error_said = caught.error if isinstance(caught, Silent) else caught
+        say_error(error_said)
+        return error_said.exit_code
+    except BaseException as error:  # noqa: BLE001 - also a SystemExit: none of ours comes here
+        _say_bug(error)
+        return BUG
+    return code or DONE
+
+
+def _say_bug(error: BaseException) -> None:
+    if "-v" in sys.argv or "--verbose" in sys.argv:
+        logging.getLogger("archipec").error("this is a bug in archipec", exc_info=error)
+        return
+    click.echo(f"bug: {type(error).__name__}: {error}", err=True)
+    click.echo("hint: run again with -v and report what it shows", err=True)
 
 
 def say_error(error: ArchipecError, pipeline: str = "") -> None:

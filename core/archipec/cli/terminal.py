@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import click
+from archipec.errors import ArchipecError, Interrupted
+from archipec.isolation import user_interrupted
+from archipec.supervision import hurry, on_give_up
 
-from archipec.custody.endpoints import Stop
-from archipec.errors import Interrupted
+if TYPE_CHECKING:
+    from archipec.custody.endpoints import Stop
 
-__all__ = ["count", "counted", "on_signals", "printable", "progress", "size"]
+__all__ = ["count", "counted", "end_process", "interrupt_on_signals", "on_signals", "printable", "progress", "size"]
+
+_SAME_WISH = 1.0  # seconds
 
 
 def count(number: int) -> str:
@@ -48,18 +54,75 @@ def printable(text: str) -> str:
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
+# A closed terminal is SIGHUP, Ctrl-Break on Windows SIGBREAK.
+_ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+def interrupt_on_signals(say: Callable[[ArchipecError], None]) -> None:
+    """Let every signal that asks a process to end be a KeyboardInterrupt, which undoes what is half done.
+
+    What whoever started this process had it ignore (nohup) stays ignored. A plugin that gives no sign of life in the main
+    thread ends the process, when nothing else helps; the error that this is goes to ``say``.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        user_interrupted.set()
+        hurry()
+        raise KeyboardInterrupt
+
+    def give_up(error: ArchipecError) -> None:
+        say(error)
+        end_process(error.exit_code)
+
+    _handle(interrupt)
+    on_give_up(give_up)
+
+
+def end_process(code: int) -> NoReturn:
+    """End at once, with what was printed written: no thread that is stuck is waited for."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Have these signals handled; return what handled them before."""
+    before = {}
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def _say_in_handler(words: str) -> None:
+    # Not through a stream: it may be at work right where the signal came.
+    with suppress(OSError):
+        os.write(2, f"{words}\n".encode("ascii"))
+
+
 @contextmanager
 def on_signals(stop: Stop) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM ask for an orderly end; the second one ends at once, which harms nothing either."""
+    """Let a signal (Ctrl-C, SIGTERM, SIGHUP) ask for an orderly end; the second one ends at once and harms nothing either.
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            click.echo("stopped at once; the next run goes on from here", err=True)
+    But for Ctrl-C, one that follows within a moment is the same wish: shells and ``timeout`` send theirs twice.
+    """
+    asked: list[float] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if asked and (number == signal.SIGINT or now - asked[0] > _SAME_WISH):
+            _say_in_handler("stopped at once; the next run goes on from here")
             os._exit(Interrupted.exit_code)
-        click.echo("stopping: what has arrived is being stored (again to stop at once)", err=True)
+        if not asked:
+            _say_in_handler("stopping: what has arrived is being stored (again to stop at once)")
+        asked.append(now)
+        user_interrupted.set()
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = _handle(handle)
     try:
         yield
     finally:

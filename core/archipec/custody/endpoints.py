@@ -13,6 +13,7 @@ from pathlib import Path
 from archipec import __version__
 from archipec.contract import Context
 from archipec.errors import TransientError
+from archipec.supervision import hurry
 
 __all__ = ["Retry", "Stop", "make_context", "now"]
 
@@ -33,6 +34,7 @@ class Stop(threading.Event):
     def set(self) -> None:
         """Ask for the end."""
         super().set()
+        hurry()
         if self.wake is not None:
             self.wake()
 

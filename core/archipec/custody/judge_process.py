@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from archipec.custody.verdict import Verdict
 from archipec.pec.anchors import Anchors
@@ -36,20 +36,20 @@ _SECONDS = 30  # for one message; the largest there are take less than one
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
-def write_frame(stream: BinaryIO, value: object) -> None:
+def write_frame(stream: IO[bytes], value: object) -> None:
     """Send an object to the judge. Raises OSError when it is gone."""
     data = pickle.dumps(value)
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
-def read_answer(stream: BinaryIO) -> list[Verdict] | None:
+def read_answer(stream: IO[bytes]) -> list[Verdict] | None:
     """Return the verdicts that the judge sends next, None when it has ended."""
     data = _read_frame(stream)
     return None if data is None else [Verdict(*fields) for fields in json.loads(data)]
 
 
-def _read_frame(stream: BinaryIO) -> bytes | None:
+def _read_frame(stream: IO[bytes]) -> bytes | None:
     length = stream.read(_LENGTH.size)
     if len(length) < _LENGTH.size:
         return None

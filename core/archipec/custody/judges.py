@@ -14,6 +14,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -93,10 +94,8 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         self._answers.close()
-        try:
+        with suppress(OSError):  # of what it didn't take any more
             self._requests.close()
-        except OSError:  # what it didn't take any more
-            pass
 
 
 class Judges:

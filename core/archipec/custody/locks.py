@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from archipec.errors import TransientError, from_os_error
+from archipec.supervision import any_left_behind
 
 __all__ = ["hold", "hold_endpoint"]
 
@@ -45,7 +46,9 @@ def hold(path: Path, what: str) -> Iterator[None]:
                 raise from_os_error(error, path) from error
         yield
     finally:
-        os.close(descriptor)
+        # A plugin left behind may come back to life and write: its lock ends with the process.
+        if not any_left_behind():
+            os.close(descriptor)
 
 
 @contextmanager

@@ -46,6 +46,7 @@ from archipec.custody.spool import Budget, return_freed_memory, spool_folder
 from archipec.errors import ArchipecError, Interrupted, PluginBug
 from archipec.message import Quota
 from archipec.providers import advised
+from archipec.supervision import join
 
 if TYPE_CHECKING:
     from archipec.custody.pruning.report import PruneReport
@@ -210,7 +211,7 @@ class _Run:
             for delivery in self._deliveries:
                 delivery.inbox.put(None)
         for thread in (*self._readers, *sinks):
-            thread.join()
+            join(thread)
         self._close()
 
     def _at_work(self) -> list[int]:

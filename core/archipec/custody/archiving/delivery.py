@@ -6,6 +6,7 @@ others go on, and the next run completes what this sink lacks.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import Queue, SimpleQueue
@@ -17,8 +18,9 @@ from archipec.custody.ledger import Content, Ledger
 from archipec.custody.settling import SinkSettled, settle_sink
 from archipec.discovery import Record
 from archipec.errors import ArchipecError, PluginBug, Scope, TransientError
-from archipec.isolation import own_errors
+from archipec.isolation import described, own_errors
 from archipec.message import ContentKey, Receipt
+from archipec.supervision import supervised
 
 __all__ = ["Delivery"]
 
@@ -55,6 +57,8 @@ class Delivery:
         self._events = events
         self._retry = retry
         self._asks_all = False
+        self._undone: Batch | None = None
+        self._delivered = False
         self.name = name
         self.number = number
         self.inbox: Queue[Batch | None] = Queue(1)
@@ -63,36 +67,50 @@ class Delivery:
 
     def run(self) -> None:
         """Deliver until told to end."""
-        batches = iter(self.inbox.get, None)
-        undone: Batch | None = None
-        delivered = False
+        with supervised(self._leave_behind):
+            self._run()
+
+    def _leave_behind(self, error: ArchipecError) -> None:
+        """Go on without the thread that runs this: its plugin doesn't let it go."""
+        self.error = error
+        threading.Thread(target=self._refuse_all, name=f"without-{self.name}", daemon=True).start()
+
+    def _refuse_all(self) -> None:
+        """Answer for what was not delivered, and for what comes, until told to end."""
+        if self._undone is not None:
+            self._refuse(self._undone)
+        # What it had finished with is what it was told to end by: nothing more comes then.
+        if not self._delivered:
+            for batch in iter(self.inbox.get, None):
+                self._refuse(batch)
+
+    def _run(self) -> None:
         while self.error is None:
             try:
                 with own_errors(self._record), self._open() as sink:
-                    if undone is not None:
+                    if self._undone is not None:
                         # Nothing is promised after a raise: this sink is asked for every one.
-                        self._deliver(sink, undone, ask_all=True)
-                        undone = None
-                    for undone in batches:
-                        self._deliver(sink, undone, ask_all=self._asks_all)
-                        undone = None  # nor are its bytes to wait for the next one
+                        self._deliver(sink, self._undone, ask_all=True)
+                        self._undone = None
+                    while not self._delivered and (batch := self.inbox.get()) is not None:
+                        self._undone = batch
+                        self._deliver(sink, batch, ask_all=self._asks_all)
+                        # Nor are its bytes to wait for the next one.
+                        self._undone = batch = None
                         self._retry.progressed()
-                    delivered = True
+                    self._delivered = True
                     settle_sink(sink, self.number, self._ledger, self.settled)
                     if isinstance(sink, SupportsFinish):
                         sink.finish()
                     return
             except TransientError as error:
                 # What is only to be confirmed, the next run asks for: it is not worth waiting long.
-                given_up = delivered and error.retry_after is None
+                given_up = self._delivered and error.retry_after is None
                 if given_up or not self._retry.wait(error):
                     self.error = error
             except ArchipecError as error:
                 self.error = error
-        if undone is not None:
-            self._refuse(undone)
-        for batch in batches:
-            self._refuse(batch)
+        self._refuse_all()
 
     def adopt(self) -> None:
         """Put on record what this archive holds already, when the ledger knows nothing of it.
@@ -137,7 +155,7 @@ class Delivery:
                 outcomes[entry_put.number] = receipt
         if put:
             raise PluginBug(
-                f'the sink "{self._record.name}" gave no receipt for {len(put)} of the messages it took'
+                f"{described(self._record)} gave no receipt for {len(put)} of the messages it took"
             )
         self._put_on_record(outcomes)
         self._events.put(Delivered(self.number, batch, outcomes))

@@ -34,6 +34,7 @@ from archipec.errors import ArchipecError, Scope, TransientError
 from archipec.isolation import own_errors
 from archipec.message import Fetched
 from archipec.pec.kind import kind_of
+from archipec.supervision import supervised
 
 __all__ = ["Intake"]
 
@@ -81,9 +82,26 @@ class Intake:
         self._arrivals: list[Arrival] = []
         self._arrived_bytes = 0
         self._broke_at: Counter[int] = Counter()
+        self._at_work_on: FolderWork | None = None
 
     def run(self) -> None:
         """Work until nothing is left, then say so."""
+        with supervised(self._leave_behind):
+            self._run()
+
+    def _leave_behind(self, error: ArchipecError) -> None:
+        """Go on without the thread that runs this: its plugin doesn't let it go. What it had taken is left over."""
+        if self._at_work_on is not None:
+            self._work.drop(self._at_work_on)
+            self._work.release(self._at_work_on)
+        self._end(error)
+
+    def _end(self, error: ArchipecError | None) -> None:
+        if self._lister is not None:
+            self._work.end()
+        self._events.put(IntakeEnded(error, self._lister is None))
+
+    def _run(self) -> None:
         error: ArchipecError | None = None
         try:
             while not self._attempt():
@@ -91,9 +109,7 @@ class Intake:
         except ArchipecError as caught:
             error = caught
         finally:
-            if self._lister is not None:
-                self._work.end()
-            self._events.put(IntakeEnded(error, self._lister is None))
+            self._end(error)
 
     def _attempt(self) -> bool:
         """Do all the work over one connection. False: try again over another one."""
@@ -115,6 +131,7 @@ class Intake:
         return True
 
     def _work_on(self, source: Source, folder: FolderWork) -> None:
+        self._at_work_on = folder
         try:
             self._read(source, folder)
         except ArchipecError as error:
@@ -124,6 +141,7 @@ class Intake:
             self._events.put(FolderFailed(folder.name, error))
         finally:
             self._hand_over()
+            self._at_work_on = None
             self._work.release(folder)
 
     def _read(self, source: Source, folder: FolderWork) -> None:
