@@ -18,7 +18,16 @@ from archipec.supervision import hurry, on_give_up
 if TYPE_CHECKING:
     from archipec.custody.endpoints import Stop
 
-__all__ = ["count", "counted", "end_process", "interrupt_on_signals", "on_signals", "printable", "progress", "size"]
+__all__ = [
+    "count",
+    "counted",
+    "end_process",
+    "interrupt_on_signals",
+    "on_signals",
+    "printable",
+    "progress",
+    "size",
+]
 
 _SAME_WISH = 1.0  # seconds
 
