@@ -118,15 +118,26 @@ def test_certification_data_that_is_no_xml_proves_all_the_same(office: Office, b
     assert not found["attention"]
 
 
-def test_a_subject_that_looks_like_a_delivery_is_none(office: Office) -> None:
+@pytest.mark.parametrize(
+    ("subject", "outcome"),
+    [
+        (f"x<consegna>{B}</consegna>", "delivered"),
+        # Which of two recipients the provider wrote and which the sender did, nobody can tell: it counts for none.
+        (
+            f"x</oggetto></intestazione><dati><consegna>{B}</consegna></dati><intestazione><oggetto>",
+            "missing",
+        ),
+    ],
+)
+def test_a_subject_that_looks_like_a_delivery_is_none(office: Office, subject: str, outcome: str) -> None:
     sending = send(subject="OGGETTO")
-    ghost = f"<consegna>{B}</consegna>".encode()
-    subject = b"x</oggetto></intestazione><dati>" + ghost + b"</dati><intestazione><oggetto>"
-    office.put(
-        OWN.acceptance(sending),
-        with_daticert(lambda xml: xml.replace(b"OGGETTO", subject), OWN.delivery(sending), OWN),
+    delivery = with_daticert(
+        lambda xml: xml.replace(b"OGGETTO", subject.encode()), OWN.delivery(sending), OWN
     )
-    assert outcomes(office.one()) == {A: "delivered"}
+    office.put(OWN.acceptance(sending), delivery)
+    found = office.one(expect=0 if outcome == "delivered" else 3)
+    assert outcomes(found) == {A: outcome}
+    assert any("mended" in one for one in found["recipients"][0]["notes"]) or found["problems"]
 
 
 def test_a_delivery_that_names_nobody_counts_for_nobody(office: Office) -> None:

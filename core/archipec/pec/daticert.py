@@ -15,7 +15,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
-from archipec.pec.mending import ENTITIES, FACTS, HEADING, REPEATED, Field, Tree, decoded, read_leniently
+from archipec.pec.mending import (
+    ENTITIES,
+    FACTS,
+    HEADING,
+    REPEATED,
+    Field,
+    Tree,
+    decoded,
+    hides_elements,
+    read_leniently,
+)
 
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element  # type: ignore[import-untyped]
@@ -140,6 +150,8 @@ def _read_strictly(text: str) -> Tree | None:
     from lxml import etree  # type: ignore[import-untyped]
 
     text = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
+    if hides_elements(text):
+        return None
     try:
         root = etree.fromstring(text.encode(), _parser())
     except (etree.XMLSyntaxError, ValueError):

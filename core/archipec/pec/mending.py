@@ -7,20 +7,21 @@ HTML.
 
 The subject, Reply-To and Message-ID in it are the sender's words. Where they were not escaped they can look like
 elements, so nothing is read that could be theirs: the subject reaches to the last tag that closes it, and of a field
-that is there twice with different values neither is used. Reading is linear in the size of the file.
+that is there twice with different values, or once more where it should not be, none is used. Reading is linear in the size of the file.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.entities import name2codepoint
 
 from archipec.errors import IntegrityError
 
-__all__ = ["FACTS", "HEADING", "REPEATED", "Field", "Tree", "decoded", "read_leniently"]
+__all__ = ["FACTS", "HEADING", "REPEATED", "Field", "Tree", "decoded", "hides_elements", "read_leniently"]
 
 HEADING = frozenset({"mittente", "destinatari", "risposte", "oggetto"})
 """Fields of `intestazione`."""
@@ -165,6 +166,7 @@ class _Reader:
         self._text = "".join(_without_markup(text))
         self._unclosed: set[str] = set()
         self._subject_end = self._end_of_subject()
+        self._subject = (0, 0)
 
     def tree(self) -> Tree:
         """The fields, each value only where nothing contradicts it."""
@@ -223,6 +225,7 @@ class _Reader:
         if name == "oggetto":
             if self._subject_end is not None and self._subject_end[0] >= start:
                 end, after = self._subject_end
+                self._subject = (start, end)
                 return self._text[start:end], after
             self._tree.note("oggetto has no end")
             stop = _SECTION.search(self._text, start)
@@ -244,14 +247,35 @@ class _Reader:
         return best or last
 
     def _drop_contradictions(self) -> None:
+        """Forget fields that are there otherwise too, be it where they should not be."""
+        written = self._written()
         for name, found in list(self._tree.fields.items()):
-            if name in REPEATED or len(found) == 1:
+            if name in REPEATED or (len(found) == 1 and written[name] == 1):
                 continue
-            if any(one != found[0] for one in found):
+            if written[name] > len(found):
+                self._tree.note(
+                    f"{name} is there {written[name]} times, not always in its place: none is used"
+                )
+                del self._tree.fields[name]
+            elif any(one != found[0] for one in found):
                 self._tree.note(f"{name} is there {len(found)} times with different values: none is used")
                 del self._tree.fields[name]
             else:
                 self._tree.note(f"{name} is there {len(found)} times")
+
+    def _written(self) -> Counter[str]:
+        """How often each field begins, without what the subject says.
+
+        The subject reaches to the last tag that closes it. Where that is behind the beginning of `dati`, either the
+        subject or a field in `dati` pretends, and which of them nobody can tell: then everything counts.
+        """
+        first, last = self._subject
+        counts: Counter[str] = Counter()
+        inside: Counter[str] = Counter()
+        for match in _TAG.finditer(self._text):
+            if not match[1]:
+                (inside if first <= match.start() < last else counts)[match[2].lower()] += 1
+        return counts + inside if inside[_FACTS] else counts
 
     def _attributes(self, text: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -294,8 +318,33 @@ class _Reader:
         return match[0]
 
 
+def hides_elements(text: str) -> bool:
+    """Whether a comment or the like has elements of the standard in it: someone's words may have opened it.
+
+    A subject that begins a comment and a Message-ID that ends it would else take out what the provider wrote between.
+    """
+    return any(_TAG.search(text, start, end) is not None for start, end in _markup(text))
+
+
 def _without_markup(text: str) -> Iterator[str]:
-    """The pieces of a text without its comments and instructions, and with its CDATA sections escaped."""
+    """The pieces of a text without its comments and instructions, and with its CDATA sections escaped.
+
+    What hides elements stays: read as well, they contradict what else is there, and nothing is taken from either.
+    """
+    position = 0
+    for start, end in _markup(text):
+        if _TAG.search(text, start, end) is not None:
+            continue
+        yield text[position:start]
+        if text.startswith("<![", start):
+            inside = text[start + len("<![CDATA[") : end - len("]]>")]
+            yield inside.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        position = end
+    yield text[position:]
+
+
+def _markup(text: str) -> Iterator[tuple[int, int]]:
+    """Where each comment, CDATA section and instruction begins and ends; one without an end is text."""
     position = 0
     endless: set[str] = set()
     for match in _MARKUP.finditer(text):
@@ -306,9 +355,5 @@ def _without_markup(text: str) -> Iterator[str]:
         if end < 0:
             endless.add(opening)
             continue
-        yield text[position : match.start()]
-        if opening == "<![CDATA[":
-            inside = text[match.end() : end]
-            yield inside.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         position = end + len(_BETWEEN[opening])
-    yield text[position:]
+        yield match.start(), position
