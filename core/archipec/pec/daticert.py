@@ -35,6 +35,7 @@ MAX_SIZE = 4 * 1024 * 1024
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _ATTRIBUTES = ("tipo", "errore", "zona")
+_WITH_ATTRIBUTES = frozenset({"destinatari", "data", "ricevuta"})
 _SECTIONS = {"intestazione": HEADING, "dati": FACTS}
 _DAY = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*")
@@ -115,7 +116,7 @@ def parse_daticert(xml: bytes) -> CertificationData:
     if len(xml) > MAX_SIZE:
         raise IntegrityError(f"daticert.xml has {len(xml)} bytes, more than the {MAX_SIZE} that are read")
     text, misdeclared = decoded(xml)
-    if ENTITIES.search(text):
+    if "<!" in text and ENTITIES.search(text):
         raise IntegrityError("daticert.xml declares entities of its own, which no provider does")
     tree = _read_strictly(text) or read_leniently(text)
     fields = tree.fields
@@ -150,7 +151,7 @@ def _read_strictly(text: str) -> Tree | None:
     from lxml import etree  # type: ignore[import-untyped]
 
     text = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
-    if hides_elements(text):
+    if ("<!" in text or "<?" in text) and hides_elements(text):
         return None
     try:
         root = etree.fromstring(text.encode(), _parser())
@@ -159,27 +160,28 @@ def _read_strictly(text: str) -> Tree | None:
     if _name(root) != "postacert":
         raise IntegrityError(f'daticert.xml is something else: its root element is "{_name(root)[:40]}"')
     tree = Tree(_attributes(root))
-    sections = set()
+    sections: list[frozenset[str]] = []
     for section in root:
         fields = _SECTIONS.get(_name(section))
         if fields is None:
             continue
-        if _name(section) in sections:
+        if fields in sections:
             return None
-        sections.add(_name(section))
+        sections.append(fields)
         for element in section:
             name = _name(element)
             if name not in fields:
                 continue
             if (name in tree.fields and name not in REPEATED) or (len(element) and name != "data"):
                 return None
-            tree.fields.setdefault(name, []).append(_field(element))
+            tree.fields.setdefault(name, []).append(_field(name, element))
     return tree
 
 
-def _field(element: _Element) -> Field:
-    parts = {_name(child): child.text or "" for child in element}
-    return Field((element.text or "").strip(), _attributes(element), parts)
+def _field(name: str, element: _Element) -> Field:
+    parts = {_name(child): child.text or "" for child in element} if len(element) else {}
+    attributes = _attributes(element) if name in _WITH_ATTRIBUTES else {}
+    return Field((element.text or "").strip(), attributes, parts)
 
 
 def _attributes(element: _Element) -> dict[str, str]:
