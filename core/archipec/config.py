@@ -6,6 +6,7 @@ Both ways make the same tables first and share everything after that. All proble
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from archipec.contract import PostStepType, SinkType, SourceType
-from archipec.endpoint import Endpoint, Problems, endpoint_from_table, endpoint_from_url, root_of
+from archipec.endpoint import Endpoint, Problems, endpoint_from_table, endpoint_from_url, reads_of, root_of
 from archipec.errors import ConfigError
 from archipec.options import Option, boolean, nearest, read_options, strings
 from archipec.providers import expand
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_LARGEST: Final = 4 << 20  # bytes of a configuration: ten thousand pipelines
 
 AD_HOC: Final = "ad-hoc"
 """The name of a pipeline made from URLs."""
@@ -208,11 +211,28 @@ def names_in(path: Path) -> list[str] | None:
     return [name for name in names if isinstance(name, str)]
 
 
+def _read_bounded(path: Path) -> bytes:
+    """Return what is in a configuration file. Raises OSError, or ConfigError when it can't be one."""
+    # Not blocking: whoever opens a named pipe waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{path}: is no file", hint="name the file that holds the configuration")
+    with open(descriptor, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ConfigError(
+            f"{path} is larger than {_LARGEST:,} bytes: no configuration is",
+            hint="name the file that holds the configuration",
+        )
+    return data
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        data = path.read_bytes()
+        data = _read_bounded(path)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no configuration at {path}",
@@ -229,6 +249,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         problem = f"{path}: {text[:1].lower()}{text[1:]}"
+    except RecursionError:
+        problem = f"{path}: its tables and lists are nested too deeply"
     # Not inside: the exceptions carry the text along, and people do write passwords into it.
     raise ConfigError(problem, hint="correct the file: nothing in it was used")
 
@@ -310,7 +332,7 @@ def _check_sinks(
     for sink in sinks:
         if sink.where == source.where:
             problems.add(f"{what}source and sink are the same, {sink.where}")
-    folders = [value for value in source.values.values() if isinstance(value, Path)]
+    folders = reads_of(source)
     for root, sink in rooted:
         if sink.where != source.where and any(root.is_relative_to(folder) for folder in folders):
             problems.add(f"{what}the source {source.where} would read what the sink {sink.where} writes")

@@ -18,7 +18,7 @@ import pluggy
 from archipec import hookspecs
 from archipec.contract import API, Option, PostStepType, SinkType, SourceType
 from archipec.isolation import behind_the_boundary, misdeed, user_interrupted
-from archipec.options import UrlPart, nearest
+from archipec.options import OptionKind, UrlPart, nearest
 from archipec.supervision import Silent, plugin_code
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _HOOKS: Final[dict[str, tuple[Kind, type[Record]]]] = {
     "archipec_sinks": ("sink", SinkType),
     "archipec_poststeps": ("post-step", PostStepType),
 }
+_OF_ITS_KIND: Final[dict[type[Record], tuple[str, ...]]] = {SinkType: ("root",), SourceType: ("reads",)}
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # RFC 3986 §3.1, from two characters up: one letter and a colon are a Windows drive.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
@@ -240,7 +241,7 @@ def _flaws(record: object, record_type: type[Record]) -> list[str]:
         flaws.append("its summary must be one line")
     if not isinstance(record.schemes, tuple) or not all(map(_SCHEME.fullmatch, _texts(record.schemes))):
         flaws.append("its schemes must be a tuple of URL schemes of two characters or more, in lower case")
-    callables = ("parse", "where", "open", *(("root",) if isinstance(record, SinkType) else ()))
+    callables = ("parse", "where", "open", *_OF_ITS_KIND.get(record_type, ()))
     flaws += [f'its "{name}" must be callable' for name in callables if not callable(getattr(record, name))]
     if not isinstance(record.options, tuple) or not all(isinstance(item, Option) for item in record.options):
         flaws.append("its options must be a tuple of Option")
@@ -263,6 +264,8 @@ def _option_flaws(options: tuple[Option, ...]) -> Iterator[str]:
             yield f"{what} has a name that the host keeps for itself"
         if option.part not in get_args(UrlPart):
             yield f"{what} has the unknown URL part {option.part!r}"
+        elif option.kind not in get_args(OptionKind):
+            yield f"{what} is of the unknown kind {option.kind!r}"
         elif option.part and option.part in parts:
             yield f"{what} takes the URL part {option.part!r}, which another option takes"
         if option.secret and option.part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,21 @@ from typing import Any, Final, Generic, TypeVar
 
 from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
-from archipec.isolation import own_errors
-from archipec.options import Option, boolean, file_path, nearest, read_options
+from archipec.isolation import described, own_errors
+from archipec.options import Option, boolean, nearest, read_options
 from archipec.registry import Kind, Record, Registry
 from archipec.secrets import LazySecret, check_reference
 from archipec.urls import as_table, split_url
 
-__all__ = ["Endpoint", "Problems", "endpoint_from_table", "endpoint_from_url", "root_of", "with_option"]
+__all__ = [
+    "Endpoint",
+    "Problems",
+    "endpoint_from_table",
+    "endpoint_from_url",
+    "reads_of",
+    "root_of",
+    "with_option",
+]
 
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 T = TypeVar("T")
@@ -118,16 +127,35 @@ def endpoint_from_table(
         None when there are problems; they are on the list then.
     """
     name = table.get("type")
+    if name is None:
+        _miss_type(kind, table, registry, problems, what)
+        return None
     if not isinstance(name, str):
-        problems.add(
-            f'{what}{kind}: "type" is missing' if name is None else f'{what}{kind}: "type" must be text'
-        )
+        problems.add(f'{what}{kind}: "type" must be text')
         return None
     record = problems.catch(what, lambda: registry.find(kind, name, schemes=False))
     if record is None:
         return None
     options = {key: value for key, value in table.items() if key != "type"}
     return _Maker(kind, record, registry, base, problems, f'{what}{kind} "{name}": ').make(options)
+
+
+def _miss_type(
+    kind: Kind, table: Mapping[str, object], registry: Registry, problems: Problems, what: str
+) -> None:
+    """Say that the type is missing, and, where it is misspelt, what else is wrong with the table."""
+    (meant,) = difflib.get_close_matches("type", list(table), n=1, cutoff=0.6) or ("",)
+    if not meant:
+        problems.add(f'{what}{kind}: "type" is missing')
+        return
+    problems.add(f'{what}{kind}: unknown key "{meant}", did you mean "type"?')
+    try:
+        record = registry.find(kind, str(table[meant]), schemes=False)
+    except ConfigError:
+        return
+    known = [option.name for option in record.options] + (["name", "required"] if kind == "sink" else [])
+    rest = {key: value for key, value in table.items() if key != meant}
+    problems.unknown_keys(f'{what}{kind} "{record.name}": ', rest, known)
 
 
 def endpoint_from_url(
@@ -168,6 +196,15 @@ def root_of(sink: Endpoint[Any]) -> Path | None:
     with own_errors(sink.record):
         root: Path | None = sink.record.root(sink.config)
     return root
+
+
+def reads_of(source: Endpoint[Any]) -> tuple[Path, ...]:
+    """Return the files and folders on this machine that a source reads messages from."""
+    with own_errors(source.record):
+        paths: tuple[Path, ...] = tuple(source.record.reads(source.config))
+    if not all(isinstance(path, Path) for path in paths):
+        raise PluginBug(f"{described(source.record)} gave no paths as what it reads, but {paths!r}")
+    return paths
 
 
 class _Maker:
@@ -260,8 +297,12 @@ class _Maker:
         """Make paths begin where the configuration says, not where the program happens to be started."""
         for option in self._record.options:
             value = given.get(option.name)
-            if option.convert is file_path and isinstance(value, str) and value:
-                given[option.name] = self._anchored(value)
+            if option.kind != "path" or not isinstance(value, str) or not value or "\0" in value:
+                continue
+            try:
+                given[option.name] = str(Path(self._anchored(value)).expanduser())
+            except RuntimeError:
+                self._problems.add(f'{self._what}option "{option.name}": there is no home folder for {value}')
 
     def _anchored(self, path: str) -> str:
         # "~" is a place of its own, found by whoever uses the path.

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 UrlPart = Literal["", "scheme", "user", "host", "port", "path"]
+OptionKind = Literal["", "path"]
 
 
 class Secret(Protocol):
@@ -61,6 +62,9 @@ class Option:
             asks the keyring and then the person. When also ``required``, it is fetched before the run begins.
         unit: of the value, for help texts ("bytes", "seconds").
         part: the part of a URL that fills it.
+        kind: "path" for a file or folder on this machine: the host then gives ``convert`` a whole path, in which a
+            relative one begins beside the TOML file (of a URL: at the current folder) and ``~`` is the user's home.
+            It is that by itself where ``convert`` is `file_path`.
         convert: turns a TOML value, or the text from a URL, into the value the plugin wants;
             raises ValueError with what it must be ("must be a number").
         formerly: names it had: a table that has one of them is told the new name.
@@ -74,6 +78,12 @@ class Option:
     unit: str = ""
     part: UrlPart = ""
     convert: Callable[[object], object] = text
+    kind: OptionKind = ""
+
+    def __post_init__(self) -> None:
+        if self.convert is file_path and not self.kind:
+            object.__setattr__(self, "kind", "path")
+
     formerly: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from archipec.discovery import OWN, Kind, Plugin, Problem, Record, discover
 from archipec.errors import ConfigError
 from archipec.options import nearest
 
-__all__ = ["Kind", "Plugin", "Problem", "Record", "Registry"]
+__all__ = ["Kind", "Plugin", "Problem", "Record", "Registry", "strict_plugins"]
 
 _Word: TypeAlias = tuple[Kind, str]
 
@@ -61,7 +61,7 @@ class Registry:
         """
         registry = cls(*discover())
         if strict is None:
-            strict = os.environ.get("ARCHIPEC_STRICT_PLUGINS", "") not in ("", "0")
+            strict = strict_plugins()
         if strict and registry.problems:
             first = next((problem.error for problem in registry.problems if problem.error), None)
             raise ConfigError(
@@ -133,6 +133,11 @@ class Registry:
     def plugin_of(self, record: Record) -> Plugin | None:
         """Return where a record comes from, None for one that this registry does not hold."""
         return next((plugin for plugin in self.plugins if plugin.record is record), None)
+
+
+def strict_plugins() -> bool:
+    """Tell whether the environment (ARCHIPEC_STRICT_PLUGINS=1) makes a broken plugin an error."""
+    return os.environ.get("ARCHIPEC_STRICT_PLUGINS", "") not in ("", "0")
 
 
 def _built_in(rivals: list[Plugin]) -> Plugin | None:

@@ -80,7 +80,7 @@ POST: SourceType[Config] = SourceType(
 PATH = (Option(name="path", help="a folder", required=True, part="path", convert=file_path),)
 EML: SourceType[Config] = SourceType(
     api=1, name="eml", summary="s", schemes=("eml",), options=PATH, parse=Config, open=never,
-    where=lambda config: f"eml:{config['path']}",
+    where=lambda config: f"eml:{config['path']}", reads=lambda config: (config["path"],),
 )  # fmt: skip
 
 

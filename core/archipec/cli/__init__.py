@@ -101,6 +101,12 @@ def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose
       archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC
     """
     _log_to_stderr(verbose=verbose)
+    # But for the one that writes it.
+    if config is not None and ctx.invoked_subcommand != "init" and not config.exists():
+        raise ConfigError(
+            f"there is no configuration at {config}",
+            hint="check --config, or ARCHIPEC_CONFIG where it isn't given",
+        )
     ctx.obj = Settings(config, state, verbose=verbose)
 
 

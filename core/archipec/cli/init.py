@@ -19,6 +19,7 @@ from archipec.cli.starter import Starter, refuse_existing, write_new
 from archipec.cli.terminal import count, size
 from archipec.contract import Secret, SourceType
 from archipec.errors import AuthError, ConfigError
+from archipec.masking import hide
 from archipec.options import file_path, read_options
 from archipec.providers import Provider, advised, expand, find, guess, providers
 from archipec.registry import Registry
@@ -97,6 +98,7 @@ class _Typed:
 
     def __init__(self, value: str) -> None:
         self._value = value
+        hide(value)
 
     def reveal(self) -> str:
         return self._value
@@ -272,7 +274,7 @@ def _sinks(urls: Sequence[str], name: str, registry: Registry) -> list[dict[str,
         if problems:
             raise ConfigError([f'--to: sink "{record.name}": {problem}' for problem in problems])
         for option in record.options:
-            if option.convert is file_path and option.name in table:
+            if option.kind == "path" and option.name in table:
                 table[option.name] = str(file_path(table[option.name]))
         sinks.append({"type": record.name, **table})
     return sinks

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from archipec.registry import Registry
+from archipec.errors import DONE, ConfigError
+from archipec.registry import Registry, strict_plugins
 
 __all__ = ["plugins"]
 
@@ -23,9 +24,13 @@ def plugins() -> None:
 
 @plugins.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def list_plugins(*, as_json: bool) -> None:
-    """List every plugin, with its distribution, and why a broken one is not used."""
-    rows = _rows(Registry.load(strict=False))
+def list_plugins(*, as_json: bool) -> int:
+    """List every plugin, with its distribution, and why a broken one is not used.
+
+    Exit code 4 when one is broken and ARCHIPEC_STRICT_PLUGINS=1 is set.
+    """
+    registry = Registry.load(strict=False)
+    rows = _rows(registry)
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
@@ -34,6 +39,7 @@ def list_plugins(*, as_json: bool) -> None:
     else:
         for row in rows:
             click.echo("\t".join(_cells(row)))
+    return ConfigError.exit_code if registry.problems and strict_plugins() else DONE
 
 
 def _is_terminal() -> bool:

@@ -60,6 +60,7 @@ EML = SourceType(
     parse=_parse,
     where=_where,
     open=_open,
+    reads=lambda config: (config.path,),
 )
 
 

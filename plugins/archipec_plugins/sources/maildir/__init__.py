@@ -49,6 +49,7 @@ MAILDIR = SourceType(
     parse=_parse,
     where=_where,
     open=_open,
+    reads=lambda path: (path,),
 )
 
 

@@ -49,6 +49,7 @@ THUNDERBIRD = SourceType(
     parse=_parse,
     where=_where,
     open=_open,
+    reads=lambda path: (path,),
 )
 
 

@@ -30,6 +30,7 @@ ZIP = SourceType(
     parse=parse,
     where=where,
     open=_open,
+    reads=lambda config: (config.path,),
 )
 
 
