@@ -140,7 +140,10 @@ class Source(Protocol):
             refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and
                 not a bit further.
 
-        Answers come in any order. A ref never answered is gone from the source. An error of one message
+        Answers come in any order. A ref that is gone is not answered; the host believes it when a new whole listing
+        has it no more. Bytes are compared with the listed size: of a message of another size than listed, or of
+        none, the host asks again, and takes only equal answers that look whole. A body that is cut short, because
+        a connection ended early, is an error, never the message. An error of one message
         is raised by its chunks; a wider one by this iterator, after which the host opens the source
         again and asks for the rest.
         """
@@ -226,7 +229,7 @@ class SupportsHeaders(Protocol):
     """A source that can read headers without bodies: a selection by kind then downloads no more."""
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield (ref, header section) in any order; a ref never answered is gone."""
+        """Yield (ref, header section) in any order; of one that isn't answered the host reads the message."""
         ...
 
 

@@ -6,6 +6,8 @@
     ├─ ConfigError(problems)        exit 4   the configuration is wrong: all problems at once
     ├─ AuthError                    exit 6   login refused; never tried again by itself
     ├─ TransientError(retry_after)  exit 5   try later: network, disk full or disconnected, already running
+    │  └─ NoRoom                    exit 5   no room left on a disk
+    ├─ Incomplete                   exit 3   done, but for what it names: something needs a person
     ├─ PermanentError               exit 4   only a change removes it: certificate, path not writable
     │  └─ Unsupported               exit 4   this endpoint can't do that
     ├─ IntegrityError               exit 7   bytes are not those that were kept
@@ -31,9 +33,11 @@ __all__ = [
     "ArchipecError",
     "AuthError",
     "ConfigError",
+    "Incomplete",
     "IntegrityError",
     "Interrupted",
     "MissingCopy",
+    "NoRoom",
     "PermanentError",
     "PluginBug",
     "Refused",
@@ -117,6 +121,16 @@ class TransientError(ArchipecError):
         self.retry_after = retry_after
 
 
+class NoRoom(TransientError):
+    """No room left on a disk: what is smaller may still fit."""
+
+
+class Incomplete(ArchipecError):
+    """Everything else is done, this isn't: a folder left out, messages that the source counts and doesn't list."""
+
+    exit_code = ATTENTION
+
+
 class PermanentError(ArchipecError):
     """It fails until something is changed."""
 
@@ -163,7 +177,7 @@ def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
     """Translate a failed file operation on ``what`` into the error a person can act on."""
     reason = (error.strerror or str(error)).lower()
     if error.errno in _FULL:
-        return TransientError(
+        return NoRoom(
             f"no room left on the disk of {what}",
             hint="free some space and run the same command again: it goes on where it stopped",
             retry_after=math.inf,

@@ -65,7 +65,8 @@ class Listed:
     Attributes:
         folder: the folder's name.
         ref: names these bytes for ever within that folder (IMAP "uidvalidity/uid", POP3 UIDL).
-        size: bytes, None when the source can't tell.
+        size: bytes that ``fetch`` gives, exactly: it tells a message from half of one. None when the source can't
+            tell.
         received: when the server took it in (IMAP INTERNALDATE), aware; None when unknown.
         flags: RFC 9051 flags as the server spells them ("\\\\Seen").
         cursor: where a later listing may start, once this message and all before it are on record; None where every

@@ -146,6 +146,10 @@ class Selection:
         """Tell whether anything in a folder can be taken."""
         return not self.folders or _matches(self.folders, folder)
 
+    def matches_folder(self, glob: str, folder: str) -> bool:
+        """Tell whether one of the globs matches a folder's name."""
+        return _matches((glob,), folder)
+
     @property
     def asks_message_id(self) -> bool:
         """Whether answers depend on the Message-ID, for itself or to find an acceptance by."""

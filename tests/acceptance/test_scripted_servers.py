@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testbed.command import Archipec
-from testbed.scripted_imap import Box, ScriptedImap, ScriptedServer, a_message
+from testbed.scripted_imap import DROP, Box, ScriptedImap, ScriptedServer, a_message
 from testbed.scripted_pop3 import ScriptedPop3
 
 
@@ -50,3 +50,204 @@ def test_a_healthy_pop3_server(archive: Callable[..., dict[str, object]], tmp_pa
         assert archive(server)["stored"] == 3
         assert archive(server)["listed"] == 0
     assert held(tmp_path / "A") == sorted(messages)
+
+
+def silent_for(uid: int) -> Callable[[bytes, bytes, int, bytes], bytes | None]:
+    """Return a hook by which one listed message is never given."""
+    return lambda _tag, _name, asked, wanted: b"" if b"BODY" in wanted and asked == uid else None
+
+
+def cut(uid: int, raw: bytes) -> Callable[[bytes, bytes, int, bytes], bytes | None]:
+    """Return a hook by which a message comes as these bytes."""
+
+    def fetch(_tag: bytes, _name: bytes, asked: int, wanted: bytes) -> bytes | None:
+        if b"BODY" not in wanted or asked != uid:
+            return None
+        return b"* %d FETCH (UID %d BODY[] {%d}\r\n%b)\r\n" % (uid, uid, len(raw), raw)
+
+    return fetch
+
+
+def test_a_listed_message_that_is_not_given_has_failed_and_is_tried_again(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=silent_for(2)) as server:
+        for listed in (3, 1):
+            report = archive(server, expect=3)
+            assert (report["listed"], report["failed"], report["left"]) == (listed, 1, 0)
+            assert "gives nothing when asked for it" in str(report["failures"])
+        assert server.commands.count(b"UID FETCH 2 (UID BODY.PEEK[])") >= 2, "it is asked for by itself"
+        server.fetch = None
+        assert archive(server)["stored"] == 1
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_message_that_was_deleted_meanwhile_is_gone(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    box = Box.of([a_message(number) for number in range(1, 4)])
+
+    def fetch(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+        if b"BODY" in wanted and uid == 2:
+            box.messages.pop(2, None)
+            return b""
+        return None
+
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls", fetch=fetch) as server:
+        report = archive(server)
+    assert (report["listed"], report["stored"], report["failed"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "given", [b"", a_message(2)[:60], a_message(2)[:-5]], ids=["nothing", "half", "most"]
+)
+def test_a_body_cut_short_is_never_the_message(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, given: bytes
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=cut(2, given)) as server:
+        for _ in range(2):
+            report = archive(server, expect=3)
+            assert report["failed"] == 1
+            assert f"the source gave {len(given)} of {len(messages[1])} bytes" in str(report["failures"])
+        assert held(tmp_path / "A") == sorted([messages[0], messages[2]])
+        server.fetch = None
+        archive(server)
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_sizes_that_a_server_misstates_are_found_out_once(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 6)]
+    with ScriptedImap(
+        {b"INBOX": Box.of(messages)}, tmp_path / "tls", size=lambda _uid, raw: len(raw) + 7
+    ) as server:
+        assert archive(server)["stored"] == 5
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_pop3_server_that_counts_line_ends_as_one_byte_is_not_read_twice(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 31)]
+    with ScriptedPop3(
+        messages, tmp_path / "tls", size=lambda _number, raw: len(raw) - raw.count(b"\n")
+    ) as server:
+        assert archive(server)["stored"] == 30
+        assert sum(one.startswith(b"RETR") for one in server.commands) <= 30 + 5
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_listing_that_left_messages_out_is_caught_up(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 6)]
+
+    def fetch(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+        return b"" if b"SIZE" in wanted and uid in (2, 3) else None
+
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=fetch) as server:
+        report = archive(server, expect=3)
+        assert report["stored"] == 3
+        assert "holds 5 messages, and lists only 3" in str(report["said"])
+        server.fetch = None
+        assert archive(server)["stored"] == 2
+        asked = len(server.commands)
+        assert archive(server)["listed"] == 0
+        assert not [one for one in server.commands[asked:] if b"EXAMINE" in one or b"FETCH" in one]
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_what_is_no_longer_there_counts_no_more(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    box = Box.of([a_message(number) for number in range(1, 6)])
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server:
+        archive(server)
+        box.validity = 77
+        assert archive(server)["already"] == 5
+        assert command("status", "--json").object["messages"] == 5
+        del box.messages[2]
+        assert archive(server)["listed"] == 0
+        assert command("status", "--json").object["messages"] == 4
+    assert len(held(tmp_path / "A")) == 5
+
+
+def test_numbers_that_are_given_to_other_messages(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    box = Box.of([a_message(number) for number in range(1, 6)])
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server:
+        archive(server)
+        box.messages = {uid: a_message(number) for uid, number in enumerate((20, 21, 3, 4), start=1)}
+        assert archive(server)["stored"] == 2
+    assert len(held(tmp_path / "A")) == 7
+
+
+def test_a_pop3_unique_id_that_is_given_to_another_message(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    with ScriptedPop3([a_message(1), a_message(2)], tmp_path / "tls") as server:
+        archive(server)
+        server.messages[0] = a_message(100)
+        assert archive(server, "--full")["stored"] == 1
+    assert len(held(tmp_path / "A")) == 3
+
+
+@pytest.mark.parametrize("where", ["select", "fetch"])
+def test_what_breaks_the_connection_costs_only_itself(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, where: str
+) -> None:
+    boxes = {
+        b"INBOX": Box.of([a_message(1)]),
+        b"Bad": Box.of([a_message(2)]),
+        b"Zeta": Box.of([a_message(3)]),
+    }
+    with ScriptedImap(boxes, tmp_path / "tls") as server:
+        if where == "select":
+            server.select = lambda _tag, name: DROP if name == b"Bad" else None
+        else:
+            server.fetch = lambda _tag, name, _uid, wanted: (
+                DROP if name == b"Bad" and b"BODY" in wanted else None
+            )
+        report = archive(server, expect=3, connections="1")
+        assert report["stored"] == 2
+        assert "Bad" in str(report["failures"])
+        server.select = server.fetch = None
+        assert archive(server)["stored"] == 1
+    assert held(tmp_path / "A") == sorted(a_message(number) for number in (1, 2, 3))
+
+
+def test_a_ledger_of_a_run_that_believed_half_a_message_heals(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls") as server:
+        archive(server)
+        with closing(sqlite3.connect(tmp_path / "state" / "ledger.sqlite3")) as db:
+            # As an earlier version left it: a content of 60 bytes taken for message 2, message 3 for gone.
+            db.execute("UPDATE content SET sha256 = 'f00', size = 60 WHERE id = 2")
+            db.execute("UPDATE occurrence SET accepted = NULL")
+            db.execute("UPDATE occurrence SET gone = 1, content = NULL WHERE ref = '1/3'")
+            db.commit()
+        report = archive(server)
+        assert (report["listed"], report["stored"] + report["already"]) == (2, 2)  # type: ignore[operator]
+        assert archive(server)["listed"] == 0
+
+
+def test_a_glob_that_no_folder_answers_to_is_an_error(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    with ScriptedImap({b"INBOX": Box.of([a_message(1)])}, tmp_path / "tls") as server:
+        report = archive(server, "--folder", "NOPE*", expect=4)
+        assert "no folder is called" in str(report["said"])
+        assert "NOPE*" in str(report["said"])
+        assert "INBOX" in str(report["said"])

@@ -190,7 +190,8 @@ def _show_waiting(report: Report) -> None:
 
 
 def _show_failures(report: Report) -> None:
-    for failure in report.failures[:_FAILURES_SHOWN]:
+    # A folder's failure is an error of the report, too.
+    for failure in [one for one in report.failures if one.ref][:_FAILURES_SHOWN]:
         line = f"{failure.folder} {failure.ref}: {failure.reason}"
         click.echo(f"  failed: {printable(line)}", err=True)
     more = len(report.failures) - _FAILURES_SHOWN

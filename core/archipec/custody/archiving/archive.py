@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
@@ -244,11 +244,13 @@ class _Run:
         lister = Lister(
             self._ledger,
             self._source,
+            [delivery.number for delivery in self._deliveries],
             self._pipeline.selection,
             self._stop.is_set,
             self._on_page,
             self._work.end_folder,
             lambda folder, error: self._events.put(FolderFailed(folder, error)),
+            self._on_absent,
             self._counted.wait,
             full=full,
         )
@@ -276,6 +278,10 @@ class _Run:
         if new:
             self._events.put(Listing(new, size))
             self._work.add(number, name)
+
+    def _on_absent(self, number: int, rows: Sequence[int]) -> None:
+        if left := self._work.retire(number, rows, [delivery.number for delivery in self._deliveries]):
+            self._events.put(Gone(left))
 
     # -- events --------------------------------------------------------------------------------
 
@@ -311,8 +317,8 @@ class _Run:
             case Listing(new, size):
                 self._report.listed += new
                 self._report.listed_size += size
-            case Gone(rows):
-                self._report.listed -= len(rows)
+            case Gone(messages):
+                self._report.listed -= messages
             case Unreadable(folder, row, reason):
                 self._ledger.record_failure(row.id, reason)
                 self._report.fail(folder, row.ref, reason)

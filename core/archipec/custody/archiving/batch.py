@@ -110,9 +110,9 @@ class FolderFailed(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """The source no longer has these."""
+    """The source no longer has so many of the messages that were to be read."""
 
-    rows: list[int]
+    messages: int
 
 
 class QuotaRead(NamedTuple):

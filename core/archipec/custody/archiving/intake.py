@@ -2,12 +2,16 @@
 
 Runs in a thread of its own. A transient error closes the connection and opens another after a wait; what was not
 answered is asked for again. A refused login is never repeated.
+
+What is in doubt when a reading ends, because the source has not answered for it or gave other bytes than it listed, is
+asked for again by itself. Only what a new whole listing no longer has is gone; the rest failed, and every later run
+tries again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,13 +28,14 @@ from archipec.custody.archiving.batch import (
     QuotaRead,
     Unreadable,
 )
-from archipec.custody.archiving.listing import Lister, date_of, look, message_id_of
+from archipec.custody.archiving.listing import Lister, date_of, look, message_id_of, names_folder
+from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
 from archipec.custody.endpoints import Retry
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.discovery import Record
-from archipec.errors import ArchipecError, Scope, TransientError
+from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.isolation import own_errors
 from archipec.message import Fetched
 from archipec.pec.kind import kind_of
@@ -43,6 +48,10 @@ _HANDOVER_MESSAGES = 100
 _HANDOVER_BYTES = 1 << 20
 # Connections lost at one message before it is left out: fewer than the tries a run has in all.
 _BREAKS = 3
+# Fewer, where nothing else was asked for on those connections.
+_BREAKS_ALONE = 2
+# Messages left out like that, one after the other, before it is their folder that can't be read.
+_BAD_MESSAGES = 3
 
 
 class Intake:
@@ -83,6 +92,13 @@ class Intake:
         self._arrived_bytes = 0
         self._broke_at: Counter[int] = Counter()
         self._at_work_on: FolderWork | None = None
+        self._broke_alone: Counter[int] = Counter()
+        self._breaks: Counter[int] = Counter()
+        self._careful: dict[int, int] = {}
+        self._bad_messages: Counter[int] = Counter()
+        self._sizes = SizeCheck()
+        self._doubtful: list[Row] = []
+        self._silent: set[int] = set()
 
     def run(self) -> None:
         """Work until nothing is left, then say so."""
@@ -125,6 +141,8 @@ class Intake:
                 if self._asks_quota() and isinstance(source, SupportsQuota):
                     self._events.put(QuotaRead(source.quota()))
         except TransientError as error:
+            if self._lister is not None and self._lister.blame(error):
+                self._retry.progressed()
             if not self._retry.wait(error):
                 raise
             return False
@@ -146,11 +164,14 @@ class Intake:
 
     def _read(self, source: Source, folder: FolderWork) -> None:
         while True:
-            self._fetch(source, folder)
+            more = self._fetch(source, folder)
+            self._ask_again(source, folder)
+            if more and not self._retry.cancelled():
+                continue
             unsure = self._work.take_unsure(folder)
             if not unsure:
                 return
-            if isinstance(source, SupportsHeaders):
+            if isinstance(source, SupportsHeaders) and folder.number not in self._careful:
                 self._look(source, folder, unsure)
             else:
                 # Only the whole message can tell.
@@ -164,18 +185,27 @@ class Intake:
                 del waiting[row.id]
                 looks.append(told)
                 self._work.decide(folder, row, told)
-        except ArchipecError:
+        except ArchipecError as error:
             self._work.put_unsure(folder, waiting.values())
+            self._note_break(folder, {row.ref: row for row in unsure}, error)
             raise
         finally:
             self._ledger.record_look(looks)
-        self._report_gone(waiting.values())
+        if not self._retry.cancelled():
+            # Nor can a header that was not answered tell.
+            self._work.give_back(folder, waiting.values())
 
-    def _fetch(self, source: Source, folder: FolderWork) -> None:
+    def _fetch(self, source: Source, folder: FolderWork) -> bool:
+        """Read what is to be read of a folder. True when not everything was asked for."""
         waiting: dict[str, Row] = {}
+        # What breaks connections is found by asking for one message at a time.
+        most = 1 if folder.number in self._careful else None
+        asked = 0
 
         def refs() -> Iterator[str]:
-            while (row := self._work.take(folder)) is not None:
+            nonlocal asked
+            while not self._doubtful and asked != most and (row := self._work.take(folder)) is not None:
+                asked += 1
                 waiting[row.ref] = row
                 yield row.ref
 
@@ -183,28 +213,131 @@ class Intake:
             for fetched in source.fetch(folder.name, refs()):
                 row = waiting.get(fetched.ref)
                 if row is not None:
-                    self._take_in(folder, row, fetched, waiting)
-                    del waiting[fetched.ref]
+                    self._take_in(folder, row, fetched, waiting, alone=False)
                 if self._retry.cancelled():
                     break
-        except ArchipecError:
-            self._work.give_back(folder, waiting.values())
+        except ArchipecError as error:
+            self._note_break(folder, waiting, error)
+            self._give_back(folder, waiting.values())
             raise
-        self._report_gone(waiting.values())
+        # A source that was asked to stop leaves refs unanswered that it still has.
+        if not self._retry.cancelled():
+            self._doubtful += waiting.values()
+            self._silent.update(row.id for row in waiting.values())
+        return asked == most or bool(self._doubtful)
 
-    def _take_in(self, folder: FolderWork, row: Row, fetched: Fetched, waiting: dict[str, Row]) -> None:
+    def _ask_again(self, source: Source, folder: FolderWork) -> None:
+        """Ask for what is in doubt by itself; what a new whole listing does not have is gone."""
+        waiting = {row.ref: row for row in self._doubtful}
+        silent = {row.ref for row in self._doubtful if row.id in self._silent}
+        self._doubtful = []
+        try:
+            if silent:
+                listed = {one.ref for one in source.scan(folder.name, None)}
+                if self._retry.cancelled():
+                    return
+                self._report_gone([waiting.pop(ref) for ref in silent - listed])
+            for row in list(waiting.values()):
+                if self._retry.cancelled():
+                    return
+                self._ask_alone(source, folder, row, waiting)
+        except ArchipecError as error:
+            self._note_break(folder, {}, error)
+            self._give_back(folder, waiting.values())
+            raise
+
+    def _ask_alone(self, source: Source, folder: FolderWork, row: Row, waiting: dict[str, Row]) -> None:
+        """Ask for one message, twice where the first answer is not what was listed; then it has failed."""
+        reason = "the source lists this message and gives nothing when asked for it"
+        for _ in range(2):
+            for fetched in source.fetch(folder.name, iter((row.ref,))):
+                if fetched.ref == row.ref and row.ref in waiting:
+                    reason = self._take_in(folder, row, fetched, waiting, alone=True) or reason
+            if row.ref not in waiting:
+                return
+        if not self._retry.cancelled():
+            del waiting[row.ref]
+            self._leave_out(folder, row, reason)
+
+    def _take_in(
+        self, folder: FolderWork, row: Row, fetched: Fetched, waiting: dict[str, Row], *, alone: bool
+    ) -> str:
+        """Take in an answer. Return why it can't be the message, empty when it can or is to be asked for again."""
         try:
             spooled = spool(fetched.chunks, self._temp)
         except ArchipecError as error:
             if error.scope > Scope.MESSAGE and not self._is_to_blame(row, error):
                 raise
-            self._events.put(Unreadable(folder.name, row, error.message))
+            del waiting[row.ref]
+            self._leave_out(folder, row, error.message)
             if error.scope > Scope.MESSAGE:
-                del waiting[row.ref]
+                self._note_bad(folder, error)
                 raise
-            return
+            return ""
         self._retry.progressed()
-        self._arrive(folder, row, spooled, fetched)
+        self._note_progress(folder)
+        if self._sizes.accepts(row, spooled):
+            del waiting[row.ref]
+            self._arrive(folder, row, spooled, fetched)
+            return ""
+        size = spooled.key.size
+        spooled.discard()
+        if not alone:
+            del waiting[row.ref]
+            self._doubtful.append(row)
+        if row.size is None:
+            return f"the source gave {size} bytes"
+        if size < row.size:
+            return f"the source gave {size} of {row.size} bytes"
+        return f"the source gave {size} bytes of a message that it lists with {row.size}"
+
+    # -- what breaks connections ---------------------------------------------------------------
+
+    def _note_progress(self, folder: FolderWork) -> None:
+        """Take note of an answer: whatever broke the connection before, it is passed, or elsewhere."""
+        number = folder.number
+        del self._breaks[number], self._bad_messages[number]
+        if number in self._careful:
+            self._careful[number] -= 1
+            if not self._careful[number]:
+                del self._careful[number]
+
+    def _note_break(self, folder: FolderWork, waiting: dict[str, Row], error: ArchipecError) -> None:
+        """Take note of a lost connection: the second one without an answer between makes this one careful."""
+        if not isinstance(error, TransientError) or error.retry_after is not None:
+            return
+        number = folder.number
+        self._breaks[number] += 1
+        if number not in self._careful:
+            if self._breaks[number] > 1:
+                self._careful[number] = max(len(waiting), 1)
+        elif len(waiting) == 1:
+            (row,) = waiting.values()
+            self._broke_alone[row.id] += 1
+            if self._broke_alone[row.id] >= _BREAKS_ALONE:
+                waiting.clear()
+                self._leave_out(folder, row, f"each time it is asked for, {error}")
+                self._note_bad(folder, error)
+
+    def _note_bad(self, folder: FolderWork, error: ArchipecError) -> None:
+        """Go on without a message, and at last without a folder, that broke every connection."""
+        self._retry.progressed()
+        self._bad_messages[folder.number] += 1
+        if self._bad_messages[folder.number] >= _BAD_MESSAGES:
+            self._work.drop(folder)
+            left_out = Incomplete(
+                f'folder "{folder.name}" is left out: each time it is read, {error}',
+                hint=f"the next run tries again; to leave it out for good: {names_folder(folder.name)}",
+            )
+            self._events.put(FolderFailed(folder.name, left_out))
+
+    def _leave_out(self, folder: FolderWork, row: Row, reason: str) -> None:
+        self._events.put(Unreadable(folder.name, row, reason))
+
+    def _give_back(self, folder: FolderWork, waiting: Iterable[Row]) -> None:
+        doubtful, self._doubtful = self._doubtful, []
+        if not folder.dropped:
+            self._work.give_back(folder, [*doubtful, *waiting])
 
     def _is_to_blame(self, row: Row, error: ArchipecError) -> bool:
         """Tell whether a connection broke so often at this message that the others should go on without it."""
@@ -235,9 +368,7 @@ class Intake:
             self._arrivals = []
             self._arrived_bytes = 0
 
-    def _report_gone(self, rows: Iterable[Row]) -> None:
-        gone = [row.id for row in rows]
-        # A source that was asked to stop leaves refs unanswered that it still has.
-        if gone and not self._retry.cancelled():
-            self._ledger.record_gone(gone)
-            self._events.put(Gone(gone))
+    def _report_gone(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._ledger.record_gone(row.id for row in rows)
+            self._events.put(Gone(len(rows)))

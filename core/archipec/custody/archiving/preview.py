@@ -83,11 +83,13 @@ class _Preview:
         Lister(
             self._ledger,
             self._source,
+            self._sinks,
             self._selection,
             self._stop.is_set,
             lambda _number, _name, _new, _size: None,
             lambda _number: None,
-            lambda folder, error: self._report.note(folder, "", error.message),
+            self._on_error,
+            lambda _number, rows: self._ledger.record_gone(rows),
             full=full,
         ).run(source)
         backlog = self._ledger.backlog(self._source, self._sinks)
@@ -98,6 +100,10 @@ class _Preview:
             PreviewLine(kind, year, count, self._sizes[kind, year])
             for (kind, year), count in sorted(self._counts.items())
         ]
+
+    def _on_error(self, folder: str, error: ArchipecError) -> None:
+        self._report.errors.append(error)
+        self._report.note(folder, "", error.message)
 
     def _folder(self, source: Source, number: int, name: str) -> None:
         last = 0
@@ -119,13 +125,15 @@ class _Preview:
         return row.kind is None or (self._selection.asks_message_id and row.message_id is None)
 
     def _look(self, source: SupportsHeaders, name: str, rows: list[Row]) -> None:
-        looks = []
+        looks = {}
         for row, told in look(source, name, rows):
-            looks.append(told)
+            looks[row.id] = told
             self._count(name, row, told.kind, told.date, told)
-        self._ledger.record_look(looks)
+        self._ledger.record_look(looks.values())
         if not self._stop.is_set():
-            self._report.listed -= len(rows) - len(looks)
+            for row in rows:
+                if row.id not in looks:
+                    self._count(name, row, _NOT_LOOKED_AT, row.received or 0)
 
     def _count(self, folder: str, row: Row, kind: str, date: int, told: Look | None = None) -> None:
         if answer(self._selection, self._ledger, folder, row, told) is False:

@@ -84,7 +84,7 @@ class Stager:
                     self._in_transit[key].reasons.append(f"{self._deliveries[sink].name}: out for this run")
             return
         if number:
-            self._ledger.link([(number, arrival.row.id)])
+            self._ledger.link([(number, arrival.row.id, arrival.row.size)])
             self._record_loose({key: number})
         self._discard(arrival.spooled)
         if lacking:
@@ -99,7 +99,7 @@ class Stager:
         """Take a message for an occurrence of a content on its way."""
         entry.rows.append((arrival.folder, arrival.row))
         if entry.number:
-            self._ledger.link([(entry.number, arrival.row.id)])
+            self._ledger.link([(entry.number, arrival.row.id, arrival.row.size)])
         self._discard(arrival.spooled)
 
     def _is_held_otherwise(self, arrival: Arrival) -> bool:
@@ -113,7 +113,7 @@ class Stager:
         for key in keys:
             number, states = known.get(key, (0, {}))
             if number and all(states.get(sink) in HELD for sink in self._deliveries):
-                self._ledger.link([(number, arrival.row.id)])
+                self._ledger.link([(number, arrival.row.id, arrival.row.size)])
                 self._discard(arrival.spooled)
                 self._report.already += 1
                 return True
@@ -146,7 +146,10 @@ class Stager:
         if not batch.entries:
             return
         numbers = self._ledger.intend(
-            [(entry.content, [row.id for _, row in entry.rows], entry.sinks) for entry in batch.entries]
+            [
+                (entry.content, [(row.id, row.size) for _, row in entry.rows], entry.sinks)
+                for entry in batch.entries
+            ]
         )
         found, self._variants = self._variants, {}
         if found:

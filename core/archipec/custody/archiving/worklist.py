@@ -68,6 +68,28 @@ class WorkList:
                 folder.listing = False
             self._changed.notify_all()
 
+    def retire(self, number: int, rows: Sequence[int], sinks: Sequence[int]) -> int:
+        """Put on record that the source no longer has these rows of a folder.
+
+        Args:
+            sinks: all that are to have the messages, those that are out included.
+
+        Returns:
+            how many of them will not be handed out any more, though a sink lacks them.
+        """
+        with self._changed:
+            lacking = set(self._ledger.retire(rows, sinks))
+            folder = self._folders.get(number)
+            if folder is None:
+                return 0
+            taken_back = 0
+            for waiting in (folder.ready, folder.unsure):
+                kept = [row for row in waiting if row.id not in lacking]
+                taken_back += len(waiting) - len(kept)
+                waiting.clear()
+                waiting.extend(kept)
+            return taken_back + sum(row > folder.last for row in lacking)
+
     def stop(self) -> None:
         """Hand out nothing more."""
         with self._changed:

@@ -12,11 +12,11 @@ from archipec.custody.ledger.copies import Content, Copy
 from archipec.custody.ledger.deletions import Deletions
 from archipec.custody.ledger.journal import Journal
 from archipec.custody.ledger.loose import Loose
-from archipec.custody.ledger.occurrences import Look, Occurrences, Row
+from archipec.custody.ledger.occurrences import FolderState, Look, Occurrences, Row
 from archipec.custody.ledger.records import Records
 from archipec.custody.ledger.verdicts import Verdicts
 
-__all__ = ["Content", "Copy", "Ledger", "Look", "Row"]
+__all__ = ["Content", "Copy", "FolderState", "Ledger", "Look", "Row"]
 
 
 class Ledger(Occurrences, Verdicts, Records, Deletions, Loose, Journal):

@@ -85,15 +85,19 @@ class Copies(Database):
         ):
             yield ContentKey(digest, size), ContentKey(*original)
 
-    def intend(self, batch: Sequence[tuple[Content, Sequence[int], Sequence[int]]]) -> dict[ContentKey, int]:
-        """Put on record what is about to be stored: (content, rows where it occurs, sinks that lack it).
+    def intend(
+        self, batch: Sequence[tuple[Content, Sequence[tuple[int, int | None]], Sequence[int]]]
+    ) -> dict[ContentKey, int]:
+        """Put on record what is about to be stored: (content, where it occurs, sinks that lack it).
+
+        Where it occurs is told by (row, its listed size).
 
         Returns:
             the number of each content.
         """
         with self._transaction() as db:
             numbers = self._contents(db, [content for content, _, _ in batch])
-            self._link(db, [(numbers[content.key], row) for content, rows, _ in batch for row in rows])
+            self._link(db, [(numbers[content.key], *row) for content, rows, _ in batch for row in rows])
             db.execute(
                 f"INSERT INTO copy (content, sink, state) SELECT {columns(2)}, 'intent' FROM json_each(?)"
                 " WHERE true ON CONFLICT (content, sink) DO UPDATE SET state = 'intent'",
@@ -105,8 +109,8 @@ class Copies(Database):
             )
         return numbers
 
-    def link(self, occurrences: Sequence[tuple[int, int]]) -> None:
-        """Put on record that (content, row) are the same message."""
+    def link(self, occurrences: Sequence[tuple[int, int, int | None]]) -> None:
+        """Put on record that (content, row, the row's listed size) are the same message."""
         with self._transaction() as db:
             self._link(db, occurrences)
 
@@ -198,10 +202,10 @@ class Copies(Database):
         return {ContentKey(digest, size): number for digest, size, number in json.loads(found)}
 
     @staticmethod
-    def _link(db: sqlite3.Connection, occurrences: Sequence[tuple[int, int]]) -> None:
+    def _link(db: sqlite3.Connection, occurrences: Sequence[tuple[int, int, int | None]]) -> None:
         db.execute(
-            "UPDATE occurrence SET content = j.content, reason = '' FROM"
-            f" (SELECT {columns(2, 'content', 'id')} FROM json_each(?)) j WHERE occurrence.id = j.id",
+            "UPDATE occurrence SET content = j.content, accepted = j.accepted, reason = '' FROM"
+            f" (SELECT {columns(3, 'content', 'id', 'accepted')} FROM json_each(?)) j WHERE occurrence.id = j.id",
             (json.dumps(occurrences),),
         )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from archipec.custody.ledger.database import Database, columns
+from archipec.custody.ledger.schema import WRONG_SIZE
 from archipec.message import Json, Listed
 
-__all__ = ["Look", "Occurrences", "Row"]
+__all__ = ["FolderState", "Look", "Occurrences", "Row"]
 
 
 class Row(NamedTuple):
@@ -25,6 +27,14 @@ class Row(NamedTuple):
     date: int | None
     message_id: str | None
     content: int | None
+
+
+class FolderState(NamedTuple):
+    """A folder on record: its number, the cursor up to which it is listed, and how many messages it has."""
+
+    number: int
+    cursor: Json
+    present: int
 
 
 class Look(NamedTuple):
@@ -48,16 +58,32 @@ class Occurrences(Database):
             db.execute("INSERT INTO source (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])
 
-    def open_folders(self, source: int, names: Sequence[str]) -> dict[str, tuple[int, Json]]:
-        """Return each folder's number, new or known, and the cursor up to which it is on record."""
+    def open_folders(self, source: int, names: Sequence[str]) -> dict[str, FolderState]:
+        """Return each folder as it is on record, new or known."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO folder (source, name) SELECT ?, value FROM json_each(?) WHERE true"
                 " ON CONFLICT DO NOTHING",
                 (source, json.dumps(names)),
             )
-        known = {name: (number, cursor) for number, name, cursor in self.folders(source)}
+        present = dict(
+            self._rows(
+                "SELECT f.id, (SELECT count(*) FROM occurrence WHERE folder = f.id AND NOT gone)"
+                " FROM folder f WHERE f.source = ?",
+                (source,),
+            )
+        )
+        known = {
+            name: FolderState(number, cursor, present[number])
+            for number, name, cursor in self.folders(source)
+        }
         return {name: known[name] for name in names}
+
+    def present(self, folder: int) -> int:
+        """Return how many messages a folder has, by what was listed."""
+        return int(
+            self._rows("SELECT count(*) FROM occurrence WHERE folder = ? AND NOT gone", (folder,))[0][0]
+        )
 
     def folders(self, source: int) -> list[tuple[int, str, Json]]:
         """Return (number, name, cursor) of every folder on record."""
@@ -66,13 +92,19 @@ class Occurrences(Database):
             (number, name, None if cursor is None else self._json(cursor)) for number, name, cursor in rows
         ]
 
-    def record_listing(self, pages: Sequence[tuple[int, Sequence[Listed]]]) -> list[int]:
+    def record_listing(
+        self, pages: Sequence[tuple[int, Sequence[Listed]]], sinks: Sequence[int]
+    ) -> list[int]:
         """Put (folder, listed messages) on record, with each last one's cursor.
 
-        One that was thought gone and is listed again is there again.
+        One that was thought gone and is listed again is there again. One that is listed with another size or time of
+        receipt than before is another message: what was known of it is forgotten.
+
+        Args:
+            sinks: the ledger's numbers of those that are to have the messages.
 
         Returns:
-            how many were new, page by page.
+            page by page, how many messages have to be brought into these sinks that had not before.
         """
         news = []
         with self._transaction() as db:
@@ -80,18 +112,49 @@ class Occurrences(Database):
                 if not listed:
                     news.append(0)
                     continue
+                rows = json.dumps(
+                    list(
+                        {
+                            one.ref: (one.ref, one.size, _seconds(one.received), " ".join(one.flags))
+                            for one in listed
+                        }.values()
+                    )
+                )
+                changed = _changed(db, folder, rows)
                 before = db.total_changes
-                rows = [(one.ref, one.size, _seconds(one.received), " ".join(one.flags)) for one in listed]
                 db.execute(
                     "INSERT INTO occurrence (folder, ref, size, received, flags)"
-                    f" SELECT ?, {columns(4)} FROM json_each(?) WHERE true"
-                    " ON CONFLICT (folder, ref) DO UPDATE SET gone = 0 WHERE gone",
-                    (folder, json.dumps(rows)),
+                    f" SELECT ?, {columns(4)} FROM json_each(?) WHERE true ON CONFLICT (folder, ref) DO NOTHING",
+                    (folder, rows),
                 )
-                news.append(db.total_changes - before)
+                new = db.total_changes - before
+                if changed:
+                    new -= len(_lacking_of(db, changed, sinks))
+                    db.execute(_UPDATE, (folder, rows))
+                    new += len(_lacking_of(db, changed, sinks))
+                news.append(new)
                 cursor = json.dumps(listed[-1].cursor)
                 db.execute("UPDATE folder SET cursor = ? WHERE id = ?", (cursor, folder))
         return news
+
+    def absent(self, folder: int, refs: Collection[str]) -> list[int]:
+        """Return the rows of a folder that a whole listing does not have."""
+        rows = self._rows("SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone", (folder,))
+        return [number for number, ref in rows if ref not in refs]
+
+    def retire(self, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
+        """Put on record that the source no longer has these messages.
+
+        Returns:
+            those of them that one of the sinks lacked.
+        """
+        with self._transaction() as db:
+            lacking = _lacking_of(db, rows, sinks)
+            db.execute(
+                "UPDATE occurrence SET gone = 1 WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(rows)),),
+            )
+        return lacking
 
     def backlog(self, source: int, sinks: Sequence[int]) -> dict[int, int]:
         """Return, per folder that has any, how many of its messages some sink lacks."""
@@ -151,10 +214,51 @@ def _lacking(
     marks = ",".join("?" * len(sinks))
     query = (
         f"{columns} FROM occurrence o JOIN folder f ON f.id = o.folder WHERE {where} AND NOT o.gone"
-        " AND (o.content IS NULL OR (SELECT count(*) FROM copy c WHERE c.content = o.content"
+        f" AND (o.content IS NULL OR EXISTS (SELECT 1 FROM content t WHERE t.id = o.content AND {WRONG_SIZE})"
+        " OR (SELECT count(*) FROM copy c WHERE c.content = o.content"
         f" AND c.sink IN ({marks}) AND c.state IN ('stored', 'pending', 'rejected')) < ?)"
     )
     return query, [*values, *sinks, len(sinks)]
+
+
+def _listed_again(folder_and_rows: str) -> str:
+    """Name the rows j that a listing shows beside what is on record of them (o)."""
+    return (
+        f"(SELECT {columns(4, 'ref', 'size', 'received', 'flags')} FROM json_each({folder_and_rows})) j"
+        " WHERE o.folder = ?1 AND o.ref = j.ref"
+        " AND (o.gone OR o.size IS NOT coalesce(j.size, o.size) OR o.received IS NOT coalesce(j.received, o.received))"
+    )
+
+
+# What was not told before, or isn't now, is no change.
+_OTHER = "(o.size <> j.size OR o.received <> j.received)"
+_UPDATE = (
+    "UPDATE occurrence AS o SET gone = 0, size = coalesce(j.size, o.size),"
+    " received = coalesce(j.received, o.received), flags = j.flags,"
+    + ", ".join(
+        f" {column} = iif({_OTHER}, NULL, o.{column})"
+        for column in ("content", "kind", "date", "date_from", "message_id", "accepted")
+    )
+    + f" FROM {_listed_again('?2')}"
+)
+
+
+def _changed(db: sqlite3.Connection, folder: int, rows: str) -> list[int]:
+    """Return the rows that a listing shows otherwise than they are on record."""
+    return [
+        number
+        for (number,) in db.execute(
+            f"SELECT o.id FROM occurrence o, {_listed_again('?2')}", (folder, rows)
+        ).fetchall()
+    ]
+
+
+def _lacking_of(db: sqlite3.Connection, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
+    """Return those rows that one of the sinks lacks."""
+    query, values = _lacking(
+        "SELECT o.id", "o.id IN (SELECT value FROM json_each(?))", (json.dumps(list(rows)),), sinks
+    )
+    return [number for (number,) in db.execute(query, values).fetchall()]
 
 
 def _seconds(moment: datetime | None) -> int | None:

@@ -7,6 +7,8 @@ VERSION = 3
 
 HELD = ("stored", "pending")
 """The states of a copy that count as archived."""
+WRONG_SIZE = "(t.size = 0 OR t.size <> o.size AND o.accepted IS NOT o.size)"
+"""Whether content t is not the message that occurrence o lists: nothing of 0 bytes is one, and sizes are compared."""
 PROMISED = (*HELD, "missing", "altered")
 """The states of a copy that verification reads back: those that should be there."""
 
@@ -51,6 +53,11 @@ _ATTEMPT = (
     "CREATE INDEX attempt_pipeline ON attempt (pipeline, source, command)",
 )
 
+# Counting a folder's messages looks into no row.
+_PRESENT = "CREATE INDEX occurrence_present ON occurrence (folder) WHERE NOT gone"
+
+# An occurrence's accepted: the size that was listed when its content was taken for the message (the content's may be
+# another: the server misstates it, and gave the same bytes twice); NULL where nothing compared them.
 # A copy's state: intent (may be there: ask `find`), stored, pending, rejected, failed (was not kept),
 # missing or altered (verify found it so). intact_since: from when on every reading back found it intact.
 SCHEMA = (
@@ -86,9 +93,10 @@ SCHEMA = (
         content INTEGER REFERENCES content,
         gone INTEGER NOT NULL DEFAULT 0,
         reason TEXT NOT NULL DEFAULT '',
+        accepted INTEGER,
         UNIQUE (folder, ref)
     )""",
-    "CREATE INDEX occurrence_folder ON occurrence (folder)",
+    _PRESENT,
     """CREATE TABLE copy (
         content INTEGER NOT NULL REFERENCES content,
         sink INTEGER NOT NULL REFERENCES sink,
@@ -169,6 +177,11 @@ STEPS = {
         "UPDATE copy SET intact_since = verified WHERE state IN ('stored', 'pending')",
         *_DELETION,
     ),
-    2: (*_ATTEMPT,),
+    2: (
+        "ALTER TABLE occurrence ADD COLUMN accepted INTEGER",
+        "DROP INDEX IF EXISTS occurrence_folder",
+        _PRESENT,
+        *_ATTEMPT,
+    ),
 }
 """By the version they begin at: statements that bring a ledger to the next one."""

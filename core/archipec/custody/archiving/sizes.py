@@ -1,0 +1,84 @@
+"""Tells a message from half of one: bytes received are compared with the size that the source listed.
+
+Some servers misstate sizes. Of a message of another size than listed two answers are wanted, and taken when they are
+equal and look whole. Where a server counts a line end as one byte (a POP3 LIST that counts what is on its disk), a few
+messages proven like that explain the others: a body cut short does not fit that rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from archipec.custody.ledger import Row
+from archipec.custody.spool import Spooled
+from archipec.message import ContentKey
+from archipec.pec.headers import first_field
+
+__all__ = ["SizeCheck"]
+
+_PROVEN = 3
+"""Messages read twice before the count of line ends explains the size of others."""
+_SHORT_BY = 512
+"""Bytes that a message without parts may lack and still be thought whole."""
+_BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"([^"\r\n]{1,200})"|([^\s";]{1,200}))', re.IGNORECASE)
+_BLOCK = 1 << 18
+
+
+class SizeCheck:
+    """Remembers first answers, and what explains them."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, ContentKey] = {}
+        self._by_lines = 0
+
+    def accepts(self, row: Row, spooled: Spooled) -> bool:
+        """Tell whether these bytes are the message that a row lists. False: ask for it again, by itself.
+
+        Nothing of 0 bytes is ever a message.
+        """
+        key = spooled.key
+        if not key.size:
+            return False
+        if row.size in (None, key.size):
+            return True
+        lines = sum(block.count(b"\n") for block in _blocks(spooled))
+        by_lines = row.size == key.size - lines
+        if by_lines and self._by_lines >= _PROVEN:
+            return True
+        if self._first.get(row.id) != key:
+            self._first[row.id] = key
+            return False
+        if not by_lines and row.size != key.size + lines and not _is_whole(spooled, row.size or 0):
+            return False
+        self._by_lines += by_lines
+        return True
+
+
+def _is_whole(spooled: Spooled, listed: int) -> bool:
+    """Tell whether a message of another size than listed shows no sign of having been cut short."""
+    if spooled.key.size > listed:
+        return True
+    match = _BOUNDARY.search(first_field(spooled.head, "Content-Type") or b"")
+    if match is not None:
+        return _holds(spooled, b"--" + (match[1] or match[2]).rstrip() + b"--")
+    end = b""
+    for block in _blocks(spooled):
+        end = block[-1:] or end
+    head_ended = spooled.head.endswith((b"\n\r\n", b"\n\n")) and spooled.key.size > len(spooled.head)
+    return head_ended and end == b"\n" and listed - spooled.key.size <= _SHORT_BY
+
+
+def _holds(spooled: Spooled, mark: bytes) -> bool:
+    held = b""
+    for block in _blocks(spooled):
+        held = held[-len(mark) :] + block
+        if mark in held:
+            return True
+    return False
+
+
+def _blocks(spooled: Spooled) -> Iterator[bytes]:
+    with spooled.open() as file:
+        while block := file.read(_BLOCK):
+            yield block
