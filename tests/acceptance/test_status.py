@@ -413,7 +413,7 @@ def here(tmp_path: Path, archipec: Archipec, source: str) -> Callable[..., subpr
     def run(*arguments: object, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             archipec.argv(*arguments),
-            env=archipec.env | {"ARCHIPEC_CONFIG": str(tmp_path / "none.toml"), "HOME": str(tmp_path)},
+            env=archipec.env | {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)},
             cwd=folder,
             capture_output=True,
             text=True,
