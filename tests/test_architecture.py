@@ -19,7 +19,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 # The floors of the host, from the ground up. A module imports from its own floor and from those below it.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"masking"}),
-    frozenset({"errors", "message", "durability", "sqlite_file"}),
+    frozenset({"errors", "message", "durability", "sqlite_file", "checked_lines", "inventory"}),
     frozenset({"supervision"}),
     frozenset({"options", "pec"}),
     frozenset({"contract", "selection", "retention", "timestamp"}),
@@ -51,7 +51,10 @@ LIMITS: dict[str, frozenset[str]] = {
     ),
 }
 FOR_PLUGINS = frozenset(
-    {"contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"},
+    {
+        *("contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"),
+        *("checked_lines", "inventory"),
+    },
 )
 # The tool gives the same verdict on a seal as archipec, because it is the same code.
 FOR_THE_TOOL = frozenset({"pec"})

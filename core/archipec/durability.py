@@ -16,7 +16,15 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["open_regular", "sync_directories", "sync_directory", "sync_file", "sync_files", "write_file"]
+__all__ = [
+    "make_directory",
+    "open_regular",
+    "sync_directories",
+    "sync_directory",
+    "sync_file",
+    "sync_files",
+    "write_file",
+]
 
 # A link is not followed, and a pipe is not waited for.
 _CAREFUL = (
@@ -62,6 +70,22 @@ def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a file"), str(path))
     return descriptor
+
+
+def make_directory(path: str | Path) -> None:
+    """Make a private directory unless it is there; a link to one is none: what is written there lies elsewhere.
+
+    Raises:
+        OSError: it can't be made; EINVAL when something else stands in its place, which the error names.
+    """
+    try:
+        Path(path).mkdir(mode=0o700)
+    except FileExistsError:
+        kind = _kind_at(path)
+        is_junction = sys.version_info >= (3, 12) and os.path.isjunction(path)
+        if kind != stat.S_IFDIR or is_junction:
+            reason = _KINDS.get(kind, "it is a link, or a file").replace(", not a file", ", not a folder")
+            raise OSError(errno.EINVAL, reason, str(path)) from None
 
 
 def _kind_at(path: str | Path) -> int:

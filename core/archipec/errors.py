@@ -25,7 +25,10 @@ import errno
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from archipec.message import ContentKey
 
 from archipec.masking import mask
 
@@ -147,7 +150,25 @@ class IntegrityError(ArchipecError):
 
 
 class MissingCopy(IntegrityError):
-    """An archive no longer has a copy it gave a receipt for."""
+    """An archive no longer has a copy it gave a receipt for.
+
+    Args:
+        key: of the message, where it is known which.
+        copies: how many are missing, where only their number is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        scope: Scope | None = None,
+        key: ContentKey | None = None,
+        copies: int = 1,
+    ) -> None:
+        super().__init__(message, hint=hint, scope=scope)
+        self.key = key
+        self.copies = copies
 
 
 class Refused(ArchipecError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -68,9 +69,12 @@ class Case:
         return subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
 
     def check_torn(self, expected: set[str]) -> None:
-        """Right after the kill: nothing in view that is not a whole message."""
+        """Right after the kill: nothing in view that is not a whole message, and no archive says that it lost one."""
         found = self._maildir()
         assert set(found) <= expected, "a torn message is in view"
+        for sink in self._sinks[1::2]:
+            if (Path(sink.partition(":")[2]) / "archipec.json").exists():
+                self.command("verify", "--to", sink, "--no-seals")
 
     def complete(self, expected: set[str]) -> dict[str, Any]:
         report = self.command("archive", *self.arguments, "--json").object
@@ -82,8 +86,12 @@ class Case:
         )
         verified = self.command("verify", *self.arguments, "--json").object
         assert (verified["checked"], verified["ok"]) == (2 * len(expected), 2 * len(expected))
-        alone = self.command("verify", "--to", self._sinks[3], "--json").object
-        assert (alone["checked"], alone["ok"]) == (len(expected), len(expected)), "lost or double in the MBOX"
+        for sink in self._sinks[1::2]:
+            alone = self.command("verify", "--to", sink, "--json").object
+            assert (alone["checked"], alone["ok"]) == (len(expected), len(expected)), "lost or double"
+            assert "notes" not in alone, "the inventory was not completed"
+            marker = json.loads(Path(sink.partition(":")[2], "archipec.json").read_bytes())
+            assert marker["record"]["messages"] == len(expected)
         again = self.command("archive", *self.arguments, "--json").object
         assert (again["listed"], again["stored"]) == (0, 0)
         return report

@@ -143,6 +143,8 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
             click.echo(f"  {count(number):>9}  {status}{_MEANING.get(status, '')}")
         for name in report.views:
             click.echo(printable(f"  {name} is for looking at, and was not read"), err=True)
+        for note in report.notes:
+            click.echo(printable(f"  {note}"), err=True)
         for one in report.findings[:_FINDINGS_SHOWN]:
             click.echo(printable(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}"), err=True)
         if len(report.findings) > _FINDINGS_SHOWN:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from archipec.errors import TransientError, from_os_error
+from archipec.durability import open_regular
+from archipec.errors import PermanentError, TransientError, from_os_error
 from archipec.supervision import any_left_behind
 
 __all__ = ["hold", "hold_endpoint"]
@@ -29,10 +30,15 @@ def hold(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         TransientError: another process holds it.
+        PermanentError: the file can't be made, or something else stands in its place.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise PermanentError(
+                f"{path}: {error.strerror}", hint="archipec keeps its lock there: remove what is in its place"
+            ) from error
         raise from_os_error(error, path) from error
     try:
         try:

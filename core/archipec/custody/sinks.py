@@ -17,9 +17,9 @@ from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Retry, Stop, make_context
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.locks import hold, hold_endpoint
-from archipec.custody.root import LOCK, describe_root, open_root
-from archipec.errors import ArchipecError
+from archipec.custody.locks import hold_endpoint
+from archipec.custody.root import describe_root, open_root
+from archipec.errors import ArchipecError, IntegrityError
 
 __all__ = ["claim_root", "describe_archives", "prepare_deliveries"]
 
@@ -83,8 +83,7 @@ def claim_root(
     if root is None:
         return
     known = ledger.archive_id(number)
-    identity = open_root(root, sink.record.name, known, datetime.now(UTC))
-    held.enter_context(hold(root / LOCK, str(root)))
+    identity = open_root(root, sink.record.name, known, datetime.now(UTC), held)
     if identity != known:
         ledger.set_archive_id(number, identity)
 
@@ -92,16 +91,20 @@ def claim_root(
 def describe_archives(
     pipeline: Pipeline, deliveries: Sequence[Delivery], ledger: Ledger, report: Report
 ) -> None:
-    """Say in the marker of each archive that grew what it holds now; not to be able to is put on the report."""
+    """Say in the marker of each archive what it holds now, if that is news; what goes wrong is put on the report."""
     for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
         counts = report.sinks[sink.name]
         root = sink.record.root(sink.config)
-        if root is None or not counts.stored + counts.pending:
+        if root is None:
             continue
-        held = [each for state, each in ledger.holdings(delivery.number).items() if state in HELD]
-        messages, size = sum(count for count, _ in held), sum(size for _, size in held)
+        added, unfit = counts.stored + counts.pending, isinstance(delivery.error, IntegrityError)
+        messages = size = 0
+        if added:
+            held = [each for state, each in ledger.holdings(delivery.number).items() if state in HELD]
+            messages, size = sum(count for count, _ in held), sum(size for _, size in held)
         try:
-            describe_root(root, pipeline.source.where, messages, size, datetime.now(UTC))
+            where, moment = pipeline.source.where, datetime.now(UTC)
+            describe_root(root, where, messages, size, moment, added=added, unfit=unfit)
         except ArchipecError as error:
             if delivery.error is None:  # else it is the obstacle that is on the report already
                 report.errors.append(error)

@@ -5,36 +5,41 @@ A copy found missing or damaged no longer counts as held: the next run fetches i
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from archipec.config import Endpoint, Pipeline
-from archipec.contract import Sink, SinkType, SupportsCheck, SupportsIterate
+from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
 from archipec.custody.readback import MISSING, OK, read_back
-from archipec.custody.root import LOCK, MARKER, read_marker
+from archipec.custody.root import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
 from archipec.errors import (
     ArchipecError,
     IntegrityError,
+    MissingCopy,
     PermanentError,
     Unsupported,
     exit_code,
     from_os_error,
 )
+from archipec.inventory import NAME, last_summary
 from archipec.isolation import own_errors
 from archipec.message import ContentKey, Json, Receipt, State
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
+
+T = TypeVar("T")
 
 _PAGE = 1000
 
@@ -57,6 +62,7 @@ class VerifyReport:
             those checked.
         seals: messages per status of their seal.
         views: names of the sinks that are for looking at, whose copies nobody vouches for.
+        notes: what else there is to know of an archive, and is no damage.
     """
 
     pipeline: str
@@ -71,7 +77,9 @@ class VerifyReport:
     seals: Counter[str] = field(default_factory=Counter)
     views: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
+    _missing: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -90,9 +98,24 @@ class VerifyReport:
                 return
             if verdict == MISSING:
                 self.missing += 1
+                self._missing[sink].add(key.sha256)
             else:
                 self.altered += 1
             self.findings.append(Finding(sink, key, verdict, reason))
+
+    def count_problem(self, sink: str, problem: ArchipecError) -> None:
+        """Count what an archive says is wrong with it as a whole: a copy it lost, unless that is counted already."""
+        with self._lock:
+            if not isinstance(problem, MissingCopy):
+                self.errors.append(problem)
+            elif problem.key is None:
+                self.errors.append(problem)
+                self.checked += problem.copies
+                self.missing += problem.copies
+            elif problem.key.sha256 not in self._missing[sink]:
+                self.checked += 1
+                self.missing += 1
+                self.findings.append(Finding(sink, problem.key, MISSING, problem.message))
 
     def count_confirmed(self, receipt: Receipt) -> None:
         """Count a copy that its keeper confirmed and can't give back.
@@ -126,6 +149,7 @@ class VerifyReport:
                 {"sink": one.sink, "sha256": one.key.sha256, "verdict": one.verdict, "reason": one.reason}
                 for one in self.findings
             ],
+            **({"notes": self.notes} if self.notes else {}),
         }
 
 
@@ -204,7 +228,7 @@ class _LedgerCheck:
                 self._sink.record.open(self._sink.config, context) as sink,
             ):
                 self._check_copies(sink)
-                _check_whole(sink, self._stop, self._report)
+                _check_whole(self._sink, sink, self._stop, self._report)
         except ArchipecError as error:
             self._report.errors.append(error)
 
@@ -253,7 +277,7 @@ def verify_archive(
                 raise Unsupported(
                     f'copies in "{sink.record.name}" are for looking at: there is nothing to verify'
                 )
-            _hold_archive(sink, held)
+            _hold_archive(sink, held, report)
             opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
             if not isinstance(opened, SupportsIterate):
                 raise Unsupported(
@@ -268,7 +292,7 @@ def verify_archive(
                 else:
                     report.count(sink.name, receipt.key, verdict, reason)
                 observe(report)
-            _check_whole(store, stop, report)
+            _check_whole(sink, store, stop, report)
             if seals and not stop.is_set():
                 from archipec.custody.judging import judge_archive
 
@@ -278,31 +302,50 @@ def verify_archive(
     return report
 
 
-def _check_whole(sink: Sink, stop: Stop, report: VerifyReport) -> None:
-    if isinstance(sink, SupportsCheck) and not stop.is_set():
-        report.errors.extend(sink.check())
+def _check_whole(endpoint: Endpoint[SinkType[Any]], sink: Sink, stop: Stop, report: VerifyReport) -> None:
+    if not isinstance(sink, SupportsCheck) or stop.is_set():
+        return
+    for problem in _until(stop, sink.check()):
+        report.count_problem(endpoint.name, problem)
+    root = endpoint.record.root(endpoint.config)
+    if root is None or not isinstance(sink, SupportsFinish):
+        return
+    try:
+        exists, summary = last_summary(root)
+    except OSError as error:
+        raise from_os_error(error, error.filename or root) from error
+    if not exists:
+        report.notes.append(
+            f"{root} has no inventory ({NAME}), by which lost files are noticed;"
+            " the next `archipec archive` into it makes one"
+        )
+    elif summary is None:
+        report.notes.append(f"{root}: the last run was interrupted; the next one completes {NAME}")
 
 
-def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack) -> None:
+def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack, report: VerifyReport) -> None:
     root = sink.record.root(sink.config)
     if root is None:
         return
     try:
         if not read_marker(root):
-            raise PermanentError(
-                f"no archive of archipec at {root}: {MARKER} is missing", hint="check the path"
-            )
+            if not last_summary(root)[0]:
+                raise PermanentError(
+                    f"no archive of archipec at {root}: {MARKER} is missing", hint="check the path"
+                )
+            report.errors.append(marker_is_gone(root))
     except OSError as error:
-        raise from_os_error(error, root) from error
+        raise from_os_error(error, error.filename or root) from error
     try:
         held.enter_context(hold(root / LOCK, str(root)))
     except PermanentError:
         # Nobody else can write where this one may not either: a read-only medium needs no lock.
-        return
+        if os.access(root, os.W_OK):
+            raise
 
 
-def _until(stop: Stop, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
-    for receipt in receipts:
+def _until(stop: Stop, things: Iterable[T]) -> Iterator[T]:
+    for each in things:
         if stop.is_set():
             return
-        yield receipt
+        yield each

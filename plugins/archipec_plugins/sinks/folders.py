@@ -21,7 +21,7 @@ _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
 )
-_OWN = frozenset(["cur", "new", "tmp"])
+_OWN = frozenset(["cur", "new", "tmp", "archipec.json", "archipec.toc"])
 _MANIFEST = "sha256sums"
 # With a root of 45 characters and a file name of 110, a path stays within the 259 that Windows allows.
 _LONGEST = 100

@@ -6,7 +6,6 @@ has none. Paths have no newline and no backslash, which would have to be quoted:
 """
 
 # Bare descriptors, so that what is written and cut off is under control to the byte.
-# ruff: noqa: PTH110
 
 from __future__ import annotations
 
@@ -16,13 +15,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from archipec.durability import open_regular
+from archipec.inventory import MARKER
+from archipec.inventory import NAME as INVENTORY
 from archipec_plugins.sinks.copies import write_all
 
 __all__ = ["NAME", "Line", "Manifest", "is_bookkeeping", "is_listable"]
 
 NAME = "SHA256SUMS"
 
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND
 # One that leads out of the archive is none of ours.
 _A_PATH = rb"(?!/)(?!(?:[^\n]*/)?\.\.?(?:/|\n|\Z))[^\r\n\0\\]{1,4096}"
 _PATH = re.compile(_A_PATH)
@@ -49,7 +51,7 @@ def is_listable(path: str) -> bool:
 
 def is_bookkeeping(name: str) -> bool:
     """Tell whether a file or folder in an archive is archipec's own, and no message."""
-    if name in (NAME, "archipec.json") or name.startswith(".archipec"):
+    if name in (NAME, MARKER, INVENTORY) or name.startswith(".archipec"):
         return True
     return name.startswith(f"{NAME}.") and name.endswith(".tsr")
 
@@ -73,7 +75,7 @@ class Manifest:
 
     def exists(self) -> bool:
         """Tell whether there is one."""
-        return os.path.exists(self.path)
+        return os.path.lexists(self.path)
 
     def __iter__(self) -> Iterator[Line]:
         """Yield the lines on disk; a last one without its end is no line.
@@ -81,7 +83,7 @@ class Manifest:
         Raises:
             OSError: it can't be read.
         """
-        with suppress(FileNotFoundError), open(self.path, "rb") as file:
+        with suppress(FileNotFoundError), open(open_regular(self.path, os.O_RDONLY), "rb") as file:
             offset = 0
             for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
                 match = _LINE.fullmatch(line)
@@ -101,7 +103,7 @@ class Manifest:
             start = offset - self._end
             line = bytes(self._waiting[start : self._waiting.index(b"\n", start) + 1])
         else:
-            with open(self.path, "rb") as file:
+            with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
                 file.seek(offset)
                 line = file.readline(_LONGEST_LINE)
         match = _LINE.fullmatch(line)
@@ -126,7 +128,7 @@ class Manifest:
         """
         if self._descriptor is not None:
             return
-        descriptor = os.open(self.path, _OPEN, 0o600)
+        descriptor = open_regular(self.path, _OPEN)
         try:
             size = os.fstat(descriptor).st_size
             self._end = _end_of_lines(descriptor, size)

@@ -1,7 +1,7 @@
 """Where messages wait for their commit: one hidden directory for the whole archive, away from what mail programs show."""
 
 # Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
-# ruff: noqa: PTH102, PTH106, PTH108, PTH110, PTH208
+# ruff: noqa: PTH106, PTH108, PTH110, PTH208
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 
+from archipec.durability import make_directory
 from archipec.message import Item
 from archipec_plugins.sinks.copies import CREATE, item_chunks, unix_time, write_all
 
@@ -40,9 +41,9 @@ class Staging:
 
     def __init__(self, root: str, is_own: Callable[[str], bool]) -> None:
         self._path = f"{root}/{_DIRECTORY}"
-        try:
-            os.mkdir(self._path, 0o700)
-        except FileExistsError:
+        is_left = os.path.lexists(self._path)
+        make_directory(self._path)
+        if is_left:
             self.discard(name for name in os.listdir(self._path) if is_own(name))
 
     def allows(self, name: str) -> bool:

@@ -4,7 +4,7 @@ What is the same for all of them is here; how files are named, and how they are 
 """
 
 # Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
-# ruff: noqa: PTH102, PTH104, PTH116
+# ruff: noqa: PTH104, PTH116
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import FileIO
-from itertools import islice
+from itertools import chain
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
-from archipec.durability import sync_directories, sync_files
+from archipec.durability import make_directory, sync_directories, sync_files
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, from_os_error
+from archipec.inventory import Entry
 from archipec_plugins.sinks.copies import CHUNK, cannot_tell, checked, stream_of, translated
+from archipec_plugins.sinks.inventory import InventoryKeeper, distinct, first_few
 from archipec_plugins.sinks.manifest import Line, Manifest
 from archipec_plugins.sinks.staging import Staging, is_interrupted
 from archipec_plugins.sinks.timestamps import Timestamps
 
 __all__ = ["Catalog", "TreeSink"]
-
-_SHOWN = 20
-"""Problems of a kind that are named one by one."""
 
 
 class Catalog(Protocol):
@@ -39,9 +39,11 @@ class Catalog(Protocol):
 
     Attributes:
         beside: names of directories that are made beside each directory of files.
+        whole_paths: the inventory is given a copy's path; else its directory, because the name follows from the message.
     """
 
     beside: tuple[str, ...]
+    whole_paths: bool
 
     @property
     def loaded(self) -> bool:
@@ -68,6 +70,9 @@ class Catalog(Protocol):
     def is_own(self, file: str) -> bool:
         """Tell whether a file's name is one that this catalog gives."""
 
+    def key_of(self, line: Line) -> ContentKey:
+        """Return the key of a message that the manifest lists; of one that is gone, its size may be 0 for unknown."""
+
     def vouches(self, path: str, sha256: str) -> bool:
         """Tell whether it is one that this catalog gives to messages with this hash."""
 
@@ -77,6 +82,12 @@ class Catalog(Protocol):
     def mend(self) -> None:
         """Give those a line in the manifest."""
 
+    def held(self) -> Iterator[Entry]:
+        """Yield every copy that is there, see `archipec_plugins.sinks.inventory.Holdings`."""
+
+    def number(self) -> int | None:
+        """Return how many copies are there, None where that isn't known yet."""
+
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
         """Yield every message that is there with its path, each once: of several copies the latest."""
 
@@ -84,7 +95,24 @@ class Catalog(Protocol):
 class _Staged(NamedTuple):
     directory: str
     file: str
-    sha256: str
+    key: ContentKey
+
+
+class _Holdings:
+    """See `archipec_plugins.sinks.inventory.Holdings`: files may be moved by mail programs and by people."""
+
+    located = False
+
+    def __init__(self, root: str, catalog: Catalog) -> None:
+        self._root = root
+        self.held = self.claimed = catalog.held
+        self.number = catalog.number
+
+    def why_missing(self, file: str) -> str:
+        path = Path(self._root, file)
+        if path.is_dir():
+            return f"{path} does not hold it any more"
+        return f"{path} is gone" if path.parent.is_dir() else f"the folder {path.parent} is gone"
 
 
 class TreeSink:
@@ -104,6 +132,7 @@ class TreeSink:
         self._manifest = manifest
         self._timestamps = timestamps
         self._context = context
+        self._inventory = InventoryKeeper(root, _Holdings(root, catalog), context.log)
         self._staging: Staging | None = None
         self._staged: list[_Staged] = []
         self._receipts: list[Receipt] = []
@@ -130,12 +159,13 @@ class TreeSink:
         if directory not in self._made:
             self._make(directory)
         staging.write(item, file, self._catalog.changed(item))
-        self._staged.append(_Staged(directory, file, item.key.sha256))
+        self._staged.append(_Staged(directory, file, item.key))
         return Receipt(item.key, State.STORED, path)
 
     def _ready(self) -> Staging:
         """Make the archive ready for writing: mended, and with a manifest that lists all that it holds."""
         if self._staging is None:
+            self._inventory.begin()
             # Before an archive grows: one of an older version has no manifest.
             if is_interrupted(self._root) or not self._manifest.exists():
                 self._catalog.mend()
@@ -147,8 +177,7 @@ class TreeSink:
         *parents, last = [*_parents(directory)[1:], directory]
         beside = [f"{parents[-1]}/{name}" for name in self._catalog.beside] if parents else []
         for path in (*parents, *beside, last):
-            with suppress(FileExistsError):
-                os.mkdir(f"{self._root}/{path}", 0o700)
+            make_directory(f"{self._root}/{path}")
         self._made.add(directory)
 
     def commit(self) -> Sequence[Receipt]:
@@ -161,10 +190,16 @@ class TreeSink:
         try:
             sync_files(self._root, [self._staging.path(each.file) for each in staged])
             self._publish(self._staging, staged)
+            self._inventory.add(self._entry(each) for each in staged)
         except OSError as error:
+            self._inventory.interrupt()
             self._staging.discard(each.file for each in staged)
             raise from_os_error(error, error.filename or self._root) from error
         return receipts
+
+    def _entry(self, staged: _Staged) -> Entry:
+        path = f"{staged.directory}/{staged.file}"
+        return Entry(staged.key, path if self._catalog.whole_paths else staged.directory)
 
     def _publish(self, staging: Staging, staged: Sequence[_Staged]) -> None:
         self._manifest.open()  # now, while nothing is in view yet
@@ -172,13 +207,13 @@ class TreeSink:
         touched = {each.directory for each in staged}
         new = touched - self._flushed
         self._flushed -= touched
-        for directory, file, sha256 in staged:
+        for directory, file, key in staged:
             path = f"{directory}/{file}"
             target = f"{self._root}/{path}"
             if os.path.lexists(target):  # a rename would replace it
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
             os.rename(staging.path(file), target)
-            self._catalog.add(path, sha256)
+            self._catalog.add(path, key.sha256)
         self._manifest.write()
         touched |= {parent for directory in new for parent in _parents(directory)}
         self._flush(touched)
@@ -265,6 +300,7 @@ class TreeSink:
                 if self._manifest.waits:
                     self._manifest.write()
                     self._flush({""})
+            self._inventory.finish()
         except OSError as error:
             raise from_os_error(error, error.filename or self._root) from error
         self._timestamps.stamp(self._manifest.path, self._context)
@@ -275,9 +311,11 @@ class TreeSink:
         return not self._manifest.exists() and next(self._catalog.unlisted(), None) is not None
 
     def check(self) -> Iterator[ArchipecError]:
-        """Compare the manifest with the files' names; see `archipec.contract.SupportsCheck`. Contents are unread."""
+        """Compare inventory, manifest and the files' names; see `archipec.contract.SupportsCheck`. Contents are unread."""
         try:
-            yield from self._check_manifest()
+            # Of a message that both of them miss, the one counts that tells more.
+            both = self._check_manifest(), self._inventory.problems()
+            yield from distinct(chain(*(reversed(both) if self._catalog.whole_paths else both)))
         except OSError as error:
             raise cannot_tell(error, self._root) from error
         yield from self._timestamps.check(self._manifest.path)
@@ -285,10 +323,14 @@ class TreeSink:
     def _check_manifest(self) -> Iterator[ArchipecError]:
         path = self._manifest.path
         problems = filter(None, map(self._problem, self._manifest))
-        yield from _first(problems, path)
-        if self._manifest.exists() and not is_interrupted(self._root):
+        yield from first_few(problems, path)
+        if is_interrupted(self._root):
+            return
+        if self._manifest.exists():
             unlisted = (IntegrityError(f"{path} doesn't list {each}") for each in self._catalog.unlisted())
-            yield from _first(unlisted, path)
+            yield from first_few(unlisted, path)
+        elif self._inventory.lists_something():
+            yield IntegrityError(f"{path} is gone", hint="the next `archipec archive` makes it anew")
 
     def _problem(self, line: Line) -> ArchipecError | None:
         path = self._manifest.path
@@ -298,7 +340,8 @@ class TreeSink:
             return IntegrityError(f"{path}: the line at byte {line.offset} was altered: {line.path}")
         if os.path.lexists(f"{self._root}/{line.path}") or self._catalog.holds(line.sha256):
             return None
-        return MissingCopy(f"{path} lists a file that is not there: {line.path}")
+        key = self._catalog.key_of(line)
+        return MissingCopy(f"{path} lists a file that is not there: {line.path}", key=key)
 
     def close(self) -> None:
         """Take back what was staged and not committed."""
@@ -307,14 +350,7 @@ class TreeSink:
             if not self._publishing and not self._manifest.waits:
                 self._staging.close()  # else it stays, and tells the next run to mend the manifest
         self._manifest.close()
-
-
-def _first(problems: Iterator[ArchipecError], path: str) -> Iterator[ArchipecError]:
-    """Yield a few problems, and say how many more there are."""
-    yield from islice(problems, _SHOWN)
-    more = sum(1 for _ in problems)
-    if more:
-        yield IntegrityError(f"{path}: and {more} more like these")
+        self._inventory.close()
 
 
 def _parents(directory: str) -> list[str]:

@@ -20,6 +20,8 @@ from archipec_plugins.sinks.mbox import MBOX
 CHANGES = ("open", "write", "mkdir", "rename", "ftruncate", "fsync", "utime", "unlink", "rmdir")
 GROWING = ("open", "write", "mkdir")
 FLUSHES = (
+    ("archipec.inventory", "sync_file"),
+    ("archipec.inventory", "sync_directory"),
     ("archipec_plugins.sinks.tree", "sync_files"),
     ("archipec_plugins.sinks.tree", "sync_directories"),
     ("archipec_plugins.sinks.mbox.mbox_file", "sync_file"),
@@ -124,11 +126,11 @@ class Archive:
             yield cast("Sink", sink)
 
     def files(self) -> dict[str, bytes]:
-        """Return all files in it, by their paths, but for the manifest."""
+        """Return all files in it, by their paths, but for the manifest and the inventory."""
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in sorted(self.root.rglob("*"))
-            if path.is_file() and path.name != "SHA256SUMS"
+            if path.is_file() and path.name not in ("SHA256SUMS", "archipec.toc")
         }
 
     @staticmethod

@@ -122,10 +122,11 @@ def test_order_of_the_steps_to_disk(mbox: MboxArchive, steps: Steps) -> None:
         mbox.keep(sink, ONE)
         first, steps.names = steps.names, []
         mbox.keep(sink, TWO)
+    inventory = ["open", "write", "write", "sync_file", "sync_directory"]
     opened = ["open", "open"]
     announced = ["write", "sync_file", "sync_directory"]
-    appended = ["write", "sync_file", "write", "sync_file"]
-    assert first == [*opened, *announced, *appended]
+    appended = ["write", "sync_file", "write", "sync_file", "write"]
+    assert first == [*inventory, *opened, *announced, *appended]
     assert steps.names == appended
 
 

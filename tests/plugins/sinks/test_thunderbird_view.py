@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 import pytest
 
+from archipec.checked_lines import checked_line
 from archipec.contract import ContentKey, Receipt
 from archipec.errors import ConfigError, PermanentError, TransientError, Unsupported
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.messages import small_messages
-from archipec_plugins.sinks.checked_lines import checked_line
 from archipec_plugins.sinks.thunderbird import THUNDERBIRD, folder_file
 from archipec_plugins.sinks.thunderbird.names import folder_path
 from archipec_plugins.sinks.thunderbird.sink import ThunderbirdSink

@@ -17,6 +17,7 @@ import archipec.config
 import archipec.durability
 from archipec.cli import main
 from archipec.custody.ledger import Ledger
+from archipec.inventory import InventoryWriter
 
 POINTS = (
     "before-intents",
@@ -29,6 +30,10 @@ POINTS = (
     "after-commit",
     "before-receipts",
     "after-receipts",
+    "before-inventory",
+    "after-inventory",
+    "before-inventory-end",
+    "after-inventory-end",
 )
 PRUNE_POINTS = (
     "before-orders",
@@ -83,6 +88,12 @@ def install(trap: Trap) -> None:
     durability.sync_file = trap.around(durability.sync_file, "before-sync", "after-sync")
     durability.sync_directory = trap.around(durability.sync_directory, "before-directory-sync")
     durability.sync_directories = trap.around(durability.sync_directories, "before-directory-sync")
+    InventoryWriter.add = trap.around(  # type: ignore[method-assign]
+        InventoryWriter.add, "before-inventory", "after-inventory"
+    )
+    InventoryWriter.close = trap.around(  # type: ignore[method-assign]
+        InventoryWriter.close, "before-inventory-end", "after-inventory-end"
+    )
     os.rename = trap.around(os.rename, "", "after-rename")
     os.link = trap.around(os.link, "", "after-rename")
     _install_for_prune(trap)

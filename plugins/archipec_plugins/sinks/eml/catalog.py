@@ -1,7 +1,7 @@
 """What an archive of .eml files holds, told from its manifest, which has their hashes."""
 
 # Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
-# ruff: noqa: PTH110, PTH116
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
+from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
+from archipec_plugins.sinks.catalog import regular_size
 from archipec_plugins.sinks.copies import CHUNK
 from archipec_plugins.sinks.eml_names import eml_names, mark_of
 from archipec_plugins.sinks.key_index import KeyIndex
-from archipec_plugins.sinks.manifest import Manifest, is_listable
+from archipec_plugins.sinks.manifest import Line, Manifest, is_listable
 from archipec_plugins.sinks.staging import Staging, is_interrupted
 
 __all__ = ["Catalog"]
@@ -37,12 +39,14 @@ class Catalog:
     """
 
     beside: tuple[str, ...] = ()
+    whole_paths = True
 
     def __init__(self, root: str, folder_of: Callable[[Item], str], manifest: Manifest) -> None:
         self._root = root
         self._folder_of = folder_of
         self._manifest = manifest
         self._index: KeyIndex | None = None
+        self._count = 0
         self._found: dict[str, list[str]] = {}
         """What a run that was killed put in view and didn't come to list: paths by SHA-256."""
         self._named: dict[bytes, set[bytes]] = {}
@@ -82,6 +86,25 @@ class Catalog:
         digest = bytes.fromhex(sha256)
         self._loaded().add(digest, _OFFSET.pack(self._manifest.add(sha256, path)))
         self._named.pop(digest[:_FEWEST], None)
+        self._count += 1
+
+    def held(self) -> Iterator[Entry]:
+        """See `archipec_plugins.sinks.tree.Catalog`; OSError: the manifest can't be read."""
+        self._loaded()
+        for line in self._manifest:
+            size = regular_size(f"{self._root}/{line.path}") if line.path else None
+            if size is not None:
+                yield Entry(ContentKey(line.sha256, size), line.path)
+        for path, sha256 in self._unlisted():
+            yield Entry(self._key(sha256, path), path)
+
+    def number(self) -> int | None:
+        """See `archipec_plugins.sinks.tree.Catalog`: as the manifest has it."""
+        return None if self._index is None else self._count
+
+    def key_of(self, line: Line) -> ContentKey:
+        """See `archipec_plugins.sinks.tree.Catalog`: a manifest says nothing of sizes."""
+        return ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
         """See `archipec_plugins.sinks.tree.Catalog`; OSError: the manifest can't be read."""
@@ -98,7 +121,7 @@ class Catalog:
         return [path for path in paths if path and self._is_there(path)]
 
     def _is_there(self, path: str) -> bool:
-        return os.path.exists(f"{self._root}/{path}")
+        return regular_size(f"{self._root}/{path}") is not None
 
     def is_own(self, file: str) -> bool:
         """See `archipec_plugins.sinks.tree.Catalog`."""
@@ -118,6 +141,7 @@ class Catalog:
         """See `archipec_plugins.sinks.tree.Catalog`."""
         self._loaded()
         found, self._found = self._found, {}
+        self._count -= sum(map(len, found.values()))
         for sha256, paths in found.items():
             for path in paths:
                 self.add(path, sha256)
@@ -141,14 +165,16 @@ class Catalog:
 
     def _loaded(self) -> KeyIndex:
         if self._index is None:
-            self._index = KeyIndex(_OFFSET.size)
+            self._index, self._count = KeyIndex(_OFFSET.size), 0
             for line in self._manifest:
                 if line.path:
                     self._index.add(bytes.fromhex(line.sha256), _OFFSET.pack(line.offset))
+                    self._count += 1
             is_whole = self._manifest.exists() and not is_interrupted(self._root)
             self._found = {}
             for path, sha256 in () if is_whole else self._unlisted():
                 self._found.setdefault(sha256, []).append(path)
+                self._count += 1
         return self._index
 
     def _unlisted(self) -> Iterator[tuple[str, str]]:

@@ -10,11 +10,12 @@ from datetime import datetime
 from hashlib import sha256 as new_sha256
 from itertools import islice
 
+from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
 from archipec_plugins.sinks.copies import unix_time
 from archipec_plugins.sinks.key_index import KeyIndex, Table
 from archipec_plugins.sinks.maildir import names
-from archipec_plugins.sinks.manifest import Manifest, is_listable
+from archipec_plugins.sinks.manifest import Line, Manifest, is_listable
 from archipec_plugins.sinks.staging import Staging
 
 __all__ = ["Catalog", "walk"]
@@ -36,6 +37,7 @@ class Catalog:
     """
 
     beside: tuple[str, ...] = ("tmp", "new")
+    whole_paths = False
 
     def __init__(self, root: str, maildir_of: Callable[[Item], str], manifest: Manifest) -> None:
         self._root = root
@@ -43,6 +45,7 @@ class Catalog:
         self._manifest = manifest
         self._separator = ":"
         self._index: KeyIndex | None = None
+        self._count = 0
         self._directories = Table()
         self._infos = Table()
 
@@ -82,7 +85,21 @@ class Catalog:
         directory, _, file = path.rpartition("/")
         name = names.parse(file)
         if self._index is not None and name is not None:
-            self._index.add(bytes.fromhex(sha256), self._place(directory, name))
+            self._index.add(bytes.fromhex(sha256), self._packed(directory, name))
+            self._count += 1
+
+    def held(self) -> Iterator[Entry]:
+        """See `archipec_plugins.sinks.tree.Catalog`; OSError: the directories can't be read."""
+        for directory, name in self._walk():
+            yield Entry(ContentKey(name.sha256, name.size), directory)
+
+    def number(self) -> int | None:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        return None if self._index is None else self._count
+
+    def key_of(self, line: Line) -> ContentKey:
+        """See `archipec_plugins.sinks.tree.Catalog`."""
+        return names.key_of(line.path.rpartition("/")[2]) or ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
         """See `archipec_plugins.sinks.tree.Catalog`; OSError: the directories can't be read."""
@@ -136,9 +153,10 @@ class Catalog:
 
     def _refresh(self) -> None:
         """Read the directories, anew if they were read before."""
-        index = KeyIndex(_PLACE.size)
+        index, self._count = KeyIndex(_PLACE.size), 0
         for directory, name in self._walk():
-            index.add(bytes.fromhex(name.sha256), self._place(directory, name))
+            index.add(bytes.fromhex(name.sha256), self._packed(directory, name))
+            self._count += 1
         self._index = index
 
     def _loaded(self) -> KeyIndex:
@@ -152,7 +170,7 @@ class Catalog:
             for name in filter(None, map(names.parse, files)):
                 yield directory, name
 
-    def _place(self, directory: str, name: names.Name) -> bytes:
+    def _packed(self, directory: str, name: names.Name) -> bytes:
         return _PLACE.pack(
             self._directories.number(directory),
             name.time,
@@ -190,8 +208,8 @@ def walk(root: str) -> Iterator[tuple[str, list[str]]]:
         try:
             with os.scandir(f"{root}/{parent}") as entries:
                 if parent.rpartition("/")[2] in _KEPT_IN:
-                    while files := [entry.name for entry in islice(entries, _AT_ONCE)]:
-                        files.sort()
+                    regular = (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+                    while files := sorted(islice(regular, _AT_ONCE)):
                         yield parent, files
                     continue
                 children = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

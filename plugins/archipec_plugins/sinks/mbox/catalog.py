@@ -18,14 +18,17 @@ _FILE = re.compile(r"archive(?:-([0-9]{4,6}))?\.mbox")
 class MboxCatalog(Catalog):
     """See `Catalog`; a place is that of a message's first byte, the line of its separator being before it."""
 
-    def __init__(self, root: str) -> None:
-        super().__init__()
-        self._root = root
+    def _parts(self) -> list[str]:
+        names = {path.name.removesuffix(toc_path("")) for path in Path(self._root).iterdir()}
+        return sorted(filter(is_mbox, names))
 
-    def _entries(self) -> Iterator[tuple[ContentKey, Place]]:
-        for path in sorted(path for path in Path(self._root).iterdir() if is_mbox(path.name)):
-            for entry in Toc(toc_path(str(path)), path.stat().st_size):
-                yield ContentKey(entry.sha256, entry.size), Place(path.name, entry.offset, entry.stored)
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
+        for entry in Toc(self.toc_path(file), size):
+            yield ContentKey(entry.sha256, entry.size), Place(file, entry.offset, entry.stored)
+
+    def toc_path(self, file: str) -> str:
+        """See `Catalog.toc_path`."""
+        return toc_path(f"{self._root}/{file}")
 
 
 def is_mbox(name: str) -> bool:

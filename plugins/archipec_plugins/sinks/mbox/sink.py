@@ -10,9 +10,11 @@ from typing import BinaryIO
 
 from archipec.contract import ContentKey, Item, Receipt, State
 from archipec.durability import sync_files
-from archipec.errors import IntegrityError, from_os_error
+from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.inventory import Entry
 from archipec_plugins.sinks.catalog import Place
 from archipec_plugins.sinks.copies import CHUNK, cannot_tell, item_chunks, stream_of, unix_time
+from archipec_plugins.sinks.inventory import InventoryKeeper
 from archipec_plugins.sinks.mbox.catalog import MboxCatalog, is_mbox, last_number, numbered
 from archipec_plugins.sinks.mbox.mbox_file import MboxFile, Record
 from archipec_plugins.sinks.mbox.mboxrd import ending, quote, separator
@@ -41,6 +43,7 @@ class MboxSink:
         self._split_size = split_size
         self._log = log
         self._catalog = MboxCatalog(root)
+        self._inventory = InventoryKeeper(root, self._catalog, log)
         self._open_files: dict[str, MboxFile] = {}
         self._staged: dict[ContentKey, Record] = {}
         self._held: dict[ContentKey, Receipt] = {}
@@ -67,8 +70,11 @@ class MboxSink:
         receipts, self._held = self._held, {}
         puts, self._puts = self._puts, []
         try:
+            if staged:
+                self._inventory.begin()
             for name, records in self._distribute(staged.values()):
                 entries = self._file(name).append(records)
+                self._inventory.add(Entry(record.key, name) for record in records)
                 self._flushed.add(name)
                 for record, entry in zip(records, entries, strict=True):
                     place = Place(name, entry.offset, entry.stored)
@@ -76,6 +82,7 @@ class MboxSink:
                     receipts[record.key] = _receipt(record.key, place)
         except BaseException as error:
             # What is there now, the tables tell; whether it is durable, nobody knows.
+            self._inventory.interrupt()
             self._catalog.forget()
             self._flushed.clear()
             if isinstance(error, OSError):
@@ -177,8 +184,23 @@ class MboxSink:
         except OSError as error:
             raise cannot_tell(error, self._root) from error
 
+    def finish(self) -> None:
+        """See `archipec.contract.SupportsFinish.finish`: bring the inventory to its end."""
+        try:
+            self._inventory.finish()
+        except OSError as error:
+            raise from_os_error(error, error.filename or self._root) from error
+
+    def check(self) -> Iterator[ArchipecError]:
+        """See `archipec.contract.SupportsCheck.check`: what the archive should hold, and what else it holds."""
+        try:
+            yield from self._inventory.problems()
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
+
     def close(self) -> None:
         """Close the files; what was staged and not committed was in memory only."""
+        self._inventory.close()
         for file in self._open_files.values():
             file.close()
 

@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec.errors import PermanentError
-from archipec_plugins.sinks.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
 
 __all__ = ["FIRST_LINE", "Entry", "Toc", "is_in_order", "mark_line", "message_line", "toc_path"]
 

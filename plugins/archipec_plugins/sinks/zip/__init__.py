@@ -58,7 +58,11 @@ def _where(config: Config) -> str:
 def _open(config: Config, context: Context) -> Iterator[Sink]:
     from archipec_plugins.sinks.zip.sink import ZipSink
 
-    yield ZipSink(str(config.path), config.inside, config.split, context.log, deflate=config.deflate)
+    sink = ZipSink(str(config.path), config.inside, config.split, context.log, deflate=config.deflate)
+    try:
+        yield sink
+    finally:
+        sink.close()
 
 
 def _root(config: Config) -> Path:

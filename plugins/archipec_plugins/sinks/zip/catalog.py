@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archipec.message import ContentKey
-from archipec_plugins.sinks.catalog import Catalog, Place
+from archipec_plugins.sinks.catalog import Catalog, Place, regular_size
 from archipec_plugins.sinks.zip.toc import Entry, Toc, toc_path
 
 __all__ = ["IN_MBOX", "ZipCatalog", "file_name", "is_zip", "last_numbers", "place_of", "zips_in"]
@@ -30,25 +30,33 @@ class ZipCatalog(Catalog):
     """
 
     def __init__(self, root: str) -> None:
-        super().__init__()
-        self._root = root
+        super().__init__(root)
         self.directories: dict[str, int] = {}
 
     def is_listed(self, place: Place) -> bool:
         """Tell whether a message is in its zip's directory by now."""
         return place.offset < self.directories.get(place.file, 0)
 
-    def _entries(self) -> Iterator[tuple[ContentKey, Place]]:
-        for path in zips_in(self._root):
-            toc = Toc(toc_path(str(path)), path.stat().st_size)
-            for entry in toc:
-                yield ContentKey(entry.sha256, entry.size), place_of(path.name, entry)
-            self.directories[path.name] = toc.directory
+    def _parts(self) -> list[str]:
+        names = {path.name.removesuffix(toc_path("")) for path in Path(self._root).iterdir()}
+        return sorted(filter(is_zip, names))
+
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
+        toc = Toc(self.toc_path(file), size)
+        for entry in toc:
+            yield ContentKey(entry.sha256, entry.size), place_of(file, entry)
+        self.directories[file] = toc.directory
+
+    def toc_path(self, file: str) -> str:
+        """See `Catalog.toc_path`."""
+        return toc_path(f"{self._root}/{file}")
 
 
 def zips_in(root: str) -> list[Path]:
-    """Return the zips of an archive; raises OSError."""
-    return sorted(path for path in Path(root).iterdir() if is_zip(path.name))
+    """Return the zips of an archive, files alone; raises OSError."""
+    return sorted(
+        path for path in Path(root).iterdir() if is_zip(path.name) and regular_size(str(path)) is not None
+    )
 
 
 def place_of(file: str, entry: Entry) -> Place:

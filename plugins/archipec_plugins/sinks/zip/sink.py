@@ -11,8 +11,10 @@ from typing import BinaryIO
 from archipec.contract import ContentKey, Item, Json, Receipt, State
 from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.inventory import Entry
 from archipec_plugins.sinks.catalog import Place
 from archipec_plugins.sinks.copies import cannot_tell, stream_of
+from archipec_plugins.sinks.inventory import InventoryKeeper
 from archipec_plugins.sinks.zip.catalog import (
     IN_MBOX,
     ZipCatalog,
@@ -61,6 +63,7 @@ class ZipSink:
         self._log = log
         self._deflate = deflate
         self._catalog = ZipCatalog(self._root)
+        self._inventory = InventoryKeeper(root, self._catalog, log)
         self._volumes: dict[str, Volume] = {}
         self._numbers: dict[str, int] = {}
         self._staged: dict[ContentKey, Staged] = {}
@@ -89,9 +92,12 @@ class ZipSink:
         receipts, self._held = self._held, {}
         puts, self._puts = self._puts, []
         try:
+            if staged:
+                self._inventory.begin()
             places = self._store(staged.values())
         except BaseException as error:
             # What is there now, the tables tell; whether it is durable, nobody knows.
+            self._inventory.interrupt()
             self._forget()
             if isinstance(error, OSError):
                 raise from_os_error(error, error.filename or self._root) from error
@@ -119,6 +125,7 @@ class ZipSink:
                 volume.roll_back()
             raise
         places = [each for volume in touched for each in self._committed(volume)]
+        self._inventory.add(Entry(key, place.file) for key, place in places)
         for volume in full:
             self._seal(volume)
         return places
@@ -184,7 +191,7 @@ class ZipSink:
 
     def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
         """See `archipec.contract.SupportsSettle.settle`: what is pending waits for its zip's directory."""
-        self.finish()
+        self._finish_zips()
         try:
             settled = [self._receipt(each.key, _place(each)) for each in pending if self._is_kept(each)]
         except OSError as error:
@@ -193,7 +200,15 @@ class ZipSink:
         yield from settled
 
     def finish(self) -> None:
-        """See `archipec.contract.SupportsFinish.finish`: give an end to the zips that have none yet."""
+        """See `archipec.contract.SupportsFinish.finish`: bring the zips and the inventory to their end."""
+        self._finish_zips()
+        try:
+            self._inventory.finish()
+        except OSError as error:
+            raise from_os_error(error, error.filename or self._root) from error
+
+    def _finish_zips(self) -> None:
+        """Give an end to the zips that have none yet."""
         try:
             for path in zips_in(self._root):
                 if not is_finished(toc_path(str(path))):
@@ -208,6 +223,7 @@ class ZipSink:
     def check(self) -> Iterator[ArchipecError]:
         """See `archipec.contract.SupportsCheck.check`: whether other programs can open the zips."""
         try:
+            yield from self._inventory.problems()
             for path in zips_in(self._root):
                 if not has_sound_end(path):
                     yield IntegrityError(
@@ -216,6 +232,10 @@ class ZipSink:
                     )
         except OSError as error:
             yield cannot_tell(error, self._root)
+
+    def close(self) -> None:
+        """Let go of the archive."""
+        self._inventory.close()
 
     def _is_kept(self, receipt: Receipt) -> bool:
         """Tell whether a copy is in a finished zip: one that was lost stays pending, for ``verify`` to find."""

@@ -21,8 +21,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec.errors import PermanentError
-from archipec_plugins.sinks.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec_plugins.sinks.zip.records import Member, header_size
 
 __all__ = ["Entry", "Toc", "append_line", "end_line", "first_line", "is_finished", "message_line", "toc_path"]

@@ -1,13 +1,16 @@
 """Lines of text that each end in the CRC-32 of what stands before it: a torn or altered one is known as such.
 
-What the file sinks keep beside their archives is written in such lines, and only ever added to.
+What archives of files keep beside their archives is written in such lines, and only ever added to.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from zlib import crc32
+
+from archipec.durability import open_regular
 
 __all__ = ["LONGEST_LINE", "checked_line", "lines_of", "text_of"]
 
@@ -16,8 +19,8 @@ LONGEST_LINE = 1024
 
 
 def checked_line(text: str) -> bytes:
-    """Return the line for a text, which has no line break in it."""
-    body = text.encode()
+    """Return the line for a text, which has no line break in it; what `os.fsdecode` gave is written as it was."""
+    body = text.encode("utf-8", "surrogateescape")
     return b"%b %08x\n" % (body, crc32(body))
 
 
@@ -33,5 +36,5 @@ def lines_of(path: str) -> Iterator[bytes]:
     Raises:
         OSError: it can't be read.
     """
-    with suppress(FileNotFoundError), open(path, "rb") as file:
+    with suppress(FileNotFoundError), open(open_regular(path, os.O_RDONLY), "rb") as file:
         yield from iter(lambda: file.readline(LONGEST_LINE), b"")
