@@ -122,7 +122,7 @@ def test_order_of_the_steps_to_disk(mbox: MboxArchive, steps: Steps) -> None:
         mbox.keep(sink, ONE)
         first, steps.names = steps.names, []
         mbox.keep(sink, TWO)
-    inventory = ["open", "write", "write", "sync_file", "sync_directory"]
+    inventory = ["open", "ftruncate", "write", "write", "sync_file", "sync_directory"]
     opened = ["open", "open"]
     announced = ["write", "sync_file", "sync_directory"]
     appended = ["write", "sync_file", "write", "sync_file", "write"]

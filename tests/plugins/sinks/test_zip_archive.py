@@ -459,7 +459,7 @@ def test_order_of_the_steps_to_disk(zips: Make, steps: Steps) -> None:
         second, steps.names = steps.names, []
         assert isinstance(sink, SupportsSettle)
         assert len(list(sink.settle(pending.values()))) == 1
-    inventory = ["open", "write", "write", "sync_file", "sync_directory"]
+    inventory = ["open", "ftruncate", "write", "write", "sync_file", "sync_directory"]
     table = ["open", "write"]
     committed = ["write", "sync_files", *table, "sync_files", "write"]
     assert first == [*inventory, "open", *table, "sync_file", "sync_directory", *committed]
