@@ -34,7 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 # What some parts may import of the host, however low it stands.
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
-    "pec": frozenset({"pec", "errors", "message"}),
+    "pec": frozenset({"pec", "durability", "errors", "message"}),
     "conservation": frozenset(
         {
             "conservation",

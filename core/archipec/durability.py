@@ -19,6 +19,7 @@ from pathlib import Path
 __all__ = [
     "make_directory",
     "open_regular",
+    "read_named",
     "sync_directories",
     "sync_directory",
     "sync_file",
@@ -86,6 +87,16 @@ def make_directory(path: str | Path) -> None:
         if kind != stat.S_IFDIR or is_junction:
             reason = _KINDS.get(kind, "it is a link, or a file").replace(", not a file", ", not a folder")
             raise OSError(errno.EINVAL, reason, str(path)) from None
+
+
+def read_named(path: Path, limit: int) -> bytes:
+    """Return the bytes of a file that the user named, at most ``limit`` and one more; a link to one is followed.
+
+    Raises:
+        OSError: it can't be read, or is no file: a pipe or a device is not waited for.
+    """
+    with open(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
+        return file.read(limit + 1)
 
 
 def _kind_at(path: str | Path) -> int:

@@ -144,8 +144,10 @@ class Receipt:
     """A sink's word about a content key, and whatever the sink needs to find the copy again.
 
     Attributes:
-        token: JSON, kept by the host and given back; survives a round trip unchanged.
-        reason: why, when rejected.
+        token: JSON, kept by the host and given back; survives a round trip unchanged. A pending one's may say how long
+            it may wait: ``{"waiting": {"since": SECONDS, "due": SECONDS, "attention": BOOL}}``, Unix seconds, each of them
+            optional. What is past ``due``, or has ``attention``, is said to the user to need a person.
+        reason: why, when rejected; what it waits for, when pending.
     """
 
     key: ContentKey

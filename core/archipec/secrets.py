@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
+from archipec.durability import open_regular
 from archipec.errors import ConfigError
 from archipec.masking import hide
 from archipec.options import nearest
@@ -156,7 +157,7 @@ class LazySecret:
         path = Path(name)
         try:
             path = path.expanduser()
-            with path.open("rb") as file:
+            with open(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     raise ConfigError(
                         f"{self._what}: {path} is open to other users",

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -274,6 +276,37 @@ def test_without_keep_the_reports_are_the_archive(studio: Studio) -> None:
     (report,) = (studio.outbox / "reports").rglob("*.xml")
     report.write_bytes(report.read_bytes() + b" ")
     assert studio.command("verify", *studio.arguments, "--json", expect=7).object["missing"] == 40
+
+
+def test_a_report_that_never_comes_is_said(studio: Studio) -> None:
+    """After the days that a report may take, settle, archive and status say so and end with 3."""
+    studio.archive()
+    assert studio.settle()["pending"] == 40, "a day is no delay"
+    with closing(sqlite3.connect(studio.outbox / "outbox.sqlite3", isolation_level=None)) as db:
+        db.execute("UPDATE package SET deposited = deposited - 400 * 86400")
+    said = studio.settle(expect=3)
+    ((line, number),) = said["overdue"].items()
+    assert number == 40 and "no report for 400 days" in line and line.startswith("deposited 20")
+    for arguments in (("settle", "--to", studio.sink), ("status",), ("archive", *studio.arguments)):
+        assert "no report for 400 days" in studio.command(*arguments, expect=3).out
+    (status,) = studio.command("status", "--json", expect=3).objects
+    assert status["sinks"][0]["overdue"][0]["count"] == 40
+    studio.sink += "&report_within=500"
+    assert studio.settle()["pending"] == 40
+    studio.provider()
+    assert studio.settle()["stored"] == 40
+    studio.archive()
+    assert "needs a person" not in studio.command("status").out
+
+
+def test_an_outbox_of_the_first_format_is_brought_forward(studio: Studio) -> None:
+    studio.archive()
+    with closing(sqlite3.connect(studio.outbox / "outbox.sqlite3", isolation_level=None)) as db:
+        db.execute("ALTER TABLE package DROP COLUMN deposited")
+        db.execute("ALTER TABLE package DROP COLUMN attention")
+        db.execute("PRAGMA user_version = 1")
+    studio.provider()
+    assert studio.settle()["stored"] == 40
 
 
 @pytest.fixture(scope="module")

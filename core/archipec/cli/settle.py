@@ -43,7 +43,7 @@ def settle(
       archipec settle studio
       archipec settle --to conservation+directory:/srv/versamenti
 
-    Each `archipec archive` does this at its end. Exit code 3: a provider rejected something.
+    Each `archipec archive` does this at its end. Exit code 3: a provider rejected something, or a report has not come in time (option report_within).
     """
     if names and to_urls:
         raise click.UsageError("give pipelines by name, or --to, not both")
@@ -91,6 +91,8 @@ def show_settled(settled: SinkSettled) -> None:
     for number, words in ((settled.pending, "pending"), (settled.refused, "rejected")):
         if number:
             click.echo(f"  {count(number)} {words}")
+    for reason, number in settled.overdue[:_REASONS_SHOWN]:
+        click.echo(printable(f"    needs a person: {count(number)}: {reason}"))
     for reason, number in settled.reasons.most_common(_REASONS_SHOWN):
         click.echo(printable(f"    {count(number):>7}  {reason}"))
     more = len(settled.reasons) - _REASONS_SHOWN

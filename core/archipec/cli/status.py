@@ -167,6 +167,10 @@ def _text(one: PipelineStatus) -> str:
             words = [f"{sink.problem}; by the ledger it holds {words[0]}", *words[1:]]
         lines.append(printable(f"  archive    {sink.where}: {', '.join(words)}"))
         lines += [
+            printable(f"             needs a person: {count(overdue.copies)}: {overdue.as_text(one.now)}")
+            for overdue in sink.overdue
+        ]
+        lines += [
             printable(f"             {count(number):>9}  {reason}") for reason, number in sink.reasons.items()
         ]
     return "\n".join([*lines, *_unsealed(one)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -214,6 +215,9 @@ class Deposits:
     def _deposit(self, provider: ConservationProvider, parcel: Parcel, package: Package) -> None:
         if parcel.state == TRYING:
             found = provider.lookup(package)
+            if isinstance(found, Pending):
+                # Nothing but a person can find out whether it has arrived.
+                found = replace(found, attention=True)
             if found is not None:
                 self._answered(package, found)
                 return
@@ -222,7 +226,8 @@ class Deposits:
                 f"{self._outbox.path(damaged[0].sha256)} is missing or altered",
                 hint="run `archipec verify`: the next run then fetches it again",
             )
-        self._store.move(parcel.id, TRYING, reason=parcel.reason)
+        now = int(self._context.now().timestamp())
+        self._store.move(parcel.id, TRYING, reason=parcel.reason, deposited=now)
         self._answered(package, provider.deposit(package))
 
     def _answered(self, package: Package, answer: Ticket | Outcome) -> None:
@@ -236,7 +241,7 @@ class Deposits:
         """Put on record what a provider said of a package. Only what is proven becomes conserved."""
         if isinstance(outcome, Pending):
             reason = outcome.reason or "nothing is decided yet"
-            self._store.move(package.id, state, reason=_one_line(reason))
+            self._store.move(package.id, state, reason=_one_line(reason), attention=outcome.attention)
         elif isinstance(outcome, Rejected):
             self._refused(package, outcome)
         else:
@@ -275,7 +280,7 @@ class Deposits:
                 if name in by_id and name not in outcome.conserved:
                     decisions.append(_refusal(by_id[name], refusal))
         reason = f"{_UNVERIFIED}: {'; '.join(sorted(doubts))}" if doubts else "deposited, not all is decided"
-        self._store.decide(package.id, decisions, reason=reason)
+        self._store.decide(package.id, decisions, reason=reason, attention=bool(doubts))
 
 
 def _refusal(sha256: str, refusal: Rejected) -> Decision:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Option, choice, text
-from archipec.errors import ConfigError
+from archipec.errors import ArchipecError, ConfigError, Scope
 
 if TYPE_CHECKING:
     from archipec.conservation.provider import Outcome, Package, PackageFile, Ticket
@@ -184,7 +184,16 @@ class DropProvider(ConservationProvider):
                     raise NotUnderstood(f"it has more than the {MAX_REPORT} bytes that are read")
                 outcomes.append(read_report(raw, suffix, package, ticket, words))
             except NotUnderstood as error:
-                outcomes.append(Pending(reason=f"the report {name} is not understood: {error.message}"))
+                outcomes.append(
+                    Pending(reason=f"the report {name} is not understood: {error.message}", attention=True)
+                )
+            except ArchipecError as error:
+                # One that can't be read is nothing to the others; a connection that broke is.
+                if error.scope > Scope.MESSAGE:
+                    raise
+                outcomes.append(
+                    Pending(reason=f"the report {name} can't be read: {error.message}", attention=True)
+                )
         if not outcomes:
             return Pending(
                 reason="deposited; until the provider reports, this is not yet conservazione a norma"

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -28,6 +29,7 @@ from archipec.message import ContentKey, Item, Json, Receipt, State
 __all__ = ["Outbox", "make_private"]
 
 _CHUNK: Final = 1 << 20
+_PATIENCE: Final = timedelta(days=10)
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){1,3}")
 _CREATE: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 
@@ -40,10 +42,15 @@ class _Staged(NamedTuple):
 
 
 class Outbox:
-    """An open outbox."""
+    """An open outbox.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        patience: how long a report may take before a person should ask the provider.
+    """
+
+    def __init__(self, root: Path, patience: timedelta = _PATIENCE) -> None:
         self.root = root
+        self._patience = int(patience.total_seconds())
         self._staged: dict[ContentKey, _Staged] = {}
         self._put: list[ContentKey] = []
         self._folders: set[Path] = set()
@@ -114,7 +121,7 @@ class Outbox:
     def _is_whole(self, key: ContentKey) -> bool:
         digest, size = hashlib.sha256(), 0
         try:
-            with self.path(key.sha256).open("rb") as file:
+            with open(open_regular(self.path(key.sha256), os.O_RDONLY), "rb") as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
                     size += len(chunk)
@@ -150,13 +157,13 @@ class Outbox:
             return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
         if kept.state == CONSERVED and (problem := self.report_problem(kept)):
             return Receipt(key, State.PENDING, None, f"no longer proven: {problem}")
-        return _receipt(kept)
+        return _receipt(kept, self._patience)
 
     def receipts(self) -> Iterator[Receipt]:
         """Yield a receipt for everything held."""
         for kept in self.store.all():
             if kept.state != REJECTED:
-                yield _receipt(kept)
+                yield _receipt(kept, self._patience)
 
     @contextmanager
     def read(self, key: ContentKey) -> Iterator[BinaryIO]:
@@ -176,7 +183,7 @@ class Outbox:
             )
         path = self.path(key.sha256)
         try:
-            file = path.open("rb")
+            file = open(open_regular(path, os.O_RDONLY), "rb")  # noqa: SIM115  given to the caller below
         except FileNotFoundError as error:
             raise MissingCopy(f"{path} is missing") from error
         except OSError as error:
@@ -274,7 +281,7 @@ def make_private(folder: Path) -> None:
     sync_directory(folder.parent)
 
 
-def _receipt(kept: Kept) -> Receipt:
+def _receipt(kept: Kept, patience: int) -> Receipt:
     if kept.state == CONSERVED:
         token: Json = {"package": kept.package, "report": kept.report, "report_sha256": kept.report_sha256}
         return Receipt(kept.key, State.STORED, token)
@@ -284,7 +291,15 @@ def _receipt(kept: Kept) -> Receipt:
     if kept.state == OPEN:
         return Receipt(kept.key, State.PENDING, None, kept.reason or "in the outbox, to be packaged")
     waits = kept.reason or kept.waits_for or "packaged, to be deposited"
-    return Receipt(kept.key, State.PENDING, None, f"{waits}{times}")
+    return Receipt(kept.key, State.PENDING, _waiting(kept, patience), f"{waits}{times}")
+
+
+def _waiting(kept: Kept, patience: int) -> Json:
+    """How long this may go on before a person should ask; see `archipec.message.Receipt`."""
+    if kept.deposited is None:
+        return {"waiting": {"attention": True}} if kept.attention else None
+    due = kept.deposited + patience
+    return {"waiting": {"since": kept.deposited, "due": due, "attention": bool(kept.attention)}}
 
 
 def _copy(reader: BinaryIO, file: BinaryIO, item: Item) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import uuid
 from collections import Counter
@@ -25,7 +26,7 @@ from archipec.conservation.signature import Signing
 from archipec.conservation.store import Parcel
 from archipec.conservation.subjects import Subject, Subjects
 from archipec.conservation.terms import Terms
-from archipec.durability import sync_directories, sync_files
+from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import IntegrityError, from_os_error
 from archipec.message import ContentKey
 from archipec.pec import kind as kinds
@@ -250,7 +251,8 @@ class Packer:
     def _read(self, name: str, path: str, sha256: str) -> bytes:
         file = self._folder / name / path
         try:
-            data = file.read_bytes()
+            with open(open_regular(file, os.O_RDONLY), "rb") as stream:
+                data = stream.read()
         except OSError as error:
             raise IntegrityError(f"{file} can't be read: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -260,7 +262,7 @@ class Packer:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return open(open_regular(path, os.O_RDONLY), "rb")
     except OSError as error:
         raise from_os_error(error, path) from error
 

@@ -47,6 +47,14 @@ SHARED_OPTIONS: tuple[Option, ...] = (
         unit="days",
         convert=_days,
     ),
+    Option(
+        # Rapporti come within a day or two; before the end of the second week somebody should ask for one.
+        name="report_within",
+        help="how long the provider's report may take; after that `settle` and `status` say so",
+        default=10,
+        unit="days",
+        convert=positive,
+    ),
     Option(name="holder", help="the address of whose documents these are (default: the mailbox)"),
     Option(name="submitter", help="the address of who deposits them (default: the holder)"),
     Option(name="subjects", help="a TOML file that says who is behind which address", convert=file_path),
@@ -111,7 +119,7 @@ def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Config]:
     def open_sink(config: Config, context: Context) -> Iterator[ConservationSink]:
         from archipec.conservation.outbox import Outbox
 
-        outbox = Outbox(root(config))
+        outbox = Outbox(root(config), timedelta(days=config.shared["report_within"]))
         try:
             yield ConservationSink(provider, config, context, outbox)
         finally:

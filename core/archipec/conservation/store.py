@@ -34,7 +34,7 @@ OPEN, PACKAGED, CONSERVED, REJECTED = "open", "packaged", "conserved", "rejected
 FROZEN, TRYING, DEPOSITED, SETTLED = "frozen", "trying", "deposited", "settled"
 
 _APPLICATION_ID = 0x50454332
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     """CREATE TABLE message (
         sha256 TEXT PRIMARY KEY,
@@ -60,13 +60,23 @@ _SCHEMA = (
         made_with TEXT NOT NULL,
         manifest TEXT NOT NULL,
         ticket TEXT,
-        reason TEXT NOT NULL DEFAULT ''
+        reason TEXT NOT NULL DEFAULT '',
+        deposited INTEGER,
+        attention INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX package_state ON package (state)",
 )
+_STEPS = {
+    1: (
+        "ALTER TABLE package ADD COLUMN deposited INTEGER",
+        "ALTER TABLE package ADD COLUMN attention INTEGER NOT NULL DEFAULT 0",
+    ),
+}
 _KEPT = (
     "SELECT m.sha256, m.size, m.date, m.arrived, m.state, m.package, m.reason, m.rejections, m.refused_with,"
-    " m.report, m.report_sha256, m.kept, m.copy, coalesce(p.reason, '') FROM message m LEFT JOIN package p ON p.id = m.package"
+    " m.report, m.report_sha256, m.kept, m.copy, coalesce(p.reason, ''),"
+    " iif(p.state IN ('trying', 'deposited'), coalesce(p.deposited, m.arrived), NULL), coalesce(p.attention, 0)"
+    " FROM message m LEFT JOIN package p ON p.id = m.package"
 )
 
 
@@ -78,6 +88,8 @@ class Kept(NamedTuple):
         reason: why it is where it is, in words; ``waits_for`` the same of its package.
         rejections: how often the provider refused it; refused_with: by which settings its last package was made.
         report: file of the report that proves it, relative to the outbox; report_sha256: of its bytes.
+        deposited: when its package was, in Unix seconds, as long as its outcome is not known; attention: whether that
+            waits for a person.
         kept: whether its bytes are still here; copy: 2 and more once a damaged copy was followed by another.
     """
 
@@ -95,6 +107,8 @@ class Kept(NamedTuple):
     kept: int
     copy: int
     waits_for: str
+    deposited: int | None
+    attention: int
 
     @property
     def key(self) -> ContentKey:
@@ -134,6 +148,7 @@ class Store(SqliteFile):
     application_id: ClassVar[int] = _APPLICATION_ID
     version: ClassVar[int] = _VERSION
     schema = _SCHEMA
+    steps = _STEPS
     json_columns = frozenset({"message.told", "package.manifest", "package.ticket"})
 
     def _damaged(self, problem: str) -> ArchipecError:
@@ -273,15 +288,34 @@ class Store(SqliteFile):
         rows = self._rows("SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'", (package,))
         return frozenset(row[0] for row in rows)
 
-    def move(self, package: str, state: str, *, reason: str = "", ticket: Json = None) -> None:
-        """Put a package into a state; a ticket on record stays when none is given."""
+    def move(
+        self,
+        package: str,
+        state: str,
+        *,
+        reason: str = "",
+        ticket: Json = None,
+        deposited: int | None = None,
+        attention: bool = False,
+    ) -> None:
+        """Put a package into a state; a ticket on record stays when none is given, and so does when it was deposited."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE package SET state = ?, reason = ?, ticket = coalesce(?, ticket) WHERE id = ?",
-                (state, reason, None if ticket is None else json.dumps(ticket), package),
+                "UPDATE package SET state = ?, reason = ?, ticket = coalesce(?, ticket),"
+                " deposited = coalesce(?, deposited), attention = ? WHERE id = ?",
+                (
+                    state,
+                    reason,
+                    None if ticket is None else json.dumps(ticket),
+                    deposited,
+                    attention,
+                    package,
+                ),
             )
 
-    def decide(self, package: str, decisions: Iterable[Decision], *, reason: str) -> None:
+    def decide(
+        self, package: str, decisions: Iterable[Decision], *, reason: str, attention: bool = False
+    ) -> None:
         """Put on record what became of messages of a package, which is settled when that is all of them."""
         with self._transaction() as db:
             for one in decisions:
@@ -306,8 +340,8 @@ class Store(SqliteFile):
                 "SELECT count(*) FROM message WHERE package = ? AND state = 'packaged'", (package,)
             ).fetchone()[0]
             db.execute(
-                "UPDATE package SET state = ?, reason = ? WHERE id = ?",
-                (DEPOSITED if left else SETTLED, reason if left else "", package),
+                "UPDATE package SET state = ?, reason = ?, attention = ? WHERE id = ?",
+                (DEPOSITED if left else SETTLED, reason if left else "", attention and left > 0, package),
             )
 
     def ask_again(self, package: str, report: str) -> None:

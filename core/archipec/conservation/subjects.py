@@ -24,9 +24,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from archipec.conservation.terms import Terms
+from archipec.durability import read_named
 from archipec.errors import ConfigError, from_os_error
 
 __all__ = ["UNIDENTIFIED", "Subject", "Subjects", "load_subjects", "load_terms"]
+
+_LARGEST = 16 << 20  # bytes of a file of settings
 
 UNIDENTIFIED: Final = "non identificato"
 _ORGANISATION = re.compile(r"[0-9]{11}")
@@ -138,7 +141,7 @@ def _problems(subject: Subject) -> Iterable[str]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_named(path, _LARGEST).decode())
     except OSError as error:
         raise from_os_error(error, path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

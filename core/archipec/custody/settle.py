@@ -32,8 +32,8 @@ class SettleReport:
 
     @property
     def exit_code(self) -> int:
-        """The exit code this outcome means: what is rejected needs a person, what is pending does not."""
-        refused = ATTENTION if any(sink.refused for sink in self.sinks.values()) else DONE
+        """The exit code this outcome means: what is rejected or overdue needs a person, what is pending does not."""
+        refused = ATTENTION if any(sink.needs_attention for sink in self.sinks.values()) else DONE
         return exit_code([refused, *(error.exit_code for error in self.errors)])
 
     def as_json(self) -> dict[str, Json]:

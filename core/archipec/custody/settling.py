@@ -25,12 +25,19 @@ class SinkSettled:
         stored: copies confirmed in this run.
         pending: copies that wait still; refused: copies rejected, in this run or before.
         reasons: copies by why they wait or were rejected.
+        overdue: what of that needs a person, in words, and how many copies each.
     """
 
     stored: int = 0
     pending: int = 0
     refused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    overdue: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to do something: ask the provider, or mend what was refused."""
+        return bool(self.refused or self.overdue)
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
@@ -43,6 +50,7 @@ class SinkSettled:
             "rejected": self.refused,
             "pending": self.pending,
             "reasons": dict(sorted(self.reasons.items())),
+            **({"overdue": dict(self.overdue)} if self.overdue else {}),
         }
 
 
@@ -72,10 +80,7 @@ def settle_sink(sink: Sink, number: int, ledger: Ledger, settled: SinkSettled) -
     try:
         for receipt in sink.settle([copy.receipt for copy in asked]):
             known = by_key.get(receipt.key)
-            if known is None or (receipt.state, receipt.reason) == (
-                known.receipt.state,
-                known.receipt.reason,
-            ):
+            if known is None or receipt == known.receipt:
                 continue
             page.append((known.content, receipt))
             settled.stored += receipt.state is State.STORED
@@ -96,6 +101,8 @@ def _count(ledger: Ledger, number: int, settled: SinkSettled) -> None:
     # A sink that was out of order for a moment is asked again.
     settled.reasons.clear()
     settled.pending = settled.refused = 0
+    at = now()
+    settled.overdue = [(one.as_text(at), one.copies) for one in ledger.overdue(number, at)]
     for state, reason, count in ledger.reasons(number):
         settled.reasons[reason] += count
         if state == State.PENDING:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from archipec.config import AD_HOC, Pipeline
 from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.copies import Overdue
 from archipec.custody.ledger.journal import Attempt, Run
 from archipec.custody.ledger.loose import LooseOriginal
 from archipec.custody.ledger.schema import HELD
@@ -46,6 +47,7 @@ class SinkStatus:
         pending_since: when the oldest pending copy was deposited, in Unix seconds.
         problem: why its folder is not what it was, empty when it is, or is on no disk of this machine.
         current: whether the pipeline still stores into it.
+        overdue: what waits for a person, or for a report that should have come.
     """
 
     where: str
@@ -56,6 +58,7 @@ class SinkStatus:
     pending_since: int | None = None
     problem: str = ""
     current: bool = True
+    overdue: tuple[Overdue, ...] = ()
 
 
 class Try(NamedTuple):
@@ -177,7 +180,7 @@ class PipelineStatus:
             or self.left
             or self.loose
             or (self.counts and self.problems)
-            or any(set(sink.others) & set(_LOST) for sink in self.sinks)
+            or any(set(sink.others) & set(_LOST) or sink.overdue for sink in self.sinks)
         )
 
     @property
@@ -231,9 +234,14 @@ def _sink_json(sink: SinkStatus) -> dict[str, Json]:
         **sink.others,
         **({"reasons": {**sink.reasons}} if sink.reasons else {}),
         **({"pending_since": _iso(sink.pending_since)} if sink.pending_since is not None else {}),
+        **({"overdue": [_overdue_json(one) for one in sink.overdue]} if sink.overdue else {}),
         "problem": sink.problem,
         "current": sink.current,
     }
+
+
+def _overdue_json(one: Overdue) -> dict[str, Json]:
+    return {"count": one.copies, "since": _iso(one.since), "reason": one.reason}
 
 
 def in_words(seconds: int) -> str:
@@ -402,6 +410,7 @@ class _Statuses:
             self._ledger.pending_since(number),
             problem,
             (where in own or not own) and not problem.startswith("was moved"),
+            tuple(self._ledger.overdue(number, self._now)),
         )
 
     def _problem(self, where: str) -> str:

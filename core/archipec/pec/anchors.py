@@ -15,8 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from archipec.durability import read_named
 from archipec.errors import ConfigError, from_os_error
 
+_LARGEST = 16 << 20  # bytes of a file with certificates
 _PEM = re.compile(
     rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END (?:TRUSTED |X509 )?CERTIFICATE-----"
 )
@@ -92,7 +94,12 @@ def load_anchors(files: Iterable[Path]) -> Anchors:
     found: dict[bytes, None] = {}
     for path in files:
         try:
-            data = path.read_bytes()
+            data = read_named(path, _LARGEST)
+            if len(data) > _LARGEST:
+                raise ConfigError(
+                    f"{path}: has more than the {_LARGEST} bytes that are read",
+                    hint="a file with certificates in PEM or DER is wanted",
+                )
         except OSError as error:
             raise from_os_error(error, path) from error
         certificates = list(_certificates(data)) or [data]

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Final, Self
 from archipec.conservation.drop import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, file_path
-from archipec.errors import PermanentError, TransientError, from_os_error
+from archipec.errors import PermanentError, Scope, TransientError, from_os_error
 from archipec.hookspecs import hookimpl
+from archipec_plugins.conservation.server import bounded, of_this_file
 
 __all__ = ["DIRECTORY", "Directory", "DirectoryPlace", "archipec_sinks"]
 
@@ -31,7 +32,8 @@ class DirectoryPlace:
     def names(self, folder: str) -> Iterable[str]:
         """Return the names in a folder."""
         try:
-            return os.listdir(self._root / folder)  # noqa: PTH208  of names alone
+            with os.scandir(self._root / folder) as entries:
+                return list(bounded((entry.name for entry in entries), str(self._root / folder)))
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -49,11 +51,11 @@ class DirectoryPlace:
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         """Write a file; durable on return."""
-        from archipec.durability import sync_directory, sync_file
+        from archipec.durability import open_regular, sync_directory, sync_file
 
         file = self._root / path
         try:
-            with open(os.open(file, _FLAGS, 0o600), "wb") as stream:
+            with open(open_regular(file, _FLAGS), "wb") as stream:
                 stream.writelines(chunks)
                 stream.flush()
                 sync_file(stream.fileno())
@@ -74,14 +76,16 @@ class DirectoryPlace:
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the bytes of a file."""
+        from archipec.durability import open_regular
+
         file = self._root / path
         try:
-            with file.open("rb") as stream:
+            with open(open_regular(file, os.O_RDONLY), "rb") as stream:
                 return stream.read(limit + 1)
         except FileNotFoundError as error:
-            raise TransientError(f"{file} is gone") from error
+            raise TransientError(f"{file} is gone", scope=Scope.MESSAGE) from error
         except OSError as error:
-            raise from_os_error(error, file) from error
+            raise of_this_file(from_os_error(error, file)) from error
 
 
 class Directory(DropProvider):

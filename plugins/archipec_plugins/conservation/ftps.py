@@ -23,6 +23,7 @@ from archipec_plugins.conservation.server import (
     check_number,
     check_server,
     lost,
+    of_this_file,
     parse_with,
     password_of,
     server_options,
@@ -143,8 +144,11 @@ class FTPSPlace:
                     self._ftp.voidresp()
         except ftplib.error_perm as error:
             if _code(error) == "550":
-                raise TransientError(f"{path} is gone from {self._where}", scope=Scope.MESSAGE) from error
-            raise self._failed(error, path) from error
+                raise TransientError(
+                    f"{path} is gone from {self._where}, or is not a file that may be read: {_words(error)}",
+                    scope=Scope.MESSAGE,
+                ) from error
+            raise of_this_file(self._failed(error, path)) from error
         except _errors() as error:
             raise self._failed(error, path) from error
         return bytes(content)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from archipec.contract import Option, file_path, port_number, positive, text
-from archipec.errors import ArchipecError, ConfigError, PermanentError, TransientError
+from archipec.errors import ArchipecError, ConfigError, PermanentError, Scope, TransientError
 
 if TYPE_CHECKING:
     import ssl
@@ -21,6 +21,7 @@ __all__ = [
     "check_number",
     "check_server",
     "lost",
+    "of_this_file",
     "parse_with",
     "password_of",
     "server_options",
@@ -150,6 +151,13 @@ def check_number(number: int, where: str) -> None:
         raise PermanentError(
             f"{where} lists more than {MAX_NAMES} names", hint="have old packages and reports moved away"
         )
+
+
+def of_this_file(error: ArchipecError) -> ArchipecError:
+    """Say of an error that only a change removes that it reaches no further than the file that was to be read."""
+    if isinstance(error, PermanentError):
+        error.scope = Scope.MESSAGE
+    return error
 
 
 def tls_context(values: Mapping[str, Any]) -> ssl.SSLContext:

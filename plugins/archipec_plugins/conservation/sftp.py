@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -19,6 +20,7 @@ from archipec_plugins.conservation.server import (
     bounded,
     check_server,
     lost,
+    of_this_file,
     parse_with,
     password_of,
     server_options,
@@ -113,12 +115,20 @@ class SFTPPlace:
     def read(self, path: str, limit: int) -> bytes:
         """Return the bytes of a file, at most ``limit`` and one more."""
         try:
+            # A server waits for who writes into a named pipe; and a link leads out of the folder.
+            mode = self._client.lstat(self._at(path)).st_mode
+            if mode is not None and not stat.S_ISREG(mode):
+                raise PermanentError(
+                    f"{self._at(path)} on {self._where} is not a file: it is not opened",
+                    hint="have it removed",
+                    scope=Scope.MESSAGE,
+                )
             with self._client.open(self._at(path), "rb") as file:
                 return bytes(file.read(limit + 1))
         except FileNotFoundError as error:
             raise TransientError(f"{path} is gone from {self._where}", scope=Scope.MESSAGE) from error
         except Exception as error:
-            raise self._failed(error, path) from error
+            raise of_this_file(self._failed(error, path)) from error
 
     def _is_there(self, path: str) -> bool:
         try:

@@ -20,6 +20,7 @@ from archipec_plugins.conservation.server import (
     CA_FILE,
     bounded,
     check_server,
+    of_this_file,
     parse_with,
     password_of,
     server_options,
@@ -106,7 +107,7 @@ class WebDAVPlace:
         if answer.status in {404, 410}:
             raise TransientError(f"{path} is gone from {self._http.where}", scope=Scope.MESSAGE)
         if answer.status != 200:
-            raise self._http.refusal(answer, path)
+            raise of_this_file(self._http.refusal(answer, path))
         return answer.body
 
     def _at(self, path: str) -> str:

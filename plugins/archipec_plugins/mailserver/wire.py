@@ -8,6 +8,7 @@ import ssl
 from io import BufferedReader
 from pathlib import Path
 
+from archipec.durability import read_named
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
 from archipec_plugins.mailserver.account import Protocol
 from archipec_plugins.mailserver.masking import Mask
@@ -295,6 +296,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         hint = "ca_file names a file of certificates in PEM format"
         try:
+            read_named(ca_file, 0)  # OpenSSL would wait for a pipe
             context.load_verify_locations(ca_file)
         except ssl.SSLError as error:
             raise PermanentError(f"{ca_file}: no certificates in it", hint=hint) from error

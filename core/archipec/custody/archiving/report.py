@@ -94,7 +94,7 @@ class Report:
         """The exit code this outcome means."""
         codes = [error.exit_code for error in self.errors]
         pruned = self.prune.exit_code if self.prune else DONE
-        refused = any(sink.refused for sink in self.settled.values())
+        refused = any(sink.needs_attention for sink in self.settled.values())
         return exit_code([*codes, pruned, ATTENTION if self.failed or refused else DONE])
 
     def fail(self, folder: str, ref: str, reason: str) -> None:

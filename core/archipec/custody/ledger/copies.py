@@ -7,12 +7,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from archipec.custody.ledger.database import Database, columns
 from archipec.message import ContentKey, Receipt, State
 
-__all__ = ["Content", "Copies", "Copy"]
+__all__ = ["Content", "Copies", "Copy", "Overdue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,22 @@ class Copy(NamedTuple):
 
     content: int
     receipt: Receipt
+
+
+class Overdue(NamedTuple):
+    """Copies that wait for too long, or for a person: since when, in Unix seconds, None when that is not known."""
+
+    reason: str
+    since: int | None
+    copies: int
+
+    def as_text(self, now: int) -> str:
+        """Say it in a line."""
+        if self.since is None:
+            return self.reason
+        days = (now - self.since) // 86_400
+        day = datetime.fromtimestamp(self.since).astimezone()
+        return f"deposited {day:%Y-%m-%d}, no report for {days} day{'' if days == 1 else 's'}: {self.reason}"
 
 
 class Copies(Database):
@@ -163,6 +180,19 @@ class Copies(Database):
             " GROUP BY state, reason ORDER BY state, reason",
             (sink,),
         )
+
+    def overdue(self, sink: int, now: int) -> list[Overdue]:
+        """Return the pending copies of a sink that need a person: by their tokens (`archipec.message.Receipt`)."""
+        waiting = "json_extract(token, '$.waiting.{}')"
+        since, due, attention = (waiting.format(name) for name in ("since", "due", "attention"))
+        return [
+            Overdue(*row)
+            for row in self._rows(
+                f"SELECT reason, {since}, count(*) FROM copy WHERE sink = ? AND state = 'pending'"
+                f" AND token != 'null' AND ({due} < ? OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
+                (sink, now),
+            )
+        ]
 
     def adopt(self, sink: int, held: Sequence[tuple[Content, Receipt]], now: int) -> None:
         """Put on record what an archive already holds, by its own account."""
