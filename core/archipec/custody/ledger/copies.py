@@ -34,7 +34,7 @@ class Copy(NamedTuple):
 
 
 class Overdue(NamedTuple):
-    """Copies that wait for too long, or for a person: since when, in Unix seconds, None when that is not known."""
+    """Copies that wait for a person: ``since`` when (Unix seconds), None unless they have waited for too long."""
 
     reason: str
     since: int | None
@@ -188,8 +188,8 @@ class Copies(Database):
         return [
             Overdue(*row)
             for row in self._rows(
-                f"SELECT reason, {since}, count(*) FROM copy WHERE sink = ? AND state = 'pending'"
-                f" AND token != 'null' AND ({due} < ? OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
+                f"SELECT reason, iif({due} < ?2, {since}, NULL), count(*) FROM copy WHERE sink = ?1 AND state = 'pending'"
+                f" AND token != 'null' AND ({due} < ?2 OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
                 (sink, now),
             )
         ]
