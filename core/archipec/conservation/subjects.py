@@ -144,5 +144,5 @@ def _read(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(read_named(path, _LARGEST).decode())
     except OSError as error:
         raise from_os_error(error, path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
