@@ -10,6 +10,7 @@ import pytest
 from testbed.command import Archipec
 from testbed.scripted_imap import DROP, Box, ScriptedImap, ScriptedServer, a_message
 from testbed.scripted_pop3 import ScriptedPop3
+from testbed.small_disk import small_disk
 
 
 @pytest.fixture
@@ -251,3 +252,19 @@ def test_a_glob_that_no_folder_answers_to_is_an_error(
         assert "no folder is called" in str(report["said"])
         assert "NOPE*" in str(report["said"])
         assert "INBOX" in str(report["said"])
+
+
+def test_a_message_larger_than_the_free_room_blocks_only_itself(tmp_path: Path) -> None:
+    messages = [a_message(1), a_message(2, b"0123456789abcdef\r\n" * 300_000), a_message(3)]
+    with (
+        small_disk(tmp_path / "disk", "size=4m") as disk,
+        ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls") as server,
+    ):
+        command = Archipec(disk / "state", {"PEC_PASSWORD": "x"})
+        for stored in (2, 0):
+            result = command(
+                "archive", "--from", server.url(), "--to", f"maildir:{tmp_path / 'A'}", "--json", expect=3
+            )
+            assert (result.object["stored"], result.object["failed"]) == (stored, 1)
+            assert "no room left" in str(result.object["failures"])
+    assert held(tmp_path / "A") == sorted([messages[0], messages[2]])

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from archipec.errors import from_os_error
+from archipec.errors import ArchipecError, NoRoom, Scope, from_os_error
 from archipec.message import ContentKey
 
 __all__ = ["IN_MEMORY", "Budget", "Spooled", "return_freed_memory", "spool", "spool_folder"]
@@ -103,7 +103,7 @@ def _spool_to_file(
     try:
         descriptor, name = tempfile.mkstemp(prefix="message-", dir=folder)
     except OSError as error:
-        raise from_os_error(error, folder) from error
+        raise _of_one_message(error, folder) from error
     path = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -123,8 +123,19 @@ def _write(file: BinaryIO, parts: list[bytes], folder: Path) -> None:
     # The chunks' own errors, some of them OSErrors underneath, must not be taken for the disk's.
     try:
         file.writelines(parts)
+        file.flush()
     except OSError as error:
-        raise from_os_error(error, folder) from error
+        # Closing writes what is still buffered, and must find room for it.
+        os.ftruncate(file.fileno(), 0)
+        raise _of_one_message(error, folder) from error
+
+
+def _of_one_message(error: OSError, folder: Path) -> ArchipecError:
+    """Where there is no room for a large message, smaller ones may still find some."""
+    found = from_os_error(error, folder)
+    if isinstance(found, NoRoom):
+        found.scope = Scope.MESSAGE
+    return found
 
 
 def head_of(raw: bytes) -> bytes:
