@@ -268,3 +268,15 @@ def test_a_message_larger_than_the_free_room_blocks_only_itself(tmp_path: Path) 
             assert (result.object["stored"], result.object["failed"]) == (stored, 1)
             assert "no room left" in str(result.object["failures"])
     assert held(tmp_path / "A") == sorted([messages[0], messages[2]])
+
+
+def test_a_message_id_that_no_message_has_is_said(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    with ScriptedImap({b"INBOX": Box.of([a_message(1), a_message(2)])}, tmp_path / "tls") as server:
+        for _ in range(2):
+            report = archive(server, "--message-id", "<nope@x>", expect=3)
+            assert "no message has the Message-ID <nope@x>" in str(report["said"])
+        for _ in range(2):
+            archive(server, "--message-id", "<m2@example.it>")
+    assert held(tmp_path / "A") == [a_message(2)]

@@ -14,7 +14,7 @@ from archipec.cli.terminal import count, counted, on_signals, printable, progres
 from archipec.config import Pipeline
 from archipec.custody.archiving.archive import archive as run_archive
 from archipec.custody.archiving.preview import preview
-from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.report import Failure, Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.endpoint import with_option
@@ -190,11 +190,18 @@ def _show_waiting(report: Report) -> None:
 
 
 def _show_failures(report: Report) -> None:
+    """Say what failed: one cause is one line, however many messages it concerns."""
+    by_reason: dict[str, list[Failure]] = {}
     # A folder's failure is an error of the report, too.
-    for failure in [one for one in report.failures if one.ref][:_FAILURES_SHOWN]:
-        line = f"{failure.folder} {failure.ref}: {failure.reason}"
-        click.echo(f"  failed: {printable(line)}", err=True)
-    more = len(report.failures) - _FAILURES_SHOWN
+    for failure in report.failures:
+        if failure.ref:
+            by_reason.setdefault(failure.reason, []).append(failure)
+    for reason, failures in list(by_reason.items())[:_FAILURES_SHOWN]:
+        messages = report.reasons[reason]
+        first = failures[0]
+        what = f"{first.folder} {first.ref}" if messages == 1 else counted(messages, "message")
+        click.echo(f"  failed: {printable(f'{what}: {reason}')}", err=True)
+    more = report.failed - sum(report.reasons[reason] for reason in list(by_reason)[:_FAILURES_SHOWN])
     if more > 0:
         click.echo(f"  and {count(more)} more: --json lists them", err=True)
 

@@ -43,7 +43,7 @@ from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.mailbox import quota_by
 from archipec.custody.sinks import describe_archives, prepare_deliveries
 from archipec.custody.spool import Budget, return_freed_memory, spool_folder
-from archipec.errors import ArchipecError, Interrupted, PluginBug
+from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
 from archipec.message import Quota
 from archipec.providers import advised
 from archipec.supervision import join
@@ -213,6 +213,20 @@ class _Run:
         for thread in (*self._readers, *sinks):
             join(thread)
         self._close()
+        self._check_message_ids()
+
+    def _check_message_ids(self) -> None:
+        """Say which messages were asked for by name and are nowhere."""
+        wanted = self._pipeline.selection.message_ids
+        if self._report.errors or self._report.left or self._stop.is_set():
+            return
+        for identifier in self._ledger.unknown_message_ids(self._source, wanted):
+            self._report.errors.append(
+                Incomplete(
+                    f"no message has the Message-ID <{identifier}>",
+                    hint="the folders that are read were looked through; see the header of the message in the webmail",
+                )
+            )
 
     def _at_work(self) -> list[int]:
         return [delivery.number for delivery in self._deliveries if delivery.error is None]

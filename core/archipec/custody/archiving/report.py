@@ -59,6 +59,7 @@ class Report:
         failed: rows some sink lacks; left: rows not reached.
         listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
         arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
+        reasons: messages that failed, by why.
         errors: why the source or a sink was out, or the run was interrupted.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
         prune: what was deleted at the end, None where that isn't asked.
@@ -78,6 +79,7 @@ class Report:
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     seals: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
     preview: list[PreviewLine] | None = None
@@ -100,6 +102,7 @@ class Report:
     def fail(self, folder: str, ref: str, reason: str) -> None:
         """Count a message as failed."""
         self.failed += 1
+        self.reasons[reason] += 1
         self.note(folder, ref, reason)
 
     def note(self, folder: str, ref: str, reason: str) -> None:

@@ -81,19 +81,26 @@ class Stager:
             self._add(arrival, offered, [sink for sink in offered if states.get(sink) == "intent"])
             for sink in lacking:
                 if sink not in offered:
-                    self._in_transit[key].reasons.append(f"{self._deliveries[sink].name}: out for this run")
+                    self._in_transit[key].reasons.append(self._why_not(sink, states))
+                    self._report.sinks[self._deliveries[sink].name].failed += 1
             return
         if number:
             self._ledger.link([(number, arrival.row.id, arrival.row.size)])
             self._record_loose({key: number})
         self._discard(arrival.spooled)
         if lacking:
-            names = ", ".join(self._deliveries[sink].name for sink in lacking)
-            self._report.fail(
-                arrival.folder, arrival.row.ref, f"not in {names}: rejected before, or out for this run"
-            )
+            for sink in lacking:
+                self._report.sinks[self._deliveries[sink].name].failed += 1
+            reasons = [self._why_not(sink, states) for sink in lacking]
+            self._report.fail(arrival.folder, arrival.row.ref, "; ".join(reasons))
         else:
             self._report.already += 1
+
+    def _why_not(self, sink: int, states: Mapping[int, str]) -> str:
+        delivery = self._deliveries[sink]
+        if states.get(sink) == State.REJECTED:
+            return f"{delivery.name}: rejected before"
+        return f"{delivery.name}: {delivery.error}"
 
     def _join(self, entry: Entry, arrival: Arrival) -> None:
         """Take a message for an occurrence of a content on its way."""

@@ -197,6 +197,19 @@ class Occurrences(Database):
         with self._transaction() as db:
             db.execute("UPDATE occurrence SET reason = ? WHERE id = ?", (reason, row))
 
+    def unknown_message_ids(self, source: int, wanted: Iterable[str]) -> list[str]:
+        """Return those Message-IDs (in lower case) that no message of a source is on record with."""
+        return [
+            identifier
+            for identifier in sorted(wanted)
+            if not self._rows(
+                "SELECT 1 FROM occurrence o JOIN folder f ON f.id = o.folder"
+                " LEFT JOIN verdict v ON v.content = o.content WHERE f.source = ?1"
+                " AND (lower(o.message_id) = ?2 OR lower(v.message_id) = ?2) LIMIT 1",
+                (source, identifier),
+            )
+        ]
+
     def occurrences(self, source: int) -> tuple[int, int]:
         """Return how many messages of a source are on record and still there, and their bytes."""
         rows = self._rows(
