@@ -25,7 +25,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"contract", "selection", "retention", "timestamp"}),
     frozenset({"hookspecs"}),
     frozenset({"conservation"}),
-    frozenset({"discovery", "isolation", "providers", "registry", "secrets", "urls", "endpoint", "config"}),
+    frozenset(
+        {"discovery", "isolation", "providers", "keeper", "registry", "secrets", "urls", "endpoint", "config"}
+    ),
     frozenset({"custody"}),
     frozenset({"cli", "__main__"}),
     frozenset({"testing"}),

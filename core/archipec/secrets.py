@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from archipec.durability import open_regular
 from archipec.errors import ConfigError
+from archipec.keeper import run_kept
 from archipec.masking import hide
 from archipec.options import nearest
 from archipec.supervision import waiting
@@ -178,14 +179,7 @@ class LazySecret:
         words = _words(command)
         program = shlex.split(command)[0] if os.name != "nt" else command.split()[0]
         try:
-            done = subprocess.run(  # noqa: S603 - the person's own command, without a shell
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_PATIENCE,
-                check=False,
-            )
+            done = run_kept(words, _PATIENCE)
         except subprocess.TimeoutExpired:
             failure = f"gave no answer within {_PATIENCE:.0f} seconds"
         except OSError as error:
