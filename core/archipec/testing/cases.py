@@ -69,7 +69,7 @@ def inside_the_tree() -> Iterator[None]:
         yield
     except (ArchipecError, AssertionError, NotApplicable):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AssertionError(
             "what goes wrong must be said by an error of archipec.errors,"
             f" not by {type(error).__name__}: {error}"

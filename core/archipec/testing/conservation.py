@@ -265,7 +265,9 @@ class ConservationConformance(PluginConformance):
         assert place.root is not None, "a conservation sink has an outbox"
         files = b"".join(path.read_bytes() for path in place.root.rglob("*") if path.is_file())
         for secret in secrets:
-            assert not any(secret in line for line in (*told, *caplog.messages)), "a secret was shown"
+            for where, lines in (("an error or a reason", told), ("the log", caplog.messages)):
+                shown = [line for line in lines if secret in line]
+                assert not shown, f"a secret was shown in {where}: {shown}"
             assert secret.encode() not in files, "a secret is in the outbox"
 
     def test_a_place_that_cannot_be_used(  # type: ignore[override]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from archipec.contract import API, Context, Secret, SinkType
+from archipec.contract import API, Context, Secret, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError
 from archipec.testing.cases import Conformance, Place, inside_the_tree, must_not_raise
 from archipec.testing.isolation import import_findings, no_io
@@ -289,6 +289,29 @@ class PluginConformance(Conformance):
             for secret in _secrets(place.record, table):
                 assert secret not in line, f"a plugin must not log a secret: {line}"
 
+    def test_paths_are_declared(self, record: Record, tmp_path: Path) -> None:
+        """Rule: an option whose value is a path says so: else a relative one begins wherever the host was started."""
+        for option in record.options:
+            if option.secret or option.kind == "path":
+                continue
+            try:
+                value = option.convert(str(tmp_path))
+            except Exception:  # noqa: BLE001 - how it refuses is another case's
+                continue
+            assert not isinstance(value, Path), (
+                f'option "{option.name}" is a path: it must have kind="path", or convert=file_path itself'
+            )
+
+    def test_reads_is_true(self, record: Record, config: Any) -> None:
+        """Rule: ``reads`` names absolute paths, without looking at them."""
+        if not isinstance(record, SourceType):
+            return
+        with no_io("reads must do no I/O"):
+            paths = record.reads(config)
+        assert isinstance(paths, tuple), f"reads must give a tuple, not {paths!r}"
+        for path in paths:
+            assert isinstance(path, Path) and path.is_absolute(), f"reads must give absolute paths: {path!r}"
+
     def test_a_place_that_cannot_be_used(
         self,
         record: Record,
@@ -311,9 +334,16 @@ class PluginConformance(Conformance):
             assert "\n" not in text, f"an error must be one line: {text!r}"
             assert not text.endswith("."), f"an error must not end with a full stop: {text!r}"
         assert error.message, "an error must say what is wrong"
-        told = [f"{error!r} {error} {error.hint}", *traceback.format_exception(error), *caplog.messages]
+        told = {
+            "its message": str(error),
+            "its hint": error.hint,
+            "its repr": repr(error),
+            "its traceback, causes included": "".join(traceback.format_exception(error)),
+            "the log": "\n".join(caplog.messages),
+        }
         for secret in _secrets(record, broken_table):
-            assert not any(secret in text for text in told), f"an error must show no secret: {told}"
+            shown = [where for where, text in told.items() if secret in text]
+            assert not shown, f"an error must show no secret; it is in {', '.join(shown)}: {told}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archipec.contract import Context, Option, PostStep, RunView, SinkType, Source
+from archipec.contract import Context, Option, PostStep, RunView, SinkType, Source, file_path
 from archipec.errors import ArchipecError, AuthError, ConfigError
 
 from . import counter_step, directory_sink, memory_source, test_reference
@@ -390,6 +390,42 @@ class TurnsErrorsIntoOthers(CounterStep):
             super().run(run)
         except ArchipecError as error:
             raise OSError(str(error)) from error
+
+
+@step("test_a_copy_that_cannot_be_read", says="not by SystemExit")
+class LeavesByExit(CounterStep):
+    """Takes itself for a program."""
+
+    def run(self, run: RunView) -> None:
+        """End it all."""
+        try:
+            super().run(run)
+        except ArchipecError as error:
+            raise SystemExit(1) from error
+
+
+def _wrapped_path(value: object) -> Path:
+    return file_path(value)
+
+
+broken(
+    "PathThatDoesNotSaySo",
+    replace(
+        DIRECTORY_SINK,
+        options=tuple(
+            replace(each, convert=_wrapped_path, kind="") if each.name == "path" else each
+            for each in DIRECTORY_SINK.options
+        ),
+    ),
+    "test_paths_are_declared",
+    says='must have kind="path"',
+)
+broken(
+    "ReadsWhereverItIsStarted",
+    replace(MEMORY_SOURCE, reads=lambda _config: (Path("mail"),)),
+    "test_reads_is_true",
+    says="absolute paths",
+)
 
 
 globals().update({each.cases.__name__: each.cases for each in WRONG.values()})
