@@ -270,6 +270,24 @@ class InventoryKeeper:
         elif isinstance(counted, int) and distinct < counted:
             yield _lost_by_count(self._root, counted, distinct)
 
+    def lists_more(self, file: str, count: int) -> bool:
+        """Tell whether a file's table, with so many messages, has lost some that the inventory lists, or may have.
+
+        What lies behind the last message of such a table was not left by an interrupted run.
+
+        Raises:
+            OSError: the inventory can't be read.
+        """
+        if self._fault is not None:
+            return True
+        try:
+            _, claim = self._marker()
+        except IntegrityError:
+            return True
+        reader = InventoryReader(self._root, claim)
+        listed = sum(entry.file == file for entry in reader)
+        return bool(reader.damage) or (claim is not None and not reader.exists) or listed > count
+
     def lists_something(self) -> bool:
         """Tell whether there is an inventory that lists a message, as far as its last line tells; raises OSError."""
         exists, summary = last_summary(self._root)

@@ -159,6 +159,8 @@ class Archive:
 class MboxArchive(Archive):
     """An archive of mbox files under test; where no file is named, its only one is meant."""
 
+    inventory: bytes | None = None
+
     def seen(self, name: str = "archive.mbox") -> list[bytes]:
         """Return the messages that Python's mailbox sees in a file, quoted as they are."""
         box = mailbox.mbox(self.root / name, create=False)
@@ -173,7 +175,9 @@ class MboxArchive(Archive):
             file.write(content)
 
     def restore(self, files: dict[str, bytes]) -> None:
-        """Give files another content."""
+        """Give files another content; after `killed`, the inventory the one that it had then."""
+        if self.inventory is not None:
+            (self.root / "archipec.toc").write_bytes(self.inventory)
         for name, content in files.items():
             (self.root / name).write_bytes(content)
 
@@ -186,7 +190,9 @@ class MboxArchive(Archive):
         table = "archive.mbox.toc"
         with self.open() as sink:
             self.keep(sink, *first)
-            between = self.files()
+            between, path = self.files(), self.root / "archipec.toc"
+            # The inventory learns of a batch after the table.
+            self.inventory = path.read_bytes() if path.exists() else b""
             self.keep(sink, *torn)
             after = self.files()
         self.restore(after | {table: between[table]})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archipec.durability import sync_directory, sync_file
@@ -71,13 +71,17 @@ class MboxFile:
     another program appended stay where they are, and ours go behind them: the table of contents says from where
     on a run was appending, and all our separators bear our own sender. In doubt nothing is cut.
 
+    Args:
+        has_lost: asked with the number of messages in the table before anything is cut: whether it once had more.
+
     Raises:
         OSError: it can't be opened or repaired.
         PermanentError: a later version of archipec wrote it.
     """
 
-    def __init__(self, path: str, log: logging.Logger) -> None:
+    def __init__(self, path: str, log: logging.Logger, has_lost: Callable[[int], bool]) -> None:
         self.path = path
+        self._has_lost = has_lost
         self._log = log
         self._announced = False
         self._broken = False
@@ -102,8 +106,7 @@ class MboxFile:
 
     def _repair(self) -> None:
         toc = Toc(toc_path(self.path), self.end)
-        for _ in toc:
-            pass
+        count = sum(1 for _ in toc)
         if toc.end < self._toc_end:
             self._log.warning("%s: dropping lines that are torn or no longer true", toc_path(self.path))
             os.ftruncate(self._toc, toc.end)
@@ -113,6 +116,12 @@ class MboxFile:
         blank_line = ending(self._bytes_at(toc.reach - 1, 1)) if toc.reach else b""
         start = max(toc.appending, toc.reach + len(blank_line))
         if start < self.end and self._is_ours(start):
+            if self._has_lost(count):
+                self._log.warning(
+                    "%s: it has lost messages that the archive's record lists: nothing is cut off",
+                    toc_path(self.path),
+                )
+                return
             self._log.warning("%s: cutting off %d bytes an interrupted run left", self.path, self.end - start)
             os.ftruncate(self._data, start)
             self.end = start

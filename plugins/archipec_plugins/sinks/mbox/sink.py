@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,7 +124,7 @@ class MboxSink:
             file.close()
             file = None
         if file is None:
-            file = MboxFile(f"{self._root}/{name}", self._log)
+            file = MboxFile(f"{self._root}/{name}", self._log, partial(self._inventory.lists_more, name))
         self._open_files[name] = file
         if len(self._open_files) > _MOST_OPEN:
             self._open_files.pop(next(iter(self._open_files))).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -166,11 +167,15 @@ class ZipSink:
         name = file_name(stem, self._numbers.setdefault(stem, 1))
         volume = self._volumes.pop(name, None)
         if volume is None or not volume.is_current():
-            volume = Volume(f"{self._root}/{name}", self._inside, self._log)
+            volume = self._opened(f"{self._root}/{name}")
         self._volumes[name] = volume
         if len(self._volumes) > _MOST_OPEN:
             self._volumes.pop(next(iter(self._volumes)))
         return volume
+
+    def _opened(self, path: str) -> Volume:
+        name = Path(path).name
+        return Volume(path, self._inside, self._log, partial(self._inventory.lists_more, name))
 
     def _committed(self, volume: Volume) -> Iterator[tuple[ContentKey, Place]]:
         self._flushed.add(volume.name)
@@ -214,7 +219,7 @@ class ZipSink:
                 if not is_finished(toc_path(str(path))):
                     volume = self._volumes.get(path.name)
                     if volume is None or not volume.is_current():
-                        volume = Volume(str(path), self._inside, self._log)
+                        volume = self._opened(str(path))
                     self._seal(volume)
         except OSError as error:
             self._forget()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
@@ -44,12 +45,14 @@ class Volume:
 
     Args:
         inside: what a new zip holds.
+        has_lost: asked with the number of messages in the table where that says that a run was interrupted: whether it
+            once had more.
 
     Attributes:
         end: where the last message, or the zip itself, ends.
         directory: where the directory begins that the zip had last: what lies before it is listed there.
         usable: messages may be added. Not to a zip that another program changed, nor to one whose table is damaged, nor
-            to an mbox of an earlier run: that one is finished for ever.
+            one that has lost messages, nor to an mbox of an earlier run: that one is finished for ever.
         sealed: there is nothing to `seal`.
 
     Raises:
@@ -57,7 +60,7 @@ class Volume:
         PermanentError: a later version of archipec wrote it.
     """
 
-    def __init__(self, path: str, inside: str, log: logging.Logger) -> None:
+    def __init__(self, path: str, inside: str, log: logging.Logger, has_lost: Callable[[int], bool]) -> None:
         self.path = path
         self.toc = toc_path(path)
         self.name = os.path.basename(path)
@@ -74,6 +77,11 @@ class Volume:
         self.directory = toc.directory
         self.end = toc.zip_end if toc.appending is None else max(toc.appending, toc.reach)
         as_left = self._is_as_left(interrupted=toc.appending is not None)
+        if as_left and self._size > self.end and has_lost(held.count):
+            log.warning(
+                "%s: it has lost messages that the archive's record lists: nothing is cut off", self.toc
+            )
+            as_left = False
         self.sealed = toc.appending is None or not as_left or (toc.damaged and not held.count)
         # Of a zip without messages only the name is used.
         self.inside = toc.inside if held.count else inside
