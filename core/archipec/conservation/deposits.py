@@ -8,6 +8,8 @@ is asked what became of it.
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +43,7 @@ from archipec.conservation.store import (
 )
 from archipec.conservation.units import Known, divided, gather, packed
 from archipec.contract import Context
-from archipec.errors import ArchipecError, IntegrityError, Scope
+from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
@@ -56,6 +58,9 @@ _ROME = ZoneInfo("Europe/Rome")
 _READ_AT_ONCE = 100
 _IN_MEMORY = 1 << 20
 _UNVERIFIED = "deposited, unverified"
+_OUTCOMES = (Pending, Conserved, Rejected, Partial)
+_PATIENCE = 60.0  # seconds that a run waits in all, where the provider asks to be asked again after so long
+_STEP = 0.2  # seconds after which a wish to stop is heard
 
 
 class Deposits:
@@ -86,6 +91,9 @@ class Deposits:
         self._limits = limits
         self._wait = wait
         self._trust = trust
+        self._patience = _PATIENCE
+        self.failed: list[ArchipecError] = []
+        """Errors of single packages, which wait for the next run."""
 
     # -- from messages to packages -------------------------------------------------------------------
 
@@ -201,16 +209,37 @@ class Deposits:
             if self._context.cancelled():
                 return
             try:
-                with self._store.decoding():
-                    package = self._packer.load(parcel)
-                    _ticket(parcel)
-                do(parcel, package)
+                self._patiently(parcel, do)
             except ArchipecError as error:
                 (now,) = self._store.parcel(parcel.id)
                 self._store.move(parcel.id, now.state, reason=f"{_progress(now.state)}: {error.message}")
                 if error.scope > Scope.MESSAGE:
                     raise
-                self._context.log.warning("package %s: %s", parcel.id, error.message)
+                self.failed.append(error)
+
+    def _patiently(self, parcel: Parcel, do: Callable[[Parcel, Package], None]) -> None:
+        """Do something with a package; once more after the time that the provider asks for, if that is short."""
+        try:
+            do(parcel, self._load(parcel))
+        except TransientError as error:
+            wait = error.retry_after
+            if wait is None or wait > self._patience or not self._wait_for(max(0.0, wait)):
+                raise
+            (again,) = self._store.parcel(parcel.id)
+            do(again, self._load(again))
+
+    def _wait_for(self, seconds: float) -> bool:
+        """Wait, of what a run may wait in all; False when the person asked to stop."""
+        self._patience -= seconds
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._context.cancelled():
+            time.sleep(min(left, _STEP))
+        return not self._context.cancelled()
+
+    def _load(self, parcel: Parcel) -> Package:
+        with self._store.decoding():
+            _ticket(parcel)
+            return self._packer.load(parcel)
 
     def _deposit(self, provider: ConservationProvider, parcel: Parcel, package: Package) -> None:
         if parcel.state == TRYING:
@@ -231,6 +260,7 @@ class Deposits:
         self._answered(package, provider.deposit(package))
 
     def _answered(self, package: Package, answer: Ticket | Outcome) -> None:
+        _check("deposit or lookup", answer, (Ticket, *_OUTCOMES))
         if isinstance(answer, Ticket):
             ticket = {"token": answer.token, "sha256": answer.sha256}
             self._store.move(package.id, DEPOSITED, reason="deposited, waiting for the report", ticket=ticket)
@@ -239,6 +269,7 @@ class Deposits:
 
     def _take(self, package: Package, ticket: Ticket, outcome: Outcome, state: str) -> None:
         """Put on record what a provider said of a package. Only what is proven becomes conserved."""
+        _check("poll", outcome, _OUTCOMES)
         if isinstance(outcome, Pending):
             reason = outcome.reason or "nothing is decided yet"
             self._store.move(package.id, state, reason=_one_line(reason), attention=outcome.attention)
@@ -281,6 +312,30 @@ class Deposits:
                     decisions.append(_refusal(by_id[name], refusal))
         reason = f"{_UNVERIFIED}: {'; '.join(sorted(doubts))}" if doubts else "deposited, not all is decided"
         self._store.decide(package.id, decisions, reason=reason, attention=bool(doubts))
+
+
+def _check(method: str, answer: object, allowed: tuple[type, ...]) -> None:
+    """Hold a provider to the contract: what it answers is of these types, and a token is JSON.
+
+    Raises:
+        TypeError: it is not; the host says it in the plugin's name.
+    """
+    if not isinstance(answer, allowed):
+        names = ", ".join(one.__name__ for one in allowed)
+        raise TypeError(
+            f"{method} of the conservation provider must return one of {names}, not {answer!r:.80}"
+        )
+    if isinstance(answer, Ticket):
+        try:
+            kept = json.loads(json.dumps(answer.token, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(
+                f"{method} of the conservation provider returned a Ticket whose token is not JSON: {error}"
+            ) from error
+        if kept != answer.token:
+            raise TypeError(
+                f"{method} of the conservation provider returned a Ticket whose token a round trip through JSON changes"
+            )
 
 
 def _refusal(sha256: str, refusal: Rejected) -> Decision:

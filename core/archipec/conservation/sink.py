@@ -219,6 +219,8 @@ class ConservationSink:
                 else:
                     deposits.deposit(provider)
                     deposits.poll(provider)
+        if deposits.failed:
+            raise deposits.failed[0]
 
     def _deposits(self) -> Deposits:
         from archipec.conservation.deposits import Deposits

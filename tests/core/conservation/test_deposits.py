@@ -138,7 +138,15 @@ class Box:
     def settle(self, messages: list[bytes] = MESSAGES) -> dict[bytes, Receipt]:
         with self.open() as sink:
             asked = [Receipt(ContentKey.of(raw), State.PENDING, None) for raw in messages]
-            found = {receipt.key: receipt for receipt in sink.settle(asked)}
+            found = {}
+            self.error: ArchipecError | None = None
+            try:
+                for receipt in sink.settle(asked):
+                    found[receipt.key] = receipt
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                self.error = error
             sink.finish()
         return {raw: found[ContentKey.of(raw)] for raw in messages}
 
@@ -167,6 +175,54 @@ def test_what_arrives_waits_without_the_provider(tmp_path: Path, script: Script)
     state, reason = only(box.states())
     assert (state, reason) == (State.PENDING, "waits for receipts until 2026-07-04 10:30")
     assert script.opened == 0
+
+
+def test_what_failed_for_one_package_is_no_success(box: Box, script: Script) -> None:
+    def busy(_package: Package) -> Any:
+        raise TransientError("the service is busy", scope=Scope.MESSAGE)
+
+    script.deposit = busy
+    state, reason = only(box.states())
+    assert (state, box.error and box.error.exit_code) == (State.PENDING, 5) and "is busy" in reason
+
+
+def test_a_provider_is_asked_again_after_the_time_it_names(box: Box, script: Script) -> None:
+    """Within a bound: a service that names an hour is left for the next run."""
+    waits = [0.01, 3600.0]
+
+    def busy(_package: Package) -> Any:
+        raise TransientError("the service is busy", scope=Scope.MESSAGE, retry_after=waits.pop(0))
+
+    script.deposit = busy
+    script.lookup = lambda _: None
+    assert only(box.states())[0] is State.PENDING
+    assert len(script.deposited) == 2 and not waits
+    script.deposit = lambda package: Conserved(report=true_report(package))
+    assert only(box.states())[0] is State.STORED
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("ticket-1", "must return one of Ticket"),
+        (None, "must return one of Ticket"),
+        (Ticket(token=NOW), "token is not JSON"),  # type: ignore[arg-type]
+        (Ticket(token=float("nan")), "token is not JSON"),
+        (Ticket(token={"a": (1,)}), "a round trip through JSON changes"),
+    ],
+)
+def test_an_answer_that_is_none_is_named_with_its_rule(
+    box: Box, script: Script, answer: object, says: str
+) -> None:
+    script.deposit = lambda _: answer
+    with pytest.raises(TypeError, match=f"deposit .*{says}"):
+        box.settle()
+    script.deposit = lambda _: Ticket(token=1)
+    script.lookup = lambda _: None
+    if not isinstance(answer, Ticket):
+        script.poll = lambda *_: answer  # type: ignore[assignment]
+        with pytest.raises(TypeError, match=r"poll .*must return one of Pending"):
+            box.settle()
 
 
 def test_the_report_is_kept_byte_for_byte(box: Box, script: Script) -> None:
