@@ -132,10 +132,10 @@ def _errors(report: Report) -> list[ArchipecError]:
 def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         click.echo(with_outcome(report.as_json(), report, _errors(report)))
-    elif report.errors and not report.listed:
-        say_failed(report.pipeline, report.errors)
-    elif dry_run:
+    elif dry_run and (report.preview or not report.errors):
         _show_preview(report)
+    elif dry_run:
+        say_failed(report.pipeline, report.errors)
     else:
         _show_run(report)
         if report.prune is not None:
@@ -148,7 +148,10 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
 
 def _show_run(report: Report) -> None:
     if not report.listed and not report.seals:
-        click.echo(f"{report.pipeline}: nothing new")
+        if report.errors:
+            say_failed(report.pipeline, report.errors)
+        else:
+            click.echo(f"{report.pipeline}: nothing new")
         _show_waiting(report)
         return
     click.echo(
