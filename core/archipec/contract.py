@@ -27,6 +27,7 @@ from archipec.message import (
     ContentKey,
     DeletionOrder,
     Fetched,
+    Fingerprint,
     Folder,
     Item,
     Json,
@@ -54,6 +55,7 @@ __all__ = [
     "Context",
     "DeletionOrder",
     "Fetched",
+    "Fingerprint",
     "Folder",
     "Item",
     "Json",
@@ -73,12 +75,18 @@ __all__ = [
     "SupportsCheck",
     "SupportsCount",
     "SupportsDelete",
+    "SupportsFingerprint",
     "SupportsFinish",
     "SupportsHeaders",
     "SupportsIterate",
+    "SupportsPresence",
+    "SupportsProbe",
+    "SupportsProbeCheck",
+    "SupportsPutBack",
     "SupportsQuota",
     "SupportsSettle",
     "SupportsTrash",
+    "SupportsUnmark",
     "boolean",
     "byte_size",
     "choice",
@@ -95,6 +103,10 @@ API = 1
 C = TypeVar("C")
 
 
+def _unrecorded(_orders: Sequence[DeletionOrder]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a plugin must not make itself.
@@ -105,6 +117,8 @@ class Context:
         now: the clock; aware, UTC.
         cancelled: true once the person asked to stop; long loops end early then.
         version: archipec's.
+        marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
+            steps: it puts the marks on record, durably, so that the next run can take back those of a run that died.
     """
 
     log: logging.Logger
@@ -112,6 +126,7 @@ class Context:
     now: Callable[[], datetime]
     cancelled: Callable[[], bool]
     version: str
+    marking: Callable[[Sequence[DeletionOrder]], None] = _unrecorded
 
 
 class Source(Protocol):
@@ -187,6 +202,10 @@ class Sink(Protocol):
     def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
         """Open the stored bytes, those and nothing around them.
 
+        Never those of a file outside the archive that a symbolic link leads to. A stream over a file has its
+        ``fileno``: by it the host drops what the page cache has of the file before it proves a copy, and tells one
+        file from two.
+
         Raises:
             MissingCopy: the copy is not there.
             IntegrityError: the copy can't be told from what surrounds it any more.
@@ -256,11 +275,69 @@ class SupportsDelete(Protocol):
         Checked right before acting: the folder's identity (UIDVALIDITY), the order's time, and that the message is
         still that of the key, by its size at least; one of another size only if its bytes are those of the key;
         and that it isn't flagged (\\Flagged) by now, where there are flags.
-        An order that fails a check is answered by `Refused` of scope MESSAGE. A message already gone counts as
-        deleted. Nothing else is deleted: UID EXPUNGE only, never a plain EXPUNGE, and what other programs have
-        marked stays. An order is good (None) only when the server has confirmed it; one that may have been carried
-        out is answered by TransientError, or by no answer and an error of the iterator.
+        An order that fails a check is answered by `Refused` of scope MESSAGE, one for a message that is no longer
+        there by `AlreadyGone`: it was not deleted by this order. Nothing else is deleted: UID EXPUNGE only, never a
+        plain EXPUNGE, and what other programs have marked stays. An order is good (None) only when the server has
+        confirmed it; one that may have been carried out is answered by TransientError, or by no answer and an error
+        of the iterator. Where messages are marked first, ``Context.marking`` is told before.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsUnmark(Protocol):
+    """A source whose ``delete`` marks messages first, so that a run which dies in between leaves marks."""
+
+    def unmark(self, folder: str, refs: Iterable[str]) -> None:
+        """Take back the marks on these messages; what is no longer there needs nothing. Idempotent.
+
+        Raises:
+            ArchipecError: the marks may still be there.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsPutBack(Protocol):
+    """A source that takes a message back which was deleted and turned out to be kept nowhere else."""
+
+    def put_back(self, item: Item) -> None:
+        """Put a message into ``item.folder`` again, with its flags and the time it was received.
+
+        Raises:
+            ArchipecError: it is not there, byte for byte, now.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsFingerprint(Protocol):
+    """A source or sink on a server that can say what it is, so that one mailbox by two names is found out."""
+
+    def fingerprint(self) -> Fingerprint:
+        """Return what the server says of the mailbox and its folders, asked now. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsProbe(Protocol):
+    """A sink on a server that can show whether it is the store of a source, where their numbers don't tell."""
+
+    def probe(self, name: str) -> AbstractContextManager[None]:
+        """Make an empty folder with a name that nothing else has; it is removed at the end of the context.
+
+        Raises:
+            ArchipecError: it can't be made.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsProbeCheck(Protocol):
+    """A source that can tell whether it is the store that a sink has put a probe into."""
+
+    def shows(self, name: str) -> bool:
+        """Tell whether a folder of that name is there now, at any level. Changes nothing."""
         ...
 
 
@@ -311,6 +388,15 @@ class SupportsIterate(Protocol):
 
     def iterate(self) -> Iterator[Receipt]:
         """Yield a receipt for everything held, with the key the archive itself recorded: contents unread."""
+        ...
+
+
+@runtime_checkable
+class SupportsPresence(Protocol):
+    """A sink that can say cheaply which copies are there, where opening each of them would not be cheap."""
+
+    def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Yield those whose copies are there now, by name and size, asked anew: contents are unread."""
         ...
 
 

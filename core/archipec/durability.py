@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import stat
 import sys
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = [
+    "drop_cached",
     "make_directory",
     "open_regular",
     "read_named",
@@ -104,6 +106,54 @@ def _kind_at(path: str | Path) -> int:
         return stat.S_IFMT(os.lstat(path).st_mode)
     except OSError:
         return 0
+
+
+def drop_cached(descriptor: int) -> str:
+    """Make what is read next of a file come from its medium: let the system forget what it has of it in memory.
+
+    What was not flushed stays, so flush before.
+
+    Returns:
+        why that can't be done here, empty when it was.
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_NOCACHE, 1)
+        return ""
+    if not hasattr(os, "posix_fadvise"):
+        return "this system doesn't drop a file from its cache"
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        kind = _file_system(os.fstat(descriptor).st_dev)
+    except OSError as error:
+        return f"the cache could not be dropped: {error.strerror or error}"
+    if kind in _MEMORY:
+        return f"{kind} has no medium but memory"
+    if kind in _REMOTE or kind.startswith("fuse"):
+        return f"{kind}: the server behind it may answer from its cache"
+    return ""
+
+
+_MEMORY = frozenset({"tmpfs", "ramfs"})
+_REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "afs"})
+
+
+@functools.lru_cache(maxsize=64)
+def _file_system(device: int) -> str:
+    """Return the kind of the file system with this device number, empty when it can't be told."""
+    if sys.platform != "linux":
+        return ""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                fields, _, rest = line.partition(" - ")
+                if fields.split()[2:3] == [wanted]:
+                    return rest.split()[0]
+    except OSError:
+        return ""
+    return ""
 
 
 def sync_file(descriptor: int) -> None:

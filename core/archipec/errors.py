@@ -13,6 +13,7 @@
     ├─ IntegrityError               exit 7   bytes are not those that were kept
     │  └─ MissingCopy               exit 7   a copy that was promised is not there
     ├─ Refused                      exit 8   a deletion that is not proven safe
+    ├─ AlreadyGone                  exit 3   a message was no longer there when it was to be deleted
 
 A message is one line for a person: lower case first, no final stop, naming the thing and the value,
 never a secret (one that the host knows is masked). ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 from archipec.masking import mask
 
 __all__ = [
+    "ATTENTION",
+    "AlreadyGone",
     "ArchipecError",
     "AuthError",
     "ConfigError",
@@ -175,6 +178,13 @@ class Refused(ArchipecError):
     """A deletion that is not proven safe."""
 
     exit_code = 8
+
+
+class AlreadyGone(ArchipecError):
+    """A message that was to be deleted was no longer there: somebody else deleted or moved it."""
+
+    exit_code = ATTENTION
+    usual_scope = Scope.MESSAGE
 
 
 class Interrupted(ArchipecError):

@@ -15,7 +15,9 @@ __all__ = [
     "ContentKey",
     "DeletionOrder",
     "Fetched",
+    "Fingerprint",
     "Folder",
+    "FolderPrint",
     "Item",
     "Json",
     "Listed",
@@ -126,6 +128,27 @@ class Item:
     head: bytes
     open: Callable[[], BinaryIO]
     body: bytes | None = None
+
+
+class FolderPrint(NamedTuple):
+    """What a server says of a folder: its UIDVALIDITY, the next UID, and how many messages it holds."""
+
+    uidvalidity: int
+    uidnext: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a server says of a mailbox, to see whether two names lead to one.
+
+    Attributes:
+        folders: by their names, as far as the server numbers messages (IMAP).
+        unique_ids: of the messages, where that is all there is (POP3).
+    """
+
+    folders: Mapping[str, FolderPrint]
+    unique_ids: Sequence[str] = ()
 
 
 class State(enum.StrEnum):

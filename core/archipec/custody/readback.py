@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from archipec.contract import Sink
 from archipec.custody.spool import head_of
+from archipec.durability import drop_cached
 from archipec.errors import (
     ArchipecError,
     IntegrityError,
@@ -20,11 +22,66 @@ from archipec.errors import (
 )
 from archipec.message import Receipt
 
-__all__ = ["ALTERED", "MISSING", "OK", "ReadBack", "read_back", "read_into", "read_whole"]
+__all__ = [
+    "ALTERED",
+    "MISSING",
+    "OK",
+    "Medium",
+    "ReadBack",
+    "Stamp",
+    "read_back",
+    "read_into",
+    "read_whole",
+    "stamp_of",
+]
 
 OK, MISSING, ALTERED = "ok", "missing", "altered"
 _CHUNK = 1 << 20
+_REMEMBERED = 256
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+class Stamp(NamedTuple):
+    """Which file a copy is in, and as which it would be seen to be another one or changed: by `os.fstat`."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+    @property
+    def file(self) -> tuple[int, int]:
+        """What two copies in one file have in common."""
+        return self.device, self.inode
+
+
+class Medium:
+    """Sees to it that files are read from their medium, not from what the system has of them in memory.
+
+    A file that many messages are in is dropped from the cache once: what is read of it afterwards was read by us.
+    """
+
+    def __init__(self) -> None:
+        self._dropped: OrderedDict[tuple[int, int], str] = OrderedDict()
+
+    def drop(self, descriptor: int, stamp: Stamp) -> str:
+        """Drop a file from the cache; return why that can't be done, empty when it was."""
+        known = self._dropped.get(stamp.file)
+        if known is None:
+            known = self._dropped[stamp.file] = drop_cached(descriptor)
+            if len(self._dropped) > _REMEMBERED:
+                self._dropped.popitem(last=False)
+        return known
+
+
+def stamp_of(stream: BinaryIO) -> tuple[int, Stamp] | None:
+    """Return descriptor and stamp of the file that a stream reads; None when it is over something else."""
+    try:
+        descriptor = stream.fileno()
+        found = os.fstat(descriptor)
+    except (AttributeError, OSError):
+        return None
+    return descriptor, Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class ReadBack(NamedTuple):
@@ -34,26 +91,36 @@ class ReadBack(NamedTuple):
         verdict: ``ok``, ``missing`` or ``altered``.
         reason: why it isn't ok, in words.
         head: the header section that was read, at most 64 KiB of it.
+        stamp: of the file it was read from, None when it is in none that is known.
+        cached: why it may have come from a cache; empty when it came from the medium.
     """
 
     verdict: str
     reason: str = ""
     head: bytes = b""
+    stamp: Stamp | None = None
+    cached: str = ""
 
 
-def read_back(sink: Sink, receipt: Receipt) -> ReadBack:
-    """Read a copy and compare it with its key.
+def read_back(sink: Sink, receipt: Receipt, medium: Medium) -> ReadBack:
+    """Read a copy from its medium and compare it with its key.
 
     Raises:
         Unsupported: this store can't give copies back.
         ArchipecError: wider than this copy: nothing can be told of the others either.
     """
     digest, size, head = hashlib.sha256(), 0, b""
+    stamp: Stamp | None = None
+    cached = "its store is read over a connection"
     try:
-        for chunk in _chunks(sink, receipt):
-            head = head or head_of(chunk)
-            digest.update(chunk)
-            size += len(chunk)
+        with sink.read(receipt) as stream:
+            if (found := stamp_of(stream)) is not None:
+                stamp = found[1]
+                cached = medium.drop(*found)
+            while chunk := stream.read(_CHUNK):
+                head = head or head_of(chunk)
+                digest.update(chunk)
+                size += len(chunk)
     except MissingCopy as error:
         return ReadBack(MISSING, error.message)
     except IntegrityError as error:
@@ -68,7 +135,7 @@ def read_back(sink: Sink, receipt: Receipt) -> ReadBack:
         return ReadBack(ALTERED, f"it can't be read: {error.strerror or error}")
     if digest.hexdigest() != receipt.key.sha256:
         return ReadBack(ALTERED, f"its {size} bytes are not the {receipt.key.size} that were stored")
-    return ReadBack(OK, "", head)
+    return ReadBack(OK, "", head, stamp, cached)
 
 
 def read_whole(sink: Sink, receipt: Receipt) -> bytes:

@@ -20,7 +20,7 @@ from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
-from archipec.custody.readback import MISSING, OK, read_back
+from archipec.custody.readback import MISSING, OK, Medium, read_back
 from archipec.custody.root import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
@@ -219,6 +219,7 @@ class _LedgerCheck:
         self._stop = stop
         self._report = report
         self._observe = observe
+        self._medium = Medium()
 
     def run(self) -> None:
         context = make_context(self._sink.name, self._temp, self._stop)
@@ -241,7 +242,7 @@ class _LedgerCheck:
                     break
                 last = copy.content
                 try:
-                    verdict, reason, _ = read_back(sink, copy.receipt)
+                    verdict, reason, *_ = read_back(sink, copy.receipt, self._medium)
                 except Unsupported:
                     self._report.count_confirmed(copy.receipt)
                     continue
@@ -284,9 +285,10 @@ def verify_archive(
                     f'a "{sink.record.name}" archive keeps no record of its own to compare with'
                 )
             store: Sink = opened
+            medium = Medium()
             for receipt in _until(stop, opened.iterate()):
                 try:
-                    verdict, reason, _ = read_back(store, receipt)
+                    verdict, reason, *_ = read_back(store, receipt, medium)
                 except Unsupported:
                     report.count_confirmed(receipt)
                 else:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from archipec.contract import ContentKey, Context, DeletionOrder, Source, SourceType, SupportsDelete
-from archipec.errors import ArchipecError, Refused, Scope
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
 from archipec.testing.cases import Conformance, Place
 from archipec.testing.make import configure, make_context
 
@@ -175,10 +175,14 @@ class DeletionConformance(Conformance):
     def test_a_message_that_is_gone(
         self, place: Place[Source], folder: str, orders: list[DeletionOrder]
     ) -> None:
-        """Rule: a message already gone counts as deleted, and its reference never names another."""
+        """Rule: a message already gone was not deleted by this order, and its reference never names another."""
         before = self.content(place, folder)
         self.carry_out(place, orders[:1])
-        assert self.carry_out(place, orders[:2]) == [None, None], "a message already gone counts as deleted"
+        already, deleted = self.carry_out(place, orders[:2])
+        assert isinstance(already, AlreadyGone), (
+            f"a message already gone was not deleted by this order: AlreadyGone, not {already!r}"
+        )
+        assert deleted is None, "a message already gone must not stop another order"
         gone = {order.ref for order in orders[:2]}
         self.assert_left(place, folder, {ref: raw for ref, raw in before.items() if ref not in gone})
 

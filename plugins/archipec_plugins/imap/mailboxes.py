@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from imapclient import imap_utf7
 
+from archipec.message import Fingerprint, FolderPrint
 from archipec_plugins.imap.grammar import Token, number, tokens
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Mailbox",
     "decode_name",
     "encode_name",
+    "fingerprint_of",
     "folder_for",
     "parse_counts",
     "parse_list",
@@ -206,6 +208,19 @@ def parse_counts(response: bytes) -> tuple[bytes, Counts] | None:
                 case {"messages": int(messages), "uidnext": int(uidnext), "uidvalidity": int(uidvalidity)}:
                     return wire_name, Counts(messages, uidnext, uidvalidity)
     return None
+
+
+def fingerprint_of(mailboxes: Iterable[Mailbox], counts: Mapping[bytes, Counts]) -> Fingerprint:
+    """Return what a mailbox is known by, from its folders and what STATUS says of them."""
+    return Fingerprint(
+        {
+            "INBOX" if one.name.upper() == "INBOX" else one.name: FolderPrint(
+                known.uidvalidity, known.uidnext, known.messages
+            )
+            for one in mailboxes
+            if (known := counts.get(one.wire_name)) is not None
+        }
+    )
 
 
 def parse_quota(response: bytes) -> list[tuple[str, int, int]]:

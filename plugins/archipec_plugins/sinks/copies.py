@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import math
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from archipec.durability import open_regular
 from archipec.errors import ArchipecError, IntegrityError, TransientError, from_os_error
 from archipec.message import ContentKey, Item
 
@@ -23,6 +26,7 @@ __all__ = [
     "cannot_tell",
     "checked",
     "item_chunks",
+    "open_copy",
     "place_url",
     "stream_of",
     "translated",
@@ -77,18 +81,54 @@ def translated(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
         raise from_os_error(error, what) from error
 
 
-def stream_of(chunks: Iterator[bytes]) -> BinaryIO:
-    """Return a reader of chunks; what they raise comes out of ``read``."""
-    return io.BufferedReader(_ChunkReader(chunks))
+def open_copy(root: str, path: str, real_folders: dict[str, str]) -> FileIO:
+    """Open a file of an archive, unbuffered: a regular file below the root, reached by no symbolic link.
+
+    Args:
+        path: relative to the root.
+        real_folders: folders that were found to be where they say, with their real paths; kept by the caller.
+
+    Raises:
+        IntegrityError: a link, or something else than a file, stands there.
+        OSError: it can't be opened.
+    """
+    folder = path.rpartition("/")[0]
+    if folder not in real_folders:
+        real_root = os.path.realpath(root)
+        expected = str(Path(real_root, *folder.split("/"))) if folder else real_root
+        if os.path.realpath(expected) != expected and Path(expected).is_dir():
+            raise IntegrityError(
+                f"{root}/{path} is reached by a symbolic link: what lies behind it is no copy"
+            )
+        real_folders[folder] = expected
+    try:
+        return os.fdopen(open_regular(f"{root}/{path}", os.O_RDONLY), "rb", buffering=0)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise IntegrityError(f"{root}/{path} is no copy: {error.strerror}") from error
+        raise
+
+
+def stream_of(chunks: Iterator[bytes], file: FileIO | None = None) -> BinaryIO:
+    """Return a reader of chunks; what they raise comes out of ``read``.
+
+    Args:
+        file: that they are read from, whose number the reader tells.
+    """
+    return io.BufferedReader(_ChunkReader(chunks, file))
 
 
 class _ChunkReader(io.RawIOBase):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], file: FileIO | None) -> None:
         self._chunks = chunks
+        self._file = file
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        return super().fileno() if self._file is None else self._file.fileno()
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         while not self._rest:

@@ -23,7 +23,7 @@ from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.durability import make_directory, sync_directories, sync_files
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, from_os_error
 from archipec.inventory import Entry
-from archipec_plugins.sinks.copies import CHUNK, cannot_tell, checked, stream_of, translated
+from archipec_plugins.sinks.copies import CHUNK, cannot_tell, checked, open_copy, stream_of, translated
 from archipec_plugins.sinks.inventory import InventoryKeeper, distinct, first_few
 from archipec_plugins.sinks.manifest import Line, Manifest
 from archipec_plugins.sinks.staging import Staging, is_interrupted
@@ -140,6 +140,7 @@ class TreeSink:
         self._made: set[str] = set()  # directories made, or seen to be there
         self._flushed: set[str] = set()  # directories whose entries are durable
         self._publishing = False  # true, too, after it failed half-way
+        self._real_folders: dict[str, str] = {}
 
     def put(self, item: Item) -> None:
         """See `archipec.contract.Sink.put`."""
@@ -267,7 +268,7 @@ class TreeSink:
             path, file = self._open_copy(receipt)
         except OSError as error:
             raise cannot_tell(error, self._root) from error
-        with file, stream_of(_chunks(file, path, receipt.key)) as stream:
+        with file, stream_of(_chunks(file, path, receipt.key), file) as stream:
             yield stream
 
     def _open_copy(self, receipt: Receipt) -> tuple[str, FileIO]:
@@ -282,7 +283,7 @@ class TreeSink:
         raise MissingCopy(f"message {key} is no longer in {self._root}")
 
     def _open(self, path: str) -> FileIO:
-        return open(f"{self._root}/{path}", "rb", buffering=0)
+        return open_copy(self._root, path, self._real_folders)
 
     def iterate(self) -> Iterator[Receipt]:
         """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""

@@ -16,7 +16,7 @@ from archipec.custody.archiving.archive import archive
 from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning import prune as prune_module
+from archipec.custody.pruning import execute as execute_module
 from archipec.custody.pruning.prune import prune
 from archipec.custody.pruning.quota import freeable
 from archipec.custody.pruning.report import PruneReport
@@ -345,7 +345,7 @@ def test_a_damaged_copy_keeps_its_message_and_no_other(
 def test_a_copy_damaged_after_the_plan_is_seen_when_the_proof_has_grown_old(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_module, "_FRESH", timedelta(seconds=-1))
+    monkeypatch.setattr(execute_module, "_FRESH", timedelta(seconds=-1))
     box, store = aged(800, 800), Store()
     made = house.pipeline(box, store)
     house.archive(made)
@@ -398,15 +398,15 @@ def test_an_archive_that_can_t_be_asked_ends_it(house: House) -> None:
 
 def test_batches_are_bounded_in_messages_and_bytes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that what is ordered can be read and deleted while its proof is fresh."""
-    monkeypatch.setattr(prune_module, "_BATCH", 4)
-    monkeypatch.setattr(prune_module, "_BATCH_BYTES", 3000)
+    monkeypatch.setattr(execute_module, "_BATCH", 4)
+    monkeypatch.setattr(execute_module, "_BATCH_BYTES", 3000)
     box, store, batches = aged(*[800] * 11, size=1000), Store(), list[int]()
     box.before_delete = lambda: batches.append(len(box.deleted))
     made = house.pipeline(box, store)
     house.archive(made)
     house.prune(made)
-    assert batches == [0, 2, 4, 6, 8, 10]
-    monkeypatch.setattr(prune_module, "_BATCH_BYTES", 10)
+    assert batches == [0, 1, 3, 5, 7, 9]  # the first goes alone
+    monkeypatch.setattr(execute_module, "_BATCH_BYTES", 10)
     box.folders["INBOX"] |= {"20": message(20), "21": message(21)}
     box.ages |= {"INBOX/20": 800, "INBOX/21": 800}
     house.archive(made)
@@ -492,7 +492,7 @@ def test_a_source_without_headers_is_read(house: House, monkeypatch: pytest.Monk
     assert set(box.fetched) == {"INBOX/1", "INBOX/2"}
 
 
-def test_a_message_that_is_gone_by_then_counts_as_deleted(house: House) -> None:
+def test_a_message_that_is_gone_by_then_is_not_counted_as_deleted(house: House) -> None:
     box, store = aged(800, 800), Store()
     made = house.pipeline(box, store)
     house.archive(made)
@@ -501,7 +501,9 @@ def test_a_message_that_is_gone_by_then_counts_as_deleted(house: House) -> None:
         box.folders["INBOX"].pop("1", None)
 
     report = house.prune(made, observe=lose_one)
-    assert (box.left(), told(report)["deleted"], report.exit_code) == ([], 2, 0)
+    shape = told(report)
+    assert (box.left(), shape["deleted"], shape["gone"], report.exit_code) == ([], 1, 1, 0)
+    assert kept(report) == {"gone": 1}
 
 
 def test_a_source_that_can_t_delete(house: House) -> None:
@@ -640,7 +642,11 @@ def test_a_wider_error_answered_for_an_order_ends_it(house: House) -> None:
     cut = TransientError("no good answer to QUIT")
     box.delete_errors = {f"INBOX/{n}": cut for n in (1, 2, 3)}
     report = house.prune(made)
-    assert (kept(report), report.exit_code, report.errors) == ({"unconfirmed": 3}, 8, [cut])
+    assert (kept(report), report.exit_code, report.errors) == (
+        {"unconfirmed": 1, "stopped": 2},  # the first went alone
+        8,
+        [cut],
+    )
 
 
 # -- the trash -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from archipec.contract import (
     SourceType,
     port_number,
 )
-from archipec.errors import ArchipecError, AuthError, ConfigError, Refused, Scope, TransientError
+from archipec.errors import AlreadyGone, ArchipecError, AuthError, ConfigError, Refused, Scope, TransientError
 from archipec.hookspecs import hookimpl
 
 _PIECE = 1000
@@ -134,6 +134,9 @@ class MemorySource:
         """Carry out orders, one after the other."""
         for order in orders:
             refused = self.refusal(order)
+            if refused is None and self.message(order.folder, order.ref) is None:
+                yield order, AlreadyGone(f"message {order.ref} was no longer there")
+                continue
             if refused is None:
                 self.remove(order)
             yield order, refused

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from archipec.contract import DeletionOrder, Json, Listed, Quota
-from archipec.errors import ArchipecError, Refused, Scope
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
 from archipec.message import ContentKey
 from testbed.fakes import Mailbox, MemorySource
 
@@ -75,7 +75,7 @@ class DeletableSource(MemorySource):
             raw = self.box.folders[order.folder].get(order.ref)
             error = self.box.delete_errors.get(name)
             if raw is None or error is not None:
-                yield order, error
+                yield order, error or AlreadyGone(f"message {order.ref} was no longer there")
                 continue
             if ContentKey.of(raw) != order.key or order.expires_at <= datetime.now(UTC):
                 yield order, Refused("not the one, or too late", scope=Scope.MESSAGE)

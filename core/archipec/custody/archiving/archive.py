@@ -30,6 +30,7 @@ from archipec.custody.archiving.batch import (
     Unreadable,
     Woken,
 )
+from archipec.custody.archiving.beginning import finish_deletions, refuse_same_store
 from archipec.custody.archiving.delivery import Delivery
 from archipec.custody.archiving.intake import Intake
 from archipec.custody.archiving.listing import Lister
@@ -92,6 +93,8 @@ def archive(
             temp = held.enter_context(spool_folder(state, pipeline.source.where))
             events: SimpleQueue[Event] = SimpleQueue()
             deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
+            refuse_same_store(pipeline, deliveries, ledger, temp, stop)
+            finish_deletions(pipeline, deliveries, ledger, state, temp, stop, report)
             run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
             run.execute(full=full)
             describe_archives(pipeline, deliveries, ledger, report)

@@ -11,7 +11,10 @@ from archipec.custody.ledger.copies import Copies, Copy
 from archipec.custody.ledger.database import columns
 from archipec.message import ContentKey, DeletionOrder, Listed
 
-__all__ = ["CopyState", "Deletions", "Held", "Outcome"]
+__all__ = ["CopyState", "Deletions", "Held", "Outcome", "PlannedMessage", "Rescue"]
+
+_PLANS = 20
+"""Plans that are kept for each pipeline."""
 
 _HELD = (
     "json_array(t.id, t.sha256, t.size, t.kind, iif(v.seal = 'valid' AND t.date_from = 'certified', t.date, NULL),"
@@ -50,11 +53,38 @@ class Held(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of an order, by the ledger's number of it: ``deleted``, ``refused`` or ``unknown``."""
+    """What came of an order, by the ledger's number of it: ``deleted``, ``moved``, ``gone``, ``refused``, ``unknown``."""
 
     order: int
     state: str
     reason: str = ""
+
+
+class Rescue(NamedTuple):
+    """A message that was ordered to be deleted first and alone, and where its bytes are held meanwhile.
+
+    Attributes:
+        order: the ledger's number of it; content: that of its bytes.
+        file: its name in the folder for rescued messages.
+        received: Unix seconds, None when unknown.
+    """
+
+    order: int
+    folder: str
+    ref: str
+    content: int
+    key: ContentKey
+    file: str
+    flags: tuple[str, ...]
+    received: int | None
+
+
+class PlannedMessage(NamedTuple):
+    """A message of a plan that was shown."""
+
+    folder: str
+    ref: str
+    sha256: str
 
 
 class Deletions(Copies):
@@ -146,9 +176,15 @@ class Deletions(Copies):
             )
             db.execute(
                 "UPDATE occurrence SET gone = 1 WHERE id IN (SELECT o.id FROM json_each(?) j"
-                " JOIN deletion d ON d.id = json_extract(j.value, '$[0]') AND d.state = 'deleted'"
+                " JOIN deletion d ON d.id = json_extract(j.value, '$[0]') AND d.state IN ('deleted', 'moved', 'gone')"
                 " JOIN folder f ON f.source = d.source AND f.name = d.folder"
                 " JOIN occurrence o ON o.folder = f.id AND o.ref = d.ref)",
+                (told,),
+            )
+            # An order that is known to be refused has had its mark taken back, one carried out has no message.
+            db.execute(
+                "DELETE FROM mark WHERE deletion IN (SELECT json_extract(value, '$[0]') FROM json_each(?)"
+                " WHERE json_extract(value, '$[1]') != 'unknown')",
                 (told,),
             )
 
@@ -159,11 +195,118 @@ class Deletions(Copies):
             (source,),
         )
 
+    def mark(self, orders: Iterable[int]) -> None:
+        """Put on record, durably, that the messages of these orders are about to be marked at the source."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO mark (deletion) VALUES (?) ON CONFLICT DO NOTHING", [(one,) for one in orders]
+            )
+
+    def marks(self, source: int) -> list[tuple[int, str, str]]:
+        """Return (order, folder, ref) of messages that may still bear a mark of ours."""
+        return self._rows(
+            "SELECT d.id, d.folder, d.ref FROM mark m JOIN deletion d ON d.id = m.deletion WHERE d.source = ?"
+            " ORDER BY d.folder, d.id",
+            (source,),
+        )
+
+    def unmark(self, orders: Iterable[int]) -> None:
+        """Put on record that these marks are taken back."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM mark WHERE deletion = ?", [(one,) for one in orders])
+
+    def hold(self, order: int, file: str, flags: Sequence[str], received: int | None) -> None:
+        """Put on record that the bytes of an order's message are held in a file, before the order is given."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO rescue (deletion, file, flags, received, state) VALUES (?, ?, ?, ?, 'held')",
+                (order, file, " ".join(flags), received),
+            )
+
+    def held_back(self, source: int) -> list[Rescue]:
+        """Return what is held of a source's messages until the archives have shown their copies."""
+        return self._rescues(source, "held")
+
+    def rescued(self, source: int) -> list[Rescue]:
+        """Return what could not be put back: the files are the only copies that are known to be good."""
+        return self._rescues(source, "kept")
+
+    def _rescues(self, source: int, state: str) -> list[Rescue]:
+        rows = self._rows(
+            "SELECT r.deletion, d.folder, d.ref, d.content, t.sha256, t.size, r.file, r.flags, r.received"
+            " FROM rescue r JOIN deletion d ON d.id = r.deletion JOIN content t ON t.id = d.content"
+            " WHERE d.source = ? AND r.state = ? ORDER BY r.deletion",
+            (source, state),
+        )
+        return [
+            Rescue(
+                order, folder, ref, content, ContentKey(digest, size), file, tuple(flags.split()), received
+            )
+            for order, folder, ref, content, digest, size, file, flags, received in rows
+        ]
+
+    def let_go(self, order: int) -> None:
+        """Put on record that nothing is held any more: the message is kept elsewhere."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM rescue WHERE deletion = ?", (order,))
+
+    def keep_rescued(self, order: int) -> None:
+        """Put on record that the file is the only copy that is known to be good."""
+        with self._transaction() as db:
+            db.execute("UPDATE rescue SET state = 'kept' WHERE deletion = ?", (order,))
+
+    def unfinished_deletions(self, source: int) -> bool:
+        """Tell whether a run ended between the first and the last step of a deletion."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM deletion d WHERE d.source = ?1 AND (d.id IN (SELECT deletion FROM mark)"
+                " OR d.id IN (SELECT deletion FROM rescue WHERE state = 'held')) LIMIT 1",
+                (source,),
+            )
+        )
+
+    def is_independent(self, source: int, sink: int) -> bool:
+        """Tell whether a sink was found to be another store than a source."""
+        return bool(self._rows("SELECT 1 FROM independent WHERE source = ? AND sink = ?", (source, sink)))
+
+    def record_independent(self, source: int, sink: int, now: int) -> None:
+        """Put on record that a sink is another store than a source."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO independent (source, sink, seen) VALUES (?, ?, ?)"
+                " ON CONFLICT (source, sink) DO UPDATE SET seen = excluded.seen",
+                (source, sink, now),
+            )
+
+    def save_plan(
+        self, plan: str, pipeline: str, source: int, messages: Sequence[PlannedMessage], now: int
+    ) -> None:
+        """Keep a plan that is about to be shown, and only the newest ones of the pipeline."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO plan (id, pipeline, source, made, messages) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET made = excluded.made",
+                (plan, pipeline, source, now, json.dumps(list(messages))),
+            )
+            db.execute(
+                "DELETE FROM plan WHERE pipeline = ?1 AND source = ?2 AND id NOT IN (SELECT id FROM plan"
+                " WHERE pipeline = ?1 AND source = ?2 ORDER BY made DESC LIMIT ?3)",
+                (pipeline, source, _PLANS),
+            )
+
+    def plan(self, plan: str, pipeline: str, source: int) -> tuple[int, list[PlannedMessage]] | None:
+        """Return when a plan was made, and its messages; None when it isn't kept."""
+        rows = self._rows(
+            "SELECT made, messages FROM plan WHERE id = ? AND pipeline = ? AND source = ?",
+            (plan, pipeline, source),
+        )
+        return (rows[0][0], [PlannedMessage(*one) for one in json.loads(rows[0][1])]) if rows else None
+
     def deleted_keys(self, source: int) -> set[ContentKey]:
         """Return the keys of what was deleted from a source."""
         rows = self._rows(
             "SELECT DISTINCT t.sha256, t.size FROM deletion d JOIN content t ON t.id = d.content"
-            " WHERE d.source = ? AND d.state = 'deleted'",
+            " WHERE d.source = ? AND d.state IN ('deleted', 'moved')",
             (source,),
         )
         return {ContentKey(digest, size) for digest, size in rows}

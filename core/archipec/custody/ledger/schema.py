@@ -15,8 +15,9 @@ PROMISED = (*HELD, "missing", "altered")
 # Version 1 came to have it without changing its number.
 _LOOSE = "CREATE TABLE IF NOT EXISTS loose (content INTEGER PRIMARY KEY REFERENCES content)"
 _DELETION = (
-    # Orders to delete at a source, written before it is asked, and what came of them: ordered, deleted, refused (the
-    # message is kept), unknown (no answer: the next listing tells).
+    # Orders to delete at a source, written before it is asked, and what came of them: ordered, deleted, moved (to
+    # the trash), gone (no longer there, and not by this order), refused (the message is kept), unknown (no answer: the
+    # next listing tells).
     """CREATE TABLE deletion (
         id INTEGER PRIMARY KEY,
         pipeline TEXT NOT NULL,
@@ -55,6 +56,36 @@ _ATTEMPT = (
 
 # Counting a folder's messages looks into no row.
 _PRESENT = "CREATE INDEX occurrence_present ON occurrence (folder) WHERE NOT gone"
+
+_PRUNING = (
+    # Orders whose messages are marked at the source and may not be deleted yet.
+    "CREATE TABLE mark (deletion INTEGER PRIMARY KEY REFERENCES deletion)",
+    # Bytes of a message that went alone, held in the state folder until every archive has shown its copy after it:
+    # held, or kept (an archive could not, and the source did not take it back). received: Unix seconds.
+    """CREATE TABLE rescue (
+        deletion INTEGER PRIMARY KEY REFERENCES deletion,
+        file TEXT NOT NULL,
+        flags TEXT NOT NULL,
+        received INTEGER,
+        state TEXT NOT NULL
+    )""",
+    # Plans that were shown: messages is JSON, [folder, ref, sha256] each; made: Unix seconds.
+    """CREATE TABLE plan (
+        id TEXT NOT NULL,
+        pipeline TEXT NOT NULL,
+        source INTEGER NOT NULL REFERENCES source,
+        made INTEGER NOT NULL,
+        messages TEXT NOT NULL,
+        PRIMARY KEY (id, pipeline, source)
+    ) WITHOUT ROWID""",
+    # Sinks on a server that were found to be another store than the source.
+    """CREATE TABLE independent (
+        source INTEGER NOT NULL REFERENCES source,
+        sink INTEGER NOT NULL REFERENCES sink,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (source, sink)
+    ) WITHOUT ROWID""",
+)
 
 # An occurrence's accepted: the size that was listed when its content was taken for the message (the content's may be
 # another: the server misstates it, and gave the same bytes twice); NULL where nothing compared them.
@@ -154,6 +185,7 @@ SCHEMA = (
     "CREATE TABLE step (pipeline TEXT, place TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, place))",
     *_DELETION,
     *_ATTEMPT,
+    *_PRUNING,
 )
 
 JSON_COLUMNS = frozenset(
@@ -182,6 +214,7 @@ STEPS = {
         "DROP INDEX IF EXISTS occurrence_folder",
         _PRESENT,
         *_ATTEMPT,
+        *_PRUNING,
     ),
 }
 """By the version they begin at: statements that bring a ledger to the next one."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from archipec.config import Endpoint
-from archipec.contract import Context, Sink, SinkType
+from archipec.contract import Context, Sink, SinkType, SupportsPresence
 from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import Held
 from archipec.custody.pruning.rules import Kept
-from archipec.custody.readback import MISSING, OK, ReadBack, read_back
-from archipec.errors import Interrupted, Unsupported
+from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
+from archipec.errors import IntegrityError, Interrupted, Unsupported
 from archipec.isolation import own_errors
 
 __all__ = ["LIFE", "Proof", "Prover", "head_digest"]
@@ -40,6 +40,7 @@ class Proof:
         evidence: a line for each sink whose copy counts.
         doubt: why it is none, with ``detail`` in words; None for a good one.
         head: digest of the header section (`head_digest`).
+        stamps: of the file that each sink's copy is in, by the ledger's number of the sink; None for one in no file.
     """
 
     at: datetime
@@ -47,6 +48,7 @@ class Proof:
     doubt: Kept | None = None
     detail: str = ""
     head: bytes = b""
+    stamps: dict[int, Stamp | None] = field(default_factory=dict)
 
     @property
     def expires(self) -> datetime:
@@ -69,6 +71,7 @@ class Prover:
         self._contexts = {number: make_context(sink.name, temp, stop) for sink, number in sinks}
         self._held = ExitStack()
         self._opened: dict[int, Sink] = {}
+        self._proofs: dict[int, Proof] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -85,20 +88,67 @@ class Prover:
         Raises:
             ArchipecError: a sink can't tell now; nothing is proven then.
         """
-        contents = {one.content for one in messages}
+        return self.prove_contents({one.content for one in messages})
+
+    def prove_contents(self, contents: set[int]) -> dict[int, Proof]:
+        """See `prove`; by the ledger's numbers of contents."""
         proofs: dict[int, Proof] = {}
+        # What was dropped from the cache for an earlier proof may be in it again.
+        medium = Medium()
         for sink, number in self._sinks:
             with own_errors(sink.record):
-                self._read_all(sink, number, contents, proofs)
+                self._read_all(sink, number, contents, proofs, medium)
         for content in contents:
             proof = proofs[content]
             if proof.doubt is None and not proof.head:
                 proof.doubt = Kept.UNREADABLE
                 proof.detail = "a confirmation alone is no proof: at least one copy must be read back"
+        self._proofs |= proofs
         return proofs
 
+    def lost(self, contents: set[int]) -> set[int]:
+        """Return which of these, proven before, have a copy that is not the file it was, or is no longer there.
+
+        Cheap: contents are unread. A copy that can't be looked at without reading it counts as lost.
+
+        Raises:
+            ArchipecError: a sink can't tell now.
+        """
+        gone: set[int] = set()
+        for sink, number in self._sinks:
+            with own_errors(sink.record):
+                gone |= self._lost_in(self._open(sink, number, self._contexts[number]), number, contents)
+        return gone
+
+    def _lost_in(self, sink: Sink, number: int, contents: set[int]) -> set[int]:
+        copies = self._ledger.stored_copies(number, contents)
+        gone = contents - {copy.content for copy in copies}
+        if isinstance(sink, SupportsPresence):
+            by_key = {copy.receipt.key: copy.content for copy in copies}
+            there = {receipt.key for receipt in sink.present([copy.receipt for copy in copies])}
+            return gone | {content for key, content in by_key.items() if key not in there}
+        return gone | {copy.content for copy in copies if self._is_another(sink, number, copy)}
+
+    def _is_another(self, sink: Sink, number: int, copy: Copy) -> bool:
+        known = self._proofs.get(copy.content)
+        if known is None or known.doubt is not None:
+            return True
+        if number not in known.stamps:
+            return False  # confirmed, and can't be read back
+        try:
+            with sink.read(copy.receipt) as stream:
+                found = stamp_of(stream)
+        except IntegrityError:
+            return True
+        return found is None or found[1] != known.stamps[number]
+
     def _read_all(
-        self, sink: Endpoint[SinkType[Any]], number: int, contents: set[int], proofs: dict[int, Proof]
+        self,
+        sink: Endpoint[SinkType[Any]],
+        number: int,
+        contents: set[int],
+        proofs: dict[int, Proof],
+        medium: Medium,
     ) -> None:
         context = self._contexts[number]
         opened = self._open(sink, number, context)
@@ -109,12 +159,12 @@ class Prover:
                 if context.cancelled():
                     raise Interrupted("stopped as asked", hint="nothing more is deleted")
                 proof = proofs.setdefault(copy.content, Proof(context.now()))
-                found = _read(opened, copy)
+                found = _read(opened, copy, medium)
                 if found is None:
                     proof.evidence.append(f"{sink.where}: confirmed, and can't be read back")
                     continue
                 verdicts.append((copy.content, found.verdict))
-                _weigh(proof, found, sink, context)
+                _weigh(proof, found, sink, number, context)
         finally:
             if verdicts:
                 self._ledger.record_verified(number, verdicts, int(context.now().timestamp()))
@@ -128,18 +178,30 @@ class Prover:
         return self._opened[number]
 
 
-def _read(sink: Sink, copy: Copy) -> ReadBack | None:
+def _read(sink: Sink, copy: Copy, medium: Medium) -> ReadBack | None:
     """Read a copy back; None where the store can't give it."""
     try:
-        return read_back(sink, copy.receipt)
+        return read_back(sink, copy.receipt, medium)
     except Unsupported:
         return None
 
 
-def _weigh(proof: Proof, found: ReadBack, sink: Endpoint[SinkType[Any]], context: Context) -> None:
-    if found.verdict == OK:
-        proof.head = head_digest(found.head)
-        proof.evidence.append(f"{sink.where}: read back at {context.now().isoformat(timespec='seconds')}")
-    else:
+def _weigh(
+    proof: Proof, found: ReadBack, sink: Endpoint[SinkType[Any]], number: int, context: Context
+) -> None:
+    if found.verdict != OK:
         proof.doubt = Kept.MISSING if found.verdict == MISSING else Kept.ALTERED
         proof.detail = f"{sink.where}: {found.reason}"
+        return
+    files = {stamp.file for stamp in proof.stamps.values() if stamp is not None}
+    if found.stamp is not None and found.stamp.file in files:
+        proof.doubt = proof.doubt or Kept.ONE_FILE
+        proof.detail = (
+            proof.detail or f"{sink.where}: its copy is the very file that another archive's copy is"
+        )
+        return
+    proof.head = head_digest(found.head)
+    proof.stamps[number] = found.stamp
+    time = context.now().isoformat(timespec="seconds")
+    where_from = f" (perhaps from a cache: {found.cached})" if found.cached else " from its medium"
+    proof.evidence.append(f"{sink.where}: read back at {time}{where_from}")

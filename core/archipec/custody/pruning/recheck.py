@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.pruning.proof import head_digest
 from archipec.errors import ArchipecError, Scope
 from archipec.message import ContentKey
 
-__all__ = ["Expected", "fetch_keys", "recheck"]
+__all__ = ["Expected", "Found", "fetch_keys", "recheck"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,15 @@ class Expected:
     size: int | None
 
 
-def recheck(source: Source, folder: str, expected: Mapping[str, Expected]) -> set[str]:
-    """Return the refs whose messages are still the ones, or are gone by now.
+class Found(NamedTuple):
+    """Refs whose messages are still the ones, and refs that the source did not answer: gone, as a rule."""
+
+    same: set[str]
+    unanswered: set[str]
+
+
+def recheck(source: Source, folder: str, expected: Mapping[str, Expected]) -> Found:
+    """Ask a source for messages again.
 
     Headers are compared where the source gives them. A message with another header or size is read whole: some
     servers show the one or count the other otherwise than it is.
@@ -37,16 +45,17 @@ def recheck(source: Source, folder: str, expected: Mapping[str, Expected]) -> se
     Raises:
         ArchipecError: wider than one message.
     """
-    same = set[str]()
+    same, unanswered = set[str](), set[str]()
     if isinstance(source, SupportsHeaders):
         likely = [ref for ref, one in expected.items() if one.size in (None, one.key.size)]
         heads = {ref: head_digest(head) for ref, head in source.headers(folder, likely)}
-        same = {ref for ref in likely if heads.get(ref, expected[ref].head) == expected[ref].head}
+        same = {ref for ref in likely if heads.get(ref) == expected[ref].head}
     doubtful = [ref for ref in expected if ref not in same]
     if doubtful:
         keys = fetch_keys(source, folder, doubtful)
-        same |= {ref for ref in doubtful if ref not in keys or keys[ref] == expected[ref].key}
-    return same
+        unanswered = {ref for ref in doubtful if ref not in keys}
+        same |= {ref for ref, key in keys.items() if key == expected[ref].key}
+    return Found(same, unanswered)
 
 
 def fetch_keys(source: Source, folder: str, refs: Iterable[str]) -> dict[str, ContentKey | None]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from archipec.custody.pruning.proof import Proof
 from archipec.custody.pruning.rules import Candidate, Kept, percent
-from archipec.errors import ArchipecError, IntegrityError, Refused, exit_code
+from archipec.errors import ATTENTION, ArchipecError, IntegrityError, Refused, exit_code
 from archipec.message import ContentKey, Json, Listed, Quota
 
 __all__ = ["PruneReport", "Row"]
 
 _LOST = (Kept.MISSING, Kept.ALTERED)
-_NOT_DONE = (Kept.REFUSED, Kept.CHANGED, Kept.UNCONFIRMED)
+_ORDERED = (Kept.PUT_BACK, Kept.RESCUED)
+_NOT_DONE = (*_ORDERED, Kept.REFUSED, Kept.CHANGED, Kept.UNCONFIRMED)
 
 
 @dataclass(slots=True)
@@ -21,8 +22,8 @@ class Row:
     """A message of the mailbox and what becomes of it.
 
     Attributes:
-        action: ``delete`` (so it would be), ``deleted``, ``moved`` (to the trash, freeing nothing), ``keep``, or
-            ``unknown`` (the server was told and has not answered).
+        action: ``delete`` (so it would be), ``deleted``, ``moved`` (to the trash, freeing nothing), ``gone`` (before it
+            was to be deleted, and not by this run), ``keep``, or ``unknown`` (the server was told and has not answered).
         kept: why it isn't deleted; reason: the same in words, with what is particular to this message.
         candidate: None unless the rules let it go.
     """
@@ -46,6 +47,15 @@ class Row:
         if self.kept is None:
             return ""
         return f"{self.kept.words}: {self.detail}" if self.detail else self.kept.words
+
+    @property
+    def touched(self) -> bool:
+        """Whether it was ordered to be deleted, or was gone before that."""
+        return self.action in ("deleted", "moved", "gone", "unknown") or self.kept in _ORDERED
+
+    def gone(self) -> None:
+        """Say that somebody else deleted or moved it before it was to be deleted."""
+        self.action, self.kept, self.detail = "gone", Kept.GONE, ""
 
     def keep(self, why: Kept, detail: str = "") -> None:
         """Say that it is not deleted, and why."""
@@ -74,6 +84,7 @@ class PruneReport:
         quota: of the mailbox before, None when unknown.
         note: why there is nothing to do, where the rules as a whole say so.
         refusal: why nothing was deleted, or no more; empty when nothing stood in the way.
+        vanished: messages that are gone since the plan was made and that nobody here ordered to be deleted, by folder.
         errors: what went wrong.
     """
 
@@ -83,6 +94,7 @@ class PruneReport:
     quota: Quota | None = None
     note: str = ""
     refusal: str = ""
+    vanished: dict[str, int] = field(default_factory=dict)
     errors: list[ArchipecError] = field(default_factory=list)
 
     @property
@@ -108,6 +120,7 @@ class PruneReport:
         kept = self.kept
         codes += [IntegrityError.exit_code for reason in _LOST if kept[reason]]
         codes += [Refused.exit_code for reason in _NOT_DONE if kept[reason]]
+        codes += [ATTENTION] if self.vanished else []
         return exit_code(codes)
 
     def actions(self, *actions: str) -> list[Row]:
@@ -132,13 +145,15 @@ class PruneReport:
             "pipeline": self.pipeline,
             "candidates": self.candidates,
             "proven": self.proven,
-            "deleted": len(done),
+            "deleted": len(self.actions("deleted")),
             "moved": len(self.actions("moved")),
+            "gone": len(self.actions("gone")),
             "bytes": sum(row.size for row in (done if self.carried_out else self.actions("delete"))),
             "kept": {str(reason): number for reason, number in sorted(self.kept.items())},
             "quota": None if quota is None else {"used": quota.used, "limit": quota.limit},
             "note": self.note,
             "refused": self.refusal,
+            **({"vanished": dict(sorted(self.vanished.items()))} if self.vanished else {}),
         }
         if plan:
             shape["plan"] = [row.as_json() for row in self.rows]

@@ -52,6 +52,11 @@ class Kept(enum.StrEnum):
     REFUSED = "refused"
     STOPPED = "stopped"
     UNCONFIRMED = "unconfirmed"
+    GONE = "gone"
+    PUT_BACK = "put-back"
+    RESCUED = "rescued"
+    ONE_FILE = "one-file"
+    NOT_PLANNED = "not-planned"
 
     @property
     def words(self) -> str:
@@ -77,6 +82,11 @@ _WORDS = {
     Kept.REFUSED: "deletion refused",
     Kept.STOPPED: "not reached",
     Kept.UNCONFIRMED: "the server has not said whether it is deleted",
+    Kept.GONE: "gone before it was to be deleted, and not by this run",
+    Kept.PUT_BACK: "put back into the mailbox",
+    Kept.RESCUED: "deleted, and its bytes kept in the state folder",
+    Kept.ONE_FILE: "the copies in two required archives are one file",
+    Kept.NOT_PLANNED: "not in the plan that was shown",
 }
 
 

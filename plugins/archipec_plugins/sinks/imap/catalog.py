@@ -13,7 +13,7 @@ from archipec.contract import Context
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey
 from archipec_plugins.imap.dialogue import Dialogue
-from archipec_plugins.imap.grammar import fetch_line
+from archipec_plugins.imap.grammar import fetch_line, uid_set
 from archipec_plugins.imap.viewer import Viewer
 from archipec_plugins.sinks.copies import checked
 from archipec_plugins.sinks.imap.folders import Folders
@@ -22,6 +22,7 @@ from archipec_plugins.sinks.key_index import KeyIndex
 __all__ = ["Catalog", "Place"]
 
 _UID_BITS: Final = 32
+_AT_ONCE: Final = 250
 _HIGHEST_UID: Final = (1 << _UID_BITS) - 1
 _READ: Final = struct.Struct(">QQ")  # size, number of the listing and UID
 
@@ -57,6 +58,7 @@ class Catalog:
         self._dialogue = dialogue
         self._folders = folders
         self._viewer = Viewer(dialogue, context.temp)
+        self._temp = context.temp
         self._log = context.log
         self._listings: dict[str, _Listing] = {}
         self._names: list[str] = []
@@ -116,6 +118,27 @@ class Catalog:
         """Note a message whose content is known."""
         number = self._listings[place.folder].number
         self._read.add(bytes.fromhex(key.sha256), _READ.pack(key.size, number << _UID_BITS | place.uid))
+
+    def there(self, folder: str, places: Iterable[Place]) -> Iterator[Place]:
+        """Yield those of a folder's places where a message is now, asked anew: contents are unread."""
+        wanted = {place.uid: place for place in places}
+        uids = sorted(wanted)
+        self._viewer = Viewer(self._dialogue, self._temp)
+        try:
+            view, exchange, _ = self._viewer.open(folder, self._folders.wire_name(folder))
+        except PermanentError as error:
+            if error.scope > Scope.FOLDER:
+                raise
+            return  # the folder is gone
+        for start in range(0, len(uids), _AT_ONCE):
+            (tag,) = exchange.send(
+                b"UID FETCH %b (UID RFC822.SIZE)" % uid_set(uids[start : start + _AT_ONCE])
+            )
+            for response in exchange.answers(tag, f'folder "{folder}" can\'t be looked at', Scope.FOLDER):
+                line = fetch_line(response)
+                place = None if line is None else wanted.get(line.uid)
+                if place is not None and place.uidvalidity == view.uidvalidity:
+                    yield place
 
     def place(self, folder: str, uid: int) -> Place:
         """Return the place of a message in a folder that was listed."""

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from archipec.errors import PermanentError, Scope
-from archipec_plugins.imap.dialogue import PASSING, Dialogue, refusal
+from archipec.contract import Fingerprint
+from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec_plugins.imap.dialogue import PASSING, Dialogue, refusal, words
 from archipec_plugins.imap.grammar import Status, Token, quoted, tokens
-from archipec_plugins.imap.mailboxes import Choice, Mailbox, encode_name, parse_list, unambiguous
+from archipec_plugins.imap.mailboxes import (
+    Choice,
+    Counts,
+    Mailbox,
+    encode_name,
+    fingerprint_of,
+    parse_counts,
+    parse_list,
+    unambiguous,
+)
 from archipec_plugins.sinks.imap.names import levels, plain_levels
 
 __all__ = ["Folders"]
@@ -54,6 +64,43 @@ class Folders:
         if name is None:
             name = self._targets[folder] = self._made(folder)
         return name
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the numbers of every folder, asked now; one that can't be asked is left out."""
+        mailboxes = [mailbox for mailbox in self._list() if mailbox.selectable]
+        counts: dict[bytes, Counts] = {}
+        exchange = self._dialogue.begin()
+        for mailbox in mailboxes:
+            (tag,) = exchange.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(mailbox.wire_name))
+            try:
+                for response in exchange.answers(tag, mailbox.name, Scope.FOLDER):
+                    if (told := parse_counts(response)) is not None:
+                        counts[mailbox.wire_name] = told[1]
+            except ArchipecError as error:
+                if error.scope > Scope.FOLDER:
+                    raise
+        return fingerprint_of(mailboxes, counts)
+
+    def make_probe(self, name: str) -> bytes:
+        """Make an empty folder, below the one that everything goes below; return how the server spells it.
+
+        Raises:
+            PermanentError: it can't be made.
+        """
+        for parts in ([self._below, name] if self._below else [name], ["INBOX", name]):
+            wire_name = encode_name(self._named([part for part in parts if part]))
+            exchange = self._dialogue.begin()
+            (tag,) = exchange.send(b"CREATE " + quoted(wire_name))
+            status = exchange.outcome(tag)
+            if status.word == "OK":
+                return wire_name
+        raise PermanentError(f'no folder "{name}" can be made: {words(status)}')
+
+    def remove_probe(self, wire_name: bytes) -> None:
+        """Remove an empty folder that `make_probe` made."""
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b"DELETE " + quoted(wire_name))
+        exchange.outcome(tag)
 
     def _made(self, folder: str) -> str:
         for spell in (levels, plain_levels):

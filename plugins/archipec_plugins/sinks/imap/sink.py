@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
-from archipec.contract import ContentKey, Context, Item, Json, Receipt, State
+from archipec.contract import ContentKey, Context, Fingerprint, Item, Json, Receipt, State
 from archipec.errors import MissingCopy, PermanentError, Scope
 from archipec_plugins.imap.session import Session, open_session
 from archipec_plugins.sinks.copies import item_chunks, stream_of
@@ -159,6 +159,28 @@ class ImapSink:
         held = catalog.held(unnumbered)
         for key in unnumbered:
             yield _stored(key, held[key]) if key in held else _changed(key, f'folder "{folder}"')
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the numbers of every folder; see `archipec.contract.SupportsFingerprint`."""
+        return self._folders.fingerprint()
+
+    @contextmanager
+    def probe(self, name: str) -> Iterator[None]:
+        """Make an empty folder for a moment; see `archipec.contract.SupportsProbe`."""
+        wire_name = self._folders.make_probe(name)
+        try:
+            yield
+        finally:
+            self._folders.remove_probe(wire_name)
+
+    def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Yield those that are where they were, of their size; see `archipec.contract.SupportsPresence`."""
+        by_folder: dict[str, dict[Place, Receipt]] = {}
+        for receipt in receipts:
+            if (place := _place(receipt.token)) is not None:
+                by_folder.setdefault(place.folder, {})[place] = receipt
+        for folder, wanted in by_folder.items():
+            yield from (wanted[place] for place in self._catalog.there(folder, wanted))
 
     def find(self, key: ContentKey) -> Receipt | None:
         """See `archipec.contract.Sink.find`."""

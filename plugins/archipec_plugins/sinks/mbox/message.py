@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.sinks.copies import CHUNK, checked, translated
+from archipec_plugins.sinks.copies import CHUNK, checked, open_copy, translated
 from archipec_plugins.sinks.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 
 __all__ = ["chunks_of", "open_message"]
 
 
-def open_message(path: str, offset: int, stored: int) -> BufferedReader:
+def open_message(path: str, offset: int, stored: int) -> FileIO:
     """Open an mbox at the first byte of a message.
 
     Args:
@@ -28,7 +28,8 @@ def open_message(path: str, offset: int, stored: int) -> BufferedReader:
         OSError: the file, or its directory, can't be read.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115  the caller closes it
+        root, _, name = path.rpartition("/")
+        file = open_copy(root, name, {})
     except FileNotFoundError:
         Path(path).parent.stat()  # an archive that went away has no say in what is missing
         raise MissingCopy(f"{path} is gone") from None
@@ -44,7 +45,7 @@ def open_message(path: str, offset: int, stored: int) -> BufferedReader:
     return file
 
 
-def chunks_of(file: BufferedReader, path: str, stored: int, key: ContentKey) -> Iterator[bytes]:
+def chunks_of(file: FileIO | BufferedReader, path: str, stored: int, key: ContentKey) -> Iterator[bytes]:
     """Yield a message, as it came, from a file that `open_message` opened.
 
     Raises:
@@ -56,7 +57,7 @@ def chunks_of(file: BufferedReader, path: str, stored: int, key: ContentKey) -> 
     return checked(chunks if stored == key.size else unquote(chunks), key, path)
 
 
-def _stored_chunks(file: BufferedReader, path: str, stored: int) -> Iterator[bytes]:
+def _stored_chunks(file: FileIO | BufferedReader, path: str, stored: int) -> Iterator[bytes]:
     left, last = stored, b""
     while left > 0:
         chunk = file.read(min(left, CHUNK))

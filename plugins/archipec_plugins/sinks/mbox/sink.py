@@ -165,7 +165,7 @@ class MboxSink:
             file = open_message(path, place.offset, place.stored)
         except OSError as error:
             raise cannot_tell(error, self._root) from error
-        with file, stream_of(chunks_of(file, path, place.stored, receipt.key)) as stream:
+        with file, stream_of(chunks_of(file, path, place.stored, receipt.key), file) as stream:
             yield stream
 
     def _place_to_read(self, receipt: Receipt) -> Place:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from io import BufferedReader
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
 from archipec_plugins.sinks.catalog import Place
-from archipec_plugins.sinks.copies import CHUNK, checked, translated
+from archipec_plugins.sinks.copies import CHUNK, checked, open_copy, translated
 from archipec_plugins.sinks.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 from archipec_plugins.sinks.zip.catalog import IN_MBOX
 from archipec_plugins.sinks.zip.deflate import inflated
@@ -20,7 +20,7 @@ from archipec_plugins.sinks.zip.records import DEFLATED, LOCAL_HEADER_SIZE, name
 __all__ = ["chunks_of", "open_message"]
 
 
-def open_message(path: str, place: Place) -> BufferedReader:
+def open_message(path: str, place: Place) -> FileIO:
     """Open a zip at the first byte of a message's data.
 
     Raises:
@@ -29,7 +29,8 @@ def open_message(path: str, place: Place) -> BufferedReader:
         OSError: the file, or its directory, can't be read.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115  the caller closes it
+        root, _, name = path.rpartition("/")
+        file = open_copy(root, name, {})
     except FileNotFoundError:
         Path(path).parent.stat()  # an archive that went away has no say in what is missing
         raise MissingCopy(f"{path} is gone") from None
@@ -48,7 +49,7 @@ def open_message(path: str, place: Place) -> BufferedReader:
     return file
 
 
-def chunks_of(file: BufferedReader, path: str, place: Place, key: ContentKey) -> Iterator[bytes]:
+def chunks_of(file: FileIO, path: str, place: Place, key: ContentKey) -> Iterator[bytes]:
     """Yield a message, as it came, from a file that `open_message` opened.
 
     Raises:
@@ -63,7 +64,7 @@ def chunks_of(file: BufferedReader, path: str, place: Place, key: ContentKey) ->
     return checked(chunks, key, path)
 
 
-def _stored_chunks(file: BufferedReader, path: str, stored: int) -> Iterator[bytes]:
+def _stored_chunks(file: FileIO, path: str, stored: int) -> Iterator[bytes]:
     left = stored
     while left > 0:
         chunk = file.read(min(left, CHUNK))

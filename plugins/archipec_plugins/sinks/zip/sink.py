@@ -282,7 +282,7 @@ class ZipSink:
             file = open_message(path, place)
         except OSError as error:
             raise cannot_tell(error, self._root) from error
-        with file, stream_of(chunks_of(file, path, place, receipt.key)) as stream:
+        with file, stream_of(chunks_of(file, path, place, receipt.key), file) as stream:
             yield stream
 
     def _place_to_read(self, receipt: Receipt) -> Place:

@@ -6,7 +6,7 @@ the trash (MOVE, RFC 6851), which frees nothing until somebody empties it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
-from archipec.errors import ArchipecError, Refused, Scope
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
 from archipec_plugins.imap.dialogue import Dialogue, Exchange, words
 from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
 from archipec_plugins.imap.pipeline import Pipeline, parse_ref
@@ -26,6 +26,7 @@ Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 # Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.
 _COMMAND_MESSAGES: Final = 250
 _SHARED: Final = "the server gives its number to another message, too: delete it in the webmail"
+_MOST_NUMBERS: Final = 100_000
 _DELETED: Final = b"\\deleted"
 _FLAGGED: Final = b"\\flagged"
 
@@ -60,14 +61,25 @@ class Deletion:
 
     Args:
         now: the clock; aware.
+        marking: told of messages before they are marked (`archipec.contract.Context`).
         temp: where a message waits that must be read again.
     """
 
-    def __init__(self, dialogue: Dialogue, method: Method, now: Callable[[], datetime], temp: Path) -> None:
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        method: Method,
+        now: Callable[[], datetime],
+        temp: Path,
+        marking: Callable[[Sequence[DeletionOrder]], None],
+    ) -> None:
         self._dialogue = dialogue
         self._method = method
         self._now = now
         self._temp = temp
+        self._marking = marking
+        self._expunged = 0
+        self._strangers: set[int] = set()
 
     def carry_out(
         self, orders: Iterable[DeletionOrder], wire_name: Callable[[str], bytes]
@@ -98,6 +110,8 @@ class Deletion:
 
     def _select(self, folder: str, wire_name: bytes) -> tuple[Exchange, str]:
         """Open a folder for changes; return its UIDVALIDITY too."""
+        self._expunged = 0
+        self._strangers = set()
         exchange = self._dialogue.begin()
         (tag,) = exchange.send(b"SELECT " + quoted(wire_name))
         status = exchange.outcome(tag)
@@ -127,7 +141,8 @@ class Deletion:
     def _batch(self, exchange: Exchange, orders: dict[int, DeletionOrder]) -> Iterator[Outcome]:
         seen = self._look(exchange, orders)
         for uid in [uid for uid in orders if uid not in seen]:
-            yield orders.pop(uid), None
+            order = orders.pop(uid)
+            yield order, AlreadyGone(f"message {order.ref} was no longer there")
         for uid in [uid for uid in orders if seen[uid].shared]:
             order = orders.pop(uid)
             yield order, _refused(order, _SHARED)
@@ -144,17 +159,51 @@ class Deletion:
         if not orders:
             return
         unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
+        self._expunged, self._strangers = 0, set()
         if self._method.trash is None:
+            self._marking([orders[uid] for uid in unmarked])
             reason = self._expunge(
                 exchange, sorted(orders), unmarked, min(o.expires_at for o in orders.values())
             )
         else:
             reason = self._command(exchange, b"UID MOVE %b " + quoted(self._method.trash), orders)
         left = self._look(exchange, orders)
+        unsure = ""
         if self._method.trash is None:
-            self._unmark(exchange, [uid for uid in unmarked if uid in left])
+            unsure = self._unmark(exchange, [uid for uid in unmarked if uid in left])
         for uid, order in orders.items():
-            yield order, _refused(order, reason or "the server still has it") if uid in left else None
+            if uid not in left:
+                yield order, None
+            elif unsure:
+                yield (
+                    order,
+                    TransientError(
+                        f"message {order.ref} is marked for deletion, and the mark could not be taken back: {unsure}",
+                        scope=Scope.MESSAGE,
+                    ),
+                )
+            else:
+                yield order, _refused(order, reason or "the server still has it")
+        self._refuse_strangers(len(orders) - len(left))
+
+    def _refuse_strangers(self, ordered: int) -> None:
+        """End it when more messages went than were ordered to."""
+        strangers = max(len(self._strangers), self._expunged - ordered)
+        if strangers > 0:
+            raise Refused(
+                f"{strangers} messages that nobody ordered to be deleted went from the folder at the same time:"
+                " the server, or another program, deletes more than it is told to",
+                hint="look into the webmail before anything more is deleted",
+            )
+
+    def _note_expunged(self, response: bytes, ordered: Collection[int]) -> None:
+        """Count what the server says is gone: EXPUNGE (RFC 9051 §7.5.1), VANISHED (RFC 7162 §3.2.10)."""
+        words_ = response.split()
+        if len(words_) == 3 and words_[1].isdigit() and words_[2].upper() == b"EXPUNGE":
+            self._expunged += 1
+        elif len(words_) == 3 and words_[1].upper() == b"VANISHED":
+            gone = _numbers(words_[2])
+            self._strangers |= gone - set(ordered)
 
     def _expunge(
         self, exchange: Exchange, uids: Sequence[int], unmarked: Sequence[int], deadline: datetime
@@ -168,16 +217,37 @@ class Deletion:
             return "the order has expired"
         return self._command(exchange, b"UID EXPUNGE %b", uids)
 
-    def _unmark(self, exchange: Exchange, uids: Sequence[int]) -> None:
-        """Take back marks of this session: another program's EXPUNGE must not find them."""
-        if uids:
-            self._command(exchange, b"UID STORE %b -FLAGS.SILENT (\\Deleted)", uids)
+    def unmark(self, folder: str, wire_name: bytes, refs: Iterable[str]) -> None:
+        """Take back marks that an earlier session left.
+
+        Raises:
+            ArchipecError: they may still be there.
+        """
+        exchange, uidvalidity = self._select(folder, wire_name)
+        uids = sorted(
+            uid
+            for ref in refs
+            if ref.partition("/")[0] == uidvalidity and (uid := parse_ref(ref)[0]) is not None
+        )
+        for start in range(0, len(uids), _COMMAND_MESSAGES):
+            if reason := self._unmark(exchange, uids[start : start + _COMMAND_MESSAGES]):
+                raise TransientError(f'folder "{folder}": marks for deletion can\'t be taken back: {reason}')
+
+    def _unmark(self, exchange: Exchange, uids: Sequence[int]) -> str:
+        """Take back marks of ours: another program's EXPUNGE must not find them. Return why that failed, if it did."""
+        return self._command(exchange, b"UID STORE %b -FLAGS.SILENT (\\Deleted)", uids) if uids else ""
 
     def _command(self, exchange: Exchange, command: bytes, uids: Iterable[int]) -> str:
         """Return why the server refuses, empty when it doesn't."""
-        (tag,) = exchange.send(command.replace(b"%b", uid_set(sorted(uids)), 1))
-        status = exchange.outcome(tag)
-        return "" if status.word == "OK" else words(status)
+        wanted = sorted(uids)
+        (tag,) = exchange.send(command.replace(b"%b", uid_set(wanted), 1))
+        while True:
+            line = exchange.line()
+            status = exchange.status(line)
+            if status is None:
+                self._note_expunged(exchange.whole(line), wanted)
+            elif status.tag == tag:
+                return "" if status.word == "OK" else words(status)
 
     def _look(self, exchange: Exchange, uids: Iterable[int]) -> dict[int, _Seen]:
         """Return those of these messages that are there."""
@@ -185,6 +255,7 @@ class Deletion:
         (tag,) = exchange.send(b"UID FETCH %b (UID RFC822.SIZE FLAGS)" % uid_set(sorted(wanted)))
         found: dict[int, _Seen] = {}
         for response in exchange.answers(tag, "the messages can't be looked at", Scope.FOLDER):
+            self._note_expunged(response, wanted)
             told = fetch_attributes(response)
             uid = number(told.get(b"UID"))
             if uid in wanted:
@@ -224,6 +295,18 @@ class Deletion:
             if ContentKey(digest.hexdigest(), size) == orders[doubtful[ref]].key:
                 others.discard(doubtful[ref])
         return sorted(others)
+
+
+def _numbers(spelt: bytes) -> set[int]:
+    """Return the numbers of a sequence set, at most so many that they can be compared."""
+    found: set[int] = set()
+    for part in spelt.split(b","):
+        first, _, last = part.partition(b":")
+        start, end = number(first), number(last or first)
+        if start is None or end is None or len(found) + end - start > _MOST_NUMBERS:
+            continue
+        found.update(range(start, end + 1))
+    return found
 
 
 def _flags(token: Token) -> frozenset[bytes]:

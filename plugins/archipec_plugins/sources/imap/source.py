@@ -8,7 +8,18 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
-from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed, Quota
+from archipec.contract import (
+    ContentKey,
+    Context,
+    DeletionOrder,
+    Fetched,
+    Fingerprint,
+    Folder,
+    Item,
+    Json,
+    Listed,
+    Quota,
+)
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope
 from archipec_plugins.imap.dialogue import Exchange
 from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, quoted
@@ -18,6 +29,7 @@ from archipec_plugins.imap.mailboxes import (
     Counts,
     Mailbox,
     encode_name,
+    fingerprint_of,
     folder_for,
     parse_counts,
     parse_list,
@@ -177,9 +189,46 @@ class ImapSource:
 
     def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
         """Carry out orders; see `archipec.contract.SupportsDelete`."""
-        deletion = Deletion(self._dialogue, self._method(), self._context.now, self._context.temp)
+        deletion = self._deletion(self._method())
         self._viewer = Viewer(self._dialogue, self._context.temp)  # another folder will be open
         yield from deletion.carry_out(orders, self._wire_name)
+
+    def _deletion(self, method: Method) -> Deletion:
+        context = self._context
+        return Deletion(self._dialogue, method, context.now, context.temp, context.marking)
+
+    def unmark(self, folder: str, refs: Iterable[str]) -> None:
+        """Take back marks that a session which broke off left; see `archipec.contract.SupportsUnmark`."""
+        if folder not in {mailbox.name for mailbox in self._list()[0]}:
+            return  # with its messages
+        self._viewer = Viewer(self._dialogue, self._context.temp)
+        self._deletion(Method(None)).unmark(folder, self._wire_name(folder), refs)
+
+    def put_back(self, item: Item) -> None:
+        """Add a message again that was deleted, and read it back; see `archipec.contract.SupportsPutBack`."""
+        from archipec_plugins.sinks.imap.append import Appender
+
+        before = {listed.ref for listed in self.scan(item.folder, None)}
+        (added,) = Appender(self._session).append(self._wire_name(item.folder), [item])
+        if added.refusal:
+            raise PermanentError(f'folder "{item.folder}" does not take it back: {added.refusal}')
+        self._viewer = Viewer(self._dialogue, self._context.temp)
+        new = [listed.ref for listed in self.scan(item.folder, None) if listed.ref not in before]
+        for _, chunks in self._viewer.read(item.folder, self._wire_name(item.folder), new):
+            if ContentKey.of(b"".join(chunks)) == item.key:
+                return
+        raise PermanentError(f'what folder "{item.folder}" holds now has other bytes')
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the numbers of every folder; see `archipec.contract.SupportsFingerprint`."""
+        mailboxes, counts = self._list()
+        if "LIST-STATUS" not in self._session.capabilities:
+            counts = dict(self._ask_counts([mailbox for mailbox in mailboxes if mailbox.selectable]))
+        return fingerprint_of(mailboxes, counts)
+
+    def shows(self, name: str) -> bool:
+        """Tell whether a folder of that name is there; see `archipec.contract.SupportsProbeCheck`."""
+        return any(mailbox.path[-1] == name or name in mailbox.name for mailbox in self._list()[0])
 
     def trash(self) -> str | None:
         """Return the trash's name: as the server tells, else by what providers call it."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
-from archipec.errors import ArchipecError, Refused, Scope
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
 from archipec_plugins.sources.pop3.dialogue import Dialogue, refusal
 from archipec_plugins.sources.pop3.maildrop import Maildrop
 from archipec_plugins.sources.pop3.pipeline import Pipeline
@@ -46,7 +46,7 @@ class Deletion:
         good, doubtful = [], []
         for order in orders:
             if self._is_gone(order):
-                yield order, None
+                yield order, AlreadyGone(f"message {order.ref} was no longer there")
             elif (refused := self._refused(order)) is not None:
                 yield order, refused
             elif self._maildrop.size(order.ref) == order.key.size:

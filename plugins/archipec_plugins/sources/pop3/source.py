@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from archipec.contract import Context, DeletionOrder, Fetched, Folder, Json, Listed
+from archipec.contract import Context, DeletionOrder, Fetched, Fingerprint, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec_plugins.mailserver.account import Account
 from archipec_plugins.sources.pop3.deletion import Deletion
@@ -98,6 +98,10 @@ class Pop3Source:
         self._deleting = True
         deletion = Deletion(self._dialogue, maildrop, self._context.now, self._ahead)
         yield from deletion.carry_out(orders)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the unique ids; see `archipec.contract.SupportsFingerprint`."""
+        return Fingerprint({}, list(self._names().refs))
 
     def close(self) -> None:
         """End the session, changing nothing."""

@@ -1,0 +1,115 @@
+"""Finds out whether an archive on a server is the very mailbox that is archived, under another name.
+
+Names of hosts prove nothing either way. What the servers say of their folders does: messages are numbered for ever by
+UIDVALIDITY and UID (RFC 9051 §2.3.1.1). A copy of a whole mailbox may have kept those numbers, and young mailboxes may
+share them by chance; so where they agree, a folder is made in the archive, and looked for in the mailbox.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from archipec.config import Endpoint
+from archipec.contract import (
+    Context,
+    Fingerprint,
+    Sink,
+    SinkType,
+    SourceType,
+    SupportsFingerprint,
+    SupportsProbe,
+    SupportsProbeCheck,
+)
+from archipec.custody.endpoints import Stop, make_context
+from archipec.errors import ArchipecError, PermanentError
+from archipec.isolation import own_errors
+
+__all__ = ["same_store"]
+
+_SPECIFIC: Final = 100_000
+"""UIDVALIDITY from which on it is no number that many folders have: servers take the time of a folder's making."""
+
+
+def same_store(
+    source: Endpoint[SourceType[Any]],
+    sinks: Sequence[Endpoint[SinkType[Any]]],
+    context: Context,
+    stop: Stop,
+    on_sink_error: Callable[[Endpoint[SinkType[Any]], ArchipecError], None] | None = None,
+) -> str:
+    """Return why a sink is the mailbox of the source itself, empty when none is, as far as that can be known.
+
+    Args:
+        on_sink_error: called with what a sink raises, which nothing is known of then; without it, that is raised.
+
+    Raises:
+        ArchipecError: source or sink can't be asked now.
+    """
+    for sink in sinks:
+        if sink.where == source.where:
+            return f"source and sink are the same, {sink.where}"
+        if sink.record.root(sink.config) is not None:
+            continue  # files of our own: the first deletion will show
+        with ExitStack() as held:
+            try:
+                opened = _ask(sink, make_context(sink.name, context.temp, stop), held)
+            except ArchipecError as error:
+                if on_sink_error is None:
+                    raise
+                on_sink_error(sink, error)
+                continue
+            if opened is not None and _is_mailbox(source, context, *opened):
+                return f"{sink.where} is the mailbox {source.where} itself, under another name"
+    return ""
+
+
+def _ask(sink: Endpoint[SinkType[Any]], context: Context, held: ExitStack) -> tuple[Sink, Fingerprint] | None:
+    held.enter_context(own_errors(sink.record))
+    opened = held.enter_context(sink.record.open(sink.config, context))
+    return (opened, opened.fingerprint()) if isinstance(opened, SupportsFingerprint) else None
+
+
+def _is_mailbox(
+    source: Endpoint[SourceType[Any]], context: Context, sink: Sink, archive: Fingerprint
+) -> bool:
+    with own_errors(source.record), source.record.open(source.config, context) as opened:
+        return isinstance(opened, SupportsFingerprint) and _is_same(
+            opened, opened.fingerprint(), sink, archive
+        )
+
+
+def _is_same(source: object, mailbox: Fingerprint, sink: Sink, archive: Fingerprint) -> bool:
+    if mailbox.unique_ids:
+        return _numbered_alike(mailbox, archive)
+    numbers = {one.uidvalidity for one in archive.folders.values()}
+    if not any(one.uidvalidity in numbers for one in mailbox.folders.values()):
+        return False
+    if isinstance(source, SupportsProbeCheck) and isinstance(sink, SupportsProbe):
+        name = f"archipec-{secrets.token_hex(8)}"
+        try:
+            with sink.probe(name):
+                return source.shows(name)
+        except PermanentError:
+            pass  # no folder can be made there: the numbers alone must do
+    return _agree(mailbox, archive)
+
+
+def _agree(mailbox: Fingerprint, archive: Fingerprint) -> bool:
+    """Tell whether every folder with messages has a folder of the same name and numbers on the other side."""
+    filled = {name: one for name, one in mailbox.folders.items() if one.messages}
+    return bool(filled) and all(archive.folders.get(name) == one for name, one in filled.items())
+
+
+def _numbered_alike(mailbox: Fingerprint, archive: Fingerprint) -> bool:
+    """Tell whether POP3's unique ids are made of an inbox's UIDVALIDITY and UIDs, as most servers make them."""
+    for name, one in archive.folders.items():
+        if name.upper() != "INBOX" or one.uidvalidity < _SPECIFIC or not one.messages:
+            continue
+        number = re.compile(rf"(?<![0-9]){one.uidvalidity}(?![0-9])|{one.uidvalidity:08x}", re.IGNORECASE)
+        if all(number.search(unique_id) for unique_id in mailbox.unique_ids):
+            return True
+    return False

@@ -1,0 +1,174 @@
+"""Finishes what a run that was killed left half-done at a source: marks of ours, and a message deleted first and alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from archipec.config import Endpoint, Pipeline
+from archipec.contract import Context, SinkType, Source, SupportsUnmark
+from archipec.custody.endpoints import Retry, Stop, now
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.deletions import Outcome, Rescue
+from archipec.custody.pruning.proof import Proof, Prover
+from archipec.custody.pruning.rescued import path_of, put_back, release
+from archipec.errors import ArchipecError, Refused, Scope, TransientError
+from archipec.isolation import own_errors
+
+__all__ = ["Guard", "finish_interrupted"]
+
+_log = logging.getLogger("archipec.prune")
+
+
+class Guard:
+    """Lets a held message go once every required archive gives its copy back, or has it put back where it was.
+
+    Args:
+        sinks: the required ones with the ledger's numbers; the caller holds their locks.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]],
+        ledger: Ledger,
+        state: Path,
+        context: Context,
+        stop: Stop,
+    ) -> None:
+        self._pipeline = pipeline
+        self._sinks = sinks
+        self._ledger = ledger
+        self._state = state
+        self._context = context
+        self._stop = stop
+
+    def open_source(self) -> Any:
+        """Open the source of the pipeline."""
+        source = self._pipeline.source
+        return source.record.open(source.config, self._context)
+
+    def doubt(self, content: int) -> str:
+        """Open every required archive anew and have it give a copy back; return why one didn't, else an empty string.
+
+        Raises:
+            Interrupted: the person asked to stop.
+        """
+        try:
+            with Prover(self._sinks, self._ledger, self._context.temp, self._stop) as prover:
+                proof: Proof = prover.prove_contents({content})[content]
+        except ArchipecError as error:
+            if error.scope is Scope.RUN:
+                raise
+            return error.message
+        if proof.doubt is None:
+            return ""
+        return proof.detail or proof.doubt.words
+
+    def settle(self, rescue: Rescue) -> Refused | None:
+        """Check the archives after the message was deleted.
+
+        Returns:
+            None when each of them has it; else why no more may be deleted, and where the message is now.
+        """
+        doubt = self.doubt(rescue.content)
+        if not doubt:
+            self._ledger.let_go(rescue.order)
+            release(self._state, rescue.file)
+            return None
+        done = self._return(rescue)
+        return Refused(
+            f"after message {rescue.ref} of folder {rescue.folder!r} was deleted, an archive could not give its copy"
+            f" back ({doubt}): archive and mailbox are the same store, or the archive is damaged; {done}",
+            hint="let an archive be kept somewhere else than in the mailbox, run `archipec verify`, and try again",
+        )
+
+    def _return(self, rescue: Rescue) -> str:
+        """Put a message back; say where it is now."""
+        retry = Retry(self._stop, self._context.log)
+        while True:
+            try:
+                with own_errors(self._pipeline.source.record), self.open_source() as source:
+                    put_back(source, rescue, self._state)
+            except TransientError as error:
+                if retry.wait(error):
+                    continue
+                return self._keep(rescue, error)
+            except ArchipecError as error:
+                return self._keep(rescue, error)
+            self._ledger.record_outcomes(
+                [Outcome(rescue.order, "refused", "put back: an archive could not show its copy")], now()
+            )
+            self._ledger.let_go(rescue.order)
+            release(self._state, rescue.file)
+            return "it was put back into the folder"
+
+    def _keep(self, rescue: Rescue, error: ArchipecError) -> str:
+        self._ledger.keep_rescued(rescue.order)
+        return f"it could not be put back ({error.message}), and its bytes are in {path_of(self._state, rescue.file)}"
+
+
+def finish_interrupted(
+    pipeline: Pipeline,
+    source: int,
+    ledger: Ledger,
+    guard: Guard,
+    *,
+    with_archives: Callable[[], bool] = lambda: True,
+) -> None:
+    """Take back the marks of ours that are on record, and check what was deleted alone and not checked.
+
+    Args:
+        source: the ledger's number of it.
+        with_archives: tells whether the required archives can be asked now.
+
+    Raises:
+        Refused: an archive could not give back what was deleted alone.
+        ArchipecError: the source can't be asked; the next run tries again.
+    """
+    if not ledger.unfinished_deletions(source):
+        return
+    with own_errors(pipeline.source.record), guard.open_source() as opened:
+        _take_back_marks(opened, ledger, source)
+    refusal: Refused | None = None
+    for rescue in ledger.held_back(source) if with_archives() else ():
+        with own_errors(pipeline.source.record), guard.open_source() as opened:
+            still_there = _lists(opened, rescue)
+        if still_there:
+            ledger.let_go(rescue.order)
+            release(guard._state, rescue.file)
+        else:
+            refusal = guard.settle(rescue) or refusal
+    if refusal is not None:
+        raise refusal
+
+
+def _take_back_marks(source: Source, ledger: Ledger, number: int) -> None:
+    marks = ledger.marks(number)
+    if not marks:
+        return
+    if not isinstance(source, SupportsUnmark):
+        raise Refused(
+            "an earlier run marked messages for deletion, and this source can't take the marks back"
+        )
+    for folder, group in groupby(marks, key=lambda mark: mark[1]):
+        its = list(group)
+        source.unmark(folder, [ref for _, _, ref in its])
+        ledger.unmark(order for order, _, _ in its)
+        _log.warning(
+            'took back %d marks for deletion in folder "%s": an earlier run ended before it deleted',
+            len(its),
+            folder,
+        )
+
+
+def _lists(source: Source, rescue: Rescue) -> bool:
+    try:
+        return any(listed.ref == rescue.ref for listed in source.scan(rescue.folder, None))
+    except ArchipecError as error:
+        if error.scope > Scope.FOLDER or isinstance(error, TransientError):
+            raise
+        return False  # the folder itself is gone
