@@ -71,6 +71,35 @@ def make_office(tmp_path: Path, server: ScriptedImap, bad: Disk) -> Callable[[st
 
 
 @pytest.mark.parametrize("sink", SINKS)
+def test_a_block_that_is_damaged_after_it_was_stored_proves_nothing(
+    make_office: Callable[[str], Office], bad: Disk, messages: list[bytes], sink: str
+) -> None:
+    office = make_office(sink)
+    office("archive")
+    bad.damage(messages[7])
+    report = office.prune(expect=7)
+    assert messages[7] in office.on_server()
+    assert (report["deleted"], report["kept"]) == (COUNT - 1, {"altered": 1})
+    verified = office("verify", expect=7).object
+    assert (verified["altered"], verified["ok"]) == (1, 2 * COUNT - 1)
+    office("archive")
+    assert office.prune(expect=0)["deleted"] == 1
+    office.check(messages)
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_a_damaged_block_is_found_by_verify(
+    make_office: Callable[[str], Office], bad: Disk, messages: list[bytes], sink: str
+) -> None:
+    office = make_office(sink)
+    office("archive")
+    bad.damage(messages[3])
+    verified = office("verify", expect=7).object
+    assert (verified["altered"], verified["ok"]) == (1, 2 * COUNT - 1)
+    assert len(office.on_server()) == COUNT
+
+
+@pytest.mark.parametrize("sink", SINKS)
 def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_room(
     make_office: Callable[[str], Office], bad: Disk, messages: list[bytes], sink: str
 ) -> None:

@@ -417,6 +417,10 @@ class Sequence:
         assert self.last.code == 0, "what is whole is not verified"
         for one in self.archives:
             assert one.intact(self.delivered) == set(self.delivered)
+        marks = [
+            box.flags[uid] for box in self.server.boxes.values() for uid in box.messages if uid in box.flags
+        ]
+        assert not any(b"\\Deleted" in flags for flags in marks), "a mark to delete was left behind"
 
     def _well(self, *arguments: str) -> None:
         before, held = self.server.now(), self._held()
