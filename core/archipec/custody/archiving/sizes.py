@@ -42,14 +42,13 @@ class SizeCheck:
             return False
         if row.size in (None, key.size):
             return True
-        lines = sum(block.count(b"\n") for block in _blocks(spooled))
-        by_lines = row.size == key.size - lines
+        by_lines = row.size == key.size - sum(block.count(b"\n") for block in _blocks(spooled))
         if by_lines and self._by_lines >= _PROVEN:
             return True
         if self._first.get(row.id) != key:
             self._first[row.id] = key
             return False
-        if not by_lines and row.size != key.size + lines and not _is_whole(spooled, row.size or 0):
+        if not _is_whole(spooled, row.size or 0):
             return False
         self._by_lines += by_lines
         return True
