@@ -280,3 +280,35 @@ def test_a_message_id_that_no_message_has_is_said(
         for _ in range(2):
             archive(server, "--message-id", "<m2@example.it>")
     assert held(tmp_path / "A") == [a_message(2)]
+
+
+def test_a_message_larger_than_the_room_of_an_archive_keeps_no_other_out(tmp_path: Path) -> None:
+    box = Box.of([a_message(1), a_message(2, b"0123456789abcdef\r\n" * 300_000), a_message(3)])
+    with (
+        small_disk(tmp_path / "disk", "size=2m") as disk,
+        ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server,
+    ):
+        command = Archipec(tmp_path / "state", {"PEC_PASSWORD": "x"})
+
+        def run() -> dict[str, object]:
+            to = f"maildir:{disk / 'A'}"
+            return command("archive", "--from", server.url(), "--to", to, "--json", expect=3).object
+
+        assert (run()["stored"], len(held(disk / "A"))) == (2, 2)
+        box.add(a_message(4))
+        report = run()
+        assert (report["stored"], report["failed"], report["left"]) == (1, 1, 0)
+        assert "no room left" in str(report["failures"])
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    box = Box.of([a_message(number, b"0123456789abcdef\r\n" * 200) for number in range(1, 1501)])
+    with (
+        small_disk(tmp_path / "disk", "size=3m") as disk,
+        ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server,
+    ):
+        command = Archipec(tmp_path / "state", {"PEC_PASSWORD": "x"})
+        to = f"maildir:{disk / 'A'}"
+        result = command("archive", "--from", server.url(), "--to", to, "--no-seals", expect=5)
+        assert result.err.count("failed:") <= 2, result.err
+        assert len(held(disk / "A")) > 300, "what finds room is stored"

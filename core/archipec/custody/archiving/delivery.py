@@ -7,7 +7,7 @@ others go on, and the next run completes what this sink lacks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from queue import Queue, SimpleQueue
 
@@ -17,7 +17,7 @@ from archipec.custody.endpoints import Retry, now
 from archipec.custody.ledger import Content, Ledger
 from archipec.custody.settling import SinkSettled, settle_sink
 from archipec.discovery import Record
-from archipec.errors import ArchipecError, PluginBug, Scope, TransientError
+from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
 from archipec.isolation import described, own_errors
 from archipec.message import ContentKey, Receipt
 from archipec.supervision import supervised
@@ -25,6 +25,8 @@ from archipec.supervision import supervised
 __all__ = ["Delivery"]
 
 _ADOPT_PAGE = 5000
+# Bytes of a message that finds room wherever there is any.
+_SMALL = 64 << 10
 
 
 class Delivery:
@@ -103,6 +105,8 @@ class Delivery:
                     if isinstance(sink, SupportsFinish):
                         sink.finish()
                     return
+            except NoRoom as error:
+                self._fill_up(error)
             except TransientError as error:
                 # What is only to be confirmed, the next run asks for: it is not worth waiting long.
                 given_up = self._delivered and error.retry_after is None
@@ -111,6 +115,40 @@ class Delivery:
             except ArchipecError as error:
                 self.error = error
         self._refuse_all()
+
+    def _fill_up(self, full: NoRoom) -> None:
+        """Deliver what still finds room, message by message: one that is large must not keep the others out.
+
+        Where a small one finds none, the sink is out.
+        """
+        batch, outcomes = self._undone, dict[int, Receipt | str]()
+        entries = iter(() if batch is None else [one for one in batch.entries if self.number in one.sinks])
+        while self.error is None:
+            entry = next(entries, None)
+            if entry is None:
+                break
+            try:
+                with own_errors(self._record), self._open() as sink:
+                    while entry is not None:
+                        outcomes |= self._store(sink, [entry], ask_all=True)
+                        entry = next(entries, None)
+            except NoRoom as error:
+                assert entry is not None
+                outcomes[entry.number] = error.message
+                if entry.item.key.size <= _SMALL:
+                    self.error = error
+            except ArchipecError as error:
+                self.error = error
+        if batch is None:
+            self.error = full  # no message is to blame
+        else:
+            reason = str(self.error)
+            for one in batch.entries:
+                if self.number in one.sinks:
+                    outcomes.setdefault(one.number, reason)
+            self._undone = None
+            self._put_on_record({n: one for n, one in outcomes.items() if isinstance(one, Receipt)})
+            self._events.put(Delivered(self.number, batch, outcomes))
 
     def adopt(self) -> None:
         """Put on record what this archive holds already, when the ledger knows nothing of it.
@@ -133,9 +171,14 @@ class Delivery:
             self._ledger.adopt(self.number, page, now())
 
     def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
+        outcomes = self._store(sink, batch.entries, ask_all=ask_all)
+        self._put_on_record(outcomes)
+        self._events.put(Delivered(self.number, batch, outcomes))
+
+    def _store(self, sink: Sink, entries: Sequence[Entry], *, ask_all: bool) -> dict[int, Receipt | str]:
         outcomes: dict[int, Receipt | str] = {}
         put: dict[ContentKey, Entry] = {}
-        for entry in batch.entries:
+        for entry in entries:
             if self.number not in entry.sinks:
                 continue
             if (ask_all or self.number in entry.ask) and (found := sink.find(entry.item.key)) is not None:
@@ -157,8 +200,7 @@ class Delivery:
             raise PluginBug(
                 f"{described(self._record)} gave no receipt for {len(put)} of the messages it took"
             )
-        self._put_on_record(outcomes)
-        self._events.put(Delivered(self.number, batch, outcomes))
+        return outcomes
 
     def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
         self._ledger.record_receipts(
