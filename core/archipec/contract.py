@@ -34,6 +34,7 @@ from archipec.message import (
     Listed,
     Quota,
     Receipt,
+    Skipped,
     State,
 )
 from archipec.options import (
@@ -69,6 +70,7 @@ __all__ = [
     "Secret",
     "Sink",
     "SinkType",
+    "Skipped",
     "Source",
     "SourceType",
     "State",
@@ -85,6 +87,7 @@ __all__ = [
     "SupportsPutBack",
     "SupportsQuota",
     "SupportsSettle",
+    "SupportsSkipped",
     "SupportsTrash",
     "SupportsUnmark",
     "boolean",
@@ -414,13 +417,26 @@ class SupportsFinish(Protocol):
 
 
 @runtime_checkable
+class SupportsSkipped(Protocol):
+    """A source that passes over some of what it finds: files that are no messages, or that it can't read."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Yield everything passed over since the source was opened, each thing once; asked when all is read.
+
+        Bytes that were never a message of the source's are not meant: its own tables and marks.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsCheck(Protocol):
-    """A sink that can tell whether its archive as a whole is in order."""
+    """A sink that can tell whether its archive as a whole is in order; a source that reads an archive, too."""
 
     def check(self) -> Iterator[ArchipecError]:
         """Yield what is wrong beyond single copies' bytes: an altered manifest, a missing part. Changes nothing.
 
-        An `IntegrityError` is damage. Messages are as of any error: they name the thing.
+        An `IntegrityError` is damage: a `MissingCopy` for each message that the archive's own record has and that
+        is not there, an `UnfitRecord` for whatever else does not fit that record. Messages are as of any error: they name the thing.
         """
         ...
 

@@ -11,7 +11,8 @@
     ├─ PermanentError               exit 4   only a change removes it: certificate, path not writable
     │  └─ Unsupported               exit 4   this endpoint can't do that
     ├─ IntegrityError               exit 7   bytes are not those that were kept
-    │  └─ MissingCopy               exit 7   a copy that was promised is not there
+    │  ├─ MissingCopy               exit 7   a copy that was promised is not there
+    │  └─ UnfitRecord               exit 7   an archive doesn't fit its own record
     ├─ Refused                      exit 8   a deletion that is not proven safe
     ├─ AlreadyGone                  exit 3   a message was no longer there when it was to be deleted
 
@@ -49,6 +50,7 @@ __all__ = [
     "Refused",
     "Scope",
     "TransientError",
+    "UnfitRecord",
     "Unsupported",
     "exit_code",
     "from_os_error",
@@ -172,6 +174,10 @@ class MissingCopy(IntegrityError):
         super().__init__(message, hint=hint, scope=scope)
         self.key = key
         self.copies = copies
+
+
+class UnfitRecord(IntegrityError):
+    """What an archive holds does not fit its own record: files were added, renamed, or the record was changed."""
 
 
 class Refused(ArchipecError):

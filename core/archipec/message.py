@@ -23,6 +23,7 @@ __all__ = [
     "Listed",
     "Quota",
     "Receipt",
+    "Skipped",
     "State",
 ]
 
@@ -208,3 +209,17 @@ class DeletionOrder:
     key: ContentKey
     evidence: tuple[str, ...]
     expires_at: datetime
+
+
+class Skipped(NamedTuple):
+    """Something that a source found and does not read.
+
+    Attributes:
+        name: what it is called, as a person finds it again.
+        reason: why it is not read.
+        message: it is a message, or holds some, or may.
+    """
+
+    name: str
+    reason: str
+    message: bool = True

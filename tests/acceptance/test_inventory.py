@@ -456,3 +456,54 @@ def test_what_is_brought_back_heals(archives: dict[str, Path], tmp_path: Path) -
         Archipec(tmp_path / f"state-{name}")("archive", *arguments)
         code, counts, said = check(root, name)
         assert (code, counts["ok"]) == (0, MESSAGES), said
+
+
+class TestAsSource:
+    """An archive that is read: what is there is archived, and what its record has besides is named."""
+
+    @pytest.fixture(params=["mbox", "zip", "maildir", "eml"])
+    def name(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.mark.parametrize("scheme", ["", "dump"])
+    def test_a_whole_one_and_one_with_losses(
+        self, archives: dict[str, Path], name: str, scheme: str, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "A"
+        shutil.copytree(archives[name] / "now", root)
+        arguments = (
+            "--from",
+            f"{scheme or name}:{root}",
+            "--to",
+            f"maildir:{tmp_path / 'B'}",
+            "--no-seals",
+            "--json",
+        )
+        whole = Archipec(tmp_path / "first")("archive", *arguments, "--dry-run")
+        assert whole.object["skipped"] == []
+        lose(root)
+        _, counts, _ = check(root, name)
+        for again in range(2):
+            result = Archipec(tmp_path / "state")("archive", *arguments, expect=7)
+            assert result.object["missing"] == counts["missing"]
+            assert result.object["stored"] == (0 if again else counts["ok"])
+            assert "gone" in result.err
+
+    def test_nothing_is_left_of_it(self, archives: dict[str, Path], name: str, tmp_path: Path) -> None:
+        root = tmp_path / "A"
+        root.mkdir()
+        shutil.copy(archives[name] / "now" / "archipec.json", root)
+        arguments = ("--from", f"{name}:{root}", "--to", f"maildir:{tmp_path / 'B'}", "--json")
+        result = Archipec(tmp_path / "state")("archive", *arguments, expect=7)
+        assert (result.object["stored"], result.object["missing"]) == (0, MESSAGES)
+        code, counts, _ = check(root, name)
+        assert (code, counts["missing"]) == (7, MESSAGES)
+
+    def test_a_single_file_that_was_cut_short(self, archives: dict[str, Path], tmp_path: Path) -> None:
+        root = tmp_path / "A"
+        shutil.copytree(archives["mbox"] / "now", root)
+        path = files(root)[0]
+        os.truncate(path, path.stat().st_size // 2)
+        arguments = ("--from", f"mbox:{path}", "--to", f"maildir:{tmp_path / 'B'}", "--no-seals", "--json")
+        report = Archipec(tmp_path / "state")("archive", *arguments, expect=7).object
+        assert report["missing"] == listed(root, path.name) - report["stored"]

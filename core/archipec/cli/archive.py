@@ -152,6 +152,7 @@ def _show_run(report: Report) -> None:
             say_failed(report.pipeline, report.errors)
         else:
             click.echo(f"{report.pipeline}: nothing new")
+        _show_skipped(report)
         _show_waiting(report)
         return
     click.echo(
@@ -172,6 +173,7 @@ def _show_run(report: Report) -> None:
         words += [f"{count(counts.pending)} pending"] if counts.pending else []
         words += [f"{count(counts.failed)} failed"] if counts.failed else []
         click.echo(f"  {name}: {', '.join(words)}")
+    _show_skipped(report)
     _show_waiting(report)
     for kind, number in sorted(report.kinds.items()):
         click.echo(f"  {count(number):>9}  {kind}")
@@ -179,6 +181,15 @@ def _show_run(report: Report) -> None:
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(report.seals.items()))
         click.echo(f"  seals: {seals}")
     _show_failures(report)
+
+
+def _show_skipped(report: Report) -> None:
+    omissions = report.omissions
+    messages, others = omissions.messages, omissions.count - omissions.messages
+    if messages:
+        click.echo(f"  {count(messages)} that are or may be messages were not read: --json lists them")
+    if others:
+        click.echo(f"  {count(others)} that are no messages were passed over")
 
 
 def _show_waiting(report: Report) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError, UnfitRecord
 from archipec.inventory import (
     MARKER,
     NAME,
@@ -166,15 +166,15 @@ class InventoryKeeper:
         if reader.identity and identity and reader.identity != identity:
             raise self._unfit(f"it is the inventory of another archive ({reader.identity})")
 
-    def _unfit(self, reason: str) -> IntegrityError:
-        return IntegrityError(f"{self._path}: {reason}", hint=_HINT)
+    def _unfit(self, reason: str) -> UnfitRecord:
+        return UnfitRecord(f"{self._path}: {reason}", hint=_HINT)
 
     def _marker(self) -> tuple[dict[str, Any], Summary | None]:
         try:
             marker = read_marker_file(self._root) or {}
             return marker, claim_of(marker)
         except ValueError as error:
-            raise IntegrityError(f"{self._root}/{MARKER}: {error}", hint=_HINT) from error
+            raise UnfitRecord(f"{self._root}/{MARKER}: {error}", hint=_HINT) from error
 
     def add(self, entries: Iterable[Entry]) -> None:
         """List messages that are durable by now; raises OSError, and then lists none of them."""
@@ -311,7 +311,7 @@ class InventoryKeeper:
         for file, number in lost.items():
             reasons[self._holdings.why_missing(file)] += number
         problems = (
-            IntegrityError(f"{reason}: {number} messages of the archive's record are missing", hint=_HINT)
+            UnfitRecord(f"{reason}: {number} messages of the archive's record are missing", hint=_HINT)
             for reason, number in sorted(reasons.items())
             if number > 1
         )
@@ -327,7 +327,7 @@ class InventoryKeeper:
             kind = f"were stored in {elsewhere[0]}" if elsewhere else "are there a second time"
             found[entry.file, kind if places else "are not in the archive's record"] += 1
         problems = (
-            IntegrityError(
+            UnfitRecord(
                 f"{self._root}/{file}: {number} {'message' if number == 1 else 'messages'} in it {kind}",
                 hint="somebody renamed, copied or added files; docs/formats.md says how to go on",
             )
@@ -397,4 +397,4 @@ def first_few(problems: Iterator[ArchipecError], where: str) -> Iterator[Archipe
         else:
             more += 1
     if more:
-        yield IntegrityError(f"{where}: and {more} more like these")
+        yield UnfitRecord(f"{where}: and {more} more like these")

@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.durability import make_directory, sync_directories, sync_files
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy, from_os_error
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, UnfitRecord, from_os_error
 from archipec.inventory import Entry
 from archipec_plugins.sinks.copies import CHUNK, cannot_tell, checked, open_copy, stream_of, translated
 from archipec_plugins.sinks.inventory import InventoryKeeper, distinct, first_few
@@ -312,14 +312,18 @@ class TreeSink:
         return not self._manifest.exists() and next(self._catalog.unlisted(), None) is not None
 
     def check(self) -> Iterator[ArchipecError]:
-        """Compare inventory, manifest and the files' names; see `archipec.contract.SupportsCheck`. Contents are unread."""
+        """See `archipec.contract.SupportsCheck`."""
+        yield from self.check_record()
+        yield from self._timestamps.check(self._manifest.path)
+
+    def check_record(self) -> Iterator[ArchipecError]:
+        """Compare inventory, manifest and the files' names; contents are unread."""
         try:
             # Of a message that both of them miss, the one counts that tells more.
             both = self._check_manifest(), self._inventory.problems()
             yield from distinct(chain(*(reversed(both) if self._catalog.whole_paths else both)))
         except OSError as error:
             raise cannot_tell(error, self._root) from error
-        yield from self._timestamps.check(self._manifest.path)
 
     def _check_manifest(self) -> Iterator[ArchipecError]:
         path = self._manifest.path
@@ -328,17 +332,17 @@ class TreeSink:
         if is_interrupted(self._root):
             return
         if self._manifest.exists():
-            unlisted = (IntegrityError(f"{path} doesn't list {each}") for each in self._catalog.unlisted())
+            unlisted = (UnfitRecord(f"{path} doesn't list {each}") for each in self._catalog.unlisted())
             yield from first_few(unlisted, path)
         elif self._inventory.lists_something():
-            yield IntegrityError(f"{path} is gone", hint="the next `archipec archive` makes it anew")
+            yield UnfitRecord(f"{path} is gone", hint="the next `archipec archive` makes it anew")
 
     def _problem(self, line: Line) -> ArchipecError | None:
         path = self._manifest.path
         if not line.path:
-            return IntegrityError(f"{path}: what stands at byte {line.offset} is no line of a manifest")
+            return UnfitRecord(f"{path}: what stands at byte {line.offset} is no line of a manifest")
         if not self._catalog.vouches(line.path, line.sha256):
-            return IntegrityError(f"{path}: the line at byte {line.offset} was altered: {line.path}")
+            return UnfitRecord(f"{path}: the line at byte {line.offset} was altered: {line.path}")
         if os.path.lexists(f"{self._root}/{line.path}") or self._catalog.holds(line.sha256):
             return None
         key = self._catalog.key_of(line)

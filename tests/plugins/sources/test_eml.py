@@ -162,16 +162,14 @@ def test_every_file_left_out_is_told_with_its_reason(
     with opened(top, tmp_path) as source:
         for _ in range(2):
             contents(source)
-        left_out = source.left_out
+        left_out = list(source.skipped())
     assert sorted(left_out) == [
-        ("c/.DS_Store", "it doesn't begin like a message"),
-        ("c/fattura.pdf", "it is a PDF document"),
-        ("login.eml", "it is a web page"),
+        ("c/.DS_Store", "it doesn't begin like a message", False),
+        ("c/fattura.pdf", "it is a PDF document", False),
+        ("login.eml", "it is a web page", True),
     ]
     assert sorted(caplog.messages) == [
         f"3 files in {top} are left out",
-        "c/.DS_Store is left out: it doesn't begin like a message",
-        "c/fattura.pdf is left out: it is a PDF document",
         "login.eml is left out: it is a web page",
     ]
 
@@ -186,14 +184,15 @@ def test_links_and_other_things_that_are_no_files(tree: Callable[..., Path], tmp
     (top / "circle").symlink_to("circle")
     os.mkfifo(top / "pipe.eml")
     with opened(top, tmp_path) as source:
-        assert contents(source) == {".": [MESSAGE, MESSAGE], "sub": [MESSAGE]}
-        reasons = dict(source.left_out)
-    assert reasons.pop("circle").startswith("it can't be read: too many levels")
+        assert contents(source) == {".": [MESSAGE], "sub": [MESSAGE]}
+        reasons = {name: (reason, message) for name, reason, message in source.skipped()}
     assert reasons == {
-        "to-sub": "it is a link to a folder",
-        "sub/up": "it is a link to a folder",
-        "nowhere.eml": "it is a link that leads nowhere",
-        "pipe.eml": "it is no regular file",
+        "link.eml": ("it is a link to a file in this folder", False),
+        "to-sub": ("it is a link to a folder", False),
+        "sub/up": ("it is a link to a folder", False),
+        "nowhere.eml": ("it is a link that leads nowhere", True),
+        "circle": ("it is a link that leads nowhere", True),
+        "pipe.eml": ("it is no regular file", False),
     }
 
 
@@ -202,7 +201,7 @@ def test_a_very_deep_tree(tree: Callable[..., Path], tmp_path: Path) -> None:
     top = tree({f"{deep}/a.eml": MESSAGE, "d/b.eml": MESSAGE})
     with opened(top, tmp_path) as source:
         assert contents(source) == {"d": [MESSAGE]}
-        assert [reason for _, reason in source.left_out] == ["it lies more than 50 folders deep"]
+        assert [each.reason for each in source.skipped()] == ["it lies more than 50 folders deep"]
 
 
 def test_one_file(tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -345,7 +344,7 @@ def test_a_file_that_can_not_be_read(
     with opened(top, tmp_path) as source:
         refs = [listed.ref for listed in source.scan(".", None)]
         assert [ref.partition(":")[0] for ref in refs] == ["a.eml", "c.eml"]
-        assert source.left_out == [("b", "it can't be read: permission denied")]
+        assert list(source.skipped()) == [("b", "it can't be read: permission denied", True)]
         error = only_error(source, ".", refs[0])
         assert (type(error), error.scope) == (PermanentError, Scope.MESSAGE)
         assert f"{top / 'a.eml'}: permission denied" in error.message
@@ -372,7 +371,7 @@ def test_a_folder_that_can_not_be_read(
     refused = top / "sub"
     with opened(top, tmp_path) as source:
         assert [folder.name for folder in source.folders()] == ["."]
-        assert source.left_out == [("sub", f"{top / 'sub'}: permission denied")]
+        assert list(source.skipped()) == [("sub", f"{top / 'sub'}: permission denied", True)]
         with pytest.raises(PermanentError) as caught:
             list(source.scan("sub", None))
         assert caught.value.scope is Scope.FOLDER
@@ -402,7 +401,7 @@ def test_a_disk_that_reads_no_more(
             __enter__ = __exit__ = lambda *_: None
 
         file = (top / "a.eml").open("rb")
-        monkeypatch.setattr("archipec_plugins.sources.eml.source._open", lambda _: Broken())
+        monkeypatch.setattr("archipec_plugins.sources.eml.source.open_file", lambda _: Broken())
         error = only_error(source, ".", ref)
         assert (type(error), error.scope) == (TransientError, Scope.MESSAGE)
         assert dict(source.headers(".", [ref])) == {ref: b""}

@@ -51,7 +51,7 @@ class TestMaildir(SourceConformance):
         root = tmp_path / "mail"
         kept = {
             "INBOX": small_messages(510),
-            "Posta inviata/Città": list(nasty_messages().values()),
+            "Posta inviata/Città": [raw for raw in nasty_messages().values() if raw],
         }
         mailbox.Maildir(str(root), create=True)
         for number, raw in enumerate(kept["INBOX"]):

@@ -107,7 +107,11 @@ def test_links_and_pipes_are_left_alone(tmp_path: Path) -> None:
         assert [folder.name for folder in source.folders()] == ["INBOX"]
         found = refs(source)
         assert read(source, found) == [RAW]
-        assert {reason for _, reason in source.left_out} == {"it is a link", "it is no regular file"}
+        assert {(reason, message) for _, reason, message in source.left_out} == {
+            ("it is a link", True),
+            ("it is a link to a folder", False),
+            ("it is no regular file", False),
+        }
         # Put in the place of a message after it was listed.
         victim.unlink()
         victim.symlink_to(tmp_path / "secret")

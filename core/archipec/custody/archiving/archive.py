@@ -25,6 +25,7 @@ from archipec.custody.archiving.batch import (
     Gone,
     IntakeEnded,
     Listing,
+    Omitted,
     Opened,
     QuotaRead,
     Unreadable,
@@ -342,6 +343,9 @@ class _Run:
             case FolderFailed(folder, error):
                 self._report.errors.append(error)
                 self._report.note(folder, "", error.message)
+            case Omitted(omissions):
+                self._report.omissions = omissions
+                self._report.errors.extend(omissions.problems)
             case QuotaRead(quota):
                 self.quota = quota
 

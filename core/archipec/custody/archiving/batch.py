@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from archipec.custody.archiving.omissions import Omissions
 from archipec.custody.ledger import Content, Row
 from archipec.custody.spool import Spooled
 from archipec.errors import ArchipecError
@@ -22,6 +23,7 @@ __all__ = [
     "Gone",
     "IntakeEnded",
     "Listing",
+    "Omitted",
     "Opened",
     "QuotaRead",
     "Unreadable",
@@ -115,6 +117,12 @@ class Gone(NamedTuple):
     messages: int
 
 
+class Omitted(NamedTuple):
+    """What the source does not read, or has lost."""
+
+    omissions: Omissions
+
+
 class QuotaRead(NamedTuple):
     """The source said how full it is."""
 
@@ -147,6 +155,7 @@ Event: TypeAlias = (
     | Unreadable
     | FolderFailed
     | Gone
+    | Omitted
     | QuotaRead
     | IntakeEnded
     | Delivered

@@ -24,11 +24,13 @@ from archipec.custody.archiving.batch import (
     FolderFailed,
     Gone,
     IntakeEnded,
+    Omitted,
     Opened,
     QuotaRead,
     Unreadable,
 )
 from archipec.custody.archiving.listing import Lister, date_of, look, message_id_of, names_folder
+from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
 from archipec.custody.endpoints import Retry
@@ -87,6 +89,7 @@ class Intake:
         self._temp = temp
         self._retry = retry
         self._lister = lister
+        self._lists = lister is not None
         self._asks_quota = asks_quota
         self._arrivals: list[Arrival] = []
         self._arrived_bytes = 0
@@ -138,6 +141,9 @@ class Intake:
                     self._work.end()
                 while (folder := self._work.claim()) is not None:
                     self._work_on(source, folder)
+                if self._lists and not self._retry.cancelled():
+                    self._events.put(Omitted(omissions_of(source)))
+                    self._lists = False
                 if self._asks_quota() and isinstance(source, SupportsQuota):
                     self._events.put(QuotaRead(source.quota()))
         except TransientError as error:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from archipec.config import Pipeline
 from archipec.contract import Source, SupportsHeaders
 from archipec.custody.archiving.listing import Lister, look
+from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import PreviewLine, Report
 from archipec.custody.archiving.worklist import answer
 from archipec.custody.endpoints import Stop, make_context
@@ -54,6 +55,9 @@ def preview(
             ) as source,
         ):
             _Preview(pipeline, ledger, stop, observe, report).run(source, full=full)
+            if not stop.is_set():
+                report.omissions = omissions_of(source)
+                report.errors.extend(report.omissions.problems)
     except ArchipecError as error:
         report.errors.append(advised(error, pipeline.source.values.get("host")))
     report.seconds = time.monotonic() - started

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from archipec.custody.archiving.omissions import Omissions
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
 from archipec.message import Json
 
@@ -62,6 +63,7 @@ class Report:
         reasons: messages that failed, by why.
         errors: why the source or a sink was out, or the run was interrupted.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
+        omissions: what the source passed over, or has lost.
         prune: what was deleted at the end, None where that isn't asked.
     """
 
@@ -85,6 +87,7 @@ class Report:
     preview: list[PreviewLine] | None = None
     prune: PruneReport | None = None
     settled: dict[str, SinkSettled] = field(default_factory=dict)
+    omissions: Omissions = field(default_factory=Omissions)
 
     @property
     def left(self) -> int:
@@ -97,7 +100,8 @@ class Report:
         codes = [error.exit_code for error in self.errors]
         pruned = self.prune.exit_code if self.prune else DONE
         refused = any(sink.needs_attention for sink in self.settled.values())
-        return exit_code([*codes, pruned, ATTENTION if self.failed or refused else DONE])
+        attention = self.failed or refused or self.omissions.messages
+        return exit_code([*codes, pruned, ATTENTION if attention else DONE])
 
     def fail(self, folder: str, ref: str, reason: str) -> None:
         """Count a message as failed."""
@@ -129,6 +133,7 @@ class Report:
             "kinds": dict(sorted(self.kinds.items())),
             "seals": dict(sorted(self.seals.items())),
             "failures": [failure._asdict() for failure in self.failures],
+            **self.omissions.as_json(),
         }
         if self.settled:
             shape["settled"] = {name: settled.as_json() for name, settled in self.settled.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archipec.contract import Context, Item, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
@@ -14,7 +14,10 @@ from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.sinks.options import DIRECTORY
 from archipec_plugins.sinks.timestamps import Timestamps
 
-__all__ = ["EML", "Config", "archipec_sinks"]
+if TYPE_CHECKING:
+    from archipec_plugins.sinks.tree import TreeSink
+
+__all__ = ["EML", "Config", "archipec_sinks", "open_to_check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,19 @@ def _folder_of(root: str, layout: str) -> Callable[[Item], str]:
     if layout == "folder":
         return folders.by_folder(root)
     return folders.by_date if layout == "date" else lambda item: kind_folder(item.kind)
+
+
+def open_to_check(root: Path, context: Context) -> TreeSink:
+    """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
+    from archipec.timestamp import Authority
+    from archipec_plugins.sinks import folders
+    from archipec_plugins.sinks.eml.catalog import Catalog
+    from archipec_plugins.sinks.manifest import Manifest
+    from archipec_plugins.sinks.tree import TreeSink
+
+    manifest = Manifest(str(root))
+    catalog = Catalog(str(root), folders.by_date, manifest)
+    return TreeSink(str(root), catalog, manifest, Timestamps(Authority()), context)
 
 
 def _root(config: Config) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archipec.contract import Context, Option, Sink, SinkType, choice
 from archipec.hookspecs import hookimpl
@@ -19,7 +19,10 @@ from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.sinks.options import DIRECTORY
 from archipec_plugins.sinks.timestamps import Timestamps
 
-__all__ = ["MAILDIR", "Config", "archipec_sinks"]
+if TYPE_CHECKING:
+    from archipec_plugins.sinks.tree import TreeSink
+
+__all__ = ["MAILDIR", "Config", "archipec_sinks", "open_to_check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ def _open(config: Config, context: Context) -> Iterator[Sink]:
         yield sink
     finally:
         sink.close()
+
+
+def open_to_check(root: Path, context: Context) -> TreeSink:
+    """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
+    from archipec.timestamp import Authority
+    from archipec_plugins.sinks import folders
+    from archipec_plugins.sinks.maildir.catalog import Catalog
+    from archipec_plugins.sinks.manifest import Manifest
+    from archipec_plugins.sinks.tree import TreeSink
+
+    manifest = Manifest(str(root))
+    catalog = Catalog(str(root), folders.by_date, manifest)
+    return TreeSink(str(root), catalog, manifest, Timestamps(Authority()), context)
 
 
 def _root(config: Config) -> Path:

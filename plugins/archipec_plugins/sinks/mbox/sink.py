@@ -193,7 +193,11 @@ class MboxSink:
             raise from_os_error(error, error.filename or self._root) from error
 
     def check(self) -> Iterator[ArchipecError]:
-        """See `archipec.contract.SupportsCheck.check`: what the archive should hold, and what else it holds."""
+        """See `archipec.contract.SupportsCheck.check`."""
+        yield from self.check_record()
+
+    def check_record(self) -> Iterator[ArchipecError]:
+        """Compare the inventory and the tables with what is there."""
         try:
             yield from self._inventory.problems()
         except OSError as error:

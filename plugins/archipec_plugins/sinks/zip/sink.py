@@ -227,8 +227,8 @@ class ZipSink:
 
     def check(self) -> Iterator[ArchipecError]:
         """See `archipec.contract.SupportsCheck.check`: whether other programs can open the zips."""
+        yield from self.check_record()
         try:
-            yield from self._inventory.problems()
             for path in zips_in(self._root):
                 if not has_sound_end(path):
                     yield IntegrityError(
@@ -237,6 +237,13 @@ class ZipSink:
                     )
         except OSError as error:
             yield cannot_tell(error, self._root)
+
+    def check_record(self) -> Iterator[ArchipecError]:
+        """Compare the inventory and the tables with what is there."""
+        try:
+            yield from self._inventory.problems()
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
 
     def close(self) -> None:
         """Let go of the archive."""

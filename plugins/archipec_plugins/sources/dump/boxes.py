@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
-from archipec.contract import Context, Fetched, Folder, Json, Listed
+from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.pec.headers import MAX_HEADER, header_block
+from archipec_plugins.sources.eml.names import escape
 
 __all__ = [
     "PLAIN",
@@ -48,20 +50,28 @@ class LeftOut:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._reasons: dict[str, str] = {}
+        self._skipped: dict[str, Skipped] = {}
 
-    def note(self, what: str, reason: str) -> None:
-        """Leave something out."""
-        if what not in self._reasons:
-            self._reasons[what] = reason
-            self._context.log.warning("%s is left out: %s", what, reason)
+    def note(self, what: str, reason: str, *, message: bool = True) -> None:
+        """Leave something out.
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Yield (what, reason)."""
-        yield from self._reasons.items()
+        Args:
+            message: it is a message, holds some, or may.
+        """
+        if what not in self._skipped:
+            self._skipped[what] = Skipped(what, reason, message)
+            level = logging.WARNING if message else logging.INFO
+            self._context.log.log(level, "%s is left out: %s", what, reason)
+
+    def skip(self, path: str, reason: str, message: bool) -> None:
+        """Leave out what lies at a path."""
+        self.note(escape(path), reason, message=message)
+
+    def __iter__(self) -> Iterator[Skipped]:
+        yield from self._skipped.values()
 
     def __len__(self) -> int:
-        return len(self._reasons)
+        return len(self._skipped)
 
 
 class Names:
@@ -86,12 +96,27 @@ class BoxSource:
     Args:
         find: looks for the boxes, in a stable order; called anew whenever the folders are asked for.
         left_out: where the boxes note what they don't read.
+        check: yields what an archive of ours lacks that is read here.
     """
 
-    def __init__(self, find: Callable[[], Iterable[Box]], left_out: LeftOut) -> None:
+    def __init__(
+        self,
+        find: Callable[[], Iterable[Box]],
+        left_out: LeftOut,
+        check: Callable[[], Iterable[ArchipecError]] = tuple,
+    ) -> None:
         self._find = find
         self._boxes: dict[str, Box] | None = None
+        self._check = check
         self.left_out = left_out
+
+    def skipped(self) -> Iterator[Skipped]:
+        """See `archipec.contract.SupportsSkipped`."""
+        yield from self.left_out
+
+    def check(self) -> Iterator[ArchipecError]:
+        """See `archipec.contract.SupportsCheck`."""
+        yield from self._check()
 
     def folders(self) -> list[Folder]:
         """Return the folders, in the order in which they were found."""

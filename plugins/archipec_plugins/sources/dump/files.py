@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Container, Iterator
+import sys
+from collections.abc import Callable, Container, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,17 @@ from typing import Final
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec_plugins.sources.eml.names import escape
 
-__all__ = ["CHUNK", "check_place", "chunks", "open_file", "subfolders", "trouble"]
+__all__ = [
+    "CHUNK",
+    "check_place",
+    "chunks",
+    "is_inside",
+    "kind_of",
+    "leads_to_folder",
+    "open_file",
+    "subfolders",
+    "trouble",
+]
 
 CHUNK: Final = 256 * 1024
 _MAX_DEPTH: Final = 50
@@ -72,13 +83,18 @@ def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
         raise TransientError(f"{escape(name)} was changed while it was read", scope=Scope.MESSAGE)
 
 
-def subfolders(root: str, but: Container[str] = ()) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+def subfolders(
+    root: str,
+    but: Callable[[list[os.DirEntry[str]]], Container[str]] = lambda _: (),
+    skip: Callable[[str, str, bool], None] = lambda _path, _reason, _mail: None,
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """Yield each directory below ``root``, itself first, by its path from there, with its entries by name.
 
     Links to directories are not followed: they may lead in circles.
 
     Args:
-        but: names of directories not to enter.
+        but: given what is in a directory, returns the names of those in it that are not to be entered.
+        skip: called for every other one that isn't, with the path, the reason, and whether mail may be lost by it.
 
     Raises:
         OSError: the root can't be read.
@@ -89,18 +105,50 @@ def subfolders(root: str, but: Container[str] = ()) -> Iterator[tuple[str, list[
         try:
             with os.scandir(f"{root}/{path}") as found:
                 entries = sorted(found, key=lambda entry: entry.name)
-        except OSError:
+        except OSError as error:
             if not path:
                 raise
+            skip(path, f"it can't be read: {(error.strerror or str(error)).lower()}", True)
             continue
         yield path, entries
-        if path.count("/") < _MAX_DEPTH:
-            inside = [
-                entry.name
-                for entry in entries
-                if entry.name not in but and entry.is_dir(follow_symlinks=False)
-            ]
-            waiting += [f"{path}/{name}" if path else name for name in reversed(inside)]
+        known, inside = but(entries), []
+        for entry in entries:
+            below = f"{path}/{entry.name}" if path else entry.name
+            if entry.name in known:
+                continue
+            if leads_to_folder(entry):
+                skip(below, "it is a link to a folder", not is_inside(entry.path, root))
+            elif entry.is_dir(follow_symlinks=False):
+                if path.count("/") < _MAX_DEPTH:
+                    inside.append(below)
+                else:
+                    skip(below, f"it lies more than {_MAX_DEPTH} folders deep", True)
+        waiting += reversed(inside)
+
+
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a link, or what Windows calls a junction, to a folder."""
+    is_junction = sys.version_info >= (3, 12) and entry.is_junction()
+    try:
+        return is_junction or (entry.is_symlink() and entry.is_dir())
+    except OSError:  # a link in a circle
+        return False
+
+
+def is_inside(path: str | Path, root: str | Path) -> bool:
+    """Tell whether what a link leads to lies in a folder that is read itself."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def kind_of(entry: os.DirEntry[str]) -> str:
+    """Return what an entry is that is no regular file, in words; empty for one that is, or is gone."""
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode):
+        return ""
+    return "it is a link" if stat.S_ISLNK(mode) else "it is no regular file"
 
 
 def trouble(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:

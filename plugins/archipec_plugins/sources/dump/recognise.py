@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import PermanentError, Scope
+from archipec_plugins.sources.dump.archives import archive_type
 from archipec_plugins.sources.dump.files import check_place, open_file, subfolders, trouble
+from archipec_plugins.sources.maildir.source import maildir_parts
 
 __all__ = ["recognise"]
 
 _ENDINGS: Final = {".eml": "eml", ".zip": "zip"}
 _NO_MAIL: Final = (".xml", ".pdf", ".p7m", ".p7s", ".txt", ".html", ".toc", ".json", ".md")
+_ARCHIVES: Final = ("eml", "maildir", "mbox", "zip")
 _HINT: Final = "known are Maildirs, mbox files, Thunderbird's folders, .eml files and zips of these"
 
 
@@ -27,6 +30,8 @@ def recognise(path: Path) -> str:
     try:
         if stat.S_ISREG(status.st_mode):
             return _kind_of_file(os.path.realpath(path)) or "eml"
+        if (known := archive_type(path)) in _ARCHIVES:
+            return known
         kinds = _kinds_in(path)
     except OSError as error:
         raise trouble(error, path, Scope.ENDPOINT) from error
@@ -45,7 +50,7 @@ def recognise(path: Path) -> str:
 
 def _kinds_in(path: Path) -> set[str]:
     kinds: set[str] = set()
-    for relative, entries in subfolders(str(path), but=("cur", "new", "tmp")):
+    for relative, entries in subfolders(str(path), maildir_parts):
         names = {entry.name for entry in entries}
         if "prefs.js" in names or any(name.endswith((".msf", ".sbd")) for name in names):
             return {"thunderbird"}

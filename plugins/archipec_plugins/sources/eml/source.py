@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from archipec.contract import Context, Fetched, Folder, Json, Listed
+from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec.pec.headers import MAX_HEADER
 from archipec_plugins.sinks.manifest import is_bookkeeping
+from archipec_plugins.sources.dump.archives import problems_of
+from archipec_plugins.sources.dump.boxes import LeftOut
+from archipec_plugins.sources.dump.files import is_inside, open_file
 from archipec_plugins.sources.eml.loose import envelope_is_missing, is_loose
 from archipec_plugins.sources.eml.names import escape, unescape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
@@ -75,6 +78,13 @@ class _Ref(NamedTuple):
         return None if match is None else cls(unescape(match[1]), int(match[2]), int(match[3]))
 
 
+class _Reason(NamedTuple):
+    """Why a file is left out, and whether it is a message all the same, or may be."""
+
+    reason: str
+    message: bool = True
+
+
 class EmlSource:
     """A `archipec.contract.Source` that also reads headers.
 
@@ -88,12 +98,18 @@ class EmlSource:
         self._only = path.name if one_file else None
         self._context = context
         self._takes_loose = loose
-        self._left_out: dict[str, str] = {}
+        self.left_out = LeftOut(context)
 
-    @property
-    def left_out(self) -> list[tuple[str, str]]:
-        """Return (path from the top, reason) of everything seen so far that is not read."""
-        return list(self._left_out.items())
+    def skipped(self) -> Iterator[Skipped]:
+        """See `archipec.contract.SupportsSkipped`."""
+        yield from self.left_out
+
+    def check(self) -> Iterator[ArchipecError]:
+        """See `archipec.contract.SupportsCheck`: whether an archive of ours that is read here is whole."""
+        if self._only is None:
+            from archipec_plugins.sinks.eml import open_to_check
+
+            yield from problems_of(self._path, "eml", lambda: open_to_check(self._path, self._context))
 
     def folders(self) -> Iterator[Folder]:
         """Yield the directories that hold messages, each before those inside it.
@@ -112,7 +128,9 @@ class EmlSource:
             except OSError as error:
                 if folder == TOP:
                     raise self._trouble(error, self._path, Scope.ENDPOINT) from error
-                self._leave_out(folder, self._trouble(error, self._directory(folder), Scope.FOLDER).message)
+                self.left_out.note(
+                    folder, self._trouble(error, self._directory(folder), Scope.FOLDER).message
+                )
                 continue
             waiting.extend(reversed(inside))
 
@@ -165,7 +183,7 @@ class EmlSource:
             if ref is None or not _is_name(ref.name) or self._only not in (None, ref.name):
                 continue
             try:
-                file = _open(self._directory(folder) / ref.name)
+                file = self._open(self._directory(folder) / ref.name)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 self._check_top()
                 continue
@@ -218,11 +236,11 @@ class EmlSource:
         for name in names:
             if self._context.cancelled():
                 return
-            ref, reason = _look(directory / name)
-            if reason:
-                self._leave_out(_joined(folder, name), reason)
-            elif ref is not None:
-                yield ref
+            found = self._look(directory / name)
+            if isinstance(found, _Ref):
+                yield found
+            elif found is not None:
+                self.left_out.note(_joined(folder, name), found.reason, message=found.message)
 
     def _subfolders(self, folder: str) -> list[str]:
         """The directories inside a directory, by name. Links are not followed: they may lead in circles."""
@@ -238,9 +256,10 @@ class EmlSource:
         for name, link in found:
             path = _joined(folder, name)
             if link:
-                self._leave_out(path, "it is a link to a folder")
+                elsewhere = not is_inside(self._directory(folder) / name, self._top)
+                self.left_out.note(path, "it is a link to a folder", message=elsewhere)
             elif path.count("/") >= _MAX_DEPTH:
-                self._leave_out(path, f"it lies more than {_MAX_DEPTH} folders deep")
+                self.left_out.note(path, f"it lies more than {_MAX_DEPTH} folders deep")
             else:
                 inside.append(path)
         return inside
@@ -258,10 +277,39 @@ class EmlSource:
             raise FileNotFoundError(folder)
         return self._top.joinpath(*parts)
 
-    def _leave_out(self, path: str, reason: str) -> None:
-        if path not in self._left_out:
-            self._left_out[path] = reason
-            self._context.log.warning("%s is left out: %s", path, reason)
+    def _look(self, path: Path) -> _Ref | _Reason | None:
+        """Return a file's ref, or why it is left out; None when it isn't there any more."""
+        named = path.name.casefold().endswith(".eml")
+        try:
+            if self._only is None and path.is_symlink():
+                return self._about_link(path)
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return _Reason("it is no regular file", message=False)
+            with self._open(path) as file:
+                reason = why_not(file.read(SNIFFED), path.name)
+                return (
+                    _Reason(reason, message=named) if reason else _Ref.of(path.name, os.fstat(file.fileno()))
+                )
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if named:
+                # Most likely a message: whoever asks for it is told what the matter is.
+                return _Ref.of(path.name, path.lstat())
+            return _Reason(f"it can't be read: {(error.strerror or str(error)).lower()}")
+
+    def _about_link(self, path: Path) -> _Reason:
+        """Return why a link is not followed; what it leads to is read by itself when it lies in this tree."""
+        if not path.exists():
+            return _Reason("it is a link that leads nowhere")
+        if is_inside(path, self._top):
+            return _Reason("it is a link to a file in this folder", message=False)
+        return _Reason("it is a link to a file elsewhere: copy that file here to have it read")
+
+    def _open(self, path: Path) -> BinaryIO:
+        """Open a file; a link only when it is what the source was told to read."""
+        return open_file(os.path.realpath(path) if self._only is not None else path)
 
     def _check_top(self) -> None:
         """Tell files that are gone from a disk that is.
@@ -291,30 +339,6 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
     except OSError:
         # A link in a circle.
         return False
-
-
-def _look(path: Path) -> tuple[_Ref | None, str]:
-    """Return a file's ref, or None and why it is left out; None and no reason when it isn't there any more."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return None, "it is no regular file"
-        with _open(path) as file:
-            reason = why_not(file.read(SNIFFED), path.name)
-            return (None, reason) if reason else (_Ref.of(path.name, os.fstat(file.fileno())), "")
-    except FileNotFoundError:
-        return None, "it is a link that leads nowhere" if path.is_symlink() else ""
-    except OSError as error:
-        if path.name.casefold().endswith(".eml"):
-            # Most likely a message: whoever asks for it is told what the matter is.
-            return _Ref.of(path.name, path.lstat()), ""
-        return None, f"it can't be read: {(error.strerror or str(error)).lower()}"
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a file. One that became a pipe since it was looked at doesn't block."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags))
 
 
 def _head(file: BinaryIO) -> bytes:

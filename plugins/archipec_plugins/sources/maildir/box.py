@@ -19,7 +19,7 @@ from archipec_plugins.sources.dump.files import chunks, open_file, trouble
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.maildir.names import FileName, parse
 
-__all__ = ["KEPT_IN", "MaildirBox", "received"]
+__all__ = ["KEPT_IN", "MaildirBox", "is_junk", "received"]
 
 KEPT_IN: Final = ("cur", "new")
 """The directories of a Maildir that hold messages; those in ``tmp`` were never delivered."""
@@ -90,7 +90,12 @@ class MaildirBox:
             except FileNotFoundError:
                 os.stat(self._path)  # a disk that went away is not an empty folder
                 continue
-            found += [(parse(file), f"{directory}/{file}") for file in files if not file.startswith(".")]
+            for file in files:
+                if not file.startswith("."):
+                    found.append((parse(file), f"{directory}/{file}"))
+                elif not is_junk(file):
+                    hidden = escape(f"{self.name}/{directory}/{file}")
+                    self._left_out.note(hidden, "its name begins with a dot: no mail program shows it")
         found.sort(key=lambda each: (each[0].time, each[0].base, each[1]))
         unique: list[tuple[str, FileName, str]] = []
         for name, path in found:
@@ -105,10 +110,16 @@ class MaildirBox:
             status = os.lstat(f"{self._path}/{path}")
         except FileNotFoundError:
             return None
+        name = escape(f"{self.name}/{path}")
         if stat.S_ISREG(status.st_mode):
-            return status
-        kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
-        self._left_out.note(escape(f"{self.name}/{path}"), f"it is {kind}")
+            if status.st_size:
+                return status
+            self._left_out.note(name, "it is empty")
+        elif stat.S_ISLNK(status.st_mode):
+            self._left_out.note(name, "it is a link")
+        else:
+            is_folder = stat.S_ISDIR(status.st_mode)
+            self._left_out.note(name, "it is no regular file", message=is_folder)
         return None
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
@@ -153,6 +164,11 @@ class MaildirBox:
             return {base: path for base, _, path in self._files()}
         except OSError as error:
             raise trouble(error, self._path, Scope.FOLDER) from error
+
+
+def is_junk(file: str) -> bool:
+    """Tell whether a file's name is one that systems give to files of their own, wherever they find a folder."""
+    return file.startswith(("._", ".nfs")) or file in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def _ref(base: str, status: os.stat_result) -> str:

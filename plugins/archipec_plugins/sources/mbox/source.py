@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from archipec.contract import Context
-from archipec.errors import PermanentError, Scope
+from archipec.contract import ContentKey, Context
+from archipec.errors import ArchipecError, MissingCopy, PermanentError, Scope
+from archipec.inventory import MARKER
+from archipec_plugins.sinks.catalog import regular_size
+from archipec_plugins.sources.dump.archives import is_archive, problems_of
 from archipec_plugins.sources.dump.boxes import PLAIN, Box, Flavour, HeaderSource, LeftOut, Names
-from archipec_plugins.sources.dump.files import check_place, open_file, subfolders, trouble
+from archipec_plugins.sources.dump.files import check_place, kind_of, open_file, subfolders, trouble
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.mbox.box import MboxBox, Opened
 from archipec_plugins.sources.mbox.config import Config
@@ -26,6 +29,7 @@ __all__ = ["begins_like_mbox", "box_of", "find_mboxes", "open_source"]
 _ENDINGS: Final = (".mbox", ".mbx")
 _SNIFFED: Final = 64
 _FIRST_LINES: Final = 4096
+_NO_END: Final = 1 << 62
 
 
 @contextmanager
@@ -47,19 +51,39 @@ def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
 
     if one_file and status.st_size and not begins_like_mbox(os.path.realpath(config.path)):
         raise PermanentError(f"{config.path} is no mbox: it doesn't begin with a From line")
-    if not one_file and next(find(), None) is None:
+    if not one_file and next(find(), None) is None and not is_archive(config.path):
         raise PermanentError(f"there is no mbox in {config.path}", hint="an mbox begins with a From line")
-    yield HeaderSource(find, left_out)
+    yield HeaderSource(
+        find, left_out, lambda: _cut_off(config.path) if one_file else _problems(config.path, context)
+    )
+
+
+def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
+    from archipec_plugins.sinks.mbox.sink import MboxSink
+
+    return problems_of(path, "mbox", lambda: MboxSink(str(path), "none", 0, context.log))
+
+
+def _cut_off(path: Path) -> Iterator[ArchipecError]:
+    """Yield a MissingCopy for each message that the table of a single file lists, and that lies behind its end."""
+    from archipec_plugins.sinks.mbox.toc import Toc
+
+    size = regular_size(os.path.realpath(path))
+    if size is None or regular_size(f"{path}{TOC}") is None:
+        return
+    for entry in Toc(f"{path}{TOC}", _NO_END):
+        if entry.offset + entry.stored > size:
+            yield MissingCopy(f"{path} was cut short", key=ContentKey(entry.sha256, entry.size))
 
 
 def find_mboxes(path: Path, dialect: Dialect | None, context: Context, left_out: LeftOut) -> Iterator[Box]:
     """Yield the mboxes below a folder."""
     names = Names()
     try:
-        for relative, entries in subfolders(str(path)):
+        for relative, entries in subfolders(str(path), skip=left_out.skip):
             for entry in entries:
                 inside = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.name.startswith(".") or entry.name.endswith(TOC) or entry.is_dir():
+                if entry.name.startswith(".archipec") or entry.name.endswith(TOC) or entry.is_dir():
                     continue
                 if _is_mbox(entry, inside, left_out):
                     name = names.take(_folder_name(inside))
@@ -72,10 +96,14 @@ def _is_mbox(entry: os.DirEntry[str], inside: str, left_out: LeftOut) -> bool:
     try:
         if begins_like_mbox(entry.path):
             return True
-        if entry.name.lower().endswith(_ENDINGS) and entry.stat().st_size:
-            left_out.note(escape(inside), "it doesn't begin with a From line")
+        if entry.stat(follow_symlinks=False).st_size and entry.name != MARKER:
+            named = entry.name.lower()
+            reason = "it doesn't begin with a From line"
+            left_out.note(escape(inside), reason, message=named.endswith((*_ENDINGS, ".eml")))
     except OSError as error:
-        left_out.note(escape(inside), (error.strerror or str(error)).lower())
+        kind = kind_of(entry)
+        reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
+        left_out.note(escape(inside), reason, message=kind != "it is no regular file")
     return False
 
 

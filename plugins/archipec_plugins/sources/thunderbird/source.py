@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from archipec.contract import Context
+from archipec.contract import Context, Skipped
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.sources.dump.boxes import Box, HeaderSource, LeftOut, Names
-from archipec_plugins.sources.dump.files import check_place, trouble
+from archipec_plugins.sources.dump.files import check_place, kind_of, trouble
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.maildir.box import MaildirBox
 from archipec_plugins.sources.mbox.dialect import Dialect
@@ -36,18 +36,36 @@ def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
     check_place(path)
     left_out, status = LeftOut(context), MozillaStatus()
     finder = _Finder(context, left_out, status)
+
+    def boxes() -> list[Box]:
+        # Every listing counts anew.
+        status.deleted = status.partial = 0
+        return finder.boxes(path)
+
     if not finder.boxes(path):
         raise PermanentError(
             f"there are no folders of Thunderbird in {path}",
             hint='give a profile, or what is in its "Mail" or "ImapMail"',
         )
-    yield HeaderSource(lambda: finder.boxes(path), left_out)
+    yield _ThunderbirdSource(boxes, left_out, status)
     if status.deleted:
         context.log.info("deleted messages passed over: %d", status.deleted)
     if status.partial:
         context.log.warning(
             "messages left out because Thunderbird downloaded only their beginning: %d", status.partial
         )
+
+
+class _ThunderbirdSource(HeaderSource):
+    def __init__(self, find: Callable[[], list[Box]], left_out: LeftOut, status: MozillaStatus) -> None:
+        super().__init__(find, left_out)
+        self._status = status
+
+    def skipped(self) -> Iterator[Skipped]:
+        """See `archipec.contract.SupportsSkipped`: messages of which Thunderbird has only the beginning, too."""
+        yield from super().skipped()
+        for number in range(self._status.partial):
+            yield Skipped(f"partial message {number + 1}", "Thunderbird downloaded only its beginning")
 
 
 class _Finder:
@@ -83,9 +101,17 @@ class _Finder:
                 yield from self._mbox(entry, name, names)
             elif entry.name.endswith(_SUBFOLDERS):
                 if depth < _MAX_DEPTH:
-                    yield from self._folders(entry.path, name, names, depth + 1)
+                    yield from self._folders_below(entry.path, name, names, depth + 1)
+                else:
+                    self._left_out.note(name, f"it lies more than {_MAX_DEPTH} folders deep")
             elif os.path.isdir(f"{entry.path}/cur"):  # noqa: PTH112
                 yield MaildirBox(names.take(name), entry.path, self._context, self._left_out, self._status)
+
+    def _folders_below(self, directory: str, parent: str, names: Names, depth: int) -> Iterator[Box]:
+        try:
+            yield from self._folders(directory, parent, names, depth)
+        except OSError as error:
+            self._left_out.note(parent, f"it can't be read: {(error.strerror or str(error)).lower()}")
 
     def _mbox(self, entry: os.DirEntry[str], name: str, names: Names) -> Iterator[Box]:
         try:
@@ -96,7 +122,9 @@ class _Finder:
             elif entry.stat().st_size and "." not in entry.name:
                 self._left_out.note(name, "it doesn't begin with a From line")
         except OSError as error:
-            self._left_out.note(name, (error.strerror or str(error)).lower())
+            kind = kind_of(entry)
+            reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
+            self._left_out.note(name, reason, message=not kind)
 
 
 def _accounts(path: Path) -> list[tuple[Path, str]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from io import FileIO
-from itertools import pairwise
 from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, Scope
@@ -29,8 +27,6 @@ _MOST: Final = 2**64 - 1
 _MOST_SHRUNK: Final = 100
 _HARMLESS: Final = 64 << 20
 _HARMLESS_IN_ALL: Final = 1 << 30
-
-_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class ZipArchive:
@@ -51,7 +47,6 @@ class ZipArchive:
             self.directory = Directory(file, path)
             status = os.fstat(file.fileno())
             self.stamp = f"{status.st_size}:{status.st_mtime_ns}"
-            self._twice: set[int] = set()
             self._overlapping: set[int] = set()
             self._survey(status.st_size)
         except OSError as error:
@@ -64,18 +59,15 @@ class ZipArchive:
             PermanentError: unpacked they would fill any disk.
         """
         total = 0
-        names, headers, ends = array("q"), array("Q"), array("Q")
+        headers, ends = array("Q"), array("Q")
         for member in self.directory:
             total += member.size
-            names.append(hash(member.name))
             headers.append(member.header)
             ends.append(min(member.header + _LOCAL.size + len(member.raw_name) + member.stored, _MOST))
         if total > _HARMLESS_IN_ALL and total > size * _MOST_SHRUNK:
             raise PermanentError(
-                f"{self.path} would grow from {size} to {total} bytes: that is a trap, not mail"
+                f"{self.path} expands from {size} to {total} bytes; refused as a possible zip bomb"
             )
-        order = sorted(range(len(names)), key=names.__getitem__)
-        self._twice = {later for one, later in pairwise(order) if names[one] == names[later]}
         last = -1
         for number in sorted(range(len(headers)), key=headers.__getitem__):
             if last >= 0 and headers[number] < ends[last]:
@@ -94,13 +86,9 @@ class ZipArchive:
         return wrong or {second}
 
     def refusal(self, member: Member) -> str | None:
-        """Return why a member is not read, None when it may be."""
-        parts = member.name.replace("\\", "/").split("/")
+        """Return why a member is not read, None when it may be. Its name is no reason: it never becomes a path."""
         kind = stat.S_IFMT(member.mode)
         refusals = (
-            (".." in parts, "its name leads out of the zip"),
-            (parts[0] == "" or _DRIVE.match(member.name) is not None, "its name is an absolute path"),
-            ("\0" in member.name, "its name holds a NUL"),
             (kind == stat.S_IFLNK, "it is a link"),
             (kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK), "it is no regular file"),
             (member.flags & _ENCRYPTED, "it is encrypted: unpack the zip with its password first"),
@@ -108,11 +96,10 @@ class ZipArchive:
                 member.method not in (_STORED, _DEFLATED),
                 f"it is compressed by method {member.method}, which is not read here: unpack the zip first",
             ),
-            (member.number in self._twice, "an earlier member has the same name"),
             (member.number in self._overlapping, "it shares bytes with another member"),
             (
                 member.size > _HARMLESS and member.size > member.stored * _MOST_SHRUNK,
-                f"it would grow from {member.stored} to {member.size} bytes: that is a trap, not mail",
+                f"it expands from {member.stored} to {member.size} bytes; refused as a possible zip bomb",
             ),
         )
         return next((reason for refused, reason in refusals if refused), None)

@@ -9,12 +9,13 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from archipec.contract import Context
-from archipec.errors import IntegrityError, PermanentError, Scope
+from archipec.errors import ArchipecError, IntegrityError, PermanentError, Scope
+from archipec_plugins.sources.dump.archives import is_archive, problems_of
 from archipec_plugins.sources.dump.boxes import Box, BoxSource, HeaderSource, LeftOut, Names
-from archipec_plugins.sources.dump.files import check_place, open_file, trouble
+from archipec_plugins.sources.dump.files import check_place, kind_of, open_file, subfolders, trouble
 from archipec_plugins.sources.eml.loose import is_loose
 from archipec_plugins.sources.eml.names import escape
 from archipec_plugins.sources.eml.sniff import SNIFFED, why_not
@@ -33,10 +34,12 @@ __all__ = ["open_source", "zips_in"]
 _ENDING: Final = ".zip"
 # What systems and mail servers put beside mail.
 _NO_MAIL = re.compile(
-    r"(?:__MACOSX/.*|(?:.*/)?(?:\.[^/]*|Thumbs\.db|desktop\.ini|maildirfolder|maildirsize|dovecot[^/]*|subscriptions"
-    r"|[^/]*\.(?:toc|msf)|tmp/[^/]*))",
+    r"(?:__MACOSX/.*|(?:.*/)?(?:\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini|maildirfolder|maildirsize"
+    r"|dovecot[^/]*|subscriptions|[^/]*\.(?:toc|msf)))",
     re.IGNORECASE,
 )
+# What can't be read and is called so is taken for no mail.
+_OTHER_FILE = re.compile(r"\.(?:xml|pdf|html?|txt|p7[ms]|jpe?g|png|json|md|docx?|xlsx?|csv)\Z", re.IGNORECASE)
 _MBOX_NAME = re.compile(r"(.+)\.mbo?x", re.IGNORECASE)
 
 
@@ -48,28 +51,49 @@ def open_source(config: Config, context: Context) -> Iterator[BoxSource]:
         PermanentError: there is none, or no mail in it.
     """
     status = check_place(config.path)
-    paths = [config.path] if stat.S_ISREG(status.st_mode) else zips_in(config.path)
-    if not paths:
+    left_out = LeftOut(context)
+    one_file = stat.S_ISREG(status.st_mode)
+    paths = [config.path] if one_file else zips_in(config.path, left_out)
+    if not paths and not is_archive(config.path):
         raise PermanentError(f"there is no zip file in {config.path}")
     if len(paths) > MOST_ARCHIVES:
         raise PermanentError(f"{config.path} holds more than {MOST_ARCHIVES} zip files")
-    left_out = LeftOut(context)
     with ExitStack() as opened:
         archives, broken = _open_all(paths, opened)
         boxes = _Sorter(config, archives, context, left_out).boxes() + broken
-        if not boxes:
+        if not boxes and (one_file or not is_archive(config.path)):
             raise PermanentError(
                 f"there is no mail in {config.path}", hint="zips of Maildirs, .eml or mbox files are read"
             )
         # Reading headers first would unpack an mbox over and over.
         kind = BoxSource if any(isinstance(box, MboxBox) for box in boxes) else HeaderSource
-        yield kind(lambda: boxes, left_out)
+        yield kind(lambda: boxes, left_out, lambda: () if one_file else _problems(config.path, context))
 
 
-def zips_in(path: Path) -> list[Path]:
-    """Return the zip files of a folder in the order of their numbers."""
+def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
+    from archipec_plugins.sinks.zip.sink import ZipSink
+
+    return problems_of(path, "zip", lambda: ZipSink(str(path), "eml", 0, context.log, deflate=False))
+
+
+def zips_in(path: Path, left_out: LeftOut) -> list[Path]:
+    """Return the zip files of a folder in the order of their numbers; note what else may be mail."""
+    found: list[Path] = []
     try:
-        found = [each for each in path.iterdir() if each.name.lower().endswith(_ENDING) and each.is_file()]
+        for relative, entries in subfolders(str(path), skip=left_out.skip):
+            for entry in entries:
+                name = entry.name.lower()
+                if not name.endswith((_ENDING, ".eml")) or entry.is_dir():
+                    continue
+                where = escape(f"{relative}/{entry.name}" if relative else entry.name)
+                if kind := kind_of(entry):
+                    left_out.note(where, kind, message=kind == "it is a link")
+                elif relative:
+                    left_out.note(where, "it lies in a subfolder: read that by itself")
+                elif name.endswith(_ENDING):
+                    found.append(path / entry.name)
+                else:
+                    left_out.note(where, "it is no zip file: give --from eml:FOLDER to read it")
     except OSError as error:
         raise trouble(error, path, Scope.ENDPOINT) from error
     return sorted(found, key=lambda each: _natural(each.name))
@@ -97,6 +121,13 @@ def _open_all(paths: list[Path], opened: ExitStack) -> tuple[list[ZipArchive], l
     return archives, broken
 
 
+class _Reason(NamedTuple):
+    """Why a member is left out, and whether it is mail all the same, or may be."""
+
+    reason: str
+    message: bool = True
+
+
 class _Sorter:
     """Sorts members into folders."""
 
@@ -108,23 +139,37 @@ class _Sorter:
         self._context = context
         self._left_out = left_out
         self._messages: dict[str, MembersBox] = {}
+        self._maildirs: set[str] = set()
         self._mboxes: dict[str, list[tuple[ZipArchive, Member]]] = {}
 
     def boxes(self) -> list[Box]:
         """Return the folders of mail, in the order in which they are met."""
         for number, archive in enumerate(self._archives):
             beside = self._certification_data(archive)
+            self._find_maildirs(archive)
             for member in archive.directory:
-                if member.name.endswith("/") or _NO_MAIL.fullmatch(member.name):
+                if member.name.endswith("/") and not member.size:
                     continue
-                reason = archive.refusal(member) or self._place(number, archive, member, beside)
-                if reason:
-                    self._left_out.note(_display(archive, member), reason)
+                what = _display(archive, member)
+                if _NO_MAIL.fullmatch(member.name):
+                    self._left_out.note(what, "it is a file of a program's own", message=False)
+                elif reason := archive.refusal(member):
+                    self._left_out.note(what, reason, message=not _OTHER_FILE.search(member.name))
+                elif left_out := self._place(number, archive, member, beside):
+                    self._left_out.note(what, left_out.reason, message=left_out.message)
         names = Names()
         for name in self._messages:
             names.take(name)
         boxes: list[Box] = list(self._messages.values())
         return boxes + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
+
+    def _find_maildirs(self, archive: ZipArchive) -> None:
+        """Note which folders of a zip are Maildirs: in those ``tmp`` holds what was never delivered."""
+        self._maildirs = set()
+        for member in archive.directory:
+            parts = member.name.replace("\\", "/").split("/")
+            if len(parts) > 1 and parts[-2] in ("cur", "new"):
+                self._maildirs.add("/".join(parts[:-2]))
 
     @staticmethod
     def _certification_data(archive: ZipArchive) -> dict[str, list[str]]:
@@ -138,10 +183,15 @@ class _Sorter:
 
     def _place(
         self, number: int, archive: ZipArchive, member: Member, beside: Mapping[str, Iterable[str]]
-    ) -> str | None:
+    ) -> _Reason | None:
         """Put a member where it belongs; return why it belongs nowhere."""
         parent, _, name = member.name.replace("\\", "/").rpartition("/")
         maildir, _, directory = parent.rpartition("/")
+        if directory == "tmp" and maildir in self._maildirs:
+            return _Reason("it was never delivered: it lies in tmp")
+        if not member.size:
+            is_meant = directory in ("cur", "new") or name.lower().endswith(".eml")
+            return _Reason("it is empty", message=is_meant)
         if directory in ("cur", "new"):
             self._add(folder_name(maildir), number, member)
             return None
@@ -152,16 +202,16 @@ class _Sorter:
         match = _MBOX_NAME.fullmatch(member.name)
         folder = escape(match[1] if match else member.name)
         try:
-            beginning = archive.open(member).read(SNIFFED) if member.size else b""
+            beginning = archive.open(member).read(SNIFFED)
         except IntegrityError as error:
-            return error.message.rpartition(": ")[2]
-        if beginning.lstrip(b"\r\n").startswith(b"From ") or (folder in self._mboxes and member.size):
+            return _Reason(error.message.rpartition(": ")[2], message=not _OTHER_FILE.search(name))
+        if beginning.lstrip(b"\r\n").startswith(b"From ") or folder in self._mboxes:
             self._mboxes.setdefault(folder, []).append((archive, member))
             return None
         if beginning.startswith(b"PK\x03\x04"):
-            return "it is a zip in a zip: unpack it first"
+            return _Reason("it is a zip in a zip: unpack it first")
         if reason := why_not(beginning, name):
-            return reason
+            return _Reason(reason, message=False)
         self._add(escape(parent) or TOP, number, member)
         return None
 
