@@ -48,7 +48,7 @@ def downloads(tmp_path: Path) -> Path:
 def test_every_byte_of_every_message(downloads: Path, tmp_path: Path) -> None:
     archipec = Archipec(tmp_path / "state")
     sinks = ("--to", f"maildir:{tmp_path / 'A'}", "--to", f"mbox:{tmp_path / 'B'}")
-    result = archipec("archive", "--from", f"eml:{downloads}", *sinks, "--json")
+    result = archipec("archive", "--from", f"eml:{downloads}", *sinks, "--json", expect=3)
     assert (result.object["listed"], result.object["stored"]) == (len(NASTY), len(NASTY))
     for name in LEFT_OUT:
         assert name in result.err, "what is left out is said, with its reason"

@@ -52,15 +52,16 @@ class LeftOut:
         self._context = context
         self._skipped: dict[str, Skipped] = {}
 
-    def note(self, what: str, reason: str, *, message: bool = True) -> None:
+    def note(self, what: str, reason: str, *, message: bool = True, usual: bool = False) -> None:
         """Leave something out.
 
         Args:
             message: it is a message, holds some, or may.
+            usual: it lies wherever there is mail, so that nobody is told of it but who asks.
         """
         if what not in self._skipped:
             self._skipped[what] = Skipped(what, reason, message)
-            level = logging.WARNING if message else logging.INFO
+            level = logging.INFO if usual else logging.WARNING
             self._context.log.log(level, "%s is left out: %s", what, reason)
 
     def skip(self, path: str, reason: str, message: bool) -> None:

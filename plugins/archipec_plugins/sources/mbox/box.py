@@ -11,7 +11,7 @@ from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import IntegrityError
 from archipec_plugins.sources.dump.boxes import PLAIN, Flavour, LeftOut, failing
 from archipec_plugins.sources.mbox.dialect import Dialect, restored
-from archipec_plugins.sources.mbox.scanner import Scanner, Span, digest_of
+from archipec_plugins.sources.mbox.scanner import SERVER_DATA, Scanner, Span, digest_of
 from archipec_plugins.sources.mbox.stream import Part, Stream
 
 __all__ = ["MboxBox", "Opened"]
@@ -117,7 +117,9 @@ class MboxBox:
             )
 
     def _note(self, offset: int, reason: str) -> None:
-        self._left_out.note(f"{self.name}, from byte {offset} on,", reason)
+        usual = reason == SERVER_DATA
+        what = f"{self.name}, from byte {offset} on,"
+        self._left_out.note(what, reason, message=not usual, usual=usual)
 
     def _still_there(self, stream: Stream, last: _Ref, ended: int) -> bool:
         scanner = Scanner(stream, last.dialect, self._flavour.skip, lambda _offset, _reason: None)

@@ -24,8 +24,9 @@ from archipec_plugins.sources.mbox.separators import (
 from archipec_plugins.sources.mbox.stream import Stream
 from archipec_plugins.sources.mbox.window import Window
 
-__all__ = ["Scanner", "Span", "digest_of"]
+__all__ = ["SERVER_DATA", "Scanner", "Span", "digest_of"]
 
+SERVER_DATA: Final = "it is a mail server's own data, not a message"
 _LOOK: Final = 8192
 """Bytes looked at from a line on to tell whether it is a separator, and what follows it."""
 _LONGEST_LINE: Final = 1000
@@ -128,7 +129,7 @@ class Scanner:
                 self._left_out(span.offset, window.damage.message)
                 window, at = self._behind_damage(window.end)
             elif span.internal:
-                self._left_out(span.offset, "it is a mail server's own data, not a message")
+                self._left_out(span.offset, SERVER_DATA)
             else:
                 yield span
 

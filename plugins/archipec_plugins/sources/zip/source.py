@@ -152,7 +152,7 @@ class _Sorter:
                     continue
                 what = _display(archive, member)
                 if _NO_MAIL.fullmatch(member.name):
-                    self._left_out.note(what, "it is a file of a program's own", message=False)
+                    self._left_out.note(what, "it is a file of a program's own", message=False, usual=True)
                 elif reason := archive.refusal(member):
                     self._left_out.note(what, reason, message=not _OTHER_FILE.search(member.name))
                 elif left_out := self._place(number, archive, member, beside):
