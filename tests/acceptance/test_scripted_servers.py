@@ -312,3 +312,102 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         result = command("archive", "--from", server.url(), "--to", to, "--no-seals", expect=5)
         assert result.err.count("failed:") <= 2, result.err
         assert len(held(disk / "A")) > 300, "what finds room is stored"
+
+
+@pytest.mark.parametrize("lines", [1, 12], ids=["a line", "half"])
+@pytest.mark.parametrize("scheme", ["imap", "pop3"])
+def test_a_body_cut_at_a_line_end_is_not_the_message_where_other_sizes_are_right(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, lines: int, scheme: str
+) -> None:
+    messages = [a_message(number, b"riga di prova\r\n" * 24) for number in range(1, 5)]
+    given = messages[1][: -15 * lines]
+    server: ScriptedServer
+    if scheme == "imap":
+        server = ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=cut(2, given))
+    else:
+        answer = b"+OK\r\n" + given + b".\r\n"
+        server = ScriptedPop3(
+            messages, tmp_path / "tls", command=lambda said: answer if said == b"RETR 2" else None
+        )
+    with server:
+        for _ in range(2):
+            assert archive(server, expect=3)["failed"] == 1
+        assert held(tmp_path / "A") == sorted([messages[0], *messages[2:]])
+        if isinstance(server, ScriptedImap):
+            server.fetch = None
+        elif isinstance(server, ScriptedPop3):
+            server.command = None
+        assert archive(server)["stored"] == 1
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_new_message_cut_short_is_known_by_the_sizes_of_those_before(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number, b"riga di prova\r\n" * 24) for number in range(1, 5)]
+    box = Box.of(messages[:3])
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls", fetch=cut(4, messages[3][:-15])) as server:
+        archive(server)
+        box.add(messages[3])
+        assert archive(server, expect=3)["failed"] == 1
+    assert held(tmp_path / "A") == sorted(messages[:3])
+
+
+def test_a_server_that_estimates_sizes_is_read(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number, b"riga di prova\r\n" * 400) for number in range(1, 6)]
+    with ScriptedImap(
+        {b"INBOX": Box.of(messages)}, tmp_path / "tls", size=lambda _uid, raw: len(raw) + 1500
+    ) as server:
+        assert archive(server)["stored"] == 5
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+@pytest.mark.parametrize("header", [b"NIL", b'""', b"{2}\r\n\r\n"], ids=["nil", "empty", "blank"])
+def test_a_receipt_whose_header_is_not_given_is_not_passed_over(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, header: bytes
+) -> None:
+    receipt = b"X-Ricevuta: accettazione\r\n" + a_message(2)
+
+    def fetch(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+        answer = b"* %d FETCH (UID %d BODY[HEADER] %b)\r\n" % (uid, uid, header)
+        return answer if b"HEADER" in wanted else None
+
+    box = Box.of([a_message(1), receipt, a_message(3)])
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls", fetch=fetch) as server:
+        assert archive(server, "--only", "receipts")["stored"] == 1
+    assert held(tmp_path / "A") == [receipt]
+
+
+def test_a_folder_that_status_counts_as_empty_is_opened_when_it_has_had_messages(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+
+    def status(tag: bytes, _name: bytes) -> bytes:
+        return b'* STATUS "INBOX" (MESSAGES 0 UIDNEXT 4 UIDVALIDITY 1)\r\n' + tag + b" OK done\r\n"
+
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", status=status) as server:
+        assert archive(server)["stored"] == 3
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_folder_that_is_made_anew_while_it_is_read_is_read_in_the_same_run(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    box = Box.of([a_message(number) for number in range(1, 4)])
+    others = [a_message(number, b"Un altro corpo\r\n") for number in range(11, 15)]
+
+    def fetch(_tag: bytes, _name: bytes, _uid: int, wanted: bytes) -> bytes | None:
+        if b"BODY" not in wanted or box.validity == 2:
+            return None
+        box.validity, box.messages = 2, dict(enumerate(others, 1))
+        return b"* BYE the folder was made anew\r\n" + DROP
+
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls", fetch=fetch) as server:
+        report = archive(server)
+        assert (report["listed"], report["stored"], report["left"]) == (4, 4, 0)
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(others)

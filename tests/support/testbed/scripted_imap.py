@@ -288,6 +288,9 @@ class ScriptedImap(ScriptedServer):
 
     def _fetch(self, tag: bytes, command: bytes, name: bytes) -> Iterator[bytes]:
         _, _, numbers, wanted = command.split(b" ", 3)
+        if name not in self.boxes:
+            yield tag + b" BAD no folder is open\r\n"
+            return
         box, wanted = self.boxes[name], wanted.upper()
         uids = _uids(numbers, box)
         for uid in uids:

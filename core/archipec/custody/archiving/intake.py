@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -24,6 +25,7 @@ from archipec.custody.archiving.batch import (
     FolderFailed,
     Gone,
     IntakeEnded,
+    Listing,
     Omitted,
     Opened,
     QuotaRead,
@@ -48,6 +50,7 @@ __all__ = ["Intake"]
 # Handing over one message at a time would cost more than reading it.
 _HANDOVER_MESSAGES = 100
 _HANDOVER_BYTES = 1 << 20
+_PAGE = 2000
 # Connections lost at one message before it is left out: fewer than the tries a run has in all.
 _BREAKS = 3
 # Fewer, where nothing else was asked for on those connections.
@@ -99,7 +102,7 @@ class Intake:
         self._breaks: Counter[int] = Counter()
         self._careful: dict[int, int] = {}
         self._bad_messages: Counter[int] = Counter()
-        self._sizes = SizeCheck()
+        self._sizes = SizeCheck(ledger.sizes_beside)
         self._doubtful: list[Row] = []
         self._silent: set[int] = set()
 
@@ -239,7 +242,7 @@ class Intake:
         self._doubtful = []
         try:
             if silent:
-                listed = {one.ref for one in source.scan(folder.name, None)}
+                listed = self._list_again(source, folder)
                 if self._retry.cancelled():
                     return
                 self._report_gone([waiting.pop(ref) for ref in silent - listed])
@@ -251,6 +254,18 @@ class Intake:
             self._note_break(folder, {}, error)
             self._give_back(folder, waiting.values())
             raise
+
+    def _list_again(self, source: Source, folder: FolderWork) -> set[str]:
+        """List a folder whole and return the refs; what is new there, renamed perhaps, is work of this run."""
+        refs: set[str] = set()
+        scan = source.scan(folder.name, None)
+        while page := list(islice(scan, _PAGE)):
+            refs.update(one.ref for one in page)
+            (new,) = self._ledger.record_listing([(folder.number, page)], self._work.sinks)
+            if new:
+                self._events.put(Listing(new, sum(one.size or 0 for one in page)))
+                self._work.add(folder.number, folder.name)
+        return refs
 
     def _ask_alone(self, source: Source, folder: FolderWork, row: Row, waiting: dict[str, Row]) -> None:
         """Ask for one message, twice where the first answer is not what was listed; then it has failed."""

@@ -250,10 +250,13 @@ class _Page:
 
 
 def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Look]]:
-    """Read headers only; yield each row with what its header told, those that are answered."""
+    """Read headers only; yield each row with what its header told, those that are answered.
+
+    A message without a header is none: an empty one tells nothing, least of all what the message is not.
+    """
     waiting = {row.ref: row for row in rows}
     for ref, head in source.headers(folder, list(waiting)):
-        row = waiting.pop(ref, None)
+        row = waiting.pop(ref, None) if head.strip() else None
         if row is not None:
             yield row, Look(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
 

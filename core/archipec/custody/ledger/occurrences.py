@@ -178,6 +178,20 @@ class Occurrences(Database):
                 )
             ]
 
+    def sizes_beside(self, row: int) -> tuple[int, int]:
+        """Return how many messages of a row's folder have the size that was listed, and how many another.
+
+        The newest 1,000 that were read are looked at.
+        """
+        rows = self._rows(
+            "SELECT coalesce(sum(same), 0), coalesce(sum(NOT same), 0) FROM"
+            " (SELECT o.size = t.size AS same FROM occurrence o JOIN content t ON t.id = o.content"
+            " WHERE o.folder = (SELECT folder FROM occurrence WHERE id = ?1) AND o.size IS NOT NULL AND o.id <> ?1"
+            " ORDER BY o.id DESC LIMIT 1000)",
+            (row,),
+        )
+        return int(rows[0][0]), int(rows[0][1])
+
     def record_look(self, looks: Iterable[Look]) -> None:
         """Keep what was read from headers, so that nothing is looked up twice."""
         with self._transaction() as db:

@@ -334,9 +334,10 @@ def _listed(view: View, listing: Listing, line: FetchLine, place: int) -> Listed
 
 
 def _nothing_new(counts: Counts, cursor: Cursor) -> bool:
-    return not counts.messages or (
-        counts.uidvalidity == cursor.uidvalidity and counts.uidnext <= cursor.uid + 1
-    )
+    if counts.messages == 0 and counts.uidnext <= 1:
+        return True
+    # A folder that has had messages and holds none may have been counted wrongly: opening it tells.
+    return counts.uidvalidity == cursor.uidvalidity and counts.uidnext <= cursor.uid + 1
 
 
 def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
