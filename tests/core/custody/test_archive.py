@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,12 +16,14 @@ from archipec.custody.archiving.archive import archive
 from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
+from archipec.custody.locks import hold_endpoint
 from archipec.custody.root import MARKER
+from archipec.custody.spool import spool_folder
 from archipec.custody.verify import verify
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
-from archipec.message import ContentKey, State
+from archipec.message import ContentKey, Fetched, Folder, Item, Json, Listed, Receipt, State
 from archipec.selection import read_selection
-from testbed.fakes import Mailbox, Store, pipeline
+from testbed.fakes import Mailbox, MemorySink, MemorySource, Store, pipeline
 
 AT_ONCE = 0.0
 
@@ -283,6 +288,131 @@ def test_a_killed_run_asks_the_sink_before_it_puts(run: Callable[..., Report], s
     assert (report.listed, report.stored) == (3, 3)
     assert set(store.puts.values()) == {1}
     assert set(store.asked.values()) == {1}
+
+
+def test_an_intent_is_on_record_before_a_sink_is_given_a_message(
+    run: Callable[..., Report], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no receipt before the sink has made it durable: a run that is killed in between asks."""
+    seen = []
+
+    def look() -> None:
+        with closing(sqlite3.connect(state / "ledger.sqlite3")) as db:
+            seen.append([state for (state,) in db.execute("SELECT state FROM copy")])
+
+    put, commit = MemorySink.put, MemorySink.commit
+
+    def putting(self: MemorySink, item: Item) -> None:
+        look()
+        put(self, item)
+
+    def committing(self: MemorySink) -> Sequence[Receipt]:
+        look()
+        return commit(self)
+
+    monkeypatch.setattr(MemorySink, "put", putting)
+    monkeypatch.setattr(MemorySink, "commit", committing)
+    run(pipeline(Mailbox.of(INBOX=[message(1)]), Store()))
+    look()
+    assert seen == [["intent"], ["intent"], ["stored"]]
+
+
+class _Forgetful:
+    """A sink that can't tell what it holds, only whether it has one message."""
+
+    def __init__(self, store: Store) -> None:
+        sink = MemorySink(store)
+        self.put, self.commit, self.find, self.read = sink.put, sink.commit, sink.find, sink.read
+
+
+def test_a_sink_without_a_record_of_its_own_is_asked_when_the_ledger_is_lost(
+    run: Callable[..., Report], state: Path
+) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    made = pipeline(box, store)
+    record = replace(made.sinks[0].record, open=lambda _config, _context: nullcontext(_Forgetful(store)))
+    made = replace(made, sinks=(replace(made.sinks[0], record=record),))
+    run(made)
+    (state / "ledger.sqlite3").unlink()
+    assert run(made).stored == 2
+    assert set(store.puts.values()) == {1}
+
+
+def test_another_run_holds_the_source(run: Callable[..., Report], state: Path) -> None:
+    box, store = Mailbox.of(INBOX=[message(1)]), Store()
+    made = pipeline(box, store)
+    with hold_endpoint(state, made.source.where):
+        report = run(made)
+    assert "in use by another run" in report.errors[0].message
+    assert (box.opened, len(store.puts)) == (0, 0)
+    assert run(made).stored == 1
+
+
+def test_another_run_holds_a_sink(run: Callable[..., Report], state: Path) -> None:
+    box, free, held = Mailbox.of(INBOX=[message(1)]), Store(), Store()
+    made = pipeline(box, free, held)
+    with hold_endpoint(state, made.sinks[1].where):
+        report = run(made)
+    assert ["in use by another run" in error.message for error in report.errors] == [True]
+    assert (len(free.puts), len(held.puts)) == (1, 0)
+
+
+def test_what_a_killed_run_left_in_transit_is_removed(run: Callable[..., Report], state: Path) -> None:
+    made = pipeline(Mailbox.of(INBOX=[message(1)]), Store())
+    killed = spool_folder(state, made.source.where)
+    folder = killed.__enter__()
+    (folder / "message-killed").write_bytes(b"secret")
+    assert run(made).exit_code == 0
+    assert not (folder / "message-killed").exists()
+
+
+class _CutShort(MemorySource):
+    """Leaves the second message unanswered; asked to stop as it lists again, it ends its listing early."""
+
+    stop: ClassVar[Stop]
+    listings = 0
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        type(self).listings += 1
+        for one in super().scan(folder, after):
+            yield one
+            if self.listings > 1:
+                self.stop.set()
+                return
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        return (one for one in super().fetch(folder, refs) if one.ref != "2")
+
+
+def test_a_listing_that_a_stop_cut_short_proves_nothing_gone(run: Callable[..., Report], state: Path) -> None:
+    box, store, stop = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store(), Stop()
+    _CutShort.stop, _CutShort.listings = stop, 0
+    run(pipeline(box, store, source_class=_CutShort), stop=stop)
+    assert len(store.copies) == 2
+    _CutShort.stop = again = Stop()
+    run(pipeline(box, store, source_class=_CutShort), stop=again, full=True)
+    assert _CutShort.listings == 3
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        assert ledger.present(1) == 3, "all are there still, by what is known"
+
+
+class _Uncounted(MemorySource):
+    """A source that doesn't say how many messages its folders hold."""
+
+    def folders(self) -> Iterable[Folder]:
+        return [Folder(folder.name, None, None) for folder in super().folders()]
+
+
+def test_what_a_whole_listing_does_not_have_is_no_longer_there(
+    run: Callable[..., Report], state: Path
+) -> None:
+    box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
+    made = pipeline(box, store, source_class=_Uncounted)
+    run(made)
+    del box.folders["INBOX"]["2"]
+    run(made, full=True)
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        assert ledger.present(1) == 2
 
 
 def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., Report], state: Path) -> None:

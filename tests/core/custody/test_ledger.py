@@ -1,0 +1,78 @@
+"""What the ledger promises of its file: all of a change or none, flushed, and nobody else's."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from archipec.custody.ledger import Content, Ledger, Look
+from archipec.errors import ArchipecError, PermanentError
+from archipec.message import ContentKey, Listed, Receipt, State
+
+DATE = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_rows_and_the_cursor_behind_them_go_on_record_together(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with Ledger(path) as ledger:
+        source = ledger.source("imap:studio")
+        folder = ledger.open_folders(source, ["INBOX"])["INBOX"].number
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON occurrence WHEN NEW.ref = '3'"
+                " BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            )
+        pages = [(folder, [Listed("INBOX", str(n), 10, DATE, (), n)]) for n in range(1, 5)]
+        with pytest.raises(ArchipecError, match="no room"):
+            ledger.record_listing(pages, [])
+        assert ledger.folders(source) == [(folder, "INBOX", None)]
+        assert ledger.present(folder) == 0
+
+
+@pytest.mark.parametrize(
+    "again",
+    [Listed("INBOX", "7/1", 11, DATE, (), 1), Listed("INBOX", "7/1", 10, DATE + timedelta(days=1), (), 1)],
+)
+def test_a_name_listed_with_another_size_or_date_is_another_message(tmp_path: Path, again: Listed) -> None:
+    """Nothing that was known of the first one is believed of it."""
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        sink = ledger.sink("maildir:a")
+        folder = ledger.open_folders(ledger.source("imap:studio"), ["INBOX"])["INBOX"].number
+        ledger.record_listing([(folder, [Listed("INBOX", "7/1", 10, DATE, (), 1)])], [sink])
+        (row,) = ledger.work(folder, [sink], 0, 10)
+        key = ContentKey("a" * 64, 10)
+        ledger.record_look([Look(row.id, "accettazione", 1, "received", "one@pec")])
+        numbers = ledger.intend([(Content(key, "accettazione", 1, "received"), [(row.id, 10)], [sink])])
+        ledger.record_receipts(sink, [(numbers[key], Receipt(key, State.STORED, None))], (), 1)
+        assert not ledger.work(folder, [sink], 0, 10)
+        assert ledger.record_listing([(folder, [again])], [sink]) == [1]
+        (row,) = ledger.work(folder, [sink], 0, 10)
+        assert (row.content, row.kind, row.date, row.message_id) == (None, None, None, None)
+
+
+def test_what_is_on_record_is_flushed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+
+
+def test_one_of_a_newer_archipec_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(PermanentError, match="newer archipec"):
+        Ledger(path)
+
+
+def test_another_program_s_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE places (url)")
+    before = path.read_bytes()
+    with pytest.raises(PermanentError, match="another program"):
+        Ledger(path)
+    assert path.read_bytes() == before
