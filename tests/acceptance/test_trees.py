@@ -23,7 +23,8 @@ from testbed.tsa import TimeStampAuthority
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 MAILBOX = [sample.raw for sample in mailbox(600 if FULL else 120, seed=31, size=12_000)]
 # Out of a dump, that one is taken for an occurrence of "bare-lf", whose last line end a program cut off.
-NASTY = [raw for name, raw in nasty_messages().items() if name != "bare-lf-no-final-newline"]
+# A source never takes an empty file for a message.
+NASTY = [raw for name, raw in nasty_messages().items() if name not in ("bare-lf-no-final-newline", "0-bytes")]
 TREES = ["eml:{}", "eml:{}?layout=folder", "eml:{}?layout=kind", "maildir:{}", "maildir:{}?layout=date"]
 
 

@@ -11,17 +11,21 @@ import pytest
 
 from archipec import errors
 from archipec.errors import (
+    AlreadyGone,
     ArchipecError,
     AuthError,
     ConfigError,
+    Incomplete,
     IntegrityError,
     Interrupted,
     MissingCopy,
+    NoRoom,
     PermanentError,
     PluginBug,
     Refused,
     Scope,
     TransientError,
+    UnfitRecord,
     Unsupported,
     exit_code,
     from_os_error,
@@ -30,6 +34,7 @@ from archipec.errors import (
 CODES = {
     ArchipecError: 4, ConfigError: 4, AuthError: 6, TransientError: 5, PermanentError: 4, Unsupported: 4,
     IntegrityError: 7, MissingCopy: 7, Refused: 8, Interrupted: 130, PluginBug: 1,
+    NoRoom: 5, UnfitRecord: 7, Incomplete: 3, AlreadyGone: 3,
 }  # fmt: skip
 
 

@@ -156,9 +156,11 @@ def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
     @contextmanager
     def opening(*args: Any) -> Any:
         with open_sink(*args) as sink:
-            sink.put = trap.around(sink.put, "", "after-put")
-            sink.commit = trap.around(sink.commit, "", "after-commit")
-            yield sink
+            put = trap.around(sink.put, "", "after-put")
+            commit = trap.around(sink.commit, "", "after-commit")
+            # The host's sinks take no attributes: what they can do is told from their class.
+            members = {"put": lambda _, item: put(item), "commit": lambda _: commit()}
+            yield type("Trapped", (type(sink),), members)()
 
     return opening
 
