@@ -14,6 +14,7 @@ import pytest
 
 from archipec.pec.simulator import mailbox
 from testbed.command import Archipec
+from testbed.dovecot import Dovecot
 
 MESSAGES = 60
 KINDS = ("mbox:{}?split=year", "zip:{}?split=year", "maildir:{}", "eml:{}")
@@ -507,3 +508,51 @@ class TestAsSource:
         arguments = ("--from", f"mbox:{path}", "--to", f"maildir:{tmp_path / 'B'}", "--no-seals", "--json")
         report = Archipec(tmp_path / "state")("archive", *arguments, expect=7).object
         assert report["missing"] == listed(root, path.name) - report["stored"]
+
+
+@pytest.mark.real
+class TestPrune:
+    """An archive that does not fit its record proves nothing."""
+
+    @pytest.mark.parametrize("how", ["surplus", "table", "record"])
+    def test_nothing_is_deleted(
+        self, dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path, how: str
+    ) -> None:
+        dovecot.fill("INBOX", [sample.raw for sample in mailbox(6, seed=5, size=2000)])
+        root = tmp_path / "A"
+        arguments = ("--from", url(), "--to", f"mbox:{root}")
+        archipec("archive", *arguments, "--no-seals")
+        if how == "surplus":
+            shutil.copy(root / "archive.mbox", root / "archive-2020.mbox")
+            shutil.copy(root / "archive.mbox.toc", root / "archive-2020.mbox.toc")
+        elif how == "record":
+            (root / "archipec.toc").unlink()
+        else:
+            other = tmp_path / "other"
+            (other / "cur").mkdir(parents=True)
+            (other / "cur" / "1760000001.M1.host:2,S").write_bytes(b"Subject: in no mailbox\r\n\r\n")
+            archipec("archive", "--from", f"maildir:{other}", "--to", "mbox:" + str(root), "--no-seals")
+            (other / "cur" / "1760000001.M1.host:2,S").unlink()
+            archipec(
+                "archive", "--from", f"maildir:{other}", "--to", "mbox:" + str(root), "--no-seals", "--full"
+            )
+            table = root / "archive.mbox.toc"
+            lines = table.read_bytes().splitlines(keepends=True)
+            digest = hashlib.sha256(b"Subject: in no mailbox\r\n\r\n").hexdigest().encode()
+            table.write_bytes(b"".join(line for line in lines if digest not in line))
+        selection = ("--folder", "INBOX", "--since", "1990", "--allow-large")
+        result = archipec("prune", *arguments, *selection, "--yes", "--json", expect=None)
+        assert result.code in (7, 8), result
+        assert "own record" in result.out + result.err
+        assert len(dovecot.raw_fetch("INBOX")) == 6
+
+    def test_one_that_is_missing_keeps_only_itself(
+        self, dovecot: Dovecot, archipec: Archipec, url: Callable[..., str], tmp_path: Path
+    ) -> None:
+        dovecot.fill("INBOX", [sample.raw for sample in mailbox(6, seed=5, size=2000)])
+        arguments = ("--from", url(), "--to", f"maildir:{tmp_path / 'A'}")
+        archipec("archive", *arguments, "--no-seals")
+        next(iter(sorted((tmp_path / "A").rglob("cur/*")))).unlink()
+        selection = ("--folder", "INBOX", "--since", "1990", "--allow-large")
+        archipec("prune", *arguments, *selection, "--yes", "--json", expect=7)
+        assert len(dovecot.raw_fetch("INBOX")) == 1

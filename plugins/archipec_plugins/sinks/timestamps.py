@@ -117,7 +117,7 @@ def _digests(path: str, sizes: list[int]) -> Iterator[tuple[int, bytes]]:
     if not sizes:
         return
     digest, done = hashlib.sha256(), 0
-    with open(path, "rb") as file:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
         for size in sizes:
             while done < size and (block := file.read(min(_BLOCK, size - done))):
                 digest.update(block)

@@ -282,6 +282,14 @@ class Copies(Database):
                 [(content, verdict, sink) for content, verdict in lost],
             )
 
+    def is_in_a_mailbox(self, key: ContentKey) -> bool:
+        """Tell whether some source has this message still, as far as its last listing told; its size is not looked at."""
+        query = (
+            "SELECT 1 FROM content t JOIN occurrence o ON o.content = t.id"
+            " WHERE t.sha256 = ? AND NOT o.gone LIMIT 1"
+        )
+        return bool(self._rows(query, (key.sha256,)))
+
     def receipt(self, sink: int, key: ContentKey) -> Receipt | None:
         """Return the receipt of a copy that counts as held."""
         rows = self._rows(

@@ -16,6 +16,7 @@ from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import Held
 from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
 from archipec.errors import IntegrityError, Interrupted, Unsupported
 from archipec.isolation import own_errors
@@ -174,7 +175,9 @@ class Prover:
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int, context: Context) -> Sink:
         if number not in self._opened:
-            self._opened[number] = self._held.enter_context(sink.record.open(sink.config, context))
+            opened = self._held.enter_context(sink.record.open(sink.config, context))
+            check_whole(opened, sink.where, self._ledger)
+            self._opened[number] = opened
         return self._opened[number]
 
 

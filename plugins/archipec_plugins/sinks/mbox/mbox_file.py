@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from archipec.durability import sync_directory, sync_file
+from archipec.durability import open_regular, sync_directory, sync_file
 from archipec.errors import TransientError
 from archipec.message import ContentKey, Item
 from archipec_plugins.sinks.copies import CHUNK, item_chunks, write_all
@@ -28,7 +28,7 @@ from archipec_plugins.sinks.mbox.toc import (
 
 __all__ = ["MboxFile", "Record"]
 
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _FROM_LINE = re.compile(rb"\nFrom ")
 
 
@@ -85,9 +85,9 @@ class MboxFile:
         self._log = log
         self._announced = False
         self._broken = False
-        self._data = os.open(path, _OPEN, 0o600)
+        self._data = open_regular(path, _OPEN)
         try:
-            self._toc = os.open(toc_path(path), _OPEN, 0o600)
+            self._toc = open_regular(toc_path(path), _OPEN)
         except OSError:
             os.close(self._data)
             raise

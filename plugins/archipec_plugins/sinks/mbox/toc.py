@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
+from archipec.durability import open_regular
 from archipec.errors import PermanentError
 
 __all__ = ["FIRST_LINE", "Entry", "Toc", "is_in_order", "mark_line", "message_line", "toc_path"]
@@ -79,7 +80,7 @@ def is_in_order(path: str, size: int) -> bool:
     Raises:
         OSError: the table can't be read.
     """
-    with open(path, "rb") as file:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
         end = file.read()
     match = _match(end[end[:-1].rfind(b"\n") + 1 :])

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
+from archipec.durability import open_regular
 from archipec.errors import PermanentError
 from archipec_plugins.sinks.zip.records import Member, header_size
 
@@ -105,7 +106,7 @@ def is_finished(path: str) -> bool:
         OSError: the table can't be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
             end = file.read()
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
-from archipec.durability import sync_directory, sync_file
+from archipec.durability import open_regular, sync_directory, sync_file
 from archipec_plugins.sinks.copies import CHUNK, write_all
 from archipec_plugins.sinks.zip.contents import contents_of
 from archipec_plugins.sinks.zip.output import Output
@@ -30,7 +30,7 @@ from archipec_plugins.sinks.zip.toc import (
 
 __all__ = ["Volume", "has_sound_end"]
 
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_OPEN = os.O_RDWR | os.O_CREAT
 _RECORDS = 800  # bytes of a member's two records, its name of 240, and of the zip's end, all at most
 _WASTE = 16 << 20
 
@@ -99,7 +99,7 @@ class Volume:
             return self._size >= self.end
         if self._size != self.end or not self.end:
             return self._size == self.end
-        with open(self.path, "rb") as file:
+        with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
             file.seek(self.end - END_RECORD_SIZE)
             return is_end_record(file.read())
 
@@ -197,7 +197,7 @@ class Volume:
 
     def _open(self) -> int:
         """Open the zip to write behind its end, after saying so in the table before the first byte of this run."""
-        descriptor = os.open(self.path, _OPEN, 0o600)
+        descriptor = open_regular(self.path, _OPEN)
         try:
             torn = os.fstat(descriptor).st_size - self.end
             if torn > 0:
@@ -216,7 +216,7 @@ class Volume:
 
     def _write_toc(self, lines: bytes, *, durable: bool = False) -> int:
         """Add to the table, in the place of a torn end of it, and return its size."""
-        descriptor = os.open(self.toc, _OPEN, 0o600)
+        descriptor = open_regular(self.toc, _OPEN)
         try:
             if os.fstat(descriptor).st_size > self._toc_end:
                 os.ftruncate(descriptor, self._toc_end)
@@ -259,7 +259,7 @@ def has_sound_end(path: Path) -> bool:
         OSError: it can't be read.
         PermanentError: a later version of archipec wrote it.
     """
-    with path.open("rb") as file:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
         size = file.seek(0, os.SEEK_END)
         toc = Toc(toc_path(str(path)), size)
         for _ in toc:
@@ -274,7 +274,7 @@ def has_sound_end(path: Path) -> bool:
 
 
 def _cut(path: str, end: int) -> None:
-    descriptor = os.open(path, _OPEN & ~os.O_CREAT, 0o600)
+    descriptor = open_regular(path, _OPEN & ~os.O_CREAT)
     try:
         if os.fstat(descriptor).st_size > end:
             os.ftruncate(descriptor, end)
