@@ -211,6 +211,13 @@ def test_test_tools_stay_in_the_kit() -> None:
     assert not guilty, sorted(guilty)
 
 
+def test_tls_is_verified_always() -> None:
+    for module, path in modules().items():
+        tree = ast.walk(ast.parse(path.read_text("utf-8")))
+        named = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+        assert not named & {"CERT_NONE", "check_hostname", "_create_unverified_context"}, module
+
+
 def test_nothing_is_imported_by_the_name_of_a_folder() -> None:
     folders = ("core", "plugins", "thunderbird_profile_tool", "tests")
     guilty = [

@@ -411,3 +411,127 @@ def test_a_folder_that_is_made_anew_while_it_is_read_is_read_in_the_same_run(
         assert (report["listed"], report["stored"], report["left"]) == (4, 4, 0)
         assert archive(server)["listed"] == 0
     assert held(tmp_path / "A") == sorted(others)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "spoken", "wanted"), [("pop3s", "IMAP", "POP3"), ("imaps", "POP3", "IMAP")]
+)
+def test_a_port_of_another_protocol_is_said_at_once(
+    command: Archipec, tmp_path: Path, scheme: str, spoken: str, wanted: str
+) -> None:
+    server: ScriptedServer
+    server = ScriptedImap({}, tmp_path / "tls") if spoken == "IMAP" else ScriptedPop3([], tmp_path / "tls")
+    with server:
+        url = server.url().replace(server.scheme, scheme, 1)
+        result = command("archive", "--from", url, "--to", f"maildir:{tmp_path / 'A'}", expect=4)
+        assert f"speaks {spoken}, not {wanted}" in result.err
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("scheme", ["imap", "pop3"])
+def test_a_tls_port_under_a_clear_scheme_is_said(command: Archipec, tmp_path: Path, scheme: str) -> None:
+    server: ScriptedServer
+    server = ScriptedImap({}, tmp_path / "tls") if scheme == "imap" else ScriptedPop3([], tmp_path / "tls")
+    with server:
+        url = server.url().replace(server.scheme, scheme, 1)
+        result = command("archive", "--from", url, "--to", f"maildir:{tmp_path / 'A'}", expect=4)
+    assert "it speaks TLS from the start on this port" in result.err
+
+
+def test_a_message_listed_without_a_uid_is_said(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+
+    def fetch(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+        if b"SIZE" not in wanted or uid == 1:
+            return None
+        told = b"UID 0 " if uid == 2 else b""
+        return b"* %d FETCH (%bRFC822.SIZE %d FLAGS ())\r\n" % (uid, told, len(messages[uid - 1]))
+
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=fetch) as server:
+        for _ in range(2):
+            said = str(archive(server, expect=3)["said"])
+            assert "lists 2 messages without a valid UID" in said
+            assert "holds 3 messages, and lists only 1" in said
+    assert held(tmp_path / "A") == messages[:1]
+
+
+def test_a_uid_that_no_message_can_have_is_said_at_every_run(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+    box = Box(dict(zip((1, 2**32, 2**64 + 1), messages, strict=True)), uidnext=2**64 + 2)
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server:
+        for _ in range(3):
+            assert "holds 3 messages, and lists only" in str(archive(server, expect=3)["said"])
+
+
+def test_a_pop3_server_that_counts_what_it_does_not_list_is_read(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+
+    def answer(said: bytes) -> bytes | None:
+        if said == b"STAT":
+            return b"+OK 5 9999\r\n"
+        return DROP if said in (b"TOP 4 0", b"TOP 5 0", b"RETR 4", b"RETR 5") else None
+
+    with ScriptedPop3(messages, tmp_path / "tls", command=answer) as server:
+        for _ in range(2):
+            assert "holds 5 messages, and lists only 3" in str(archive(server, expect=3)["said"])
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+@pytest.mark.parametrize("odd", ["c" * 600, "two words", "a\x01b"], ids=["long", "blank", "control"])
+def test_an_odd_pop3_unique_id_hides_no_message(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, odd: str
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedPop3(messages, tmp_path / "tls", unique_ids=["a", odd, "b"]) as server:
+        assert archive(server)["stored"] == 3
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)
+
+
+@pytest.mark.parametrize("names", [(b"INBOX", b"Inbox"), (b"inbox", b"INBOX")])
+def test_the_inbox_is_one_folder_however_it_is_written(
+    archive: Callable[..., dict[str, object]], tmp_path: Path, names: tuple[bytes, bytes]
+) -> None:
+    box = Box.of([a_message(1)])
+    with ScriptedImap(dict.fromkeys(names, box), tmp_path / "tls") as server:
+        assert archive(server)["listed"] == 1
+
+
+def test_a_folder_that_is_refused_is_named_with_the_way_to_leave_it_out(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    def select(tag: bytes, name: bytes) -> bytes | None:
+        return tag + b" NO [NOPERM] access denied\r\n" if name == b"Bad" else None
+
+    boxes = {b"INBOX": Box.of([a_message(1)]), b"Bad": Box.of([a_message(2)])}
+    with ScriptedImap(boxes, tmp_path / "tls", select=select) as server:
+        report = archive(server, expect=4)
+        assert report["stored"] == 1
+        assert "to leave the folder out: exclude = [" in str(report["said"])
+
+
+def test_a_message_of_no_bytes_has_failed(archive: Callable[..., dict[str, object]], tmp_path: Path) -> None:
+    box = Box.of([a_message(1), b""])
+    with ScriptedImap({b"INBOX": box}, tmp_path / "tls") as server:
+        assert "lists this message with no bytes" in str(archive(server, expect=3)["failures"])
+
+
+def test_a_run_that_only_leaves_a_folder_out_has_not_failed(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=silent_listing) as server:
+        archive(server, expect=3)
+        result = command("archive", "--from", server.url(), "--to", f"maildir:{tmp_path / 'A'}", expect=3)
+    assert "nothing new" in result.out
+    assert "lists only 2" in result.err
+
+
+def silent_listing(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+    return b"" if b"SIZE" in wanted and uid == 2 else None

@@ -18,7 +18,7 @@ from archipec.custody.archiving.report import Failure, Report
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.endpoint import with_option
-from archipec.errors import ArchipecError, exit_code
+from archipec.errors import ATTENTION, ArchipecError, exit_code
 
 _FAILURES_SHOWN = 10
 
@@ -148,7 +148,7 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
 
 def _show_run(report: Report) -> None:
     if not report.listed and not report.seals:
-        if report.errors:
+        if any(error.exit_code != ATTENTION for error in report.errors):
             say_failed(report.pipeline, report.errors)
         else:
             click.echo(f"{report.pipeline}: nothing new")

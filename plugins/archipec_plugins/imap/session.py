@@ -95,7 +95,7 @@ def _ask_for_tls(wire: Wire) -> None:
     line = wire.greeting()
     greeting = parse_status(wire.mask(line))
     if greeting is None:
-        raise wire.garbled(line)
+        raise wire.misplaced(line)
     if greeting.word == "BYE":
         raise _not_serving(wire, greeting)
     exchange = Dialogue(wire).begin()
@@ -145,7 +145,7 @@ def _failure(wire: Wire, user: str, line: bytes) -> ArchipecError:
     """Return the error for the line after which imaplib gave up."""
     status = parse_status(wire.mask(line))
     if status is None or status.word not in ("NO", "BAD", "BYE"):
-        return wire.garbled(line)
+        return wire.misplaced(line)
     if status.tag == b"*":
         return _not_serving(wire, status)
     if status.code in ("LIMIT", "INUSE") or is_crowded(status.text.decode("utf-8", "replace")):

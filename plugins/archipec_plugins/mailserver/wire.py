@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import ssl
 from io import BufferedReader
@@ -34,6 +35,11 @@ _NOT_TLS = (
     "UNKNOWN_PROTOCOL",
 )
 _NO_TIMEOUT = 86400.0
+_OTHERS = (
+    (re.compile(rb"\+OK\b"), "POP3"),
+    (re.compile(rb"\* (?:OK|BYE|PREAUTH)\b"), "IMAP"),
+    (re.compile(rb"220[ -].*SMTP", re.IGNORECASE), "SMTP"),
+)
 
 
 def printable(data: bytes) -> str:
@@ -208,6 +214,22 @@ class Wire:
         """Close the connection and return the error for bytes that have no place in the protocol."""
         return self.fail(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
 
+    def misplaced(self, line: bytes) -> ArchipecError:
+        """Close the connection and return the error for a first line that is not of the protocol.
+
+        One that is of another protocol tells that the port is the wrong one, and that trying again is of no use.
+        """
+        spoken = next((name for begins, name in _OTHERS if begins.match(line)), None)
+        if spoken in (None, self.protocol.name):
+            return self.garbled(line)
+        self.close()
+        ports = " and ".join(f"{port} for {scheme}://" for scheme, port in self.protocol.ports.items())
+        return PermanentError(
+            f"{self} speaks {spoken}, not {self.protocol.name}",
+            hint=f"check the port: usually {ports}"
+            + (f"; or use {spoken.lower()}s:// in the URL" if spoken in ("IMAP", "POP3") else ""),
+        )
+
     def printable(self, data: bytes) -> str:
         """Return what the server said as one short line that is safe to show, secrets hidden."""
         return printable(self.mask(data))
@@ -269,16 +291,17 @@ def connect(host: str, port: int, timeout: float, protocol: Protocol, mask: Mask
 
 
 def speaks_tls(host: str, port: int, timeout: float) -> bool:
-    """Tell whether a server answers a TLS handshake; nothing is believed of it and nothing said to it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    """Tell whether a server answers a TLS handshake; nothing is said to it."""
+    context = ssl.create_default_context()
     try:
         with (
             socket.create_connection((host, port), timeout) as sock,
             context.wrap_socket(sock, server_hostname=host),
         ):
             return True
+    except ssl.SSLCertVerificationError:
+        # A certificate, trusted or not, comes by TLS alone.
+        return True
     except ssl.SSLError as error:
         # Whoever refuses in TLS speaks it.
         return "alert" in _reason(error)

@@ -290,7 +290,8 @@ def test_what_was_slipped_in_before_tls_is_not_heard(logged_in: LoggedIn) -> Non
         (GREETING, b"<tag> NO not today\r\n", PermanentError),
         (b"* PREAUTH welcome\r\n", b"<tag> BAD you are in already\r\n", PermanentError),
         (b"* BYE busy\r\n", b"", TransientError),
-        (b"220 smtp.example.it ESMTP\r\n", b"", TransientError),
+        (b"220 smtp.example.it ESMTP\r\n", b"", PermanentError),
+        (b"+OK ready\r\n", b"", PermanentError),
     ],
 )
 def test_without_tls_nothing_is_said(

@@ -310,6 +310,8 @@ class Intake:
             return f"the source gave {size} bytes"
         if size < row.size:
             return f"the source gave {size} of {row.size} bytes"
+        if not size:
+            return "the source lists this message with no bytes, and gives none"
         return f"the source gave {size} bytes of a message that it lists with {row.size}"
 
     # -- what breaks connections ---------------------------------------------------------------

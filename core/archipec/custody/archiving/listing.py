@@ -95,6 +95,7 @@ class Lister:
                 except ArchipecError as error:
                     if error.scope > Scope.FOLDER:
                         raise
+                    error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
                     self._on_error(folder.name, error)
                 self._at = None
                 self._bad_folders = 0
@@ -157,9 +158,16 @@ class Lister:
         if whole and state.present:
             self._settle_absent(number, refs)
         count = _count(source, folder)
-        present = self._ledger.present(number) if whole and state.present else len(refs)
-        unexplained = count is not None and count != present + (0 if whole else state.present)
-        if unexplained and not self._explain(source, folder, number, count or 0, whole=whole):
+        if whole and not state.present:
+            present = len(refs)
+        else:
+            # A source may list again what it has listed before.
+            if refs:
+                self._record()
+            present = self._ledger.present(number) if refs or whole else state.present
+        if count not in (None, present) and not self._explain(
+            source, folder, number, count or 0, whole=whole
+        ):
             return
         page = self._begin(number, name)
         page.ends_folder = True

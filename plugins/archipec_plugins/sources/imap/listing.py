@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from archipec.contract import Json
-from archipec_plugins.imap.grammar import FetchLine, count_change, fetch_line
+from archipec_plugins.imap.grammar import (
+    FetchLine,
+    count_change,
+    fetch_attributes,
+    fetch_line,
+    message_number,
+    number,
+)
 
 __all__ = ["Cursor", "Listing", "fetch_listing", "read_cursor"]
 
@@ -54,6 +61,7 @@ class Listing:
     Attributes:
         exists: the same, less those that were expunged since.
         renumbered: the message the cursor was made behind is another one now.
+        nameless: message numbers of those that the server gives no UID.
         endless: the server lists many more messages than the folder holds.
     """
 
@@ -61,6 +69,7 @@ class Listing:
         self.exists = exists
         self.renumbered = False
         self.endless = False
+        self.nameless: set[int] = set()
         self._cursor = cursor
         self._most = exists
         self._expunged = 0
@@ -80,8 +89,10 @@ class Listing:
     def take(self, response: bytes) -> tuple[FetchLine, int] | None:
         """Return (message, place among those that share its UID, from 1) when a response lists one that is new here."""
         line = fetch_line(response)
-        if line is None:
+        if line is None or not line.uid:
             self._count(response)
+            if _is_nameless(response):
+                self.nameless.add(message_number(response) or 0)
             return None
         # "n:*" always matches the last message, even when its number is below n.
         if line.uid <= self._cursor.uid:
@@ -137,3 +148,9 @@ class Listing:
             self._expunged += 1
             self.exists = None if self.exists is None else min(self.exists, now)
         self._most = max(now, self._most)
+
+
+def _is_nameless(response: bytes) -> bool:
+    """Tell whether a response lists a message without a UID, or with one that no message can have."""
+    attributes = fetch_attributes(response)
+    return b"RFC822.SIZE" in attributes and not number(attributes.get(b"UID"))

@@ -131,6 +131,13 @@ class ImapSource:
             exchange = self._dialogue.begin()
             (fetch,) = exchange.send(fetch_listing(0))
             yield from self._listed(view, listing, exchange, fetch)
+        if listing.nameless:
+            self._context.log.warning(
+                'folder "%s": the server lists %d messages without a valid UID, and there is no other way to ask for them;'
+                " move them to another folder in the webmail, which gives them new ones",
+                folder,
+                len(listing.nameless),
+            )
         self._held[folder] = listing.exists
 
     def _listed(self, view: View, listing: Listing, exchange: Exchange, fetch: bytes) -> Iterator[Listed]:
@@ -275,8 +282,11 @@ class ImapSource:
         for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
             if (mailbox := parse_list(response) or parse_unusable(response)) is not None:
                 spelt = mailbox.wire_name or mailbox.name.encode()
+                # RFC 9051 §5.1: one folder, however it is written.
+                spelt = b"INBOX" if spelt.upper() == b"INBOX" else spelt
                 known = mailboxes.get(spelt)
-                if known is None or (mailbox.selectable and not known.selectable):
+                better = known is not None and spelt == mailbox.wire_name != known.wire_name
+                if known is None or better or (mailbox.selectable and not known.selectable):
                     exchange.useful()
                     mailboxes[spelt] = mailbox
                 if len(mailboxes) > _MAX_FOLDERS:

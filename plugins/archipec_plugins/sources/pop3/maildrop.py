@@ -12,9 +12,8 @@ from archipec.contract import Json
 __all__ = ["Maildrop", "parse_counts", "parse_sizes", "parse_unique_ids"]
 
 # RFC 1939 §7 allows 1 to 70 characters from "!" to "~"; some servers need more, and some give one message none.
-_UNIQUE_ID: Final = re.compile(
-    rb"^[ \t]*0*([1-9][0-9]{0,9})(?:[ \t]+([!-~\x80-\xff]{1,500}))?[ \t]*\r?$", re.MULTILINE
-)
+_UNIQUE_ID: Final = re.compile(rb"^[ \t]*0*([1-9][0-9]{0,9})(?:[ \t]+([^\n]*?))?[ \t]*\r?$", re.MULTILINE)
+_AS_IT_IS: Final = re.compile(rb"[!-~\x80-\xff]{0,500}")
 _COUNTS: Final = re.compile(rb"\+OK[ \t]+([0-9]{1,10})(?:[ \t]+([0-9]{1,18})\b)?")
 _SIZE: Final = re.compile(rb"^0*([1-9][0-9]{0,9})[ \t]+([0-9]{1,18})\b", re.MULTILINE)
 
@@ -30,13 +29,20 @@ def parse_counts(reply: bytes) -> tuple[int | None, int | None]:
 def parse_unique_ids(text: bytes) -> list[tuple[int, str]] | None:
     """Return (message number, unique id) in the order of the numbers; None when any line is something else.
 
-    The unique id is empty where the line has none.
+    The unique id is empty where the line has none, and a digest where it is longer, or of other bytes, than any should
+    be: one odd name must not hide the other messages.
     """
-    found = [(int(number), name.decode("latin-1")) for number, name in _UNIQUE_ID.findall(text)]
+    found = [(int(number), _name(unique_id)) for number, unique_id in _UNIQUE_ID.findall(text)]
     found.sort()
     if len(found) != text.count(b"\n") or len(dict(found)) != len(found):
         return None
     return found
+
+
+def _name(unique_id: bytes) -> str:
+    if _AS_IT_IS.fullmatch(unique_id):
+        return unique_id.decode("latin-1")
+    return f"sha256:{hashlib.sha256(unique_id).hexdigest()}"
 
 
 def parse_sizes(text: bytes) -> dict[int, int]:

@@ -96,7 +96,7 @@ def _greeted(wire: Wire) -> poplib.POP3:
     except poplib.error_proto as error:
         line = _said(error)
         if not line.startswith(b"-ERR"):
-            raise wire.garbled(line) from None
+            raise wire.misplaced(line) from None
         if is_crowded(words(line)):
             raise crowded(wire, "this computer", words(wire.mask(line))) from None
         raise wire.fail(f"{wire} doesn't serve now: {words(wire.mask(line))}") from None

@@ -164,8 +164,11 @@ class Pop3Source:
         One whose header can't be had has no name that lasts, and stays unlisted: the count tells of it.
         """
         numbers = {number for number, unique_id in unique_ids if not unique_id}
-        if count - len(unique_ids) <= _MOST_UNNAMED:
-            numbers |= set(range(1, count + 1)) - {number for number, _ in unique_ids}
+        unnamed = set(range(1, count + 1)) - {number for number, _ in unique_ids}
+        if 0 < len(unnamed) <= _MOST_UNNAMED:
+            reply, text = _ask(self._dialogue.begin(), b"LIST")
+            # STAT may count what isn't there: some servers drop whoever asks for it.
+            numbers |= unnamed & parse_sizes(text).keys() if reply.startswith(b"+OK") else unnamed
         if not numbers:
             return {}
         self._context.log.info("%d messages have no unique id", len(numbers))
