@@ -535,3 +535,22 @@ def test_a_run_that_only_leaves_a_folder_out_has_not_failed(
 
 def silent_listing(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
     return b"" if b"SIZE" in wanted and uid == 2 else None
+
+
+def test_half_a_message_on_record_proves_no_deletion(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    """A source that cuts every body at the same place gives equal bytes however often it is asked."""
+    messages = [a_message(number) for number in range(1, 4)]
+    with ScriptedImap(
+        {b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=cut(2, messages[1][:60])
+    ) as server:
+        server.size = lambda uid, raw: 60 if uid == 2 else len(raw)
+        archive(server)
+        server.size = None
+        result = command(
+            "prune", "--from", server.url(), "--to", f"maildir:{tmp_path / 'A'}", "--older-than", "0d",
+            "--allow-large", "--yes", "--json", expect=None,
+        )  # fmt: skip
+        assert server.boxes[b"INBOX"].expunged == [1, 3]
+        assert result.object["kept"]["changed"] == 1

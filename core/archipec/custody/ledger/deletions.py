@@ -40,6 +40,7 @@ class Held(NamedTuple):
         certified: Unix seconds, by a valid seal; stamped: by the newest ``Received`` field; None when unknown.
         judged: whether its seal was; message_id is None until then.
         copies: by sink.
+        accepted: bytes that the source listed when these were taken for the message; None when nobody compared.
     """
 
     content: int
@@ -50,6 +51,7 @@ class Held(NamedTuple):
     message_id: str | None
     judged: bool
     copies: Mapping[int, CopyState]
+    accepted: int | None = None
 
 
 class Outcome(NamedTuple):
@@ -93,12 +95,12 @@ class Deletions(Copies):
     def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, Held]:
         """Return what is known of a folder's messages, by ref: those whose bytes were read once."""
         rows = self._rows(
-            f"SELECT o.ref, {_HELD} FROM occurrence o JOIN content t ON t.id = o.content"
+            f"SELECT o.ref, {_HELD}, o.accepted FROM occurrence o JOIN content t ON t.id = o.content"
             " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
             (folder, json.dumps(list(sinks))),
         )
         with self.decoding():
-            return {ref: _held(json.loads(told)) for ref, told in rows}
+            return {ref: _held(json.loads(told))._replace(accepted=size) for ref, told, size in rows}
 
     def held_by_key(self, keys: Iterable[ContentKey], sinks: Sequence[int]) -> dict[ContentKey, Held]:
         """Return what is known of messages by their keys."""

@@ -142,6 +142,9 @@ class Rules:
         reason = self.lacks(listed, held)
         if reason is not None or held is None:
             return reason or Kept.NOT_ARCHIVED
+        if not held.key.size or listed.size not in (None, held.key.size, held.accepted):
+            # Half a message, or another one under its number: the next archiving reads it again.
+            return Kept.CHANGED
         date = certain_date(listed, held)
         reason = self._too_new(date) or self._deselected(listed, held, date)
         if reason is None and self._verified_by is not None:
