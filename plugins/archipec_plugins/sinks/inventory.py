@@ -289,9 +289,12 @@ class InventoryKeeper:
         return bool(reader.damage) or (claim is not None and not reader.exists) or listed > count
 
     def lists_something(self) -> bool:
-        """Tell whether there is an inventory that lists a message, as far as its last line tells; raises OSError."""
+        """Tell whether there is an inventory that lists a message; raises OSError."""
         exists, summary = last_summary(self._root)
-        return exists and (summary is None or summary.messages > 0)
+        if summary is not None:
+            return summary.messages > 0
+        # A run was killed, maybe before it had anything to list.
+        return exists and next(iter(InventoryReader(self._root)), None) is not None
 
     def _missing(self, entry: Entry) -> MissingCopy:
         return MissingCopy(self._holdings.why_missing(entry.file), key=entry.key)
