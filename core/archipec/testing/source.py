@@ -27,6 +27,8 @@ class SourceConformance(SourceFetch):
     Fixtures to give where they make sense, else name their cases in ``expected_skips``:
         snapshot: returns the state of the mailbox (flags, counts, file times), as something to compare.
         deliver: called with a folder and a message, adds it as the newest.
+        break_off: called, makes the service (your test's double of it) end every body in its middle from then on, as
+            a connection does that is lost: many HTTP clients return half a body without an error.
 
     Attributes:
         window: small messages a source may keep under way; one folder of ``populated`` must hold more.

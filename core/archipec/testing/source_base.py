@@ -64,6 +64,11 @@ class SourceCases(PluginConformance):
         return None
 
     @pytest.fixture
+    def break_off(self) -> Callable[[], None] | None:
+        """Makes the service end every body in its middle from now on."""
+        return None
+
+    @pytest.fixture
     def deliver(self) -> Callable[[str, bytes], None] | None:
         """Adds a message to a folder."""
         return None

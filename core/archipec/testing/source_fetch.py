@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice, zip_longest
 
 from archipec.contract import Source, SupportsHeaders
-from archipec.errors import ArchipecError
+from archipec.errors import ArchipecError, Scope
 from archipec.pec.headers import header_block
 from archipec.testing.cases import difference, must_not_raise
 from archipec.testing.source_base import Mailbox, SourceCases
@@ -111,6 +112,28 @@ class SourceFetch(SourceCases):
             found = self.fetched(source, folder, iter(everything))
         self.assert_answered(found, everything)
         self.assert_same(found, everything, "a message after one left unread must come byte for byte")
+
+    def test_half_a_message_is_an_error(self, mailbox: Mailbox, break_off: Callable[[], None] | None) -> None:
+        """Rule: a body that the service ends early is an error of its chunks or of fetch, never the message."""
+        if break_off is None:
+            self.not_applicable("the fixture `break_off` is not given")
+        folder = mailbox.busiest
+        with mailbox.place.open() as source:
+            everything = self.read_all(source, folder)
+        break_off()
+        given: dict[str, bytes] = {}
+        with mailbox.place.open() as source, suppress(ArchipecError):
+            for answer in source.fetch(folder, iter(everything)):
+                try:
+                    given[answer.ref] = b"".join(answer.chunks)
+                except ArchipecError as error:
+                    if error.scope > Scope.MESSAGE:
+                        raise
+        for ref, raw in given.items():
+            assert raw == everything[ref], (
+                f"half a message must be an error, not the message: of {ref!r} came {len(raw)} of"
+                f" {len(everything[ref])} bytes"
+            )
 
     def test_a_reading_broken_off(self, mailbox: Mailbox) -> None:
         """Rule: after a reading broken off midway, the next is right, or an error makes the host reopen."""

@@ -38,6 +38,7 @@ class Server:
     folders: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     seen: set[tuple[str, int]] = field(default_factory=set)
     marked: set[tuple[str, bytes]] = field(default_factory=set)
+    breaks_off: bool = False
 
     def deliver(self, folder: str, raw: bytes) -> None:
         """Add a message under the next number."""
@@ -167,9 +168,18 @@ class MemorySource:
         return None
 
     def chunks(self, raw: bytes) -> Iterator[bytes]:
-        """Give the bytes piece by piece."""
-        for start in range(0, len(raw), _PIECE):
-            yield raw[start : start + _PIECE]
+        """Give the bytes piece by piece, as far as the server gives them."""
+        came = self.received(raw)
+        for start in range(0, len(came), _PIECE):
+            yield came[start : start + _PIECE]
+        if len(came) < len(raw):
+            raise TransientError(
+                f"the connection was lost after {len(came)} of {len(raw)} bytes", scope=Scope.MESSAGE
+            )
+
+    def received(self, raw: bytes) -> bytes:
+        """Return what comes of a message."""
+        return raw[: len(raw) // 2] if self.server.breaks_off else raw
 
     def head(self, raw: bytes) -> bytes:
         """Return the header section with its blank line."""

@@ -79,6 +79,11 @@ class TestMemorySource(SourceConformance):
         return lambda: (dict(server.folders), set(server.seen))
 
     @pytest.fixture
+    def break_off(self, server: memory_source.Server) -> Callable[[], None]:
+        """A server that loses every connection."""
+        return lambda: setattr(server, "breaks_off", True)
+
+    @pytest.fixture
     def deliver(self, server: memory_source.Server) -> Callable[[str, bytes], None]:
         """Adds a message."""
         return server.deliver

@@ -320,6 +320,33 @@ class HeadersOfSome(MemorySource):
         return iter(list(super().headers(folder, refs))[::2])
 
 
+@broken("test_half_a_message_is_an_error", says="half a message must be an error")
+class HalfIsTheMessage(MemorySource):
+    """Takes what came for all there is, as many HTTP clients do."""
+
+    def chunks(self, raw: bytes) -> Iterator[bytes]:
+        """Give what came."""
+        return iter([self.received(raw)])
+
+
+@broken("test_bytes_are_those_kept", says="are missing|must answer|same bytes|must be whole|must give")
+class SaysNothingOfSome(MemorySource):
+    """Lists messages that it never gives."""
+
+    def message(self, folder: str, ref: str) -> bytes | None:
+        """Leave one out."""
+        return None if ref.endswith("/2") else super().message(folder, ref)
+
+
+@broken("test_bytes_are_those_kept", says="byte for byte|size must be exact|same bytes|headers must be")
+class GivesNoBytesOfSome(MemorySource):
+    """Gives an empty body where something went wrong."""
+
+    def chunks(self, raw: bytes) -> Iterator[bytes]:
+        """Leave large ones out."""
+        return iter(()) if len(raw) > 1000 else super().chunks(raw)
+
+
 @broken("test_quota_is_sane", says="a quota must be bytes used of a limit")
 class QuotaWithoutLimit(MemorySource):
     """Says 0 for unlimited."""
