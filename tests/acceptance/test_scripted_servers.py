@@ -554,3 +554,18 @@ def test_half_a_message_on_record_proves_no_deletion(
         )  # fmt: skip
         assert server.boxes[b"INBOX"].expunged == [1, 3]
         assert result.object["kept"]["changed"] == 1
+
+
+def test_a_message_that_is_not_the_archived_one_is_archived_after_a_prune_found_it_out(
+    archive: Callable[..., dict[str, object]], command: Archipec, tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 5)]
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=cut(2, messages[2])) as server:
+        archive(server)
+        server.fetch = None
+        to = f"maildir:{tmp_path / 'A'}"
+        plan = ("--older-than", "30d", "--allow-large", "--yes")
+        command("prune", "--from", server.url(), "--to", to, *plan, expect=8)
+        assert server.boxes[b"INBOX"].messages == {2: messages[1]}
+        assert archive(server)["stored"] == 1
+    assert held(tmp_path / "A") == sorted(messages)

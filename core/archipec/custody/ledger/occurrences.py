@@ -206,6 +206,16 @@ class Occurrences(Database):
         with self._transaction() as db:
             db.executemany("UPDATE occurrence SET gone = 1 WHERE id = ?", [(row,) for row in rows])
 
+    def forget_contents(self, source: int, folder: str, refs: Sequence[str]) -> None:
+        """Forget which messages these are: the source has others there now, and they are to be read."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE occurrence SET content = NULL, accepted = NULL, kind = NULL, date = NULL, date_from = NULL,"
+                " message_id = NULL WHERE folder = (SELECT id FROM folder WHERE source = ? AND name = ?)"
+                " AND ref IN (SELECT value FROM json_each(?))",
+                (source, folder, json.dumps(list(refs))),
+            )
+
     def record_failure(self, row: int, reason: str) -> None:
         """Put on record why a message could not be read."""
         with self._transaction() as db:

@@ -191,6 +191,10 @@ class Executor:
                     row.gone()
                 elif row.listed.ref not in found.same:
                     row.keep(Kept.CHANGED)
+            # The message that is there now may be in no archive: the next run reads it.
+            changed = [row.listed.ref for row in batch if row.kept is Kept.CHANGED]
+            if changed:
+                self._ledger.forget_contents(self._source, folder, changed)
             rows = [row for row in batch if row.action == "delete"]
             file = self._hold(source, rows[0]) if alone and rows else None
             orders = {row.listed.ref: (self._order(row), row) for row in rows if row.action == "delete"}
