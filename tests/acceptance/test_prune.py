@@ -635,3 +635,22 @@ def test_what_a_person_sees(make_office: Callable[..., Office]) -> None:
     )
     assert "5 messages" in done.out
     assert "kept: beyond the limit of this run" in done.out
+
+
+def test_exactly_the_plan_that_was_shown(make_office: Callable[..., Office]) -> None:
+    office = make_office()
+    office.archive("--no-seals")
+    rules = ("--older-than", "1y", "--allow-large")
+    plan = office.prune(*rules)
+    planned = office.planned(plan)
+    office.server.fill("INBOX", [(b"Subject: late\r\n\r\nlate\r\n", NOW - timedelta(days=900))])
+    office.archive("--no-seals")
+    refused = office.prune(*rules, "--yes", "--plan", "0123456789ab", expect=8)
+    assert "no plan" in refused["refused"]
+    before = office.there()
+    done = office.prune(*rules, "--yes", "--plan", plan["plan_id"])
+    assert before.keys() - office.there().keys() == planned == office.planned(done, "deleted")
+    assert done["kept"]["not-planned"] == 1
+    assert office.prune(*rules, "--yes")["deleted"] == 1
+    shown = office.archipec("prune", *office.pipeline, *rules, "--plan", plan["plan_id"], expect=2)
+    assert "--plan is for --yes" in shown.err

@@ -79,6 +79,23 @@ class Case:
         self._command = Archipec(folder / "state", {"PEC_PASSWORD": PASSWORD})
         self._arguments = ("--config", self._config, "archive", "--json")
 
+    def mark_as_another_program_does(self) -> set[int]:
+        """Mark a message that no rule lets go: it is flagged; return its number."""
+        uid = min(uid for uid, _, _ in self._server.snapshot(self._user)["INBOX"])
+        self._server.flag("INBOX", [uid], "\\Deleted", user=self._user)
+        self._server.flag("INBOX", [uid], "\\Flagged", user=self._user)
+        return {uid}
+
+    def marked(self) -> set[int]:
+        """The numbers of messages that are marked for deletion."""
+        return {uid for uid, flags, _ in self._server.snapshot(self._user)["INBOX"] if "\\Deleted" in flags}
+
+    def run(self, command: str) -> None:
+        """Run a command that deletes nothing by itself."""
+        rules = self._config.read_text().replace("auto = true", "auto = false")
+        self._config.write_text(rules)
+        self._command("--config", self._config, command, "--json")
+
     def start(self) -> subprocess.Popen[str]:
         return self._command.start(*self._arguments)
 
@@ -167,3 +184,20 @@ def test_killed_at_random_moments(server: Dovecot, messages: list[bytes], tmp_pa
             case.check()
         case.complete()
     assert killed, "every run had ended before it was killed"
+
+
+@pytest.mark.parametrize("command", ["archive", "prune"])
+def test_marks_that_a_killed_run_left_are_taken_back(
+    server: Dovecot, messages: list[bytes], tmp_path: Path, command: str
+) -> None:
+    """Ours alone: one that another program set stays."""
+    case = Case(server, messages, tmp_path / "case")
+    reached = tmp_path / "reached"
+    theirs = case.mark_as_another_program_does()
+    process = case.start_trapped("between-mark-and-expunge:2", reached)
+    _, err = process.communicate(timeout=120)
+    assert reached.exists(), err
+    assert len(case.marked()) > len(theirs), "the run left no marks"
+    case.run(command)
+    assert case.marked() == theirs
+    assert case.check()

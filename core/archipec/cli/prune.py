@@ -55,6 +55,9 @@ _NAMES = {"except_": "except", "folder": "folders", "empty_trash": "trash"}
     help="Empty the trash too: of what archipec deleted, or of all that is archived.",
 )
 @click.option("--yes", is_flag=True, help="Delete. Without it nothing is: the plan is shown.")
+@click.option(
+    "--plan", "plan_id", metavar="ID", default="", help="With --yes: nothing but what this plan showed."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
 def prune(
@@ -67,6 +70,7 @@ def prune(
     limit: int | None,
     allow_large: bool,
     yes: bool,
+    plan_id: str,
     as_json: bool,
     **given: str | tuple[str, ...] | None,
 ) -> int:
@@ -80,10 +84,12 @@ def prune(
       archipec prune --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC --older-than 1y
       archipec prune --from URL --to maildir:PEC --free-to 70% --when-above 90% --yes
 
-    A message goes only if every required archive gives its copy back, byte for byte, at that very moment. It stays
-    if it is flagged, not archived, or waits for a confirmation. Exit code 7: a copy is damaged (its message stays);
+    A plan has an id: --yes --plan ID deletes what that plan showed, and nothing that came since. A message goes only if
+    every required archive gives its copy back, byte for byte, just before. It stays if it is flagged, not archived, or waits for a confirmation. Exit code 7: a copy is damaged (its message stays);
     8: deletion was refused, for the reason given.
     """
+    if plan_id and not yes:
+        raise click.UsageError("--plan is for --yes: without it nothing is deleted, and a new plan is shown")
     rules = {_NAMES.get(name, name): value for name, value in given.items() if value}
     pipelines = [_ruled(one, rules) for one in chosen(settings, names, from_url, to_urls)]
     if not names:
@@ -102,6 +108,7 @@ def prune(
                 carry_out=yes,
                 limit=limit,
                 allow_large=allow_large,
+                plan=plan_id,
             )
 
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
@@ -166,7 +173,8 @@ def show_run(report: PruneReport) -> None:
     if len(lost) > _SHOWN:
         click.echo(f"  and {count(len(lost) - _SHOWN)} more: --json lists them", err=True)
     if plan:
-        click.echo("run again with --yes to delete them", err=True)
+        exactly = f" --plan {report.plan}" if report.plan else ""
+        click.echo(f"run again with --yes{exactly} to delete them", err=True)
 
 
 def _sum(rows: Sequence[Row]) -> str:

@@ -275,7 +275,12 @@ class TreeSink:
         """Open the copy a receipt names; another one when it was renamed, or is known to be stored again since."""
         key, token = receipt.key, receipt.token
         paths = self._catalog.existing(key) if self._catalog.loaded else []
-        if len(paths) < 2 and isinstance(token, str) and self._catalog.vouches(token, key.sha256):
+        if (
+            len(paths) < 2
+            and isinstance(token, str)
+            and ".." not in token.split("/")
+            and self._catalog.vouches(token, key.sha256)
+        ):
             with suppress(FileNotFoundError, NotADirectoryError):
                 return token, self._open(token)
         for path in paths or self._catalog.existing(key):

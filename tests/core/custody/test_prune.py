@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -514,6 +515,72 @@ def test_a_source_that_can_t_delete(house: House) -> None:
     house.archive(made)
     report = house.prune(made)
     assert (report.refusal, report.exit_code) == ('a "memory" source can\'t delete messages', 8)
+
+
+def test_a_message_of_another_size_than_its_copy_is_no_order(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever archived it took a part for the whole, and the source gives that part again."""
+    box, store = aged(800, 800), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+    scan = DeletableSource.scan
+
+    def longer(self: DeletableSource, folder: str, after: Any) -> Iterator[Any]:
+        return (
+            replace(one, size=(one.size or 0) + 9) if one.ref == "1" else one
+            for one in scan(self, folder, after)
+        )
+
+    monkeypatch.setattr(DeletableSource, "scan", longer)
+    report = house.prune(made)
+    assert (box.deleted, kept(report), report.exit_code) == (["INBOX/2"], {"changed": 1}, 8)
+
+
+def test_a_store_that_loses_with_the_mailbox_deletes_one_message_that_is_kept(house: House) -> None:
+    """This source takes nothing back: the bytes stay in the state folder."""
+    box, store = aged(800, 800, 800), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+    remove = DeletableSource._remove
+
+    class Shared(DeletableSource):
+        def _remove(self, order: Any, raw: bytes) -> None:
+            remove(self, order, raw)
+            store.copies.pop(ContentKey.of(raw), None)
+
+    same = house.pipeline(box, store, source_class=Shared)
+    report = house.prune(replace(same, source=replace(same.source, where=made.source.where)))
+    assert (len(box.left()), report.exit_code) == (2, 8)
+    assert kept(report) == {"rescued": 1, "stopped": 2}
+    assert "the same store" in report.refusal
+    (rescued,) = (house.state / "rescued").iterdir()
+    assert ContentKey.of(rescued.read_bytes()) == ContentKey.of(message(0))
+    assert str(rescued) in report.refusal
+    assert rescued.stat().st_mode & 0o777 == 0o600 or os.name == "nt"
+
+
+def test_a_run_that_died_before_it_looked_at_the_archives(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was deleted alone is looked for by the next run, whichever it is."""
+    from archipec.custody.pruning.leftovers import Guard
+
+    box, store = aged(800, 800), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Guard, "settle", die)
+    with pytest.raises(KeyboardInterrupt):
+        house.prune(made)
+    monkeypatch.undo()
+    assert (len(box.left()), len(list((house.state / "rescued").iterdir()))) == (1, 1)
+    store.copies.clear()
+    assert house.archive(made).exit_code == 8
+    assert len(list((house.state / "rescued").iterdir())) == 1
 
 
 # -- guards --------------------------------------------------------------------------------------------

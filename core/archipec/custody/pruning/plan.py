@@ -10,6 +10,7 @@ from typing import Final
 from archipec.config import Pipeline
 from archipec.contract import Source
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.deletions import PlannedMessage
 from archipec.custody.pruning.mailbox import Mailbox, trash_of
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.pruning.quota import rules_now
@@ -49,11 +50,15 @@ class Planner:
         self._report = report
         self._observe = observe
 
-    def plan(self, mailbox: Mailbox, limit: int | None) -> None:
+    def plan(
+        self, mailbox: Mailbox, limit: int | None, shown: frozenset[PlannedMessage] | None = None
+    ) -> None:
         """Find what the rules let go and prove it, oldest first, until there is enough of it.
 
         Args:
             limit: messages to delete at most.
+            shown: the messages of a plan that was shown, the only ones that may go; how full the mailbox is now has
+                no say in it then.
 
         Raises:
             Refused: a rule asks how full the mailbox is, and nobody knows.
@@ -68,13 +73,15 @@ class Planner:
                 its = held.get(listed.ref)
                 row = Row(listed, None if its is None else its.key)
                 match rules.judge(listed, its):
+                    case Candidate() if not _is_shown(row, shown):
+                        row.keep(Kept.NOT_PLANNED)
                     case Candidate() as candidate:
                         row.candidate = candidate
                     case Kept() as why:
                         row.keep(why, _MENDED if why in (Kept.MISSING, Kept.ALTERED) else "")
                 self._report.rows.append(row)
         chosen = [row for row in self._report.rows if row.candidate is not None]
-        self._prove(chosen, self._room(), limit)
+        self._prove(chosen, self._room() if shown is None else None, limit)
 
     def _room(self) -> int | None:
         """Return how many bytes are to be freed: None for all there are."""
@@ -129,7 +136,9 @@ class Planner:
                     hint="if that is meant: --allow-large, or max_share in [pipeline.prune]",
                 )
 
-    def plan_trash(self, source: Source, limit: int | None) -> None:
+    def plan_trash(
+        self, source: Source, limit: int | None, shown: frozenset[PlannedMessage] | None = None
+    ) -> None:
         """Find what of the trash may go: by its bytes, for its references are not those of the ledger.
 
         Raises:
@@ -157,8 +166,16 @@ class Planner:
             why = rules.lacks(listed, its)
             if why is not None or its is None:
                 row.keep(why or Kept.NOT_ARCHIVED)
+            elif not _is_shown(row, shown):
+                row.keep(Kept.NOT_PLANNED)
             else:
                 row.candidate = Candidate(listed, its, 0)
                 rows.append(row)
             self._report.rows.append(row)
         self._prove(rows, None, limit)
+
+
+def _is_shown(row: Row, shown: frozenset[PlannedMessage] | None) -> bool:
+    if shown is None:
+        return True
+    return row.key is not None and (row.listed.folder, row.listed.ref, row.key.sha256) in shown

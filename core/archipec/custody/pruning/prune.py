@@ -18,12 +18,13 @@ from archipec.contract import Context, SinkType
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.independence import same_store
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.deletions import Outcome
+from archipec.custody.ledger.deletions import Outcome, PlannedMessage
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.execute import Executor
 from archipec.custody.pruning.leftovers import Guard, finish_interrupted
 from archipec.custody.pruning.mailbox import Mailbox, look
 from archipec.custody.pruning.plan import Planner
+from archipec.custody.pruning.plans import planned, save
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import required_sinks
@@ -46,6 +47,7 @@ def prune(
     carry_out: bool,
     limit: int | None = None,
     allow_large: bool = False,
+    plan: str = "",
 ) -> PruneReport:
     """Plan what of a pipeline's source may be deleted by its policy, and with ``carry_out`` delete it.
 
@@ -55,6 +57,7 @@ def prune(
         observe: called when something was proven or deleted.
         limit: messages deleted at most.
         allow_large: whatever share of a folder that is.
+        plan: the id of a plan that was shown: nothing but what is in it.
 
     Returns:
         the report. What went wrong is in it, never raised.
@@ -76,7 +79,7 @@ def prune(
             run = _Run(
                 pipeline, [sink for sink, _ in sinks], ledger, planner, executor, context, stop, report
             )
-            run.execute(limit=limit, allow_large=allow_large)
+            run.execute(limit=limit, allow_large=allow_large, plan=plan)
     except ArchipecError as error:
         report.refuse(error)
     return report
@@ -123,24 +126,29 @@ class _Run:
         self._source = ledger.source(pipeline.source.where)
         self._only_moves = False
 
-    def execute(self, *, limit: int | None, allow_large: bool) -> None:
+    def execute(self, *, limit: int | None, allow_large: bool, plan: str) -> None:
         """Plan, guard, and delete if that was asked."""
+        shown = planned(plan, self._pipeline.name, self._source, self._ledger) if plan else None
         mailbox = look(self._pipeline, self._context, self._stop)
         self._only_moves = self._executor.only_moves = mailbox.only_moves
         self._close_open_orders(mailbox)
         self._report.quota = mailbox.quota
         policy = self._pipeline.prune
         if policy.has_rule:
-            self._planner.plan(mailbox, limit)
+            self._planner.plan(mailbox, limit, shown)
             self._refuse_same_store()
             if not allow_large:
                 self._planner.guard_share(mailbox)
             self._carry_out(mailbox.folders)
         if policy.trash:
-            self._plan_trash(limit)
+            self._plan_trash(limit, shown)
             if not policy.has_rule:
                 self._refuse_same_store()
             self._carry_out({})
+        if not self._report.carried_out:
+            self._report.plan = save(
+                self._report.actions("delete"), self._pipeline.name, self._source, self._ledger
+            )
 
     def _refuse_same_store(self) -> None:
         if reason := same_store(self._pipeline.source, self._sinks, self._context, self._stop):
@@ -150,7 +158,7 @@ class _Run:
         if self._report.carried_out:
             self._executor.carry_out(before)
 
-    def _plan_trash(self, limit: int | None) -> None:
+    def _plan_trash(self, limit: int | None, shown: frozenset[PlannedMessage] | None) -> None:
         if self._only_moves:
             raise Refused(
                 "this server can't delete single messages, and so its trash can't be emptied safely",
@@ -158,7 +166,7 @@ class _Run:
             )
         source = self._pipeline.source
         with own_errors(source.record), source.record.open(source.config, self._context) as opened:
-            self._planner.plan_trash(opened, limit)
+            self._planner.plan_trash(opened, limit, shown)
         self._executor.go_on()
 
     def _close_open_orders(self, mailbox: Mailbox) -> None:

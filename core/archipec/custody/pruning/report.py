@@ -82,6 +82,7 @@ class PruneReport:
     Attributes:
         carried_out: whether it was more than a plan.
         quota: of the mailbox before, None when unknown.
+        plan: the id of a plan that deletes something; empty for one that was carried out.
         note: why there is nothing to do, where the rules as a whole say so.
         refusal: why nothing was deleted, or no more; empty when nothing stood in the way.
         vanished: messages that are gone since the plan was made and that nobody here ordered to be deleted, by folder.
@@ -92,6 +93,7 @@ class PruneReport:
     carried_out: bool
     rows: list[Row] = field(default_factory=list)
     quota: Quota | None = None
+    plan: str = ""
     note: str = ""
     refusal: str = ""
     vanished: dict[str, int] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class PruneReport:
 
     def refuse(self, error: ArchipecError) -> None:
         """Say that nothing is deleted, or no more: what would have been is kept."""
-        done = self.actions("deleted", "moved", "unknown")
+        done = [row for row in self.rows if row.touched]
         for row in self.rows:
             if row.action == "delete" or (row.action == "keep" and row.kept is None):
                 row.keep(Kept.STOPPED if done else Kept.REFUSED)
@@ -151,6 +153,7 @@ class PruneReport:
             "bytes": sum(row.size for row in (done if self.carried_out else self.actions("delete"))),
             "kept": {str(reason): number for reason, number in sorted(self.kept.items())},
             "quota": None if quota is None else {"used": quota.used, "limit": quota.limit},
+            "plan_id": self.plan or None,
             "note": self.note,
             "refused": self.refusal,
             **({"vanished": dict(sorted(self.vanished.items()))} if self.vanished else {}),
