@@ -73,6 +73,9 @@ def test_one_mailbox_by_two_names(server: Dovecot, archipec: Archipec, case: str
     for options in ((), ("--yes",)):
         refused = archipec("prune", *pair, *RULES, *options, "--json", expect=None)
         assert refused.object["deleted"] == 0
+        assert "under another name" in refused.object["refused"] + refused.err, (
+            "told before anything is deleted"
+        )
     assert left(server) == sorted(MESSAGES)
 
 

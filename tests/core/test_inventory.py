@@ -168,3 +168,14 @@ def test_a_claim_survives_json(tmp_path: Path) -> None:
     assert summary is not None
     marker = {"record": json.loads(json.dumps(summary.as_json()))}
     assert claim_of(marker) == summary
+
+
+def test_a_line_taken_out_is_noticed_without_a_marker(tmp_path: Path) -> None:
+    write(tmp_path, ENTRIES)
+    lines = (tmp_path / NAME).read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if ENTRIES[1].key.sha256.encode() not in line]
+    assert len(kept) == len(lines) - 1
+    (tmp_path / NAME).write_bytes(b"".join(kept))
+    reader, found = read(tmp_path)
+    assert found == [ENTRIES[0], *ENTRIES[2:]]
+    assert "taken out" in reader.damage

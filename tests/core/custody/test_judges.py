@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from archipec.custody.judges import Judges
+import pytest
+
+from archipec.custody import judge_process
+from archipec.custody.judges import Judges, _Worker
 from archipec.pec.anchors import Anchors
 from archipec.pec.simulator import mailbox
 
@@ -36,3 +40,25 @@ def test_a_message_that_kills_its_worker_costs_the_others_nothing() -> None:
     assert verdicts[99].status == "malformed"
     assert "can't be judged" in verdicts[99].record["seal"]["reason"]
     assert [verdicts[number].record["kind"] for number in range(6)] == [sample.kind for sample in samples]
+
+
+def test_each_message_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(judge_process, "_give_time", given.append)
+    monkeypatch.setattr(judge_process, "_judge", lambda raw, anchors: (raw,))
+    judge_process._judge_all([b"one", b"two"], Anchors())
+    assert given == [judge_process._SECONDS, judge_process._SECONDS, 0]
+    assert judge_process._SECONDS > 0
+
+
+def test_a_worker_ends_with_the_pipe_it_reads_from() -> None:
+    """Where the system has no way to tie it to the command, or a thread has started it."""
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(_Worker, Anchors()).result()
+    try:
+        worker.send([(0, b"From: x\r\n\r\n")])
+        assert len(worker.receive()) == 1
+        worker._requests.close()
+        assert worker._process.wait(60) == 0
+    finally:
+        worker.end()

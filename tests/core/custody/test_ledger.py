@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from archipec.custody.ledger import Content, Ledger, Look
+from archipec.custody.verdict import Verdict
 from archipec.errors import ArchipecError, PermanentError
 from archipec.message import ContentKey, Listed, Receipt, State
 
@@ -76,3 +77,19 @@ def test_another_program_s_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="another program"):
         Ledger(path)
     assert path.read_bytes() == before
+
+
+def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        key = ContentKey("a" * 64, 10)
+        (number,) = ledger.intend([(Content(key, "", 1, "received"), [], [])]).values()
+        for status, kept in (
+            ("untrusted", "untrusted"),
+            ("valid", "valid"),
+            ("untrusted", "valid"),
+            ("altered", "valid"),
+        ):
+            ledger.record_verdicts(
+                [(number, Verdict(status, "ordinaria", None, {"seal": {"status": status}}))], 1
+            )
+            assert ledger._rows("SELECT seal FROM verdict") == [(kept,)]

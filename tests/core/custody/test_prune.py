@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from archipec.custody.pruning.quota import freeable
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.verdict import Verdict
 from archipec.errors import ConfigError, PermanentError, Refused, Scope, TransientError, Unsupported
-from archipec.message import ContentKey, Quota, Receipt, State
+from archipec.message import ContentKey, DeletionOrder, Quota, Receipt, State
 from archipec.retention import PrunePolicy, read_policy
 from archipec.selection import Selection, read_selection
 from testbed.deletable import NOW, TRASH, Box, DeletableSource, MovingSource
@@ -343,10 +344,12 @@ def test_a_damaged_copy_keeps_its_message_and_no_other(
     assert (box.left(), kept(again), again.exit_code) == ([message(1)], {"altered": 1}, 7)
 
 
-def test_a_copy_damaged_after_the_plan_is_seen_when_the_proof_has_grown_old(
-    house: House, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("old", [True, False], ids=["an-old-proof", "a-fresh-proof"])
+def test_a_copy_damaged_after_the_plan_is_seen(
+    house: House, monkeypatch: pytest.MonkeyPatch, old: bool
 ) -> None:
-    monkeypatch.setattr(execute_module, "_FRESH", timedelta(seconds=-1))
+    if old:
+        monkeypatch.setattr(execute_module, "_FRESH", timedelta(seconds=-1))
     box, store = aged(800, 800), Store()
     made = house.pipeline(box, store)
     house.archive(made)
@@ -357,6 +360,19 @@ def test_a_copy_damaged_after_the_plan_is_seen_when_the_proof_has_grown_old(
 
     report = house.prune(made, observe=damage)
     assert (box.left(), kept(report), report.exit_code) == ([message(0)], {"altered": 1}, 7)
+
+
+def test_a_copy_that_is_no_longer_on_record_is_no_proof(house: House) -> None:
+    box, a, b = aged(800, 800), Store(), Store()
+    made = house.pipeline(box, a, b)
+    house.archive(made)
+
+    def forget(_report: PruneReport) -> None:
+        with closing(sqlite3.connect(house.state / "ledger.sqlite3")) as db, db:
+            db.execute("DELETE FROM copy WHERE sink = (SELECT max(id) FROM sink)")
+
+    report = house.prune(made, observe=forget)
+    assert (box.deleted, set(kept(report))) == ([], {"not-archived"})
 
 
 def unreadable(monkeypatch: pytest.MonkeyPatch, *stores: Store) -> None:
@@ -430,6 +446,7 @@ def test_a_message_replaced_after_the_plan_stays(house: House) -> None:
 
     report = house.prune(made, observe=replace_it)
     assert (box.left(), kept(report), report.exit_code) == ([other], {"changed": 1}, 8)
+    assert "1" not in {order.ref for order in box.orders}, "the source is not even told"
 
 
 def test_another_header_is_looked_into(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,13 +664,14 @@ def test_a_listing_is_tried_again(house: House) -> None:
     assert told(house.prune(made))["deleted"] == 1
 
 
-def test_another_run_holds_the_source(house: House) -> None:
+@pytest.mark.parametrize("which", ["source", "sink"])
+def test_another_run_holds_the_source_or_a_sink(house: House, which: str) -> None:
     from archipec.custody.locks import hold_endpoint
 
     box, store = aged(800), Store()
     made = house.pipeline(box, store)
     house.archive(made)
-    with hold_endpoint(house.state, made.sinks[0].where):
+    with hold_endpoint(house.state, (made.source if which == "source" else made.sinks[0]).where):
         report = house.prune(made)
     assert (box.deleted, report.exit_code) == ([], 8)
     assert "in use by another run" in report.refusal
@@ -700,6 +718,31 @@ def test_no_answer_is_neither_deleted_nor_tried_blindly(house: House, carried_ou
         assert not ledger.open_orders(source)
         states = ledger._rows("SELECT ref, state FROM deletion ORDER BY id")
     assert states == [("1", "deleted"), ("2", "deleted" if carried_out else "refused"), ("3", "refused")]
+
+
+def test_a_source_that_does_not_know_has_not_deleted(house: House) -> None:
+    box, store = aged(*[800] * 3), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+    box.delete_errors["INBOX/2"] = TransientError("no word of it", scope=Scope.MESSAGE)
+    report = house.prune(made)
+    assert (told(report)["deleted"], kept(report)) == (2, {"unconfirmed": 1})
+
+
+class _Liar(DeletableSource):
+    """Says that it deletes."""
+
+    def _remove(self, order: DeletionOrder, raw: bytes) -> None:
+        pass
+
+
+def test_what_is_listed_still_is_not_deleted(house: House) -> None:
+    box, store = aged(*[800] * 3), Store()
+    made = house.pipeline(box, store, source_class=_Liar)
+    house.archive(made)
+    report = house.prune(made)
+    assert told(report)["deleted"] == 0
+    assert set(kept(report)) == {"refused"}
 
 
 def test_a_wider_error_answered_for_an_order_ends_it(house: House) -> None:

@@ -154,6 +154,14 @@ def test_what_a_server_changes_is_rejected(
     assert server.folders[b"INBOX"] == [RAWS[0], change(accented), RAWS[1]]
 
 
+def test_a_plain_message_that_grew_is_rejected(opened: Open) -> None:
+    server = MailServer()
+    server.keep = lambda raw: raw + b"-- \r\nscanned\r\n" if raw == RAWS[1] else raw
+    with opened(server) as sink:
+        assert states(keep(sink, RAWS[0], RAWS[1])) == ["stored", "rejected"]
+        assert sink.find(ContentKey.of(RAWS[1])) is None
+
+
 @pytest.mark.parametrize("capabilities", [ALL, "UIDPLUS", "UIDPLUS LITERAL+"])
 def test_one_refused_message_leaves_the_others_alone(opened: Open, capabilities: str) -> None:
     server = MailServer()

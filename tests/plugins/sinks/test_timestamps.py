@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from asn1crypto.tsp import TimeStampResp
+from asn1crypto.tsp import TimeStampReq, TimeStampResp
 
 from archipec.contract import SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, ConfigError, IntegrityError, PermanentError, TransientError
@@ -111,6 +111,33 @@ class TestProtocol:
         request_token(tsa.url, DIGEST, tsa.ca_file, POLICY)
         with pytest.raises(TransientError, match=r"no time stamp was granted|policy"):
             request_token(tsa.url, DIGEST, tsa.ca_file, "1.2.3.4")
+
+    def test_a_policy_that_the_authority_did_not_heed(
+        self, tsa: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        post = protocol._bounded_post
+
+        def without_policy(url: str, query: bytes) -> bytes:
+            asked = TimeStampReq.load(query)
+            del asked["req_policy"]
+            return post(url, asked.dump(force=True))
+
+        monkeypatch.setattr(protocol, "_bounded_post", without_policy)
+        with pytest.raises(TransientError, match=r"policy .*, not 1\.2\.3\.4"):
+            request_token(tsa.url, DIGEST, tsa.ca_file, "1.2.3.4")
+
+    def test_a_token_from_the_future(self, tsa: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+        token = request_token(tsa.url, DIGEST, tsa.ca_file)
+        check_token(token, DIGEST, tsa.ca_file)
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                return cls.fromtimestamp(datetime.now(tz).timestamp() - 86_400, tz)
+
+        monkeypatch.setattr(protocol, "datetime", Clock)
+        with pytest.raises(IntegrityError, match="a time to come"):
+            check_token(token, DIGEST, tsa.ca_file)
 
     @pytest.mark.parametrize("days", [-400, 1])
     def test_a_clock_that_is_wrong(

@@ -422,6 +422,18 @@ def test_a_zip_that_another_program_changed_is_left_alone(zips: Make) -> None:
     assert list(members(written.root / "archive_04.zip").values()) == [THREE]
 
 
+def test_a_zip_that_another_program_cut_between_batches_is_left_alone(zips: Make) -> None:
+    written = zips()
+    with written.open() as sink:
+        written.keep(sink, ONE)
+        path = written.root / "archive.zip"
+        theirs = path.read_bytes()[:-9]
+        path.write_bytes(theirs)
+        written.keep(sink, TWO)
+    assert path.read_bytes() == theirs
+    assert (written.root / "archive_02.zip").exists()
+
+
 def test_a_damaged_table_keeps_a_zip_from_being_added_to(zips: Make) -> None:
     written = zips()
     keep(written, ONE, TWO)

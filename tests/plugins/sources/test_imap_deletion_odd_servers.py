@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -165,6 +166,34 @@ def test_a_server_that_can_do_neither(opened: Open, capabilities: str) -> None:
         with pytest.raises(Refused, match="can't delete single messages"):
             outcomes(source, 1)
         assert (server.count(b"SELECT"), server.count(b"STORE")) == (0, 0)
+
+
+def test_the_second_of_a_shared_uid_is_not_deleted_though_it_is_alone_by_now(opened: Open) -> None:
+    order = DeletionOrder("INBOX", "7/1 2", KEY, (), orders(1)[0].expires_at)
+    with opened({b"UID FETCH": Twice(shown(1), b"")}) as (source, server):
+        ((_, error),) = source.delete(iter([order]))
+    assert isinstance(error, Refused)
+    assert (server.count(b"STORE"), server.count(b"EXPUNGE")) == (0, 0)
+
+
+def test_what_is_marked_is_told_before(opened: Open) -> None:
+    told: list[tuple[list[str], int]] = []
+    with opened({b"UID FETCH": Twice(shown(1), b"")}) as (source, server):
+
+        def marking(marked: Sequence[DeletionOrder]) -> None:
+            told.append(([order.ref for order in marked], server.count(b"STORE")))
+
+        source._context = replace(source._context, marking=marking)
+        assert outcomes(source, 1) == [None]
+        assert server.count(b"STORE") == 1
+    assert told == [(["7/1"], 0)]
+
+
+def test_more_gone_than_ordered_ends_it(opened: Open) -> None:
+    expunged = b"* 1 EXPUNGE\r\n* 1 EXPUNGE\r\n<tag> OK done\r\n"
+    replies: dict[bytes, Reply] = {b"UID FETCH": Twice(shown(1), b""), b"UID EXPUNGE": expunged}
+    with opened(replies) as (source, _), pytest.raises(Refused, match="nobody ordered"):
+        outcomes(source, 1)
 
 
 def test_messages_that_share_a_uid_are_never_deleted_by_it(opened: Open) -> None:
