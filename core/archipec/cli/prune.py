@@ -167,6 +167,13 @@ def show_run(report: PruneReport) -> None:
     _table(done or plan)
     for reason, number in report.kept.most_common():
         click.echo(f"  {count(number):>9}  kept: {reason.words}")
+    for folder, number in sorted(report.vanished.items()):
+        click.echo(
+            printable(
+                f"  {count(number)} more messages went from {folder} during this run: archipec did not delete them"
+            ),
+            err=True,
+        )
     lost = [row for row in report.rows if row.kept in _LOST and row.detail]
     for row in lost[:_SHOWN]:
         click.echo(printable(f"  kept: {row.listed.folder} {row.listed.ref}: {row.reason}"), err=True)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -128,6 +129,8 @@ class Outbox:
         except FileNotFoundError:
             return False
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                return False  # a link, or something else than a file
             raise from_os_error(error, self.path(key.sha256)) from error
         return size == key.size and digest.hexdigest() == key.sha256
 
@@ -187,6 +190,8 @@ class Outbox:
         except FileNotFoundError as error:
             raise MissingCopy(f"{path} is missing") from error
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise IntegrityError(f"{path} is no copy: {error.strerror}") from error
             raise from_os_error(error, path) from error
         with file:
             yield file

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +120,33 @@ class SinkCopies(SinkCases):
             self.assert_kept(sink, receipts[ContentKey.of(left)], left)
             again = self.keep(sink, [make_item(gone)])
             self.assert_kept(sink, again[ContentKey.of(gone)], gone)
+
+    def test_a_copy_behind_a_link_is_none(self, place: Place[Sink], tmp_path: Path) -> None:
+        """Rule: what a symbolic link out of the archive leads to is no copy; a stream over a file tells which."""
+        (raw,) = small_messages(1)
+        receipt = receipts_of(place, self, [make_item(raw)])[ContentKey.of(raw)]
+        files = [] if place.root is None else sorted(place.root.rglob("*"))
+        holding = [path for path in files if path.is_file() and raw in path.read_bytes()]
+        if not holding:
+            self.not_applicable("no file of this archive holds a message as it came")
+        with place.open() as sink, sink.read(receipt) as stream:
+            try:
+                told = os.fstat(stream.fileno())
+            except OSError as error:
+                raise AssertionError("a stream over a file must have its fileno") from error
+            assert any(os.path.samestat(told, path.stat()) for path in holding), "fileno must be the copy's"
+        for number, path in enumerate(holding):
+            outside = tmp_path / f"outside-{number}"
+            path.rename(outside)
+            try:
+                path.symlink_to(outside)
+            except OSError as error:
+                self.not_applicable(f"this system makes no symbolic links: {error}")
+        with place.open() as sink:
+            assert self._reads_differently(sink, receipt, raw), (
+                "a link out of the archive must not be followed"
+            )
+            assert sink.find(receipt.key) is None, "find must be None for what a link leads to"
 
     def test_a_damaged_copy_is_none_and_is_stored_again(
         self, place: Place[Sink], damage: Callable[[Receipt], None] | None

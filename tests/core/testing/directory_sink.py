@@ -26,7 +26,7 @@ from archipec.contract import (
     choice,
     file_path,
 )
-from archipec.durability import sync_directories, sync_files
+from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import ConfigError, IntegrityError, MissingCopy, PermanentError, from_os_error
 from archipec.hookspecs import hookimpl
 
@@ -130,7 +130,11 @@ class DirectorySink:
 
     def find(self, key: ContentKey) -> Receipt | None:
         """Look for an intact copy."""
-        intact = (path for path in self.copies.get(key, []) if ContentKey.of(path.read_bytes()) == key)
+        intact = (
+            path
+            for path in self.copies.get(key, [])
+            if not path.is_symlink() and ContentKey.of(path.read_bytes()) == key
+        )
         path = next(intact, None)
         return None if path is None else self.receipt(key, path)
 
@@ -139,7 +143,10 @@ class DirectorySink:
         path = self.root / str(receipt.token)
         if self.recorded(path) != receipt.key or not path.exists():
             raise MissingCopy(f"no copy of {receipt.key} at {receipt.token}")
-        return path.open("rb")
+        try:
+            return open(open_regular(path, os.O_RDONLY), "rb")
+        except OSError as error:
+            raise IntegrityError(f"{path} is no copy: {error.strerror}") from error
 
     def iterate(self) -> Iterator[Receipt]:
         """Yield everything held, the copy made last where there are several."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
-from archipec.errors import ArchipecError, IntegrityError, Interrupted, TransientError
+from archipec.errors import ArchipecError, IntegrityError, Interrupted, MissingCopy, TransientError
 
 from . import directory_sink, memory_sink, test_reference
 from .directory_sink import DirectorySink
@@ -335,6 +335,18 @@ class ForgetsInIterate(MemorySink):
 @broken("test_a_damaged_copy_is_none_and_is_stored_again", says="find must be None for a damaged copy")
 class FindsDamaged(Changing):
     """Believes the index."""
+
+
+@broken("test_a_copy_behind_a_link_is_none", says="must not be followed")
+class FollowsLinks(DirectorySink):
+    """Opens whatever a name leads to."""
+
+    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
+        """Give what is there, wherever it is."""
+        path = self.root / str(receipt.token)
+        if not path.exists():
+            raise MissingCopy(f"no copy of {receipt.key} at {receipt.token}")
+        return path.open("rb")
 
 
 @broken("test_a_damaged_copy_is_none_and_is_stored_again", says="must be replaced")

@@ -52,7 +52,11 @@ class TestEml(SinkConformance):
         return change
 
 
+_DEFLATED = {"test_a_copy_behind_a_link_is_none": "a deflated message is not found by its bytes"}
+
+
 class TestEmlDeflated(TestEml):
+    expected_skips: ClassVar[Mapping[str, str]] = {**TestEml.expected_skips, **_DEFLATED}
     settings: ClassVar[Mapping[str, object]] = {"compress": "deflated", "split": "month"}
 
 
@@ -62,6 +66,7 @@ class TestMbox(TestEml):
 
 
 class TestMboxDeflated(TestMbox):
+    expected_skips: ClassVar[Mapping[str, str]] = {**TestEml.expected_skips, **_DEFLATED}
     settings: ClassVar[Mapping[str, object]] = {"inside": "mbox", "compress": "deflated"}
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from archipec.contract import ContentKey, DeletionOrder
-from archipec.errors import ArchipecError, Refused, Scope, TransientError
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.imap.dialogue import Dialogue
 from archipec_plugins.imap.session import Session
@@ -205,3 +205,43 @@ def test_messages_that_share_a_uid_are_never_deleted_by_it(opened: Open) -> None
     assert found.pop("7/3") is None
     assert all(isinstance(error, Refused) and "another message" in error.message for error in found.values())
     assert server.count(b"UID EXPUNGE") == server.count(b"UID EXPUNGE 3") == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [b"* 1 EXPUNGE\r\n* 1 EXPUNGE\r\n* 1 EXPUNGE\r\n", b"* VANISHED 1,3\r\n"],
+    ids=["EXPUNGE", "VANISHED"],
+)
+def test_a_server_that_expunges_more_than_it_is_told(opened: Open, told: bytes) -> None:
+    """What was ordered is answered first; then it ends."""
+    replies: dict[bytes, Reply] = {
+        b"UID FETCH": Twice(shown(1), b""),
+        b"UID EXPUNGE": told + b"<tag> OK done\r\n",
+    }
+    with opened(replies) as (source, _):
+        answers = source.delete(iter(orders(1)))
+        assert next(answers)[1] is None
+        with pytest.raises(Refused, match="that nobody ordered"):
+            next(answers)
+
+
+def test_marks_are_told_before_they_are_set(tmp_path: Path, opened: Open) -> None:
+    """And only those that are not there already, which another program has set."""
+    told: list[list[str]] = []
+    there = shown(1) + shown(2, flags=b"\\Deleted")
+    with opened({b"UID FETCH": Twice(there, b"")}) as (source, server):
+        source._context = replace(
+            make_context(tmp_path),
+            marking=lambda given: (
+                told.append([order.ref for order in given]) if not server.count(b"STORE") else None
+            ),
+        )
+        assert outcomes(source, 1, 2) == [None, None]
+    assert told == [["7/1"]]
+
+
+def test_a_message_that_is_gone_was_not_deleted_here(opened: Open) -> None:
+    with opened({b"UID FETCH": Twice(b"")}) as (source, server):
+        (error,) = outcomes(source, 1)
+        assert isinstance(error, AlreadyGone)
+        assert (server.count(b"STORE"), server.count(b"EXPUNGE")) == (0, 0)
