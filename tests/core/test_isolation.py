@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archipec import isolation
 from archipec.contract import SinkType
 from archipec.errors import PluginBug
 from archipec.isolation import behind_the_boundary
@@ -50,3 +51,8 @@ def test_what_is_no_receipt_is_the_plugin_s_bug(
         ),
     ):
         list(getattr(sink, name)(*given))
+
+
+def test_a_secret_in_a_plugin_s_exception_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "mask", lambda text: text.replace("s3cret-word", "***"))
+    assert isolation.misdeed(ValueError("bad login: s3cret-word")) == "ValueError: bad login: ***"

@@ -449,6 +449,22 @@ def test_a_message_replaced_after_the_plan_stays(house: House) -> None:
     assert "1" not in {order.ref for order in box.orders}, "the source is not even told"
 
 
+def test_a_message_replaced_after_the_first_deletion_stays(house: House) -> None:
+    """The first one's bytes are compared as they are held; the others' by looking at them again."""
+    box, store = aged(*[800] * 3), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+    other = message(77)
+
+    def replace_it(_report: PruneReport) -> None:
+        if len(box.deleted) == 1:
+            box.folders["INBOX"]["3"] = other
+
+    report = house.prune(made, observe=replace_it)
+    assert (box.left(), kept(report)) == ([other], {"changed": 1})
+    assert "3" not in {order.ref for order in box.orders}, "the source is not even told"
+
+
 def test_another_header_is_looked_into(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some servers show headers otherwise than they are: then the whole message is read."""
     box, store = aged(800), Store()
