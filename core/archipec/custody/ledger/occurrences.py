@@ -120,7 +120,7 @@ class Occurrences(Database):
                         }.values()
                     )
                 )
-                changed = _changed(db, folder, rows)
+                again = db.execute(_CHANGED, (folder, rows)).fetchall()
                 before = db.total_changes
                 db.execute(
                     "INSERT INTO occurrence (folder, ref, size, received, flags)"
@@ -128,9 +128,10 @@ class Occurrences(Database):
                     (folder, rows),
                 )
                 new = db.total_changes - before
-                if changed:
+                if again:
+                    changed = [row[0] for row in again]
                     new -= len(_lacking_of(db, changed, sinks))
-                    db.execute(_UPDATE, (folder, rows))
+                    db.execute(_UPDATE, (json.dumps(again),))
                     new += len(_lacking_of(db, changed, sinks))
                 news.append(new)
                 cursor = json.dumps(listed[-1].cursor)
@@ -258,36 +259,25 @@ def _lacking(
     return query, [*values, *sinks, len(sinks)]
 
 
-def _listed_again(folder_and_rows: str) -> str:
-    """Name the rows j that a listing shows beside what is on record of them (o)."""
-    return (
-        f"(SELECT {columns(4, 'ref', 'size', 'received', 'flags')} FROM json_each({folder_and_rows})) j"
-        " WHERE o.folder = ?1 AND o.ref = j.ref"
-        " AND (o.gone OR o.size IS NOT coalesce(j.size, o.size) OR o.received IS NOT coalesce(j.received, o.received))"
-    )
-
-
 # What was not told before, or isn't now, is no change.
 _OTHER = "(o.size <> j.size OR o.received <> j.received)"
 _UPDATE = (
     "UPDATE occurrence AS o SET gone = 0, size = coalesce(j.size, o.size),"
     " received = coalesce(j.received, o.received), flags = j.flags,"
-    + ", ".join(
+    + ",".join(
         f" {column} = iif({_OTHER}, NULL, o.{column})"
         for column in ("content", "kind", "date", "date_from", "message_id", "accepted")
     )
-    + f" FROM {_listed_again('?2')}"
+    + f" FROM (SELECT {columns(4, 'id', 'size', 'received', 'flags')} FROM json_each(?)) j WHERE o.id = j.id"
 )
-
-
-def _changed(db: sqlite3.Connection, folder: int, rows: str) -> list[int]:
-    """Return the rows that a listing shows otherwise than they are on record."""
-    return [
-        number
-        for (number,) in db.execute(
-            f"SELECT o.id FROM occurrence o, {_listed_again('?2')}", (folder, rows)
-        ).fetchall()
-    ]
+# The join's order is part of it: the rows of a page are looked up, a folder's are never gone through.
+_CHANGED = (
+    f"SELECT o.id, j.size, j.received, j.flags"
+    f" FROM (SELECT {columns(4, 'ref', 'size', 'received', 'flags')} FROM json_each(?2)) j"
+    " CROSS JOIN occurrence o ON o.folder = ?1 AND o.ref = j.ref"
+    " WHERE o.gone OR o.size IS NOT coalesce(j.size, o.size)"
+    " OR o.received IS NOT coalesce(j.received, o.received)"
+)
 
 
 def _lacking_of(db: sqlite3.Connection, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
