@@ -8,12 +8,15 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.util
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbird"
 
 # The floors of the host, from the ground up. A module imports from its own floor and from those below it.
@@ -227,6 +230,25 @@ def test_nothing_is_imported_by_the_name_of_a_folder() -> None:
         if any(is_in(name, folder) for folder in folders)
     ]
     assert not guilty, sorted(guilty)
+
+
+def test_what_ci_installs_is_what_the_package_asks_for() -> None:
+    """A venv made earlier hides that they conflict; a fresh clone then can't be set up at all."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    asked = [*project["project"]["dependencies"], *(item for extra in extras for item in extra)]
+    asked += [*project["dependency-groups"]["dev"], *project["build-system"]["requires"]]
+    lines = (REPOSITORY / ".ci/constraints.txt").read_text().splitlines()
+    pinned = {
+        pin.name.lower(): pin
+        for pin in map(Requirement, (line for line in lines if not line.startswith("#")))
+    }
+    for requirement in map(Requirement, asked):
+        if pin := pinned.get(requirement.name.lower()):
+            assert all(requirement.specifier.contains(exact.version) for exact in pin.specifier), (
+                requirement,
+                pin,
+            )
 
 
 def test_modules_and_functions_stay_readable() -> None:
