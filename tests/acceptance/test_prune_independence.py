@@ -135,11 +135,31 @@ def test_an_archive_that_loses_with_the_mailbox(tmp_path: Path, archipec: Archip
         assert not list((archipec.state / "rescued").iterdir())
 
 
+def test_a_twin_in_the_mailbox_is_no_copy(tmp_path: Path, archipec: Archipec) -> None:
+    """Every message is there twice, so that whichever goes first, the archive still shows one."""
+    require("dovecot")
+    with Dovecot(storage="maildir", config="mail_save_crlf = yes\n") as server:
+        server.fill("INBOX", [(raw, OLD) for raw in MESSAGES[:3] * 2])
+        source = url(server, "imaps", server.user, server.port)
+        archive = tmp_path / "A"
+        pair = ("--from", source, "--to", f"maildir:{archive}")
+        archipec("archive", *pair, "--no-seals")
+        inbox = files_of(server.root)[0].parent.parent / "cur"
+        folder = files_of(archive)[0].parent
+        rename_as_in(folder, inbox)
+        archipec("archive", *pair, "--no-seals")
+        report = prune_over_one_folder(archipec, pair, folder, inbox)
+        assert (report["deleted"], report["kept"].get("put-back")) == (0, 2), report
+        assert left(server) == sorted(MESSAGES[:3] * 2)
+
+
 def rename_as_in(folder: Path, inbox: Path) -> None:
     """Give the server's files the names that the archive's have."""
     by_bytes = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in folder.iterdir()}
     for path in files_of(inbox.parent):
-        path.rename(inbox / by_bytes[hashlib.sha256(path.read_bytes()).hexdigest()])
+        name = by_bytes.pop(hashlib.sha256(path.read_bytes()).hexdigest(), None)
+        if name is not None:
+            path.rename(inbox / name)
 
 
 def prune_over_one_folder(

@@ -593,6 +593,68 @@ def test_a_store_that_loses_with_the_mailbox_deletes_one_message_that_is_kept(ho
     assert rescued.stat().st_mode & 0o777 == 0o600 or os.name == "nt"
 
 
+def shared(house: House, box: Box, store: Store, **options: Any) -> tuple[Pipeline, Pipeline]:
+    """A pipeline, and one whose archive is the mailbox itself: a copy is there as long as some message has its bytes."""
+    made = house.pipeline(box, store, **options)
+    remove = DeletableSource._remove
+
+    class Shared(DeletableSource):
+        def _remove(self, order: Any, raw: bytes) -> None:
+            remove(self, order, raw)
+            if not any(raw in folder.values() for folder in box.folders.values()):
+                store.copies.pop(ContentKey.of(raw), None)
+
+    same = house.pipeline(box, store, source_class=Shared, **options)
+    return made, replace(same, source=replace(same.source, where=made.source.where))
+
+
+def test_a_twin_in_the_mailbox_is_no_copy(house: House) -> None:
+    """Every message is there twice: whichever went first, its twin would pass for the archive's copy."""
+    messages = [message(n) for n in range(3)]
+    box, store = Box.of(INBOX=messages * 2, Altre=messages), Store()
+    box.ages = {f"{folder}/{n}": 800 for folder in box.folders for n in range(1, 7)}
+    made, same = shared(house, box, store)
+    house.archive(made)
+    report = house.prune(same)
+    assert {*box.left(), *box.left("Altre")} == set(messages) - {messages[0]}
+    assert (kept(report), report.exit_code) == ({"rescued": 3, "stopped": 6}, 8)
+    assert [path.read_bytes() for path in (house.state / "rescued").iterdir()] == [messages[0]] * 2
+
+
+def test_a_twin_in_a_folder_that_was_not_listed_is_no_copy(house: House) -> None:
+    messages = [message(n) for n in range(3)]
+    box, store = Box.of(INBOX=messages, Altre=messages[:2]), Store()
+    box.ages = {f"{folder}/{n}": 800 for folder in box.folders for n in range(1, 4)}
+    made, same = shared(house, box, store)
+    house.archive(made)
+    policy = replace(YEAR, selections=(read_selection({"folders": ["INBOX"]}),))
+    report = house.prune(replace(same, prune=policy))
+    assert box.left() == messages[:2], "the one without a twin went first, and no more"
+    assert (kept(report), report.exit_code) == ({"rescued": 1, "stopped": 2}, 8)
+
+
+def test_messages_whose_twins_stay_are_deleted(house: House) -> None:
+    messages = [message(n) for n in range(3)]
+    box, store = Box.of(INBOX=messages, Altre=messages), Store()
+    box.ages = {f"INBOX/{n}": 800 for n in range(1, 4)}
+    made = house.pipeline(box, store)
+    house.archive(made)
+    assert told(house.prune(made))["deleted"] == 3
+    assert (box.left(), box.left("Altre")) == ([], messages)
+    assert not list((house.state / "rescued").iterdir())
+
+
+def test_twins_that_are_archived_are_deleted_together(house: House) -> None:
+    messages = [message(n) for n in range(3)]
+    box, store = Box.of(INBOX=messages * 2, Altre=messages), Store()
+    box.ages = {f"{folder}/{n}": 800 for folder in box.folders for n in range(1, 7)}
+    made = house.pipeline(box, store)
+    house.archive(made)
+    assert told(house.prune(made))["deleted"] == 9
+    assert set(box.deleted[:3]) == {"INBOX/1", "INBOX/4", "Altre/1"}
+    assert not list((house.state / "rescued").iterdir())
+
+
 def test_a_run_that_died_before_it_looked_at_the_archives(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

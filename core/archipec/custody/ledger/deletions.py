@@ -197,6 +197,14 @@ class Deletions(Copies):
             (source,),
         )
 
+    def twins_of(self, source: int, contents: Iterable[int]) -> list[tuple[str, str, int]]:
+        """Return (folder, ref, content) of everything a source was last seen to hold of these contents."""
+        return self._rows(
+            "SELECT f.name, o.ref, o.content FROM folder f JOIN occurrence o ON o.folder = f.id AND NOT o.gone"
+            " WHERE f.source = ? AND o.content IN (SELECT value FROM json_each(?))",
+            (source, json.dumps(list(contents))),
+        )
+
     def mark(self, orders: Iterable[int]) -> None:
         """Put on record, durably, that the messages of these orders are about to be marked at the source."""
         with self._transaction() as db:
@@ -246,6 +254,10 @@ class Deletions(Copies):
             )
             for order, folder, ref, content, digest, size, file, flags, received in rows
         ]
+
+    def is_held_in(self, file: str) -> bool:
+        """Tell whether a file of the folder for rescued messages is still needed."""
+        return bool(self._rows("SELECT 1 FROM rescue WHERE file = ?", (file,)))
 
     def let_go(self, order: int) -> None:
         """Put on record that nothing is held any more: the message is kept elsewhere."""

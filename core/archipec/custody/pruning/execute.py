@@ -6,7 +6,7 @@ is still the one; the order is on record before the source is told, its outcome 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,9 @@ from archipec.custody.pruning.leftovers import Guard
 from archipec.custody.pruning.proof import LIFE, Prover
 from archipec.custody.pruning.recheck import Expected, recheck
 from archipec.custody.pruning.report import PruneReport, Row
-from archipec.custody.pruning.rescued import hold, release
+from archipec.custody.pruning.rescued import hold
 from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.twins import first_ones
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
 from archipec.isolation import own_errors
 from archipec.message import DeletionOrder, Listed
@@ -110,22 +111,24 @@ class Executor:
     def _first(self, rows: Sequence[Row]) -> None:
         """Delete one message alone, its bytes held, and have every required archive show its copy after that.
 
+        Others with the same bytes go with it, so that none of them passes for the copy.
+
         Raises:
-            Refused: one can't: the message is put back; or other messages went with it.
+            Refused: one can't: the messages are put back; or other messages went with them.
         """
-        copies = Counter(row.key for row in self._report.rows)
-        # One that is there once, so that no twin in the mailbox passes for its copy; and a small one.
-        chosen = sorted(rows, key=lambda row: (copies[row.key], row.size))
-        for row in chosen[:_FIRST_TRIES]:
+        chosen, complete = first_ones(rows, self._report.rows, self._ledger, self._source, self._list)
+        for group in chosen[:_FIRST_TRIES]:
             self.go_on()
-            if not self._fresh([row]):
+            if len(self._fresh(group)) < len(group):
                 continue
-            # Others may have deleted since the plan: only what goes along with this one tells of the server.
-            just_before = self._list([row.listed.folder])
-            rescue = self._delete([row], alone=True)
-            if row.action in ("deleted", "moved") and rescue is not None:
-                self._observe(self._report)
-                self._check_first(row, rescue, just_before)
+            # Others may have deleted since the plan: only what goes along with these tells of the server.
+            folders = sorted({row.listed.folder for row in group})
+            just_before = self._list(folders)
+            rescues = self._delete_held(group, folders)
+            self._observe(self._report)
+            self._check_first(group, rescues, just_before)
+            went = [row for row in group if row.action in ("deleted", "moved")]
+            if went and (not complete or all(row.action in ("deleted", "moved", "gone") for row in group)):
                 return
         if any(row.action == "delete" for row in rows):
             raise Refused(
@@ -133,13 +136,30 @@ class Executor:
                 hint="`--json` has the reason for each",
             )
 
-    def _check_first(self, row: Row, rescue: Rescue, before: Mapping[str, set[str]]) -> None:
-        refusal = self._guard.settle(rescue)
+    def _delete_held(self, group: Sequence[Row], folders: Sequence[str]) -> list[Rescue]:
+        """Delete messages with the same bytes, which are held, and return those that went."""
+        rescues: list[Rescue] = []
+        for number, folder in enumerate(folders):
+            batch = [row for row in group if row.listed.folder == folder and row.action == "delete"]
+            rescues += self._delete(batch, hold_as=number)
+        went = {(row.listed.folder, row.listed.ref) for row in group if row.action in ("deleted", "moved")}
+        return [rescue for rescue in rescues if (rescue.folder, rescue.ref) in went]
+
+    def _check_first(
+        self, group: Sequence[Row], rescues: Sequence[Rescue], before: Mapping[str, set[str]]
+    ) -> None:
+        if not rescues:
+            return
+        refusal = self._guard.settle(rescues)
         if refusal is not None:
-            kept = any(one.order == rescue.order for one in self._ledger.rescued(self._source))
-            row.keep(Kept.RESCUED if kept else Kept.PUT_BACK, refusal.message)
+            kept = {rescue.order for rescue in self._ledger.rescued(self._source)}
+            orders = {(rescue.folder, rescue.ref): rescue.order for rescue in rescues}
+            for row in group:
+                order = orders.get((row.listed.folder, row.listed.ref))
+                if order is not None:
+                    row.keep(Kept.RESCUED if order in kept else Kept.PUT_BACK, refusal.message)
             raise refusal
-        self._confirm([row], {row.listed.folder}, before)
+        self._confirm(group, {row.listed.folder for row in group}, before)
         if self._report.vanished:
             raise Refused(
                 "other messages went when one was deleted: this server deletes more than it is told to",
@@ -168,14 +188,17 @@ class Executor:
             if row.proof.doubt is not None:
                 row.keep(row.proof.doubt, row.proof.detail)
 
-    def _delete(self, batch: Sequence[Row], *, alone: bool = False) -> Rescue | None:
+    def _delete(self, batch: Sequence[Row], *, hold_as: int | None = None) -> list[Rescue]:
         """Have the messages of one folder deleted, if they are still the ones.
 
         Args:
-            alone: hold the bytes of the one message there is, and return where.
+            hold_as: hold the bytes, which are the same of all, in a file of this number.
+
+        Returns:
+            what is held of messages that may be gone.
         """
         if not batch:
-            return None
+            return []
         folder = batch[0].listed.folder
         with own_errors(self._pipeline.source.record), self._open() as source:
             expected = {
@@ -196,20 +219,25 @@ class Executor:
             if changed:
                 self._ledger.forget_contents(self._source, folder, changed)
             rows = [row for row in batch if row.action == "delete"]
-            file = self._hold(source, rows[0]) if alone and rows else None
+            file = self._hold(source, rows, hold_as) if hold_as is not None and rows else None
             orders = {row.listed.ref: (self._order(row), row) for row in rows if row.action == "delete"}
             return self._command(_deleting(source), orders, file)
 
-    def _hold(self, source: Source, row: Row) -> str | None:
-        """Hold a message's bytes, as the source gives them now."""
-        assert row.key is not None
-        for fetched in source.fetch(row.listed.folder, iter([row.listed.ref])):
-            if fetched.ref == row.listed.ref:
-                file = hold(self._state, fetched.chunks, row.key)
-                if file is None:
-                    row.keep(Kept.CHANGED)
-                return file
-        row.keep(Kept.CHANGED, "the source did not give it")
+    def _hold(self, source: Source, rows: Sequence[Row], number: int) -> str | None:
+        """Hold the bytes of messages that are the same, as the source gives them now."""
+        first = rows[0]
+        assert first.key is not None
+        detail = "the source did not give it"
+        for fetched in source.fetch(first.listed.folder, iter([first.listed.ref])):
+            if fetched.ref == first.listed.ref:
+                file = hold(self._state, fetched.chunks, first.key, number)
+                if file is not None:
+                    return file
+                detail = ""
+        for row in rows:
+            row.keep(
+                Kept.CHANGED, detail if row is first else "another with the same bytes is not the one it was"
+            )
         return None
 
     def _order(self, row: Row) -> DeletionOrder:
@@ -221,15 +249,15 @@ class Executor:
 
     def _command(
         self, source: SupportsDelete, orders: dict[str, tuple[DeletionOrder, Row]], file: str | None
-    ) -> Rescue | None:
+    ) -> list[Rescue]:
         """Give the orders: on record before, their outcomes on record after, whatever happens in between."""
         if not orders:
-            return None
+            return []
         given = [(order, row.candidate.held.content) for order, row in orders.values() if row.candidate]
         made = self._ledger.order(self._pipeline.name, self._source, given, now())
         numbers = dict(zip(orders, made, strict=True))
         self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _) in orders.items()}
-        rescue = self._rescue(made[0], next(iter(orders.values()))[1], file) if file else None
+        rescues = [self._rescue(numbers[ref], row, file) for ref, (_, row) in orders.items()] if file else []
         outcomes = {ref: Outcome(number, "unknown", "no answer") for ref, number in numbers.items()}
         for _, row in orders.values():
             row.keep(Kept.UNCONFIRMED)
@@ -242,12 +270,10 @@ class Executor:
                     wider = error
         finally:
             self._ledger.record_outcomes(outcomes.values(), now())
-            if rescue is not None and outcomes[rescue.ref].state in ("refused", "gone"):
-                self._ledger.let_go(rescue.order)
-                release(self._state, rescue.file)
+            self._guard.let_go(one for one in rescues if outcomes[one.ref].state in ("refused", "gone"))
         if wider is not None:
             raise wider
-        return rescue
+        return rescues
 
     def _rescue(self, number: int, row: Row, file: str) -> Rescue:
         listed = row.listed

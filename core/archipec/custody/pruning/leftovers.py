@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -68,23 +69,34 @@ class Guard:
             return ""
         return proof.detail or proof.doubt.words
 
-    def settle(self, rescue: Rescue) -> Refused | None:
-        """Check the archives after the message was deleted.
+    def settle(self, rescues: Sequence[Rescue]) -> Refused | None:
+        """Check the archives after messages with the same bytes were deleted.
+
+        Args:
+            rescues: one or more, of one content.
 
         Returns:
-            None when each of them has it; else why no more may be deleted, and where the message is now.
+            None when each archive has it; else why no more may be deleted, and where the messages are now.
         """
-        doubt = self.doubt(rescue.content)
+        doubt = self.doubt(rescues[0].content)
         if not doubt:
-            self._ledger.let_go(rescue.order)
-            release(self._state, rescue.file)
+            self.let_go(rescues)
             return None
-        done = self._return(rescue)
+        done = list(dict.fromkeys(self._return(rescue) for rescue in rescues))
+        which = " and ".join(f"{rescue.ref} of folder {rescue.folder!r}" for rescue in rescues)
+        were = "message {} was" if len(rescues) == 1 else "messages {} were"
         return Refused(
-            f"after message {rescue.ref} of folder {rescue.folder!r} was deleted, an archive could not give its copy"
-            f" back ({doubt}): archive and mailbox are the same store, or the archive is damaged; {done}",
+            f"after {were.format(which)} deleted, an archive could not give its copy"
+            f" back ({doubt}): archive and mailbox are the same store, or the archive is damaged; {'; '.join(done)}",
             hint="let an archive be kept somewhere else than in the mailbox, run `archipec verify`, and try again",
         )
+
+    def let_go(self, rescues: Iterable[Rescue]) -> None:
+        """Hold these no longer; a file goes with the last of those that are held in it."""
+        for rescue in rescues:
+            self._ledger.let_go(rescue.order)
+            if not self._ledger.is_held_in(rescue.file):
+                release(self._state, rescue.file)
 
     def _return(self, rescue: Rescue) -> str:
         """Put a message back; say where it is now."""
@@ -102,8 +114,7 @@ class Guard:
             self._ledger.record_outcomes(
                 [Outcome(rescue.order, "refused", "put back: an archive could not show its copy")], now()
             )
-            self._ledger.let_go(rescue.order)
-            release(self._state, rescue.file)
+            self.let_go([rescue])
             return "it was put back into the folder"
 
     def _keep(self, rescue: Rescue, error: ArchipecError) -> str:
@@ -134,14 +145,16 @@ def finish_interrupted(
     with own_errors(pipeline.source.record), guard.open_source() as opened:
         _take_back_marks(opened, ledger, source)
     refusal: Refused | None = None
+    lost: defaultdict[int, list[Rescue]] = defaultdict(list)
     for rescue in ledger.held_back(source) if with_archives() else ():
         with own_errors(pipeline.source.record), guard.open_source() as opened:
             still_there = _lists(opened, rescue)
         if still_there:
-            ledger.let_go(rescue.order)
-            release(guard._state, rescue.file)
+            guard.let_go([rescue])
         else:
-            refusal = guard.settle(rescue) or refusal
+            lost[rescue.content].append(rescue)
+    for rescues in lost.values():
+        refusal = guard.settle(rescues) or refusal
     if refusal is not None:
         raise refusal
 

@@ -27,8 +27,11 @@ def path_of(state: Path, file: str) -> Path:
     return state / _FOLDER / file
 
 
-def hold(state: Path, chunks: Iterable[bytes], expected: ContentKey) -> str | None:
+def hold(state: Path, chunks: Iterable[bytes], expected: ContentKey, number: int = 0) -> str | None:
     """Write a message into a private file that survives power loss.
+
+    Args:
+        number: another for each file of the same bytes.
 
     Returns:
         the file's name, None when these are not the bytes of ``expected``: nothing is held then.
@@ -36,7 +39,7 @@ def hold(state: Path, chunks: Iterable[bytes], expected: ContentKey) -> str | No
     Raises:
         ArchipecError: whatever the chunks raise, or the file can't be written.
     """
-    file = f"{expected.sha256}.eml"
+    file = f"{expected.sha256}-{number}.eml" if number else f"{expected.sha256}.eml"
     path = path_of(state, file)
     digest, size = hashlib.sha256(), 0
     made = not path.parent.is_dir()
