@@ -329,6 +329,8 @@ class SupportsProbe(Protocol):
     def probe(self, name: str) -> AbstractContextManager[None]:
         """Make an empty folder with a name that nothing else has; it is removed at the end of the context.
 
+        One of that name that is there and empty was left by a run that was killed, and will do.
+
         Raises:
             ArchipecError: it can't be made.
         """

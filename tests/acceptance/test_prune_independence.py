@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+import testbed
 from testbed.command import Archipec
 from testbed.dovecot import PASSWORD, Dovecot
 from testbed.requirements import require
@@ -77,6 +80,39 @@ def test_one_mailbox_by_two_names(server: Dovecot, archipec: Archipec, case: str
             "told before anything is deleted"
         )
     assert left(server) == sorted(MESSAGES)
+
+
+def probes(server: Dovecot) -> dict[str, int]:
+    """The folders that archipec made to see whose mailbox it is, with the number of messages in them."""
+    return {
+        name: len(messages)
+        for name, messages in server.snapshot().items()
+        if name.rpartition("/")[2].startswith("archipec-")
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_run_killed_while_it_looks_whose_mailbox_it_is(
+    server: Dovecot, archipec: Archipec, tmp_path: Path, filled: bool
+) -> None:
+    """The folder that it made is taken away by the next run, unless somebody has put something into it."""
+    source, sink = names(server)["imaps and STARTTLS"]
+    arguments = ("archive", "--from", source, "--to", sink, "--no-seals")
+    reached = tmp_path / "reached"
+    env = archipec.env | {
+        "KILL_AT": "after-probe:1",
+        "KILL_REACHED": str(reached),
+        "PYTHONPATH": str(Path(testbed.__file__).parents[1]),
+    }
+    argv = [sys.executable, "-m", "testbed.killed", *archipec.argv(*arguments)[3:]]
+    killed = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert reached.exists(), killed.stderr
+    (made,) = probes(server)
+    if filled:
+        server.append(made, MESSAGES[0], OLD)
+    assert "under another name" in archipec(*arguments, expect=4).err
+    assert probes(server) == ({made: 1} if filled else {})
 
 
 def test_two_mailboxes_of_one_server_are_two(server: Dovecot, archipec: Archipec) -> None:
@@ -166,8 +202,6 @@ def prune_over_one_folder(
     archipec: Archipec, pair: tuple[str, ...], folder: Path, inbox: Path
 ) -> dict[str, Any]:
     """Bind the server's folder over the archive's."""
-    import subprocess
-
     if os.geteuid() != 0:
         pytest.skip("only root binds folders")
     bound = subprocess.run(["mount", "--bind", str(inbox), str(folder)], capture_output=True, check=False)

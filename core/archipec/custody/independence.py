@@ -2,15 +2,16 @@
 
 Names of hosts prove nothing either way. What the servers say of their folders does: messages are numbered for ever by
 UIDVALIDITY and UID (RFC 9051 §2.3.1.1). A copy of a whole mailbox may have kept those numbers, and young mailboxes may
-share them by chance; so where they agree, a folder is made in the archive, and looked for in the mailbox.
+share them by chance; so where they agree, a folder is made in the archive, and looked for in the mailbox. Its name is
+on record before it is made: what a run that was killed left of it, the next one takes away.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 from archipec.config import Endpoint
@@ -25,6 +26,7 @@ from archipec.contract import (
     SupportsProbeCheck,
 )
 from archipec.custody.endpoints import Stop, make_context
+from archipec.custody.ledger import Ledger
 from archipec.errors import ArchipecError, PermanentError
 from archipec.isolation import own_errors
 
@@ -37,6 +39,7 @@ _SPECIFIC: Final = 100_000
 def same_store(
     source: Endpoint[SourceType[Any]],
     sinks: Sequence[Endpoint[SinkType[Any]]],
+    ledger: Ledger,
     context: Context,
     stop: Stop,
     on_sink_error: Callable[[Endpoint[SinkType[Any]], ArchipecError], None] | None = None,
@@ -62,9 +65,36 @@ def same_store(
                     raise
                 on_sink_error(sink, error)
                 continue
-            if opened is not None and _is_mailbox(source, context, *opened):
+            probes = _Probes(ledger, ledger.sink(sink.where))
+            if opened is not None and _is_mailbox(source, context, *opened, probes):
                 return f"{sink.where} is the mailbox {source.where} itself, under another name"
     return ""
+
+
+class _Probes:
+    """Folders made in a sink for a moment, the same name until it is known to be gone."""
+
+    def __init__(self, ledger: Ledger, sink: int) -> None:
+        self._ledger = ledger
+        self._sink = sink
+
+    @contextmanager
+    def make(self, sink: SupportsProbe) -> Iterator[str]:
+        name = self._ledger.probe(self._sink) or f"archipec-{secrets.token_hex(8)}"
+        self._ledger.set_probe(self._sink, name)
+        try:
+            with sink.probe(name):
+                yield name
+        except PermanentError:
+            self._ledger.set_probe(self._sink, "")
+            raise
+        self._ledger.set_probe(self._sink, "")
+
+    def clear(self, sink: Sink) -> None:
+        """Take away what a run that was killed left."""
+        if self._ledger.probe(self._sink) and isinstance(sink, SupportsProbe):
+            with suppress(PermanentError), self.make(sink):
+                pass
 
 
 def _ask(sink: Endpoint[SinkType[Any]], context: Context, held: ExitStack) -> tuple[Sink, Fingerprint] | None:
@@ -74,24 +104,24 @@ def _ask(sink: Endpoint[SinkType[Any]], context: Context, held: ExitStack) -> tu
 
 
 def _is_mailbox(
-    source: Endpoint[SourceType[Any]], context: Context, sink: Sink, archive: Fingerprint
+    source: Endpoint[SourceType[Any]], context: Context, sink: Sink, archive: Fingerprint, probes: _Probes
 ) -> bool:
+    probes.clear(sink)
     with own_errors(source.record), source.record.open(source.config, context) as opened:
         return isinstance(opened, SupportsFingerprint) and _is_same(
-            opened, opened.fingerprint(), sink, archive
+            opened, opened.fingerprint(), sink, archive, probes
         )
 
 
-def _is_same(source: object, mailbox: Fingerprint, sink: Sink, archive: Fingerprint) -> bool:
+def _is_same(source: object, mailbox: Fingerprint, sink: Sink, archive: Fingerprint, probes: _Probes) -> bool:
     if mailbox.unique_ids:
         return _numbered_alike(mailbox, archive)
     numbers = {one.uidvalidity for one in archive.folders.values()}
     if not any(one.uidvalidity in numbers for one in mailbox.folders.values()):
         return False
     if isinstance(source, SupportsProbeCheck) and isinstance(sink, SupportsProbe):
-        name = f"archipec-{secrets.token_hex(8)}"
         try:
-            with sink.probe(name):
+            with probes.make(sink) as name:
                 return source.shows(name)
         except PermanentError:
             pass  # no folder can be made there: the numbers alone must do

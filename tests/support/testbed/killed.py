@@ -47,6 +47,8 @@ PRUNE_POINTS = (
     "after-outcomes",
 )
 """Passed while messages are deleted: marking over IMAP, QUIT over POP3."""
+PROBE_POINTS = ("after-probe", "after-probe-removed")
+"""Passed when the empty folder that shows whose mailbox an archive is was made, and removed."""
 ZIP_POINTS = ("after-write", "before-table", "after-table", "before-end", "after-end", "after-seal")
 """Passed while a zip grows: a message is written, told of in the table, listed in a directory with an end behind it."""
 
@@ -98,6 +100,7 @@ def install(trap: Trap) -> None:
     os.link = trap.around(os.link, "", "after-rename")
     _install_for_prune(trap)
     _install_for_zip(trap)
+    _install_for_probe(trap)
     ad_hoc = archipec.config.ad_hoc
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
@@ -139,6 +142,15 @@ def _install_for_prune(trap: Trap) -> None:
     pop3.Deletion._command = leaving  # type: ignore[method-assign]
 
 
+def _install_for_probe(trap: Trap) -> None:
+    from archipec_plugins.sinks.imap.folders import Folders
+
+    Folders.make_probe = trap.around(Folders.make_probe, "", "after-probe")  # type: ignore[method-assign]
+    Folders.remove_probe = trap.around(  # type: ignore[method-assign]
+        Folders.remove_probe, "", "after-probe-removed"
+    )
+
+
 def _install_for_zip(trap: Trap) -> None:
     from archipec_plugins.sinks.zip.volume import Volume
 
@@ -167,6 +179,6 @@ def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     name, _, number = os.environ["KILL_AT"].partition(":")
-    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS
+    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS + PROBE_POINTS
     install(Trap(name, int(number), Path(os.environ["KILL_REACHED"])))
     main()

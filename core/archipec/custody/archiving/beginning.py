@@ -32,7 +32,7 @@ def refuse_same_store(
         for sink, delivery in zip(pipeline.sinks, deliveries, strict=True)
         if sink.record.root(sink.config) is None
         and delivery.error is None
-        and not ledger.is_independent(source, delivery.number)
+        and (not ledger.is_independent(source, delivery.number) or ledger.probe(delivery.number))
     ]
     if not unknown:
         return
@@ -49,7 +49,7 @@ def refuse_same_store(
                 delivery.error = error
 
         try:
-            reason = same_store(pipeline.source, [sink], context, stop, note)
+            reason = same_store(pipeline.source, [sink], ledger, context, stop, note)
         except TransientError:
             continue  # the run itself tries again, and the next one looks
         if reason:

@@ -292,6 +292,19 @@ class Deletions(Copies):
                 (source, sink, now),
             )
 
+    def probe(self, sink: int) -> str:
+        """Return the name of the folder that a run which was killed may have left in a sink; empty for none."""
+        rows = self._rows("SELECT name FROM probe WHERE sink = ?", (sink,))
+        return str(rows[0][0]) if rows else ""
+
+    def set_probe(self, sink: int, name: str) -> None:
+        """Put on record, durably, that a folder is about to be made in a sink; with an empty name, that it is gone."""
+        with self._transaction() as db:
+            if name:
+                db.execute("INSERT OR REPLACE INTO probe (sink, name) VALUES (?, ?)", (sink, name))
+            else:
+                db.execute("DELETE FROM probe WHERE sink = ?", (sink,))
+
     def save_plan(
         self, plan: str, pipeline: str, source: int, messages: Sequence[PlannedMessage], now: int
     ) -> None:

@@ -85,6 +85,8 @@ _PRUNING = (
         seen INTEGER NOT NULL,
         PRIMARY KEY (source, sink)
     ) WITHOUT ROWID""",
+    # The name of an empty folder that is made in a sink for a moment, for as long as it may be there.
+    "CREATE TABLE probe (sink INTEGER PRIMARY KEY REFERENCES sink, name TEXT NOT NULL)",
 )
 
 # An occurrence's accepted: the size that was listed when its content was taken for the message (the content's may be

@@ -151,7 +151,8 @@ class _Run:
             )
 
     def _refuse_same_store(self) -> None:
-        if reason := same_store(self._pipeline.source, self._sinks, self._context, self._stop):
+        reason = same_store(self._pipeline.source, self._sinks, self._ledger, self._context, self._stop)
+        if reason:
             raise Refused(reason, hint="a copy in the mailbox itself is no copy: name another archive")
 
     def _carry_out(self, before: Mapping[str, Sequence[Listed]]) -> None:

@@ -84,6 +84,8 @@ class Folders:
     def make_probe(self, name: str) -> bytes:
         """Make an empty folder, below the one that everything goes below; return how the server spells it.
 
+        One of that name that is there and empty will do: a run that was killed left it.
+
         Raises:
             PermanentError: it can't be made.
         """
@@ -92,9 +94,21 @@ class Folders:
             exchange = self._dialogue.begin()
             (tag,) = exchange.send(b"CREATE " + quoted(wire_name))
             status = exchange.outcome(tag)
-            if status.word == "OK":
+            if status.word == "OK" or self._is_empty(wire_name):
                 return wire_name
         raise PermanentError(f'no folder "{name}" can be made: {words(status)}')
+
+    def _is_empty(self, wire_name: bytes) -> bool:
+        """Tell whether a folder is there and holds no messages."""
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(wire_name))
+        try:
+            told = [parse_counts(response) for response in exchange.answers(tag, "", Scope.FOLDER)]
+        except ArchipecError as error:
+            if error.scope > Scope.FOLDER:
+                raise
+            return False
+        return any(one is not None and one[0] == wire_name and not one[1].messages for one in told)
 
     def remove_probe(self, wire_name: bytes) -> None:
         """Remove an empty folder that `make_probe` made."""
