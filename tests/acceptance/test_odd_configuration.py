@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +100,56 @@ def test_a_folder_that_a_source_has_for_itself_forbids_no_archive_in_it(tmp_path
     strangers("archive", "--from", f"pigeon:/x?token_cache={tmp_path / 'srv'}", *to)
     result = strangers("archive", "--from", f"pigeon:/x?nest={tmp_path / 'srv'}", *to, expect=4)
     assert "would read what the sink" in result.err
+
+
+@pytest.mark.parametrize("inside", ["", "a/b"])
+@pytest.mark.parametrize("way", ["link", "mount"])
+def test_an_archive_in_the_folder_that_is_read_by_another_path(
+    tmp_path: Path, inside: str, way: str, request: pytest.FixtureRequest
+) -> None:
+    mail, other = tmp_path / "mail", tmp_path / "other"
+    mail.mkdir()
+    (mail / "a.eml").write_bytes(b"Subject: a\r\n\r\nb\r\n")
+    _lead(other, mail, way, request)
+    archipec = Archipec(tmp_path / "state")
+    for scheme in ("eml", "dump"):
+        result = archipec(
+            "archive", "--from", f"{scheme}:{mail}", "--to", f"maildir:{other / inside}", expect=4
+        )
+        assert "would read what the sink" in result.err
+    assert [one.name for one in mail.iterdir()] == ["a.eml"]
+
+
+@pytest.mark.parametrize("way", ["link", "mount"])
+def test_two_archives_in_one_folder_by_two_paths(
+    tmp_path: Path, way: str, request: pytest.FixtureRequest
+) -> None:
+    mail, archive, other = (tmp_path / name for name in ("mail", "archive", "other"))
+    mail.mkdir()
+    archive.mkdir()
+    (mail / "a.eml").write_bytes(b"Subject: a\r\n\r\nb\r\n")
+    _lead(other, archive, way, request)
+    result = Archipec(tmp_path / "state")(
+        "archive", "--from", f"eml:{mail}", "--to", f"maildir:{archive}", "--to", f"zip:{other}", expect=4
+    )
+    assert "have their files in one folder" in result.err
+
+
+def _lead(path: Path, to: Path, way: str, request: pytest.FixtureRequest) -> None:
+    """Give a folder another path."""
+    if way == "link":
+        try:
+            path.symlink_to(to, target_is_directory=True)
+        except OSError as error:  # Windows without developer mode
+            pytest.skip(str(error))
+        return
+    path.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root of Linux binds folders")
+    bound = subprocess.run(["mount", "--bind", str(to), str(path)], capture_output=True, check=False)
+    if bound.returncode:
+        pytest.skip(f"this system binds no folders: {bound.stderr.decode()}")
+    request.addfinalizer(lambda: subprocess.run(["umount", str(path)], check=True))
 
 
 def test_a_broken_plugin_fails_a_strict_listing(tmp_path: Path) -> None:

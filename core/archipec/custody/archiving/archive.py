@@ -31,7 +31,7 @@ from archipec.custody.archiving.batch import (
     Unreadable,
     Woken,
 )
-from archipec.custody.archiving.beginning import finish_deletions, refuse_same_store
+from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
 from archipec.custody.archiving.delivery import Delivery
 from archipec.custody.archiving.intake import Intake
 from archipec.custody.archiving.listing import Lister
@@ -91,6 +91,7 @@ def archive(
     try:
         with ExitStack() as held:
             held.enter_context(hold_endpoint(state, pipeline.source.where))
+            refuse_same_folders(pipeline)
             temp = held.enter_context(spool_folder(state, pipeline.source.where))
             events: SimpleQueue[Event] = SimpleQueue()
             deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)

@@ -1,7 +1,8 @@
-"""What comes before the first listing: a sink that is the mailbox itself is refused, half-done deletions are finished."""
+"""What comes before the first listing: a sink that is the source itself is refused, half-done deletions are finished."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,51 @@ from archipec.custody.archiving.delivery import Delivery
 from archipec.custody.archiving.report import Report
 from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
+from archipec.endpoint import reads_of, root_of
 from archipec.errors import ArchipecError, AuthError, ConfigError, TransientError
 
-__all__ = ["finish_deletions", "refuse_same_store"]
+__all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]
+
+
+def refuse_same_folders(pipeline: Pipeline) -> None:
+    """Look whether the folder of a sink is that of another sink, or lies in one that the source reads.
+
+    The configuration was checked by path. One folder may have several: a link, a mount, letters of other case.
+
+    Raises:
+        ConfigError: it is.
+    """
+    read = {identity: path for path in reads_of(pipeline.source) if (identity := _identity(path))}
+    roots: dict[tuple[int, int] | Path, str] = {}
+    for sink in pipeline.sinks:
+        root = root_of(sink)
+        if root is None:
+            continue
+        # Not where ".." leads: what a link leads to has other parents.
+        resolved = Path(os.path.realpath(root))
+        for folder in (resolved, *resolved.parents):
+            if (source := read.get(_identity(folder) or (0, 0))) is not None:
+                raise ConfigError(
+                    f"the source {pipeline.source.where} would read what the sink {sink.where} writes:"
+                    f" {folder} and {source} are one folder",
+                    hint="let the archive be kept in a folder that the source does not read",
+                )
+        key = _identity(resolved) or resolved
+        if key in roots:
+            raise ConfigError(
+                f"{roots[key]} and {sink.where} have their files in one folder",
+                hint="give each archive a folder of its own",
+            )
+        roots[key] = sink.where
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what a file or folder is known by whatever its path, None where nothing can be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None  # whoever opens it says why
+    return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def refuse_same_store(
