@@ -67,6 +67,33 @@ def test_what_was_not_judged_is_judged_by_a_later_run(
     assert report["seals"] == inspected(archipec, downloads, "--trust", root_file)
 
 
+@pytest.mark.parametrize("python", ["", "/nowhere/python", "/bin/false", "/bin/cat"])
+@pytest.mark.skipif(sys.platform == "win32", reason="the programs that stand in for Python are Unix's")
+def test_no_message_is_blamed_for_a_judge_that_can_t_be_started(
+    downloads: Path, root_file: Path, tmp_path: Path, python: str
+) -> None:
+    """It stands for a system without room for another process, and for a Python that is broken or gone."""
+    archipec = Archipec(tmp_path / "state")
+    pipeline = (
+        "--from",
+        f"eml:{downloads}",
+        "--to",
+        f"maildir:{tmp_path / 'A'}",
+        "--trust",
+        root_file,
+        "--json",
+    )
+    without = f"import sys; sys.executable = {python!r}; from archipec.cli import main; main()"
+    argv = [sys.executable, "-Ic", without, *archipec.argv("archive", *pipeline)[3:]]
+    done = subprocess.run(argv, env=archipec.env, capture_output=True, text=True, timeout=120, check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["stored"] > 20, report["seals"]) == (5, True, {}), done.stderr
+    assert "the seals can't be judged now" in done.stderr
+    assert archipec("archive", *pipeline).object["seals"] == inspected(
+        archipec, downloads, "--trust", root_file
+    )
+
+
 def test_the_configuration_says_whom_to_trust_and_whether_to_judge(
     downloads: Path, root_file: Path, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ def write_frame(stream: IO[bytes], value: object) -> None:
 
 
 def read_answer(stream: IO[bytes]) -> list[Verdict] | None:
-    """Return the verdicts that the judge sends next, None when it has ended."""
+    """Return the verdicts that the judge sends next, None when it has ended. The first are none: it has started."""
     data = _read_frame(stream)
     return None if data is None else [Verdict(*fields) for fields in json.loads(data)]
 
@@ -64,20 +64,27 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
+    # Whatever it takes to judge is there before the first message, so that none is blamed for what is missing.
+    import archipec.pec.judgement  # noqa: F401
+
     # The answers' pipe is for answers alone: what a library prints goes nowhere.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     anchors, tied = _loads(_read_frame(sys.stdin.buffer))
     if tied:
         _end_with_parent()
+    _answer(answers, [])
     chunks: SimpleQueue[list[bytes | Path]] = SimpleQueue()
     # Read by a thread of its own, which sees at once, even while a message is judged, that the command is gone.
     threading.Thread(target=_take_in, args=(chunks,), daemon=True).start()
     while True:
-        verdicts = _judge_all(chunks.get(), anchors)
-        data = json.dumps(verdicts).encode("ascii")
-        answers.write(_LENGTH.pack(len(data)) + data)
-        answers.flush()
+        _answer(answers, _judge_all(chunks.get(), anchors))
+
+
+def _answer(stream: IO[bytes], verdicts: list[tuple[object, ...]]) -> None:
+    data = json.dumps(verdicts).encode("ascii")
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
 
 
 def _take_in(chunks: SimpleQueue[list[bytes | Path]]) -> None:

@@ -20,6 +20,7 @@ from typing import Final, Self, TypeAlias
 
 from archipec.custody.judge_process import BOOTSTRAP, read_answer, write_frame
 from archipec.custody.verdict import Verdict
+from archipec.errors import TransientError
 from archipec.pec.anchors import Anchors
 from archipec.pec.seal import Status
 
@@ -33,6 +34,9 @@ _CHUNK_BYTES = 1 << 20
 _WINDOWS: Final = sys.platform == "win32"
 _NEW_PROCESS_GROUP, _NO_WINDOW = 0x200, 0x08000000  # Windows' CREATE_NEW_PROCESS_GROUP and CREATE_NO_WINDOW
 
+_HARMLESS: Final = b"Subject: harmless\r\n\r\n"
+_AT_ONCE: Final = "ended as soon as it was started"
+
 Message: TypeAlias = bytes | Path
 """A message; one too large for memory comes as a file, which is removed once it is judged."""
 _Numbered: TypeAlias = tuple[int, Message]
@@ -42,20 +46,34 @@ class _Ended(Exception):
     """The worker is gone."""
 
 
+def _not_started(why: str) -> TransientError:
+    return TransientError(
+        f"the seals can't be judged now: the program that judges them {why}",
+        hint="the messages are kept; `archipec archive` judges their seals when it runs again",
+    )
+
+
 class _Worker:
-    """The process, at work on the chunks it was sent, in their order."""
+    """The process, at work on the chunks it was sent, in their order.
+
+    Raises:
+        TransientError: it can't be started.
+    """
 
     def __init__(self, anchors: Anchors) -> None:
         # Only the thread that starts it may tie its life to its own: the main one ends with the process.
         tied = threading.current_thread() is threading.main_thread()
-        self._process = subprocess.Popen(  # noqa: S603 - this very Python
-            [sys.executable, "-I", "-c", BOOTSTRAP],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=not _WINDOWS,
-            creationflags=_NEW_PROCESS_GROUP | _NO_WINDOW if _WINDOWS else 0,
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this very Python
+                [sys.executable, "-I", "-c", BOOTSTRAP],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=not _WINDOWS,
+                creationflags=_NEW_PROCESS_GROUP | _NO_WINDOW if _WINDOWS else 0,
+            )
+        except OSError as error:
+            raise _not_started(f"can't be started: {error.strerror or error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests = self._process.stdin
@@ -65,17 +83,21 @@ class _Worker:
             write_frame(self._requests, (anchors, tied))
         except OSError:
             self.end()
-            raise _Ended from None
+            raise _not_started(_AT_ONCE) from None
+        self._started = False
 
     def send(self, chunk: list[_Numbered]) -> None:
         """Have messages judged.
 
         Raises:
             _Ended: and what was sent before is lost too.
+            TransientError: it ended before it took any message.
         """
         try:
             write_frame(self._requests, [message for _, message in chunk])
         except OSError:
+            if not self._started:
+                self._wait_for_start()
             raise _Ended from None
 
     def receive(self) -> list[Verdict]:
@@ -83,11 +105,19 @@ class _Worker:
 
         Raises:
             _Ended: there won't be any.
+            TransientError: nor is it a message's fault.
         """
+        if not self._started:
+            self._wait_for_start()
         verdicts = read_answer(self._answers)
         if verdicts is None:
             raise _Ended
         return verdicts
+
+    def _wait_for_start(self) -> None:
+        if read_answer(self._answers) is None:
+            raise _not_started(_AT_ONCE)
+        self._started = True
 
     def end(self) -> None:
         """End it, whatever it is at."""
@@ -115,6 +145,9 @@ class Judges:
         """Yield (number, verdict) for each (number, message), in their order.
 
         Messages are taken as fast as they are judged: a few chunks of them are held at a time.
+
+        Raises:
+            TransientError: the worker can't be started; what has no verdict by then is to be judged another time.
         """
         under_way: deque[list[_Numbered]] = deque()
         for chunk in _chunks(messages):
@@ -159,7 +192,21 @@ class Judges:
             return self._worker.receive()[0]
         except _Ended:
             self._end()
+            self._see_that_it_works()
             return _undone()
+
+    def _see_that_it_works(self) -> None:
+        """Have a message judged that does no harm, before another is called harmful.
+
+        Raises:
+            TransientError: the worker ends at that too.
+        """
+        try:
+            self._send([(0, _HARMLESS)])
+            assert self._worker is not None
+            self._worker.receive()
+        except _Ended:
+            raise _not_started("ends at every message") from None
 
     def _end(self) -> None:
         if self._worker is not None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from archipec.custody import judge_process
+from archipec.custody import judges as judges_module
 from archipec.custody.judges import Judges, _Worker
+from archipec.errors import TransientError
 from archipec.pec.anchors import Anchors
 from archipec.pec.simulator import mailbox
 
@@ -40,6 +42,12 @@ def test_a_message_that_kills_its_worker_costs_the_others_nothing() -> None:
     assert verdicts[99].status == "malformed"
     assert "can't be judged" in verdicts[99].record["seal"]["reason"]
     assert [verdicts[number].record["kind"] for number in range(6)] == [sample.kind for sample in samples]
+
+
+def test_a_worker_that_ends_at_every_message_blames_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges_module, "_HARMLESS", Deadly(b"Subject: harmless\r\n\r\n"))
+    with Judges(Anchors()) as judges, pytest.raises(TransientError, match="can't be judged now"):
+        list(judges.judge([(1, Deadly(b"From: x\r\n\r\n"))]))
 
 
 def test_each_message_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,10 @@ def _judge(
         report.seals[status] += 1
         observe(report)
 
-    judge_stored(pipeline, ledger, temp, stop, count)
+    try:
+        judge_stored(pipeline, ledger, temp, stop, count)
+    except ArchipecError as error:
+        report.errors.append(error)
 
 
 def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | None:
