@@ -85,8 +85,7 @@ def make_directory(path: str | Path) -> None:
         Path(path).mkdir(mode=0o700)
     except FileExistsError:
         kind = _kind_at(path)
-        is_junction = sys.version_info >= (3, 12) and os.path.isjunction(path)
-        if kind != stat.S_IFDIR or is_junction:
+        if kind != stat.S_IFDIR or _is_junction(path):
             reason = _KINDS.get(kind, "it is a link, or a file").replace(", not a file", ", not a folder")
             raise OSError(errno.EINVAL, reason, str(path)) from None
 
@@ -108,6 +107,13 @@ def _kind_at(path: str | Path) -> int:
         return 0
 
 
+def _is_junction(path: str | Path) -> bool:
+    """Windows' other link to a folder, which is no symbolic link; `os.path.isjunction` came with Python 3.12."""
+    if sys.platform != "win32":
+        return False
+    return os.lstat(path).st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT
+
+
 def drop_cached(descriptor: int) -> str:
     """Make what is read next of a file come from its medium: let the system forget what it has of it in memory.
 
@@ -121,7 +127,7 @@ def drop_cached(descriptor: int) -> str:
 
         fcntl.fcntl(descriptor, fcntl.F_NOCACHE, 1)
         return ""
-    if not hasattr(os, "posix_fadvise"):
+    if sys.platform == "win32" or not hasattr(os, "posix_fadvise"):
         return "this system doesn't drop a file from its cache"
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

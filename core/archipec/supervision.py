@@ -321,9 +321,9 @@ def _end(task: _Task, error: ArchipecError, passed: float) -> None:
                 return
         abandon(error)
         return
-    if task.woken is None and task.thread is threading.main_thread() and _WAKE is not None and _give_up:
+    if sys.platform != "win32" and task.woken is None and task.thread is threading.main_thread() and _give_up:
         task.woken, task.error = 0.0, error
-        signal.pthread_kill(task.thread.ident or 0, _WAKE)
+        signal.pthread_kill(task.thread.ident or 0, signal.SIGURG)
         return
     task.woken = (task.woken or 0.0) + passed
     if (task.woken >= _SECOND_THOUGHTS or _WAKE is None) and _give_up is not None:

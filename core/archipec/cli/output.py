@@ -54,8 +54,11 @@ class _Raw(io.RawIOBase):
         while rest and self.error is None:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # whoever shares it made it so
-                select.select([], [self._descriptor], [])
+            except BlockingIOError as error:  # whoever shares it made it so
+                if sys.platform == "win32":  # where select waits for sockets alone
+                    self.error = error
+                else:
+                    select.select([], [self._descriptor], [])
             except OSError as error:
                 self.error = error
         return size
