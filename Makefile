@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/archipec demo $(DIR)
+	$(BIN)/archipec demo $(if $(DIR),"$(DIR)")
 
 test: $(VENV)/developing
 	sh tests/support/install-servers.sh

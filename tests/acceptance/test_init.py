@@ -243,7 +243,7 @@ def test_a_person_is_asked_and_the_password_never_shown(
     assert code == 0, shown
     assert dovecot.password not in shown
     assert "3" in shown
-    assert "next: archipec archive" in shown
+    assert f"next: {sys.executable} -m archipec archive" in shown
     assert json.loads(kept.read_text())[2] == dovecot.password
     assert command("archive", "--json").object["stored"] == 3
 
@@ -286,3 +286,21 @@ def test_status_warns_before_credentials_expire(
     assert ("studio: its credentials" in result.err) is warned
     if days < 0:
         assert "expired" in result.err
+
+
+def test_what_comes_next_is_said_with_the_configuration_that_was_named(
+    archipec: Archipec, tmp_path: Path
+) -> None:
+    config = tmp_path / "a folder" / "mine.toml"
+    arguments = [
+        "--config",
+        config,
+        "init",
+        "studio@pec.example.it",
+        "--host",
+        "imaps.example.it",
+        "--no-test",
+    ]
+    done = archipec(*arguments, "--password", "env:PEC_PASSWORD", "--to", f"maildir:{tmp_path / 'PEC'}")
+    command = done.out.partition("next: ")[2].strip()
+    assert command == f"{sys.executable} -m archipec --config '{config}' archive"

@@ -424,7 +424,7 @@ def here(tmp_path: Path, archipec: Archipec, source: str) -> Callable[..., subpr
 
 
 def test_verify_and_receipts_go_by_the_last_ad_hoc_run(
-    here: Callable[..., subprocess.CompletedProcess[str]], source: str, tmp_path: Path
+    here: Callable[..., subprocess.CompletedProcess[str]], archipec: Archipec, source: str, tmp_path: Path
 ) -> None:
     nothing = here("verify")
     assert nothing.returncode == 4
@@ -437,9 +437,16 @@ def test_verify_and_receipts_go_by_the_last_ad_hoc_run(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = here("verify", folder=elsewhere)
-    command = f"cd {tmp_path} && archipec verify --from {source} --to 'maildir:A dir'"
-    assert done.returncode == 4 and command in done.stderr
+    assert done.returncode == 4
+    command = done.stderr.partition("type: ")[2].strip()
+    assert command.startswith(f"cd {tmp_path} && ")
+    assert command.endswith(f"archipec verify --from {source} --to 'maildir:A dir'")
     assert not list(elsewhere.iterdir())
+    state = {**os.environ, "ARCHIPEC_STATE": str(archipec.state)}
+    typed = subprocess.run(
+        command, shell=True, cwd=elsewhere, env=state, capture_output=True, text=True, check=False
+    )
+    assert typed.returncode == 0, typed.stderr
     for refused in ("archive", "prune"):
         done = here(refused)
         assert done.returncode == 4

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from archipec_thunderbird.errors import PermanentError, TransientError, from_os_error
 
@@ -81,23 +81,7 @@ def _taken(profile: Path) -> TransientError:
     )
 
 
-if sys.platform == "win32":
-
-    def _open_unshared(path: Path, profile: Path) -> int:
-        import ctypes
-        from ctypes import wintypes
-
-        create = ctypes.WinDLL("kernel32", use_last_error=True).CreateFileW
-        create.restype = wintypes.HANDLE
-        handle: int | None = create(str(path), _READ_WRITE, _SHARE_NOTHING, None, _OPEN_ALWAYS, 0, None)
-        if handle is None or handle == wintypes.HANDLE(-1).value:
-            code = ctypes.get_last_error()
-            if code == _SHARING_VIOLATION:
-                raise _taken(profile)
-            raise PermanentError(f"{path}: it can't be opened (Windows error {code})")
-        return handle
-
-else:
+if sys.platform != "win32":
 
     def _open_locked(path: Path, profile: Path) -> int:
         import fcntl
@@ -117,3 +101,19 @@ else:
                 hint="copy the profile to a local disk first",
             ) from error
         return descriptor
+
+
+def _open_unshared(path: Path, profile: Path) -> int:
+    import ctypes
+    from ctypes import wintypes
+
+    windows: Any = ctypes  # what it has on Windows alone
+    create = windows.WinDLL("kernel32", use_last_error=True).CreateFileW
+    create.restype = wintypes.HANDLE
+    handle: int | None = create(str(path), _READ_WRITE, _SHARE_NOTHING, None, _OPEN_ALWAYS, 0, None)
+    if handle is None or handle == wintypes.HANDLE(-1).value:
+        code = windows.get_last_error()
+        if code == _SHARING_VIOLATION:
+            raise _taken(profile)
+        raise PermanentError(f"{path}: it can't be opened (Windows error {code})")
+    return handle

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 
-from archipec.cli.terminal import count, size
-from archipec.config import ad_hoc
+from archipec.cli.terminal import command_line, count, size
+from archipec.config import load
 from archipec.custody.archiving.archive import archive
+from archipec.custody.attempts import Subject, on_record, places_of
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.verify import verify
@@ -18,6 +19,22 @@ from archipec.errors import PermanentError, exit_code, from_os_error
 from archipec.registry import Registry
 
 _MESSAGES = 60
+_ROOT = "test-provider-root.pem"
+_CONFIGURATION = f"""\
+# What `archipec demo` made. Paths begin at this file's folder.
+[[pipeline]]
+name = "demo"
+trust = ["{_ROOT}"]
+[pipeline.source]
+type = "eml"
+path = "mailbox"
+[[pipeline.sink]]
+type = "maildir"
+path = "archive-maildir"
+[[pipeline.sink]]
+type = "mbox"
+path = "archive-mbox"
+"""
 
 
 @click.command()
@@ -33,21 +50,16 @@ def demo(directory: Path | None) -> int:
     """
     root = _empty(directory or Path(tempfile.mkdtemp(prefix="archipec-demo-")))
     samples = _sample_mailbox(root / "mailbox")
-    trust = root / "test-provider-root.pem"
+    trust, config, state = root / _ROOT, root / "archipec.toml", root / "state"
     trust.write_bytes(_root_of_the_test_provider())
+    config.write_text(_CONFIGURATION, encoding="utf-8")
     click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
-    registry = Registry.load()
-    pipeline = ad_hoc(
-        _url("eml", root / "mailbox"),
-        [_url("maildir", root / "archive-maildir"), _url("mbox", root / "archive-mbox")],
-        [],
-        registry,
-    )
-    pipeline = replace(pipeline, trust=(trust,))
-    state = root / "state"
+    (pipeline,) = load(config, Registry.load())
+    subject = Subject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks))
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        first = archive(pipeline, ledger, state, Stop(), lambda _report: None)
+        arguments = (pipeline, ledger, state, Stop(), lambda _report: None)
+        first = on_record(ledger, state, subject, "archive", partial(archive, *arguments))
         click.echo(
             f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"
             f" in {first.seconds:.2f} s"
@@ -56,13 +68,15 @@ def demo(directory: Path | None) -> int:
             click.echo(f"        {number:>4}  {kind}")
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(first.seals.items()))
         click.echo(f"seals   {seals}")
-        second = archive(pipeline, ledger, state, Stop(), lambda _report: None)
+        second = on_record(ledger, state, subject, "archive", partial(archive, *arguments))
         click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
-        checked = verify(pipeline, ledger, state, Stop(), lambda _report: None)
+        checked = on_record(ledger, state, subject, "verify", partial(verify, *arguments))
         click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
     click.echo(f"\nlook at it: {root}")
-    click.echo(f"  archipec --state {state} status")
-    click.echo(f"  archipec verify --trust {trust} --to {_url('maildir', root / 'archive-maildir')}")
+    ours = ("--config", str(config), "--state", str(state))
+    click.echo(f"  {command_line(*ours, 'status')}")
+    url = _url("maildir", root / "archive-maildir")
+    click.echo(f"  {command_line('verify', '--trust', str(trust), '--to', url)}")
     for error in (*first.errors, *second.errors, *checked.errors):
         raise error
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])

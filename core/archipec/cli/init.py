@@ -16,7 +16,8 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
 from archipec.cli.starter import Starter, refuse_existing, write_new
-from archipec.cli.terminal import count, size
+from archipec.cli.terminal import command_line, count, size
+from archipec.config import default_config_path
 from archipec.contract import Secret, SourceType
 from archipec.errors import AuthError, ConfigError
 from archipec.masking import hide
@@ -89,7 +90,10 @@ def init(
         shape |= {"sinks": sinks, "folders": [vars(folder) for folder in folders]}
         click.echo(json.dumps(shape, ensure_ascii=False))
     else:
-        click.echo(f"wrote {settings.config}; next: archipec archive")
+        ours = (
+            () if settings.config == default_config_path() else ("--config", str(settings.config.absolute()))
+        )
+        click.echo(f"wrote {settings.config}; next: {command_line(*ours, 'archive')}")
     return 0
 
 

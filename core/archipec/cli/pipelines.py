@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archipec.cli import Settings, say_error
+from archipec.cli.terminal import command_line
 from archipec.config import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
 from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
 from archipec.custody.endpoints import Stop
@@ -162,13 +163,13 @@ def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
 
 def _not_configured(settings: Settings, command: str, last: Attempt) -> NoReturn:
     urls = last.urls or {}
-    words = [f"archipec {command}"]
-    words += [f"--{name} {shlex.quote(url)}" for name in ("from", "to") for url in urls.get(name, ())]
+    words = [command]
+    words += [word for name in ("from", "to") for url in urls.get(name, ()) for word in (f"--{name}", url)]
     folder = urls.get("in", [""])[0]
     there = f"cd {shlex.quote(folder)} && " if folder and folder != str(Path.cwd()) else ""
     raise ConfigError(
         f"there is no configuration at {settings.config}",
-        hint=f"for the last ad hoc run type: {there}{' '.join(words)}",
+        hint=f"for the last ad hoc run type: {there}{command_line(*words)}",
     )
 
 

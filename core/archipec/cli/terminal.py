@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from archipec.custody.endpoints import Stop
 
 __all__ = [
+    "command_line",
     "count",
     "counted",
     "end_process",
@@ -61,6 +66,23 @@ def printable(text: str) -> str:
     )
     encoding = sys.stdout.encoding or "utf-8"
     return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def command_line(*words: str) -> str:
+    """Return a command of archipec's as it is typed into this system's shell, whatever folder that is in."""
+    command = [*_program(), *words]
+    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+
+
+def _program() -> list[str]:
+    """Return what runs the archipec that runs now: a virtual environment's is seldom on the PATH."""
+    here = shutil.which(sys.argv[0])  # on Windows without its ending
+    if here is None or Path(here).stem != "archipec":
+        return [sys.executable, "-m", "archipec"]
+    found = shutil.which("archipec")
+    if found is not None and Path(found).samefile(here):
+        return ["archipec"]
+    return [str(Path(here).absolute())]
 
 
 # A closed terminal is SIGHUP, Ctrl-Break on Windows SIGBREAK.
