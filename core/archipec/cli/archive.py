@@ -164,6 +164,7 @@ def _show_run(report: Report) -> None:
         "left out by the selection": report.deselected,
         "failed": report.failed,
         "not reached": report.left,
+        "listed by the server with another size than they came in": report.other_size,
     }
     for what, number in rest.items():
         if number:

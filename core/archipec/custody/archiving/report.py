@@ -60,6 +60,7 @@ class Report:
         failed: rows some sink lacks; left: rows not reached.
         listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
         arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
+        other_size: messages that the source lists with another size than they came in.
         reasons: messages that failed, by why.
         errors: why the source or a sink was out, or the run was interrupted.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
@@ -72,6 +73,7 @@ class Report:
     listed_size: int = 0
     arrived: int = 0
     arrived_size: int = 0
+    other_size: int = 0
     stored: int = 0
     already: int = 0
     deselected: int = 0
@@ -132,6 +134,7 @@ class Report:
             },
             "kinds": dict(sorted(self.kinds.items())),
             "seals": dict(sorted(self.seals.items())),
+            "other_size": self.other_size,
             "failures": [failure._asdict() for failure in self.failures],
             **self.omissions.as_json(),
         }

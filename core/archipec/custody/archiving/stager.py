@@ -56,6 +56,7 @@ class Stager:
         for arrival in arrivals:
             self._report.arrived += 1
             self._report.arrived_size += arrival.spooled.key.size
+            self._report.other_size += arrival.row.size not in (None, arrival.spooled.key.size)
             self._place(arrival, known)
             if len(self._batch.entries) >= _BATCH_MESSAGES or self._batch.size >= _BATCH_BYTES:
                 self.flush()
