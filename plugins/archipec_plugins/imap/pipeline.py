@@ -79,6 +79,10 @@ class Pipeline:
         self._messages, self._bytes = 1.0, float(_USUAL_BYTES)
         self._doubtful: dict[int, str] = {}
         self._last_round = False
+        # What is not answered of the commands under way, in the order in which servers answer.
+        self._turn: deque[int] = deque()
+        self._held: dict[int, _Held] = {}
+        self._asked_again: set[int] = set()
 
     def send(self, *first: bytes) -> list[bytes]:
         """Send commands and, behind them, as many FETCHes as may be under way. Return the tags of the former."""
@@ -90,6 +94,8 @@ class Pipeline:
         commands = (b"UID FETCH %b %b" % (uid_set(sorted(uids)), self._items) for uids in batches)
         tags = self._exchange.send(*first, *commands)
         self._under_way.update(zip(tags[len(first) :], batches, strict=True))
+        for uids in batches:
+            self._turn.extend(sorted(uids))
         return tags[: len(first)]
 
     def taken(self) -> list[str]:
@@ -103,7 +109,17 @@ class Pipeline:
         A server shows a connection neither what has arrived nor what has been expunged since it last said so:
         the former isn't answered at all, the latter by NIL (Dovecot). NOOP, with no other command under way,
         brings it up to date; then whatever is in doubt is asked for once more.
+
+        An answer that is not in its turn may be one of another message under a wrong UID. It waits until its command is
+        done: it is taken when every message of that was answered for once, else its message is asked for by itself.
         """
+        try:
+            yield from self._all_rounds()
+        finally:
+            for held in self._held.values():
+                held.drop()
+
+    def _all_rounds(self) -> Iterator[Answer]:
         yield from self._round()
         if self._doubtful:
             (noop,) = self._exchange.send(b"NOOP")
@@ -174,14 +190,12 @@ class Pipeline:
                 size = int(match[2])
                 self._bytes += size
                 body = self._exchange.body(size)
-                ref = self._wanted.pop(int(match[1]), None)
-                if ref is None:
-                    for _ in body:
-                        pass
-                    self._exchange.useless(line, size)
-                else:
+                uid = int(match[1])
+                if uid in self._wanted and self._is_in_turn(uid):
                     self._exchange.useful()
-                    yield ref, body
+                    yield self._wanted.pop(uid), body
+                elif not self._set_aside(uid, body):
+                    self._exchange.useless(line, size)
                 continue
             status = self._exchange.status(line)
             if status is None:
@@ -210,7 +224,22 @@ class Pipeline:
     def _done(self, status: Status) -> Iterator[Answer]:
         """Take note that a command is done: what it left unanswered is gone, or refused."""
         uids = self._under_way.pop(status.tag)
+        held = {uid: self._held.pop(uid) for uid in uids if uid in self._held}
         left = [uid for uid in uids if uid in self._wanted]
+        if left or held:
+            over = set(uids)
+            self._turn = deque(uid for uid in self._turn if uid not in over)
+        if held and not left and all(one.file is not None for one in held.values()):
+            for one in held.values():
+                yield from one.answer()
+        else:
+            for uid, one in held.items():
+                one.drop()
+                # Once: whoever asked for the messages asks again for those that are not answered.
+                if uid not in self._asked_again:
+                    self._asked_again.add(uid)
+                    self._wanted[uid] = one.ref
+                    self._one_by_one.append(uid)
         self._messages = self._messages / 2 + len(uids) - len(left)
         self._bytes = self._bytes / 2 + 1
         if status.word != "OK" and len(uids) > 1:
@@ -227,12 +256,17 @@ class Pipeline:
     def _unusual(self, line: bytes) -> Iterator[Answer]:
         """Read an answer with further attributes, in another order, or with a body that is no literal."""
         with self._parsed(line) as (attributes, body):
-            claimed = self._claim(attributes) if self._has_body(attributes) else None
-            if claimed is None:
+            uid = self._answered(attributes) if self._has_body(attributes) else None
+            if uid is None or (body is None and uid not in self._wanted):
                 self._exchange.useless(line)
                 return
+            in_turn = uid in self._wanted and self._is_in_turn(uid)
+            if body is not None and not in_turn:
+                if not self._set_aside(uid, body):
+                    self._exchange.useless(line)
+                return
             self._exchange.useful()
-            uid, ref = claimed
+            ref = self._wanted.pop(uid)
             if body is not None:
                 yield ref, body
             elif self._last_round:
@@ -296,18 +330,67 @@ class Pipeline:
     def _has_body(self, attributes: dict[bytes, Token]) -> bool:
         return not self._names.isdisjoint(attributes)
 
-    def _claim(self, attributes: dict[bytes, Token]) -> tuple[int, str] | None:
-        """The UID and ref of an answer; None when it answers nothing that was asked.
-
-        One without UID answers what was asked, where that was one message.
-        """
-        uid = number(attributes.get(b"UID"))
+    def _answered(self, attributes: dict[bytes, Token]) -> int | None:
+        """The UID of an answer. One without UID answers what was asked, where that was one message."""
         if b"UID" not in attributes and len(self._under_way) == 1:
             ((uid, *others),) = self._under_way.values()
-            if others:
-                return None
-        ref = None if uid is None else self._wanted.pop(uid, None)
-        return None if uid is None or ref is None else (uid, ref)
+            return None if others else uid
+        return number(attributes.get(b"UID"))
+
+    def _is_in_turn(self, uid: int) -> bool:
+        """Tell whether it is this message that a server answers for next; it has done so then."""
+        if not self._turn or self._turn[0] != uid:
+            return False
+        self._turn.popleft()
+        return True
+
+    def _set_aside(self, uid: int, body: Iterator[bytes]) -> bool:
+        """Keep an answer that is not in its turn, or take note that there are two. False: nobody asked for it."""
+        ref = self._wanted.pop(uid, None)
+        if ref is None:
+            for _ in body:
+                pass
+            if uid in self._held:
+                self._held[uid].drop()
+            return False
+        self._exchange.useful()
+        held = self._held[uid] = _Held(ref)
+        held.keep(body, self._temp)
+        return True
+
+
+class _Held:
+    """An answer that waits.
+
+    Attributes:
+        file: its bytes; None when they can't be believed.
+    """
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        self.file: tempfile.SpooledTemporaryFile[bytes] | None = None
+
+    def keep(self, body: Iterator[bytes], temp: Path) -> None:
+        """Read the bytes."""
+        try:
+            self.file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(temp))  # noqa: SIM115  # closed by drop
+            for chunk in body:
+                self.file.write(chunk)
+            self.file.seek(0)
+        except OSError as error:
+            raise from_os_error(error, temp) from error
+
+    def answer(self) -> Iterator[Answer]:
+        """Give it, and forget it."""
+        if self.file is not None:
+            yield self.ref, iter(partial(self.file.read, _CHUNK), b"")
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the bytes."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
 def parse_ref(ref: str) -> tuple[int | None, int]:
