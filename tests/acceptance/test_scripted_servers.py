@@ -569,3 +569,25 @@ def test_a_message_that_is_not_the_archived_one_is_archived_after_a_prune_found_
         assert server.boxes[b"INBOX"].messages == {2: messages[1]}
         assert archive(server)["stored"] == 1
     assert held(tmp_path / "A") == sorted(messages)
+
+
+def test_a_message_listed_without_a_uid_is_asked_for_by_its_number(
+    archive: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    messages = [a_message(number) for number in range(1, 5)]
+
+    def fetch(_tag: bytes, _name: bytes, uid: int, wanted: bytes) -> bytes | None:
+        if b"SIZE" not in wanted or uid in (1, 4):
+            return None
+        return b"* %d FETCH (RFC822.SIZE %d FLAGS ())\r\n" % (uid, len(messages[uid - 1]))
+
+    def command(tag: bytes, said: bytes) -> bytes | None:
+        if said != b"FETCH 2:3 (UID RFC822.SIZE INTERNALDATE FLAGS)":
+            return None
+        told = (b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (n, n, len(messages[n - 1])) for n in (2, 3))
+        return b"".join(told) + tag + b" OK done\r\n"
+
+    with ScriptedImap({b"INBOX": Box.of(messages)}, tmp_path / "tls", fetch=fetch, command=command) as server:
+        assert archive(server)["stored"] == 4
+        assert archive(server)["listed"] == 0
+    assert held(tmp_path / "A") == sorted(messages)

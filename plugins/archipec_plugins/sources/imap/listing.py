@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from archipec.contract import Json
@@ -15,13 +15,15 @@ from archipec_plugins.imap.grammar import (
     fetch_line,
     message_number,
     number,
+    uid_set,
 )
 
-__all__ = ["Cursor", "Listing", "fetch_listing", "read_cursor"]
+__all__ = ["Cursor", "Listing", "fetch_listing", "fetch_numbers", "read_cursor"]
 
 _HIGHEST_UID: Final = 2**32 - 1  # RFC 9051 §2.3.1.1
 # Messages that may arrive while a folder is listed.
 _SPARE: Final = 100_000
+_ITEMS: Final = b"(UID RFC822.SIZE INTERNALDATE FLAGS)"
 
 
 class Cursor(NamedTuple):
@@ -49,7 +51,12 @@ def read_cursor(after: Json | None) -> Cursor:
 
 def fetch_listing(first: int) -> bytes:
     """Return the command that lists the messages from a UID on."""
-    return b"UID FETCH %d:* (UID RFC822.SIZE INTERNALDATE FLAGS)" % max(first, 1)
+    return b"UID FETCH %d:* %b" % (max(first, 1), _ITEMS)
+
+
+def fetch_numbers(numbers: Sequence[int]) -> bytes:
+    """Return the command that lists messages by their numbers in the folder, ascending."""
+    return b"FETCH %b %b" % (uid_set(numbers), _ITEMS)
 
 
 class Listing:
@@ -94,6 +101,7 @@ class Listing:
             if _is_nameless(response):
                 self.nameless.add(message_number(response) or 0)
             return None
+        self.nameless.discard(line.message)
         # "n:*" always matches the last message, even when its number is below n.
         if line.uid <= self._cursor.uid:
             known = self._cursor.size

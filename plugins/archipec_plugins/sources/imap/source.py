@@ -41,13 +41,15 @@ from archipec_plugins.imap.session import Session, open_session
 from archipec_plugins.imap.viewer import View, Viewer
 from archipec_plugins.sources.imap.config import Config
 from archipec_plugins.sources.imap.deletion import Deletion, Method
-from archipec_plugins.sources.imap.listing import Cursor, Listing, fetch_listing, read_cursor
+from archipec_plugins.sources.imap.listing import Cursor, Listing, fetch_listing, fetch_numbers, read_cursor
 
 __all__ = ["ImapSource", "open_source"]
 
 _COUNTS: Final = b"(MESSAGES UIDNEXT UIDVALIDITY)"
 # STATUS commands under way at once: a server may read no further while nobody takes its answers.
 _STATUS_AHEAD: Final = 100
+# Keeps a command within the 8,192 bytes of RFC 7162 §4.
+_NUMBERS: Final = 500
 _MAX_FOLDERS: Final = 100_000
 _MAX_HEAD: Final = 256 * 1024
 _KIB: Final = 1024
@@ -132,6 +134,8 @@ class ImapSource:
             (fetch,) = exchange.send(fetch_listing(0))
             yield from self._listed(view, listing, exchange, fetch)
         if listing.nameless:
+            yield from self._listed_by_number(view, listing)
+        if listing.nameless:
             self._context.log.warning(
                 'folder "%s": the server lists %d messages without a valid UID, and there is no other way to ask for them;'
                 " move them to another folder in the webmail, which gives them new ones",
@@ -158,6 +162,14 @@ class ImapSource:
             yield _listed(view, listing, *found)
         for line, place in listing.rest():
             yield _listed(view, listing, line, place)
+
+    def _listed_by_number(self, view: View, listing: Listing) -> Iterator[Listed]:
+        """Ask for messages that were listed without a UID by their numbers."""
+        numbers = sorted(listing.nameless - {0})
+        for start in range(0, len(numbers), _NUMBERS):
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(fetch_numbers(numbers[start : start + _NUMBERS]))
+            yield from self._listed(view, listing, exchange, fetch)
 
     def count(self, folder: str) -> int | None:
         """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
