@@ -150,6 +150,20 @@ class Selection:
         """Tell whether one of the globs matches a folder's name."""
         return _matches((glob,), folder)
 
+    def __str__(self) -> str:
+        """What is asked of messages, in words; empty when nothing is."""
+        parts = [
+            f"only {', '.join(sorted(self.only))}" if self.only else "",
+            f"without {', '.join(sorted(self.exclude))}" if self.exclude else "",
+            f"since {self.since}" if self.since else "",
+            f"until {self.until}" if self.until else "",
+            f"at least {self.min_size:,} bytes" if self.min_size is not None else "",
+            f"at most {self.max_size:,} bytes" if self.max_size is not None else "",
+            f"Message-ID {', '.join(sorted(self.message_ids))}" if self.message_ids else "",
+            f"in folders {', '.join(self.folders)}" if self.folders else "",
+        ]
+        return "; ".join(part for part in parts if part)
+
     @property
     def asks_message_id(self) -> bool:
         """Whether answers depend on the Message-ID, for itself or to find an acceptance by."""

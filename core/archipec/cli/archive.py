@@ -142,6 +142,8 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
             from archipec.cli.prune import show_run
 
             show_run(report.prune)
+    if report.remark:
+        click.echo(printable(f"{report.pipeline}: {report.remark}"), err=True)
     for error in _errors(report):
         say_error(error, report.pipeline)
 

@@ -30,7 +30,7 @@ from archipec.inventory import (
     read_marker_file,
 )
 
-__all__ = ["LOCK", "MARKER", "describe_root", "marker_is_gone", "open_root", "read_marker"]
+__all__ = ["LOCK", "MARKER", "describe_root", "marker_is_gone", "open_root", "read_marker", "unmake_root"]
 
 LOCK = ".archipec.lock"
 
@@ -75,6 +75,35 @@ def open_root(root: Path, sink: str, known: str, now: datetime, held: ExitStack)
         return read_marker(root)
     except OSError as error:
         raise from_os_error(error, error.filename or root) from error
+
+
+def unmake_root(root: Path, after: ExitStack) -> None:
+    """Take away the directory of a new archive that was given nothing. Its lock is held.
+
+    Args:
+        after: ends when the lock was let go.
+
+    Raises:
+        PermanentError: it can't be taken away.
+    """
+
+    def remove() -> None:
+        # Whoever has come meanwhile keeps it.
+        with suppress(OSError):
+            if os.name == "nt":
+                (root / LOCK).unlink(missing_ok=True)  # refused while anybody has it open
+            root.rmdir()
+
+    try:
+        if not {entry.name for entry in root.iterdir()} <= {MARKER, LOCK}:
+            return
+        (root / MARKER).unlink(missing_ok=True)
+        if os.name != "nt":
+            # While it is held: once let go it may be another's.
+            (root / LOCK).unlink(missing_ok=True)
+    except OSError as error:
+        raise from_os_error(error, root) from error
+    after.callback(remove)
 
 
 def marker_is_gone(root: Path) -> IntegrityError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -18,10 +19,10 @@ from archipec.custody.endpoints import Retry, Stop, make_context
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.root import describe_root, open_root
+from archipec.custody.root import describe_root, open_root, unmake_root
 from archipec.errors import ArchipecError, IntegrityError
 
-__all__ = ["claim_root", "describe_archives", "prepare_deliveries"]
+__all__ = ["claim_root", "describe_archives", "prepare_deliveries", "unmake_unused"]
 
 
 def prepare_deliveries(
@@ -60,8 +61,11 @@ def _prepare(
         events,
         Retry(stop, context.log),
     )
+    root = sink.record.root(sink.config)
+    is_new = root is not None and not os.path.lexists(root)
     try:
         claim_root(sink, delivery.number, ledger, state, held)
+        delivery.made_root = is_new
         if not ledger.knows_copies(delivery.number):
             delivery.adopt()
     except ArchipecError as error:
@@ -86,6 +90,29 @@ def claim_root(
     identity = open_root(root, sink.record.name, known, datetime.now(UTC), held)
     if identity != known:
         ledger.set_archive_id(number, identity)
+
+
+def unmake_unused(
+    pipeline: Pipeline,
+    deliveries: Sequence[Delivery],
+    ledger: Ledger,
+    report: Report,
+    after: ExitStack,
+) -> None:
+    """Take away the directories that this run made and had nothing for; what goes wrong is put on the report.
+
+    Args:
+        after: ends when the archives' locks were let go.
+    """
+    for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
+        root = sink.record.root(sink.config)
+        if root is None or not delivery.made_root or ledger.knows_copies(delivery.number):
+            continue
+        try:
+            unmake_root(root, after)
+            ledger.set_archive_id(delivery.number, "")
+        except ArchipecError as error:
+            report.errors.append(error)
 
 
 def describe_archives(

@@ -38,12 +38,12 @@ from archipec.custody.archiving.listing import Lister
 from archipec.custody.archiving.report import Report, SinkCounts
 from archipec.custody.archiving.stager import Stager
 from archipec.custody.archiving.steps import run_steps
-from archipec.custody.archiving.worklist import WorkList
+from archipec.custody.archiving.worklist import WorkList, matches_nothing
 from archipec.custody.endpoints import Retry, Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.mailbox import quota_by
-from archipec.custody.sinks import describe_archives, prepare_deliveries
+from archipec.custody.sinks import describe_archives, prepare_deliveries, unmake_unused
 from archipec.custody.spool import Budget, return_freed_memory, spool_folder
 from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
 from archipec.message import Quota
@@ -89,12 +89,15 @@ def archive(
     at = now()
     quota = None
     try:
-        with ExitStack() as held:
+        with ExitStack() as after, ExitStack() as held:
             held.enter_context(hold_endpoint(state, pipeline.source.where))
             refuse_same_folders(pipeline)
             temp = held.enter_context(spool_folder(state, pipeline.source.where))
             events: SimpleQueue[Event] = SimpleQueue()
             deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
+            if str(pipeline.selection):
+                # Nothing is to be made for a selection that no message matches.
+                held.callback(unmake_unused, pipeline, deliveries, ledger, report, after)
             refuse_same_store(pipeline, deliveries, ledger, temp, stop)
             finish_deletions(pipeline, deliveries, ledger, state, temp, stop, report)
             run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
@@ -222,6 +225,14 @@ class _Run:
             join(thread)
         self._close()
         self._check_message_ids()
+        if not self._report.errors and not self._stop.is_set():
+            self._report.remark = matches_nothing(
+                self._pipeline.selection,
+                self._ledger,
+                self._source,
+                self._report.listed,
+                self._report.deselected,
+            )
 
     def _check_message_ids(self) -> None:
         """Say which messages were asked for by name and are nowhere."""

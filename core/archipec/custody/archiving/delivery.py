@@ -40,6 +40,7 @@ class Delivery:
         name: the sink's, unique in the pipeline; number: the ledger's.
         inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
         error: why this sink is out for the rest of the run.
+        made_root: the directory of its archive was made by this run.
         settled: what it said, at the end, of what it had not confirmed.
     """
 
@@ -65,6 +66,7 @@ class Delivery:
         self.number = number
         self.inbox: Queue[Batch | None] = Queue(1)
         self.error: ArchipecError | None = None
+        self.made_root = False
         self.settled = SinkSettled()
 
     def run(self) -> None:

@@ -14,7 +14,7 @@ from archipec.contract import Source, SupportsHeaders
 from archipec.custody.archiving.listing import Lister, look
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import PreviewLine, Report
-from archipec.custody.archiving.worklist import answer
+from archipec.custody.archiving.worklist import answer, matches_nothing
 from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.locks import hold_endpoint
@@ -104,6 +104,10 @@ class _Preview:
             PreviewLine(kind, year, count, self._sizes[kind, year])
             for (kind, year), count in sorted(self._counts.items())
         ]
+        if not self._report.errors and not self._stop.is_set():
+            self._report.remark = matches_nothing(
+                self._selection, self._ledger, self._source, self._report.listed, self._report.deselected
+            )
 
     def _on_error(self, folder: str, error: ArchipecError) -> None:
         self._report.errors.append(error)

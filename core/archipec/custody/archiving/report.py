@@ -65,6 +65,7 @@ class Report:
         errors: why the source or a sink was out, or the run was interrupted.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
         omissions: what the source passed over, or has lost.
+        remark: what is no error and may be a surprise.
         prune: what was deleted at the end, None where that isn't asked.
     """
 
@@ -90,6 +91,7 @@ class Report:
     prune: PruneReport | None = None
     settled: dict[str, SinkSettled] = field(default_factory=dict)
     omissions: Omissions = field(default_factory=Omissions)
+    remark: str = ""
 
     @property
     def left(self) -> int:
@@ -136,6 +138,7 @@ class Report:
             "seals": dict(sorted(self.seals.items())),
             "other_size": self.other_size,
             "failures": [failure._asdict() for failure in self.failures],
+            "remark": self.remark,
             **self.omissions.as_json(),
         }
         if self.settled:

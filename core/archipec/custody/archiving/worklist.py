@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.selection import Selection
 
-__all__ = ["FolderWork", "WorkList", "answer"]
+__all__ = ["FolderWork", "WorkList", "answer", "matches_nothing"]
 
 _PAGE = 1000
 
@@ -201,6 +201,25 @@ class WorkList:
             folder.ready.append(row)
         else:
             self.deselected += 1
+
+
+def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: int, deselected: int) -> str:
+    """Say that a selection matches no message of a source that has some; return nothing when it does match one.
+
+    It is no error: a selection describes messages, and there may be none of the kind yet.
+
+    Args:
+        listed, deselected: messages of this run.
+    """
+    asked = str(selection)
+    if not asked or listed != deselected:
+        return ""
+    any_message = deselected > 0
+    for folder, row in ledger.read_before(source):
+        if answer(selection, ledger, folder, row) is not False:
+            return ""
+        any_message = True
+    return f"no message matches the selection: {asked}" if any_message else ""
 
 
 def answer(

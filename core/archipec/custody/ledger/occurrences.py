@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -234,6 +234,19 @@ class Occurrences(Database):
                 (source, identifier),
             )
         ]
+
+    def read_before(self, source: int) -> Iterator[tuple[str, Row]]:
+        """Yield (folder, message) of what was read from a source and is still there, the newest first."""
+        last = 1 << 62
+        while rows := self._rows(
+            "SELECT f.name, o.id, o.ref, o.size, o.received, coalesce(o.kind, t.kind), coalesce(o.date, t.date),"
+            " o.message_id, o.content FROM occurrence o JOIN folder f ON f.id = o.folder"
+            " JOIN content t ON t.id = o.content WHERE f.source = ? AND NOT o.gone AND o.id < ?"
+            " ORDER BY o.id DESC LIMIT 500",
+            (source, last),
+        ):
+            for folder, last, ref, size, received, kind, date, message_id, content in rows:
+                yield folder, Row(last, ref, size, received, (), kind or None, date, message_id, content)
 
     def occurrences(self, source: int) -> tuple[int, int]:
         """Return how many messages of a source are on record and still there, and their bytes."""
