@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "message", "durability", "sqlite_file", "checked_lines", "inventory"}),
     frozenset({"supervision"}),
     frozenset({"options", "pec"}),
-    frozenset({"contract", "selection", "retention", "timestamp"}),
+    frozenset({"contract", "selection", "retention", "terminal", "timestamp"}),
     frozenset({"hookspecs"}),
     frozenset({"conservation"}),
     frozenset(
@@ -39,6 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 # What some parts may import of the host, however low it stands.
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
+    "terminal": frozenset({"errors", "options"}),
     "pec": frozenset({"pec", "durability", "errors", "message"}),
     "conservation": frozenset(
         {
@@ -61,10 +62,10 @@ FOR_PLUGINS = frozenset(
         *("checked_lines", "inventory"),
     },
 )
-# The tool gives the same verdict on a seal as archipec, because it is the same code.
-FOR_THE_TOOL = frozenset({"pec"})
-# The plugins that call the tool.
-CALL_THE_TOOL = (f"{PLUGINS}.poststeps.thunderbird",)
+# The tool gives the same verdict on a seal as archipec, and the same kind of error, because it is the same code.
+FOR_THE_TOOL = frozenset({"durability", "errors", "pec", "providers", "terminal"})
+# The plugins that know Thunderbird's profiles by the tool.
+CALL_THE_TOOL = (f"{PLUGINS}.poststeps.thunderbird", f"{PLUGINS}.sinks.thunderbird")
 
 # Third-party packages that one part alone may import.
 RESERVED: dict[str, str] = {
@@ -192,7 +193,7 @@ def test_plugins_import_what_strangers_may() -> None:
     assert not guilty, sorted(guilty)
 
 
-def test_the_thunderbird_tool_knows_of_archipec_what_a_seal_is() -> None:
+def test_the_thunderbird_tool_knows_nothing_of_archives() -> None:
     guilty = [
         f"{module} imports {name}"
         for module in modules()

@@ -7,14 +7,13 @@ are flushed one by one, a pool of threads overlaps them.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = [
@@ -204,13 +203,18 @@ def sync_files(root: str | Path, paths: Sequence[str | Path]) -> None:
         for path in paths:
             _sync_path(path)
         return
+    from concurrent.futures import ThreadPoolExecutor  # 10 ms that few commands need
+
     with ThreadPoolExecutor(min(_THREADS, len(paths))) as pool:
         for _ in pool.map(_sync_path, paths):
             pass
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, keep_mode: bool = False) -> None:
     """Put a small private file in place, whole or not at all, durable on return.
+
+    Args:
+        keep_mode: give it the permissions of the file whose place it takes, another program's: that is who reads it.
 
     Raises:
         OSError: it could not be written; whatever stood at ``path`` still stands.
@@ -222,6 +226,8 @@ def write_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             sync_file(file.fileno())
+        if keep_mode and path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -242,6 +248,8 @@ def _syncfs(root: str | Path) -> bool:
     """Flush the file system of ``root``; False where there is no such call."""
     if sys.platform != "linux":
         return False
+    import ctypes
+
     try:
         call = ctypes.CDLL(None, use_errno=True).syncfs
     except AttributeError:

@@ -12,7 +12,7 @@ from archipec.errors import ArchipecError, AuthError, ConfigError
 from archipec.message import Json
 from archipec.options import nearest
 
-__all__ = ["Provider", "Server", "advised", "expand", "find", "guess", "of_host", "providers"]
+__all__ = ["Protocol", "Provider", "Server", "advised", "expand", "find", "guess", "of_host", "providers"]
 
 Protocol: TypeAlias = Literal["imap", "pop3", "smtp"]
 
@@ -58,10 +58,13 @@ class Provider:
     refused: str
     notes: tuple[str, ...] = ()
 
+    def servers(self, protocol: Protocol) -> tuple[Server, ...]:
+        """Return the servers of a protocol, the usual one first."""
+        return {"imap": self.imap, "pop3": self.pop3, "smtp": self.smtp}[protocol]
+
     def server(self, protocol: Protocol) -> Server | None:
         """Return the usual server of a protocol, None when none is on record."""
-        servers: tuple[Server, ...] = getattr(self, protocol)
-        return servers[0] if servers else None
+        return next(iter(self.servers(protocol)), None)
 
     def login_of(self, address: str) -> str | None:
         """Return the login of an address, None when it can't be told from it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archipec.pec.simulator import mailbox
-from archipec_plugins.sinks.thunderbird.lock import hold_profile
+from archipec_thunderbird.lock import ProfileLock
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import PASSWORD, Dovecot
 from testbed.requirements import require
@@ -174,7 +174,7 @@ def test_what_thunderbird_itself_wrote_is_imported_byte_for_byte(
 def test_thunderbird_does_not_start_while_we_write(profile: Path) -> None:
     require("thunderbird")
     with (
-        hold_profile(profile),
+        ProfileLock(profile),
         pytest.raises(ThunderbirdFailed, match="did not start"),
         Thunderbird(profile),
     ):

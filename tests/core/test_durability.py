@@ -40,6 +40,16 @@ def test_a_file_put_in_place_is_flushed_before_and_its_folder_after(
     assert (tmp_path / "marker").stat().st_mode & 0o077 == 0
 
 
+@POSIX
+def test_who_may_read_a_file_may_read_what_takes_its_place_where_that_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    for there, keep, mode in ((None, True, 0o600), (0o640, True, 0o640), (0o640, False, 0o600)):
+        if there is not None:
+            path.chmod(there)
+        write_file(path, b"x", keep_mode=keep)
+        assert path.stat().st_mode & 0o777 == mode
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
 def test_a_flush_of_the_file_system_that_fails_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

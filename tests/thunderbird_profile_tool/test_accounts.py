@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from archipec.errors import ConfigError
 from archipec_thunderbird.accounts import MailAccount, leave_on_server, read_accounts
-from archipec_thunderbird.errors import ConfigError
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import Value, read_prefs, write_prefs
-from archipec_thunderbird.providers import providers
 from archipec_thunderbird.undo import undo
 from testbed.tool import Tool
 
@@ -226,12 +223,3 @@ def test_the_command(tmp_path: Path) -> None:
     assert "mail of studio@posta.example.it is now left on the server" in done.err
     assert [one["name"] for one in done.object["problems"]] == ["sent-only-here"]
     assert "--dry-run goes with" in tool("accounts", "--profile", profile, "--dry-run", expect=2).err
-
-
-def test_the_providers_are_those_of_archipec() -> None:
-    text = resources.files("archipec").joinpath("providers.toml").read_text("utf-8")
-    known = {
-        table["name"]: tuple(tuple(table.get(key, ())) for key in ("imap", "pop3", "smtp", "domains"))
-        for table in tomllib.loads(text)["provider"]
-    }
-    assert {one.name: (one.imap, one.pop3, one.smtp, one.domains) for one in providers()} == known

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import ROOTS
 from archipec.pec.simulator import Provider, shared_authority, to_pem
 from archipec_thunderbird import certificates
@@ -19,7 +20,6 @@ from archipec_thunderbird.certificates import (
     is_public,
     read_authorities,
 )
-from archipec_thunderbird.errors import ConfigError, PermanentError
 
 ROOT, CA = (Certificate(der) for der in (shared_authority(3).root, shared_authority(3).ca))
 OTHER_ROOT, OTHER_CA = (Certificate(der) for der in (shared_authority(4).root, shared_authority(4).ca))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec_thunderbird.errors import ConfigError, PermanentError, TransientError
+from archipec.errors import ConfigError, PermanentError, TransientError
 from archipec_thunderbird.local_folders import add_archive
 from archipec_thunderbird.lock import ProfileLock
 from testbed.thunderbird import new_profile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import wintypes
@@ -14,12 +15,21 @@ from typing import Any
 
 import pytest
 
+from archipec.errors import PermanentError, TransientError
 from archipec_thunderbird import lock
-from archipec_thunderbird.errors import PermanentError, TransientError
 from archipec_thunderbird.lock import ProfileLock, is_running
 
 # Locks belong to a process, so another one must hold them here.
 _HOLD = "import fcntl,sys; f=open(sys.argv[1],'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+
+_TRY = """
+import fcntl, sys
+try:
+    fcntl.lockf(open(sys.argv[1], "a"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("free")
+except OSError:
+    print("held elsewhere")
+"""
 
 
 @contextmanager
@@ -61,6 +71,40 @@ def test_it_is_let_go_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), ProfileLock(tmp_path):
         _ = 1 / 0
     with held_elsewhere(tmp_path):
+        pass
+
+
+@pytest.mark.timeout(60)
+def test_threads_wait_for_each_other(tmp_path: Path) -> None:
+    """A record lock is the process's: the second thread would get it too, and drop the first one's at its end."""
+    started = threading.Event()
+    order = []
+
+    def second() -> None:
+        started.set()
+        with ProfileLock(tmp_path):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with ProfileLock(tmp_path):
+        thread.start()
+        started.wait()
+        holder = subprocess.run(
+            [sys.executable, "-c", _TRY, str(tmp_path / ".parentlock")],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert holder.stdout == "held elsewhere\n"
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_it_is_free_again_after_a_profile_that_could_not_be_held(tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path), pytest.raises(TransientError), ProfileLock(tmp_path):
+        pass
+    with ProfileLock(tmp_path):
         pass
 
 

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import pytest
 
+from archipec.errors import AuthError
 from archipec.pec.simulator import shared_authority
 from archipec_thunderbird import trust as trust_module
 from archipec_thunderbird.certificates import Certificate
-from archipec_thunderbird.errors import AuthError
 from archipec_thunderbird.nss.changes import self_test
 from archipec_thunderbird.nss.library import find_libraries, load_order
 from archipec_thunderbird.nss.objects import Level, Usage

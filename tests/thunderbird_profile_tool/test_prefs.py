@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from archipec_thunderbird.errors import PermanentError
+from archipec.errors import PermanentError
 from archipec_thunderbird.prefs import Value, read_prefs, read_prefs_file, write_prefs
 
 WRITTEN = b"""// Mozilla User Preferences

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec_thunderbird.errors import ConfigError
+from archipec.errors import ConfigError
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.profiles import choose, find_profiles, open_profile
 from testbed.tool import Tool

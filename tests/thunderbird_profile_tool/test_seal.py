@@ -11,6 +11,7 @@ from asn1crypto import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archipec.errors import IntegrityError, PermanentError
 from archipec.pec.simulator import STYLES, Authority, Provider, compose
 from archipec.pec.simulator.keys import rsa_key
 from archipec.pec.simulator.seal import sign
@@ -18,7 +19,6 @@ from archipec.pec.simulator.styles import Style
 from archipec_thunderbird.causes import CODES, diagnose
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.chain import Trust, trust_out_of_the_box
-from archipec_thunderbird.errors import IntegrityError, PermanentError
 from archipec_thunderbird.message import SealedMessage, find_seal, read_file
 from archipec_thunderbird.seal import carried_certificates, read_seal
 from testbed.requirements import require

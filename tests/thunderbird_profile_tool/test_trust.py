@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from archipec.errors import AuthError, ConfigError, IntegrityError, TransientError
 from archipec.pec.simulator import shared_authority
 from archipec_thunderbird import trust as trust_module
 from archipec_thunderbird.backup import FOLDER
 from archipec_thunderbird.certificates import ACTALIS, Certificate, actalis_root
-from archipec_thunderbird.errors import AuthError, ConfigError, IntegrityError, TransientError
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.nss.changes import add_certificate
 from archipec_thunderbird.nss.integrity import sign

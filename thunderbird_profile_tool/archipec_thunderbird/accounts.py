@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+from archipec.errors import ConfigError, IntegrityError
+from archipec.providers import Protocol, Provider, guess, of_host
 from archipec_thunderbird.backup import Record, make_backup, write_record
-from archipec_thunderbird.errors import ConfigError, IntegrityError
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import PREFS, USER, Value, read_prefs, read_prefs_file, write_prefs
-from archipec_thunderbird.providers import Provider, find_provider
 
 __all__ = ["MailAccount", "Problem", "Safety", "leave_on_server", "read_accounts"]
 
@@ -112,7 +112,7 @@ def read_accounts(profile: Path) -> list[MailAccount]:
     """Return the POP3 and IMAP accounts on servers of PEC providers, in Thunderbird's order.
 
     Raises:
-        ToolError: the profile can't be read.
+        ArchipecError: the profile can't be read.
     """
     return list(_Settings(read_prefs(profile)).accounts())
 
@@ -124,7 +124,7 @@ def leave_on_server(profile: Path, *, dry_run: bool = False) -> Safety:
         TransientError: Thunderbird is running; nothing was touched.
         ConfigError: user.js would undo it at the next start.
         IntegrityError: what was written does not read back.
-        ToolError: the profile can't be read or written.
+        ArchipecError: the profile can't be read or written.
     """
     if dry_run:
         return _leave_on_server(profile, dry_run=True)
@@ -190,7 +190,7 @@ class _Settings:
         addresses = tuple(
             filter(None, (self._get(f"mail.identity.{identity}.useremail", "") for identity in identities))
         )
-        provider = find_provider(host, (*addresses, login))
+        provider = of_host(host) or next(filter(None, map(guess, (*addresses, login))), None)
         if provider is None:
             return None
         socket = self._get(f"mail.server.{key}.socketType", 0)
@@ -311,7 +311,7 @@ def _sent_problems(sent: str) -> Iterator[Problem]:
 
 
 def _server_problems(provider: Provider, kind: str, host: str, port: int, tls: str) -> Iterator[Problem]:
-    expected = provider.servers(kind)
+    expected = [str(server) for server in provider.servers(cast("Protocol", kind))]
     if expected and f"{host.lower()}:{port}" not in expected:
         text = f"{kind.upper()} goes to {host}:{port}; {provider.title} has {' or '.join(expected)}"
         yield Problem("other-server", text)

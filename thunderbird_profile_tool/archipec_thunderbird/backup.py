@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from archipec_thunderbird.errors import IntegrityError, from_os_error
-from archipec_thunderbird.files import copy_file, replace_file, sync_directory
+from archipec.durability import sync_directory, write_file
+from archipec.errors import IntegrityError, from_os_error
 from archipec_thunderbird.nss.store import Change
 from archipec_thunderbird.prefs import Value
 
@@ -46,7 +46,7 @@ def make_backup(profile: Path, names: Iterable[str]) -> Path:
         The folder.
 
     Raises:
-        ToolError: it could not be written.
+        ArchipecError: it could not be written.
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     try:
@@ -54,7 +54,7 @@ def make_backup(profile: Path, names: Iterable[str]) -> Path:
         folder = _new_folder(profile / FOLDER, now)
         for name in names:
             if (profile / name).is_file():
-                copy_file(profile / name, folder / name)
+                write_file(folder / name, (profile / name).read_bytes())
         sync_directory(folder.parent)
         sync_directory(profile)
     except OSError as error:
@@ -131,7 +131,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, shape: Mapping[str, Any]) -> None:
     try:
-        replace_file(folder / _RECORD, json.dumps(shape, indent=1).encode())
+        write_file(folder / _RECORD, json.dumps(shape, indent=1).encode())
     except OSError as error:
         raise from_os_error(error, folder) from error
 

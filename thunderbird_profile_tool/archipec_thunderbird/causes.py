@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from archipec.errors import IntegrityError
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.chain import Chain, Trust, begins, build_chain
-from archipec_thunderbird.errors import IntegrityError
 from archipec_thunderbird.message import SealedMessage
 from archipec_thunderbird.seal import Seal, SignerUnknown, read_seal
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from asn1crypto import x509
 
-from archipec_thunderbird.errors import ConfigError, PermanentError, from_os_error
+from archipec.errors import ConfigError, PermanentError, from_os_error
 
 __all__ = ["ACTALIS", "AGID_KEY", "Certificate", "actalis_root", "chained", "is_public", "read_authorities"]
 
@@ -162,7 +162,7 @@ def read_authorities(files: Iterable[Path]) -> list[Certificate]:
 
     Raises:
         ConfigError: a file holds no certificate, or one that is no authority's.
-        ToolError: a file can't be read.
+        ArchipecError: a file can't be read.
     """
     found: dict[bytes, Certificate] = {}
     for path in files:

@@ -90,7 +90,7 @@ def trust_of_profile(profile: Path, extra: Sequence[Certificate] = ()) -> Trust:
     """Return what a profile trusts.
 
     Raises:
-        ToolError: the profile can't be read.
+        ArchipecError: the profile can't be read.
     """
     with open_store(profile) as store:
         known = tuple(one for _, one in store.certificates())

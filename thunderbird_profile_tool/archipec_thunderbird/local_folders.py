@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from archipec_thunderbird.errors import ConfigError, ToolError, TransientError, from_os_error
-from archipec_thunderbird.files import sync_directory
+from archipec.durability import sync_directory, sync_file
+from archipec.errors import ArchipecError, ConfigError, TransientError, from_os_error
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import read_prefs
 
@@ -50,7 +50,7 @@ def local_folders(profile: Path) -> Path:
 
     Raises:
         ConfigError: it has none yet, or keeps them as Maildir.
-        ToolError: the profile can't be read.
+        ArchipecError: the profile can't be read.
     """
     prefs = read_prefs(profile)
     server = f"mail.server.{prefs.get('mail.accountmanager.localfoldersserver', '')}"
@@ -81,7 +81,7 @@ def add_archive(profile: Path, archive: Path, name: str | None = None) -> list[A
     Raises:
         TransientError: Thunderbird is running, or the archive is being written; nothing was added.
         ConfigError: there is no archive, or a folder of that name already.
-        ToolError: something can't be read or written; nothing was added.
+        ArchipecError: something can't be read or written; nothing was added.
     """
     archive = archive.expanduser().absolute()
     sources = _sources(archive)
@@ -148,7 +148,7 @@ def _added(place: Path, folder: str, sources: list[Path]) -> Iterator[Added]:
         else:
             (staging / folder).rename(place / folder)
         sync_directory(place)
-    except (OSError, ToolError):
+    except (OSError, ArchipecError):
         for left in staging.glob("*"):
             left.unlink()
         raise
@@ -179,7 +179,7 @@ def _copy(source: Path, target: Path) -> int:
         while chunk := reader.read(_CHUNK):
             writer.write(chunk)
         writer.flush()
-        os.fsync(writer.fileno())
+        sync_file(writer.fileno())
         size = writer.tell()
     after = source.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:

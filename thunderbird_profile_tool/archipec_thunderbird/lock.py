@@ -8,17 +8,21 @@ Windows (nsProfileLock.cpp, Mozilla).
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from archipec_thunderbird.errors import PermanentError, TransientError, from_os_error
+from archipec.errors import PermanentError, TransientError, from_os_error
 
 __all__ = ["ProfileLock", "is_running"]
 
 _TAKEN = {errno.EAGAIN, errno.EACCES}
+# Record locks belong to the process: whichever thread closes the file first would drop the other's, too.
+_one_at_a_time = threading.Lock()
 # CreateFileW, https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-createfilew
 _READ_WRITE, _SHARE_NOTHING, _OPEN_ALWAYS, _SHARING_VIOLATION = 0xC0000000, 0, 4, 32
 
@@ -26,12 +30,14 @@ _READ_WRITE, _SHARE_NOTHING, _OPEN_ALWAYS, _SHARING_VIOLATION = 0xC0000000, 0, 4
 class ProfileLock:
     """Holds a profile for as long as the context lasts; Thunderbird does not start on it meanwhile.
 
+    Threads of one process wait for each other; a thread that holds one must not ask for another.
+
     Args:
         profile: the profile's folder.
 
     Raises (on entry):
-        TransientError: Thunderbird, or another run of this tool, has the profile.
-        PermanentError: the profile is not there, may not be written, or its disk knows no locks.
+        TransientError: Thunderbird, or another program of archipec, has the profile.
+        PermanentError: the profile is not there, may not be written, or lies on a disk without file locking.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -41,22 +47,30 @@ class ProfileLock:
     def __enter__(self) -> Self:
         if not self._profile.is_dir():
             raise PermanentError(f"{self._profile}: no such profile")
-        if sys.platform == "win32":
-            self._held = _open_unshared(self._profile / "parent.lock", self._profile)
-        else:
-            self._held = _open_locked(self._profile / ".parentlock", self._profile)
+        _one_at_a_time.acquire()
+        try:
+            if sys.platform == "win32":
+                self._held = _open_unshared(self._profile / "parent.lock", self._profile)
+            else:
+                self._held = _open_locked(self._profile / ".parentlock", self._profile)
+        except BaseException:
+            _one_at_a_time.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # The file stays, as it does after Thunderbird: whoever waits for it must wait for the same file.
-        if sys.platform == "win32":
-            import ctypes
+        try:
+            if sys.platform == "win32":
+                import ctypes
 
-            ctypes.windll.kernel32.CloseHandle(ctypes.c_void_p(self._held))
-        else:
-            os.close(self._held)
+                ctypes.windll.kernel32.CloseHandle(ctypes.c_void_p(self._held))
+            else:
+                os.close(self._held)
+        finally:
+            _one_at_a_time.release()
 
 
 def is_running(profile: Path) -> bool:
@@ -77,7 +91,9 @@ def is_running(profile: Path) -> bool:
 
 def _taken(profile: Path) -> TransientError:
     return TransientError(
-        f"Thunderbird is running with the profile {profile}", hint="close Thunderbird and run it again"
+        f"Thunderbird is running with the profile {profile}",
+        hint="close Thunderbird and run the same command again",
+        retry_after=math.inf,
     )
 
 
@@ -97,8 +113,8 @@ if sys.platform != "win32":
             if error.errno in _TAKEN:
                 raise _taken(profile) from error
             raise PermanentError(
-                f"{profile}: its disk knows no locks, so nobody can tell whether Thunderbird is running",
-                hint="copy the profile to a local disk first",
+                f"{profile}: file locking is not supported on this disk, so Thunderbird can't be ruled out as running",
+                hint="use a profile on a local disk",
             ) from error
         return descriptor
 

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from archipec_thunderbird.errors import PermanentError, from_os_error
+from archipec.errors import PermanentError, from_os_error
 
 __all__ = ["SealedMessage", "find_seal", "read_file"]
 
@@ -65,7 +65,7 @@ def read_file(path: Path) -> bytes:
     """Return the bytes of a message.
 
     Raises:
-        ToolError: it can't be read, or is longer than any mail.
+        ArchipecError: it can't be read, or is longer than any mail.
     """
     try:
         with path.open("rb") as file:

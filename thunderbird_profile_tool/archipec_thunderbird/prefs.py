@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from archipec_thunderbird.errors import PermanentError, from_os_error
-from archipec_thunderbird.files import replace_file
+from archipec.durability import write_file
+from archipec.errors import PermanentError, from_os_error
 
 __all__ = ["PREFS", "USER", "Value", "read_prefs", "read_prefs_file", "write_prefs"]
 
@@ -41,7 +41,7 @@ def read_prefs(profile: Path) -> dict[str, Value]:
     """Return the settings in force at Thunderbird's next start: those of prefs.js, user.js over them.
 
     Raises:
-        ToolError: a file can't be read.
+        ArchipecError: a file can't be read.
     """
     return {**read_prefs_file(profile / PREFS), **read_prefs_file(profile / USER)}
 
@@ -50,7 +50,7 @@ def read_prefs_file(path: Path) -> dict[str, Value]:
     """Return the settings of one file; none of one that is not there. What can't be understood is passed over.
 
     Raises:
-        ToolError: it can't be read.
+        ArchipecError: it can't be read.
     """
     return {_text(match["name"]): _value(match["value"]) for match in _settings(_read(path))}
 
@@ -61,14 +61,14 @@ def write_prefs(profile: Path, changes: Mapping[str, Value | None]) -> None:
     Thunderbird keeps a setting only while it differs from the default: one that goes back to it is removed.
 
     Raises:
-        ToolError: it can't be read or written; it is then as it was.
+        ArchipecError: it can't be read or written; it is then as it was.
     """
     path = profile / PREFS
     text = _read(path) or _HEADER
     for name, value in changes.items():
         text = _changed(text, name, value)
     try:
-        replace_file(path, text.encode("utf-8", "surrogateescape"))
+        write_file(path, text.encode("utf-8", "surrogateescape"), keep_mode=True)
     except OSError as error:
         raise from_os_error(error, path) from error
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from archipec_thunderbird.errors import ConfigError
+from archipec.errors import ConfigError
 
 __all__ = ["Profile", "choose", "find_profiles", "open_profile"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from archipec.errors import IntegrityError
 from archipec_thunderbird.certificates import Certificate
-from archipec_thunderbird.errors import IntegrityError
 from archipec_thunderbird.message import SealedMessage
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def read_status(
         now: the moment at which intermediates must be valid; now, unless told otherwise.
 
     Raises:
-        ToolError: the profile can't be read.
+        ArchipecError: the profile can't be read.
     """
     with open_store(profile) as store:
         key, has_password = _without_password(store)

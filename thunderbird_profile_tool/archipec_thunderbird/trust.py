@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from archipec.errors import ConfigError, IntegrityError
 from archipec_thunderbird.backup import Record, make_backup, write_record
 from archipec_thunderbird.certificates import Certificate, chained
-from archipec_thunderbird.errors import ConfigError, IntegrityError
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.nss import native
 from archipec_thunderbird.nss.changes import add_certificate, self_test, trust_for_mail
@@ -101,7 +101,7 @@ def trust(
         AuthError: the primary password is wrong; nothing was touched.
         ConfigError: the message carries no intermediate that may be added, or user.js forbids SHA-1.
         IntegrityError: what was written does not read back.
-        ToolError: the profile can't be read or written.
+        ArchipecError: the profile can't be read or written.
     """
     with ExitStack() as held:
         if not dry_run:

@@ -52,7 +52,7 @@ def undo(profile: Path, ask: Ask, *, dry_run: bool = False) -> Undone:
         TransientError: Thunderbird is running; nothing was touched.
         AuthError: the primary password is wrong.
         IntegrityError: a record can't be read; nothing was touched.
-        ToolError: the profile can't be read or written.
+        ArchipecError: the profile can't be read or written.
     """
     with ExitStack() as held:
         if not dry_run:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from archipec import __version__
 from archipec.errors import BUG, DONE, ArchipecError, ConfigError, Interrupted, exit_code
+from archipec.terminal import Commands, say_error
 
 __all__ = ["Settings", "main"]
 
@@ -28,22 +27,6 @@ _COMMANDS = (
     "status",
     "verify",
 )
-
-
-class _Commands(click.Group):
-    """Imports a command's module only when that command is run or described."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            from archipec.options import nearest
-
-            ctx.fail(f'no such command "{cmd_name}"{nearest(cmd_name, _COMMANDS)}')
-        command = getattr(import_module(f"archipec.cli.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
 
 
 class Settings:
@@ -75,7 +58,12 @@ class Settings:
         return path
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    package=__name__,
+    commands=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -178,23 +166,3 @@ def _say_bug(error: BaseException) -> None:
         return
     click.echo(f"bug: {type(error).__name__}: {error}", err=True)
     click.echo("hint: run again with -v and report what it shows", err=True)
-
-
-def say_error(error: ArchipecError, pipeline: str = "") -> None:
-    """Tell a person what went wrong, in which pipeline, and the way out; with --json one line for a script."""
-    context = click.get_current_context(silent=True)
-    as_json = bool(context and context.params.get("as_json")) or "--json" in sys.argv
-    problems = error.problems if isinstance(error, ConfigError) else (error.message,)
-    if as_json:
-        shape: dict[str, object] = {"pipeline": pipeline} if pipeline else {}
-        shape |= {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
-        click.echo(json.dumps(shape, ensure_ascii=False), err=True)
-        return
-    # Servers and file names have their say in errors: none of it may steer the terminal.
-    from archipec.cli.terminal import printable
-
-    named = f"{pipeline}: " if pipeline else ""
-    for problem in problems:
-        click.echo(f"error: {printable(named + problem)}", err=True)
-    if error.hint:
-        click.echo(f"hint: {printable(error.hint)}", err=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
-from archipec.cli.terminal import count, counted, on_signals, printable, progress, size
+from archipec.cli.terminal import count, counted, on_signals, progress, size
 from archipec.config import Pipeline
 from archipec.custody.archiving.archive import archive as run_archive
 from archipec.custody.archiving.preview import preview
@@ -19,6 +19,7 @@ from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.endpoint import with_option
 from archipec.errors import ATTENTION, ArchipecError, exit_code
+from archipec.terminal import printable, say_error
 
 _FAILURES_SHOWN = 10
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import click
 
-from archipec.cli import say_error
-from archipec.cli.terminal import printable
 from archipec.errors import (
     ATTENTION,
     DONE,
@@ -29,6 +27,7 @@ from archipec.pec.recognise import why_no_message
 from archipec.pec.rem import NOT_VERIFIED
 from archipec.pec.seal import Status
 from archipec.pec.structure import dissect
+from archipec.terminal import printable, say_error
 
 _STDIN = "-"
 _FIRST = 1 << 20

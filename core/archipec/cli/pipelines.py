@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.terminal import command_line
 from archipec.config import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
 from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
@@ -24,6 +24,7 @@ from archipec.message import Json
 from archipec.pec.kind import GROUPS
 from archipec.registry import Registry
 from archipec.selection import SENT_GROUPS, read_selection
+from archipec.terminal import printable, say_error
 
 __all__ = [
     "as_json",
@@ -267,7 +268,6 @@ def say_failed(pipeline: str, errors: Sequence[ArchipecError], *, with_error: bo
     Args:
         with_error: print the errors too; with --json, an object of the pipeline in place of its report.
     """
-    from archipec.cli.terminal import printable
     from archipec.errors import exit_code
 
     code = exit_code(error.exit_code for error in errors)

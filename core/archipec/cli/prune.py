@@ -10,10 +10,10 @@ from functools import partial
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, selection_options
-from archipec.cli.terminal import count, on_signals, printable, progress, size
+from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.config import Pipeline
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
@@ -22,6 +22,7 @@ from archipec.custody.pruning.report import PruneReport, Row
 from archipec.custody.pruning.rules import Kept
 from archipec.errors import exit_code
 from archipec.retention import read_policy
+from archipec.terminal import printable, say_error
 
 __all__ = ["prune", "show_run"]
 

@@ -12,7 +12,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import chosen, load_registry
-from archipec.cli.terminal import count, on_signals, printable
+from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline
 from archipec.config import Endpoint, endpoint
 from archipec.contract import SinkType
@@ -24,6 +24,7 @@ from archipec.custody.vault import Vault
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
 from archipec.pec.transactions import Transaction
 from archipec.selection import read_selection
+from archipec.terminal import printable
 
 _CANDIDATES = 20
 

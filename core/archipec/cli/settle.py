@@ -6,10 +6,10 @@ from functools import partial
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_one, say_failed
-from archipec.cli.terminal import count, on_signals, printable
+from archipec.cli.terminal import count, on_signals
 from archipec.config import AD_HOC, endpoint
 from archipec.custody.attempts import Subject, places_of
 from archipec.custody.endpoints import Stop
@@ -18,6 +18,7 @@ from archipec.custody.settle import SettleReport
 from archipec.custody.settle import settle as run_settle
 from archipec.custody.settling import SinkSettled
 from archipec.errors import Interrupted, exit_code
+from archipec.terminal import printable, say_error
 
 __all__ = ["settle", "show_settled"]
 

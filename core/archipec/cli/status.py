@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
-from archipec.cli.terminal import count, counted, printable, size
+from archipec.cli.terminal import count, counted, size
 from archipec.config import Pipeline, load
 from archipec.custody.endpoints import now
 from archipec.custody.ledger import Ledger
@@ -22,6 +22,7 @@ from archipec.custody.pruning.quota import LEVELS, Freeable, freeable, level
 from archipec.custody.status import PipelineStatus, Try, in_words, statuses
 from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, exit_code
 from archipec.options import nearest
+from archipec.terminal import printable, say_error
 
 _WARNING: Final = timedelta(days=14)
 _SHOWN: Final = 10

@@ -29,7 +29,6 @@ __all__ = [
     "end_process",
     "interrupt_on_signals",
     "on_signals",
-    "printable",
     "progress",
     "size",
 ]
@@ -56,16 +55,6 @@ def size(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
-
-
-def printable(text: str) -> str:
-    """Return text that does nothing to a terminal: what is no printable character is written as an escape."""
-    shown = "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in text.replace("\xa0", " ")
-    )
-    encoding = sys.stdout.encoding or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def command_line(*words: str) -> str:

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from archipec.cli.terminal import printable
 from archipec.message import Json
 from archipec.pec.transactions import ATTENTION, Outcome, Recipient, Record, Transaction
+from archipec.terminal import printable
 
 __all__ = ["as_json", "as_text", "headline"]
 

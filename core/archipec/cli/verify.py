@@ -10,16 +10,17 @@ from pathlib import Path
 
 import click
 
-from archipec.cli import Settings, say_error
+from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
-from archipec.cli.terminal import count, counted, on_signals, printable, progress
+from archipec.cli.terminal import count, counted, on_signals, progress
 from archipec.config import Pipeline, endpoint
 from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.verify import VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
+from archipec.terminal import printable, say_error
 
 _FINDINGS_SHOWN = 20
 _MEANING = {

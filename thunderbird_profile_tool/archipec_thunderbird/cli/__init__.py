@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 
 import click
 
-from archipec_thunderbird.errors import ToolError
+from archipec.errors import BUG, DONE, ArchipecError, Interrupted
+from archipec.terminal import Commands, say_error
 
-__all__ = ["command_line", "main", "printable", "say", "say_error"]
-
-DONE, BUG, ATTENTION, INTERRUPTED = 0, 1, 3, 130
-"""Exit codes besides those of `archipec_thunderbird.errors`; 2 is click's, for wrong usage."""
+__all__ = ["command_line", "main"]
 
 _COMMANDS = ("profiles", "status", "check", "trust", "undo", "accounts", "add-archive")
 
 
-class _Commands(click.Group):
-    """Imports a command's module only when that command is run or described."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            ctx.fail(f'no such command "{cmd_name}"; there are {", ".join(_COMMANDS)}')
-        name = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"archipec_thunderbird.cli.{name}"), name)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    package=__name__,
+    commands=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show where a bug comes from.")
 @click.version_option(package_name="archipec", prog_name="thunderbird-profile-tool")
 def _cli(*, verbose: bool) -> None:
@@ -54,12 +40,12 @@ def main() -> None:
     try:
         code = _cli.main(standalone_mode=False) or DONE
     except click.exceptions.Abort:
-        say_error(ToolError("interrupted"), INTERRUPTED)
-        code = INTERRUPTED
+        say_error(Interrupted("interrupted"))
+        code = Interrupted.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except ToolError as error:
+    except ArchipecError as error:
         say_error(error)
         code = error.exit_code
     except BrokenPipeError:
@@ -75,34 +61,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def say_error(error: ToolError, code: int | None = None) -> None:
-    """Tell a person what went wrong and the way out; with --json one line for a script."""
-    if "--json" in sys.argv:
-        exit_code = error.exit_code if code is None else code
-        shape = {"error": [error.message], "hint": error.hint, "exit_code": exit_code}
-        click.echo(json.dumps(shape, ensure_ascii=False), err=True)
-        return
-    say(f"error: {error.message}")
-    if error.hint:
-        say(f"hint: {error.hint}")
-
-
 def command_line(*words: str) -> str:
     """Return a command of this tool as a person types it into this system's shell."""
     command = ["thunderbird-profile-tool", *words]
     return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
-
-
-def say(line: str) -> None:
-    """Talk to a person, on stderr."""
-    click.echo(printable(line), err=True)
-
-
-def printable(text: str) -> str:
-    """Return text that does nothing to a terminal: messages and file names have their say in what is shown."""
-    shown = "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in text.replace("\xa0", " ")
-    )
-    encoding = sys.stdout.encoding or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from archipec.errors import ATTENTION, DONE
+from archipec.terminal import printable, say
 from archipec_thunderbird.accounts import MailAccount, Safety, leave_on_server, read_accounts
-from archipec_thunderbird.cli import ATTENTION, DONE, command_line, printable, say
+from archipec_thunderbird.cli import command_line
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.profiles import Profile

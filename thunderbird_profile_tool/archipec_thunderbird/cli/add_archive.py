@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from archipec_thunderbird.cli import DONE, printable
+from archipec.errors import DONE
+from archipec.terminal import printable
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.local_folders import add_archive as add

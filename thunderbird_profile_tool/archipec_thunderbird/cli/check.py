@@ -9,17 +9,18 @@ from pathlib import Path
 
 import click
 
+from archipec.errors import ATTENTION, DONE, IntegrityError, PermanentError, exit_code
 from archipec.pec.anchors import Anchors
 from archipec.pec.judgement import judge as judge_message
 from archipec.pec.recognise import why_no_message
 from archipec.pec.seal import Seal, Status
+from archipec.terminal import printable, say, say_error
 from archipec_thunderbird.causes import CODES, Cause, Diagnosis, diagnose
 from archipec_thunderbird.certificates import ACTALIS, Certificate, chained, read_authorities
 from archipec_thunderbird.chain import Trust, trust_of_profile, trust_out_of_the_box
-from archipec_thunderbird.cli import ATTENTION, DONE, command_line, printable, say, say_error
+from archipec_thunderbird.cli import command_line
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
-from archipec_thunderbird.errors import IntegrityError, PermanentError
 from archipec_thunderbird.message import SealedMessage, find_seal, read_file
 from archipec_thunderbird.profiles import Profile, find_profiles
 from archipec_thunderbird.seal import carried_certificates
@@ -88,7 +89,7 @@ def check(
             finding = _find(path, message, target, messages, roots, verdicts[path])
             click.echo(json.dumps(finding.shape()) if as_json else "\n".join(finding.lines()))
             codes.add(finding.exit_code)
-        return max(codes)
+        return exit_code(codes)
 
     if profile is None and not any(one.used for one in find_profiles()):
         say("no profile of Thunderbird here: judged by what it trusts when it is new")

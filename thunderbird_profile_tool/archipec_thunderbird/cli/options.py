@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from archipec_thunderbird.errors import ConfigError
+from archipec.errors import ConfigError
 from archipec_thunderbird.profiles import Profile, choose, find_profiles
 
 __all__ = ["chosen_profiles", "json_option", "profile_options"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from archipec_thunderbird.errors import AuthError, ConfigError
+from archipec.errors import AuthError, ConfigError
 
 __all__ = ["asking", "password_option"]
 

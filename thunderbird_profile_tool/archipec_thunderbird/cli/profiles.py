@@ -6,9 +6,9 @@ import json
 
 import click
 
-from archipec_thunderbird.cli import ATTENTION, DONE, printable, say
+from archipec.errors import ATTENTION, DONE, PermanentError
+from archipec.terminal import printable, say
 from archipec_thunderbird.cli.options import json_option
-from archipec_thunderbird.errors import PermanentError
 from archipec_thunderbird.lock import is_running
 from archipec_thunderbird.profiles import Profile, find_profiles
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from archipec.errors import ATTENTION, DONE
+from archipec.terminal import printable
 from archipec_thunderbird.certificates import ACTALIS, Certificate, read_authorities
-from archipec_thunderbird.cli import ATTENTION, DONE, printable
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.profiles import Profile

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
+from archipec.errors import DONE, ConfigError
+from archipec.terminal import printable, say
 from archipec_thunderbird.certificates import Certificate, read_authorities
-from archipec_thunderbird.cli import DONE, printable, say
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.cli.password import asking, password_option
-from archipec_thunderbird.errors import ConfigError
 from archipec_thunderbird.message import find_seal, read_file
 from archipec_thunderbird.nss.library import find_libraries
 from archipec_thunderbird.profiles import Profile

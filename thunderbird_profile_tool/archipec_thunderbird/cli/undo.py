@@ -6,7 +6,8 @@ import json
 
 import click
 
-from archipec_thunderbird.cli import ATTENTION, DONE, printable
+from archipec.errors import ATTENTION, DONE
+from archipec.terminal import printable
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.cli.password import asking, password_option

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from archipec_thunderbird.errors import AuthError, PermanentError
+from archipec.errors import AuthError, PermanentError
 
 __all__ = ["PasswordRecord", "TokenKey", "UnknownFormat", "WrongPassword", "derive", "unlock"]
 

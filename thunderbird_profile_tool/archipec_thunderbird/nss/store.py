@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from archipec.errors import PermanentError, TransientError
 from archipec_thunderbird.certificates import Certificate
-from archipec_thunderbird.errors import PermanentError, TransientError
 from archipec_thunderbird.nss.integrity import signature_name
 from archipec_thunderbird.nss.objects import (
     CLASS,

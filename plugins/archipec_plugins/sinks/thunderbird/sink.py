@@ -13,10 +13,10 @@ from archipec_plugins.sinks.copies import cannot_tell, item_chunks, stream_of
 from archipec_plugins.sinks.mbox.message import chunks_of
 from archipec_plugins.sinks.thunderbird import folder_file
 from archipec_plugins.sinks.thunderbird.config import Config
-from archipec_plugins.sinks.thunderbird.lock import hold_profile
 from archipec_plugins.sinks.thunderbird.names import file_name, folder_path
 from archipec_plugins.sinks.thunderbird.profile import local_folders
 from archipec_plugins.sinks.thunderbird.record import Entry, Record
+from archipec_thunderbird.lock import ProfileLock
 
 __all__ = ["ThunderbirdSink", "open_sink"]
 
@@ -28,7 +28,7 @@ _RECORDS = "archipec"
 def open_sink(config: Config, _context: Context) -> Iterator[ThunderbirdSink]:
     """Open a view; it says at once, not when the first messages have come, that Thunderbird is running."""
     root = local_folders(config.profile)
-    with hold_profile(config.profile):
+    with ProfileLock(config.profile):
         pass
     record = config.profile / _RECORDS / f"{file_name(config.folder)}.view"
     try:
@@ -64,7 +64,7 @@ class ThunderbirdSink:
         staged, self._staged = self._staged, {}
         puts, self._puts = self._puts, []
         if staged:
-            with hold_profile(self._config.profile):
+            with ProfileLock(self._config.profile):
                 try:
                     self._take_back()
                     self._append(staged.values())

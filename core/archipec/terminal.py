@@ -1,0 +1,81 @@
+"""What every command line of archipec shares: commands that are imported when asked for, and errors as people see them.
+
+Standard output is data, standard error is talk. The order of exit codes is `archipec.errors.exit_code`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from archipec.errors import ArchipecError, ConfigError
+
+__all__ = ["Commands", "printable", "say", "say_error"]
+
+
+class Commands(click.Group):
+    """Imports a command's module only when that command is run or described.
+
+    Args:
+        package: the modules of the commands lie in it; ``add-archive`` is the function of the same name in ``add_archive``.
+        commands: every command, in the order in which they are listed.
+    """
+
+    def __init__(self, *args: Any, package: str, commands: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._package = package
+        self._names = tuple(commands)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self._names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._names:
+            from archipec.options import nearest
+
+            others = nearest(cmd_name, self._names) or f"; there are {', '.join(self._names)}"
+            ctx.fail(f'no such command "{cmd_name}"{others}')
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"{self._package}.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: what is no printable character is written as an escape."""
+    shown = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text.replace("\xa0", " ")
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def say(line: str) -> None:
+    """Say a line on standard error."""
+    click.echo(printable(line), err=True)
+
+
+def say_error(error: ArchipecError, pipeline: str = "") -> None:
+    """Say what went wrong, in which pipeline, and the way out; with ``--json`` one line for a script.
+
+    Servers and file names have their say in errors: none of it may steer the terminal.
+    """
+    context = click.get_current_context(silent=True)
+    as_json = bool(context and context.params.get("as_json")) or "--json" in sys.argv
+    problems = error.problems if isinstance(error, ConfigError) else (error.message,)
+    if as_json:
+        shape: dict[str, object] = {"pipeline": pipeline} if pipeline else {}
+        shape |= {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
+        click.echo(json.dumps(shape, ensure_ascii=False), err=True)
+        return
+    named = f"{pipeline}: " if pipeline else ""
+    for problem in problems:
+        say(f"error: {named}{problem}")
+    if error.hint:
+        say(f"hint: {error.hint}")
