@@ -27,7 +27,7 @@ from archipec.custody.pruning.rules import Kept
 from archipec.pec.simulator import mailbox, shared_authority
 from archipec.registry import Registry
 from archipec.retention import read_policy
-from archipec_plugins.sources.pop3.deletion import Deletion as Pop3Deletion
+from archipec_plugins.pop3.delete import Deletion as Pop3Deletion
 from testbed.command import Archipec, Result, imap_url
 from testbed.dovecot import ITALIAN_FOLDERS, Dovecot
 from testbed.proxy import Proxy

@@ -108,7 +108,7 @@ class Directory(DropProvider):
     @classmethod
     def where(cls, config: Mapping[str, Any]) -> str:
         """Return the URL of the folder, symbolic links resolved."""
-        from archipec_plugins.sinks.copies import place_url
+        from archipec_plugins.files.streams import place_url
 
         return place_url("conservation+directory", config["path"])
 

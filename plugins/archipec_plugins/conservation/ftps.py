@@ -190,7 +190,7 @@ def _code(error: Exception) -> str:
 
 
 def _words(error: Exception) -> str:
-    from archipec_plugins.mailserver.wire import printable
+    from archipec_plugins.net.connection import printable
 
     return printable(str(error).encode("utf-8", "replace"))
 

@@ -162,7 +162,7 @@ def of_this_file(error: ArchipecError) -> ArchipecError:
 
 def tls_context(values: Mapping[str, Any]) -> ssl.SSLContext:
     """Return what TLS with the server trusts: the system's authorities and those of ``ca_file``."""
-    from archipec_plugins.mailserver.wire import tls_context as trusting
+    from archipec_plugins.net.connection import tls_context as trusting
 
     return trusting(values["ca_file"])
 

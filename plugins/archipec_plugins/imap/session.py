@@ -15,11 +15,11 @@ from typing import Any, Final
 import imapclient
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Scope, TransientError
-from archipec_plugins.imap.dialogue import PASSING, Dialogue, words
+from archipec_plugins.imap.commands import PASSING, Dialogue, words
 from archipec_plugins.imap.grammar import Status, parse_status
-from archipec_plugins.mailserver.account import IMAP, Account, crowded, is_crowded
-from archipec_plugins.mailserver.masking import Mask
-from archipec_plugins.mailserver.wire import Wire, connect, tls_context
+from archipec_plugins.net.account import IMAP, Account, crowded, is_crowded
+from archipec_plugins.net.connection import Wire, connect, tls_context
+from archipec_plugins.net.masking import Mask
 
 __all__ = ["Session", "open_session"]
 

@@ -115,8 +115,8 @@ def install(trap: Trap) -> None:
 
 
 def _install_for_prune(trap: Trap) -> None:
-    from archipec_plugins.sources.imap import deletion as imap
-    from archipec_plugins.sources.pop3 import deletion as pop3
+    from archipec_plugins.imap import delete as imap
+    from archipec_plugins.pop3 import delete as pop3
 
     Ledger.order = trap.around(Ledger.order, "before-orders", "after-orders")  # type: ignore[method-assign]
     Ledger.record_outcomes = trap.around(  # type: ignore[method-assign]
@@ -143,7 +143,7 @@ def _install_for_prune(trap: Trap) -> None:
 
 
 def _install_for_probe(trap: Trap) -> None:
-    from archipec_plugins.sinks.imap.folders import Folders
+    from archipec_plugins.imap.sink_folders import Folders
 
     Folders.make_probe = trap.around(Folders.make_probe, "", "after-probe")  # type: ignore[method-assign]
     Folders.remove_probe = trap.around(  # type: ignore[method-assign]
@@ -152,7 +152,7 @@ def _install_for_probe(trap: Trap) -> None:
 
 
 def _install_for_zip(trap: Trap) -> None:
-    from archipec_plugins.sinks.zip.volume import Volume
+    from archipec_plugins.zip.writer import Volume
 
     Volume.add = trap.around(Volume.add, "", "after-write")  # type: ignore[method-assign]
     Volume.note = trap.around(Volume.note, "before-table", "after-table")  # type: ignore[method-assign]

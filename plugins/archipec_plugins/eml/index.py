@@ -1,0 +1,234 @@
+"""What an archive of .eml files holds, told from its manifest, which has their hashes."""
+
+# Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
+# ruff: noqa: PTH116
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+
+from archipec.inventory import Entry
+from archipec.message import ContentKey, Item
+from archipec_plugins.eml.names import eml_names, mark_of
+from archipec_plugins.files.key_index import KeyIndex
+from archipec_plugins.files.manifest import Line, Manifest, is_listable
+from archipec_plugins.files.staging import Staging, is_interrupted
+from archipec_plugins.files.streams import CHUNK
+from archipec_plugins.files.toc import regular_size
+
+__all__ = ["Catalog"]
+
+_OFFSET = struct.Struct(">Q")
+_FEWEST = 4  # bytes of a digest that a name has
+
+
+class Catalog:
+    """Files by content key; see `archipec_plugins.files.tree.Catalog`.
+
+    Memory holds where a message's line begins in the manifest, and the disk the rest.
+
+    Args:
+        root: the archive's directory.
+        folder_of: tells the directory for an item, relative to the root.
+    """
+
+    beside: tuple[str, ...] = ()
+    whole_paths = True
+
+    def __init__(self, root: str, folder_of: Callable[[Item], str], manifest: Manifest) -> None:
+        self._root = root
+        self._folder_of = folder_of
+        self._manifest = manifest
+        self._index: KeyIndex | None = None
+        self._count = 0
+        self._found: dict[str, list[str]] = {}
+        """What a run that was killed put in view and didn't come to list: paths by SHA-256."""
+        self._named: dict[bytes, set[bytes]] = {}
+        """Digests that names were given to since one was last added, by their first bytes: what is staged."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the manifest was read yet."""
+        return self._index is not None
+
+    def prepare(self, staging: Staging) -> None:
+        """Nothing to learn: the names suit every file system."""
+
+    def new_path(self, item: Item) -> str:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        folder, digest = self._folder_of(item), bytes.fromhex(item.key.sha256)
+        for name in eml_names(item):
+            path = f"{folder}/{name}"
+            if self._is_free(name, digest) and not os.path.lexists(f"{self._root}/{path}"):
+                self._named.setdefault(digest[:_FEWEST], set()).add(digest)
+                return path
+        raise AssertionError("names have no end")
+
+    def _is_free(self, name: str, digest: bytes) -> bool:
+        """Tell whether no other content has the digits of this name: two names then differ where case doesn't count."""
+        mark = bytes.fromhex(mark_of(name) or "")
+        listed = {other for other, _ in self._loaded().starting(mark)}
+        staged = {other for other in self._named.get(mark[:_FEWEST], ()) if other.startswith(mark)}
+        return listed | staged <= {digest}
+
+    def changed(self, item: Item) -> datetime:
+        """Return the message's date, which its name has too."""
+        return item.date
+
+    def add(self, path: str, sha256: str) -> None:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        digest = bytes.fromhex(sha256)
+        self._loaded().add(digest, _OFFSET.pack(self._manifest.add(sha256, path)))
+        self._named.pop(digest[:_FEWEST], None)
+        self._count += 1
+
+    def held(self) -> Iterator[Entry]:
+        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        self._loaded()
+        for line in self._manifest:
+            size = regular_size(f"{self._root}/{line.path}") if line.path else None
+            if size is not None:
+                yield Entry(ContentKey(line.sha256, size), line.path)
+        for path, sha256 in self._unlisted():
+            yield Entry(self._key(sha256, path), path)
+
+    def number(self) -> int | None:
+        """See `archipec_plugins.files.tree.Catalog`: as the manifest has it."""
+        return None if self._index is None else self._count
+
+    def key_of(self, line: Line) -> ContentKey:
+        """See `archipec_plugins.files.tree.Catalog`: a manifest says nothing of sizes."""
+        return ContentKey(line.sha256, 0)
+
+    def existing(self, key: ContentKey) -> list[str]:
+        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        return self._existing(key.sha256)
+
+    def holds(self, sha256: str) -> bool:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        return bool(self._existing(sha256))
+
+    def _existing(self, sha256: str) -> list[str]:
+        index = self._loaded()
+        listed = [self._manifest.path_at(at) for at in reversed(_offsets(index, sha256))]
+        paths = [*reversed(self._found.get(sha256, [])), *listed]
+        return [path for path in paths if path and self._is_there(path)]
+
+    def _is_there(self, path: str) -> bool:
+        return regular_size(f"{self._root}/{path}") is not None
+
+    def is_own(self, file: str) -> bool:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        return mark_of(file) is not None
+
+    def vouches(self, path: str, sha256: str) -> bool:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        mark = mark_of(path.rpartition("/")[2])
+        return mark is not None and sha256.startswith(mark)
+
+    def unlisted(self) -> Iterator[str]:
+        """See `archipec_plugins.files.tree.Catalog`: a file whose content isn't what its name says is nobody's."""
+        for path, _ in self._unlisted():
+            yield path
+
+    def mend(self) -> None:
+        """See `archipec_plugins.files.tree.Catalog`."""
+        self._loaded()
+        found, self._found = self._found, {}
+        self._count -= sum(map(len, found.values()))
+        for sha256, paths in found.items():
+            for path in paths:
+                self.add(path, sha256)
+
+    def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
+        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        self._index = None
+        index = self._loaded()
+        found = {sha256: paths[-1] for sha256, paths in self._found.items()}
+        for line in self._manifest:
+            if not line.path or line.sha256 in found or not self._is_there(line.path):
+                continue
+            later = (at for at in _offsets(index, line.sha256) if at > line.offset)
+            if not any(self._is_there(self._manifest.path_at(at)) for at in later):
+                yield self._key(line.sha256, line.path), line.path
+        for sha256, path in found.items():
+            yield self._key(sha256, path), path
+
+    def _key(self, sha256: str, path: str) -> ContentKey:
+        return ContentKey(sha256, os.stat(f"{self._root}/{path}").st_size)
+
+    def _loaded(self) -> KeyIndex:
+        if self._index is None:
+            self._index, self._count = KeyIndex(_OFFSET.size), 0
+            for line in self._manifest:
+                if line.path:
+                    self._index.add(bytes.fromhex(line.sha256), _OFFSET.pack(line.offset))
+                    self._count += 1
+            is_whole = self._manifest.exists() and not is_interrupted(self._root)
+            self._found = {}
+            for path, sha256 in () if is_whole else self._unlisted():
+                self._found.setdefault(sha256, []).append(path)
+                self._count += 1
+        return self._index
+
+    def _unlisted(self) -> Iterator[tuple[str, str]]:
+        """Yield (path, SHA-256) of the files with names of ours, and their contents, that are not listed."""
+        for path in _walk(self._root):
+            mark = mark_of(path.rpartition("/")[2])
+            if mark is None or not is_listable(path) or self._lists(path, bytes.fromhex(mark)):
+                continue
+            sha256 = _hash_of(f"{self._root}/{path}")
+            if sha256.startswith(mark):
+                yield path, sha256
+
+    def _lists(self, path: str, mark: bytes) -> bool:
+        offsets = (_OFFSET.unpack(value)[0] for _, value in self._loaded().starting(mark))
+        return any(_normal(self._manifest.path_at(at)) == _normal(path) for at in offsets)
+
+
+def _normal(path: str) -> str:
+    """Return a path in one form: some file systems of macOS give names back in another than they were given."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _offsets(index: KeyIndex, sha256: str) -> list[int]:
+    """Return where the lines of a message begin in the manifest."""
+    return [_OFFSET.unpack(value)[0] for value in index.values(bytes.fromhex(sha256))]
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Yield the path of every file below ``root``, relative to it, but for archipec's own directories.
+
+    Raises:
+        OSError: a directory can't be read.
+    """
+    waiting = [""]
+    while waiting:
+        parent = waiting.pop()
+        children = []
+        with os.scandir(f"{root}/{parent}") as entries:
+            for entry in entries:
+                path = f"{parent}/{entry.name}" if parent else entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    yield path
+                elif not entry.name.startswith(".archipec"):
+                    children.append(path)
+        waiting += sorted(children, reverse=True)
+
+
+def _hash_of(path: str) -> str:
+    """Return the SHA-256 of a regular file; an empty string for anything else."""
+    digest = hashlib.sha256()
+    with suppress(FileNotFoundError):
+        if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
+            return ""
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,159 @@
+"""How the sources that read files go about it: regular files only, links left alone, trouble told apart."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import sys
+from collections.abc import Callable, Container, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
+from archipec_plugins.files.escape import escape
+
+__all__ = [
+    "CHUNK",
+    "check_place",
+    "chunks",
+    "is_inside",
+    "kind_of",
+    "leads_to_folder",
+    "open_file",
+    "subfolders",
+    "trouble",
+]
+
+CHUNK: Final = 256 * 1024
+_MAX_DEPTH: Final = 50
+_FLAGS: Final = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
+
+
+def check_place(path: Path) -> os.stat_result:
+    """Return the status of what a source is told to read.
+
+    Raises:
+        PermanentError: there is nothing, or neither a folder nor a file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PermanentError(
+            from_os_error(error, path).message, hint="check the path; is the disk connected?"
+        ) from error
+    if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        raise PermanentError(f"{path} is neither a folder nor a file", hint="give one of the two")
+    return status
+
+
+def open_file(path: str | Path) -> FileIO:
+    """Open a regular file below the place a source reads; a link or a pipe in there is none.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    # Windows has no O_NOFOLLOW.
+    if os.path.islink(path):  # noqa: PTH114  one of many files, named by a string
+        raise PermissionError(1, "it is a link", str(path))
+    file = FileIO(os.open(path, _FLAGS), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise PermissionError(1, "it is no regular file", str(path))
+    return file
+
+
+def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a file, which must have as many as when it was listed.
+
+    Raises:
+        ArchipecError: of scope MESSAGE.
+    """
+    left = size
+    try:
+        while chunk := file.read(CHUNK):
+            left -= len(chunk)
+            yield chunk
+    except OSError as error:
+        raise trouble(error, name, Scope.MESSAGE) from error
+    if left:
+        raise TransientError(f"{escape(name)} was changed while it was read", scope=Scope.MESSAGE)
+
+
+def subfolders(
+    root: str,
+    but: Callable[[list[os.DirEntry[str]]], Container[str]] = lambda _: (),
+    skip: Callable[[str, str, bool], None] = lambda _path, _reason, _mail: None,
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Yield each directory below ``root``, itself first, by its path from there, with its entries by name.
+
+    Links to directories are not followed: they may lead in circles.
+
+    Args:
+        but: given what is in a directory, returns the names of those in it that are not to be entered.
+        skip: called for every other one that isn't, with the path, the reason, and whether mail may be lost by it.
+
+    Raises:
+        OSError: the root can't be read.
+    """
+    waiting = [""]
+    while waiting:
+        path = waiting.pop()
+        try:
+            with os.scandir(f"{root}/{path}") as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            if not path:
+                raise
+            skip(path, f"it can't be read: {(error.strerror or str(error)).lower()}", True)
+            continue
+        yield path, entries
+        known, inside = but(entries), []
+        for entry in entries:
+            below = f"{path}/{entry.name}" if path else entry.name
+            if entry.name in known:
+                continue
+            if leads_to_folder(entry):
+                skip(below, "it is a link to a folder", not is_inside(entry.path, root))
+            elif entry.is_dir(follow_symlinks=False):
+                if path.count("/") < _MAX_DEPTH:
+                    inside.append(below)
+                else:
+                    skip(below, f"it lies more than {_MAX_DEPTH} folders deep", True)
+        waiting += reversed(inside)
+
+
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a link, or what Windows calls a junction, to a folder."""
+    is_junction = sys.version_info >= (3, 12) and entry.is_junction()
+    try:
+        return is_junction or (entry.is_symlink() and entry.is_dir())
+    except OSError:  # a link in a circle
+        return False
+
+
+def is_inside(path: str | Path, root: str | Path) -> bool:
+    """Tell whether what a link leads to lies in a folder that is read itself."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def kind_of(entry: os.DirEntry[str]) -> str:
+    """Return what an entry is that is no regular file, in words; empty for one that is, or is gone."""
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode):
+        return ""
+    return "it is a link" if stat.S_ISLNK(mode) else "it is no regular file"
+
+
+def trouble(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:
+    """Return the error for something that can't be read."""
+    told = from_os_error(error, escape(str(path)))
+    if isinstance(told, TransientError):
+        return TransientError(told.message, hint=told.hint, retry_after=math.inf)
+    return PermanentError(told.message, hint="check that you may read it", scope=scope)

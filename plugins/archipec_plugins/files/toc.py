@@ -1,0 +1,167 @@
+"""What an archive of files with tables of contents holds."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from archipec.inventory import Entry
+from archipec.message import ContentKey
+from archipec_plugins.files.key_index import KeyIndex, Table
+
+__all__ = ["Catalog", "Place", "regular_size"]
+
+_PLACE = struct.Struct(">IQQB")
+_NO_END = 1 << 62
+
+
+class Place(NamedTuple):
+    """Where a message lies.
+
+    Attributes:
+        file: the name of the file.
+        offset: of what is stored there for the message.
+        stored: bytes of it.
+        form: how it is stored, below 256: a number that the sink gives a meaning.
+    """
+
+    file: str
+    offset: int
+    stored: int
+    form: int = 0
+
+
+class Catalog(ABC):
+    """The places of all copies by content key, read from the tables of contents when it is first needed.
+
+    It is also the archive's `archipec_plugins.files.inventory.Holdings`. A file that is a link, a folder or a pipe by
+    now, or whose table is, holds nothing.
+    """
+
+    located = True
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._index: KeyIndex | None = None
+        self._count = 0
+        self._files = Table()
+        self._reasons: dict[str, str] = {}
+
+    @abstractmethod
+    def _parts(self) -> list[str]:
+        """Return the names of the archive's files in order, those included of which only the table is left."""
+
+    @abstractmethod
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
+        """Read a file's table: the messages within its first ``size`` bytes, in the order in which they were stored."""
+
+    @abstractmethod
+    def toc_path(self, file: str) -> str:
+        """Return the path of a file's table."""
+
+    def _entries(self) -> Iterator[tuple[ContentKey, Place]]:
+        """Read the tables, each message after those stored before it.
+
+        Raises:
+            OSError: one of them can't be read.
+            PermanentError: a later version of archipec wrote one.
+        """
+        for file in self._parts():
+            size, table = regular_size(f"{self._root}/{file}"), regular_size(self.toc_path(file))
+            if size is not None and table is not None:
+                yield from self._table(file, size)
+
+    def held(self) -> Iterator[Entry]:
+        """See `archipec_plugins.files.inventory.Holdings`."""
+        for key, place in self._entries():
+            yield Entry(key, place.file)
+
+    def claimed(self) -> Iterator[Entry]:
+        """See `archipec_plugins.files.inventory.Holdings`."""
+        for file in self._parts():
+            if regular_size(self.toc_path(file)) is not None:
+                for key, _ in self._table(file, _NO_END):
+                    yield Entry(key, file)
+
+    def number(self) -> int | None:
+        """See `archipec_plugins.files.inventory.Holdings`."""
+        return None if self._index is None else self._count
+
+    def why_missing(self, file: str) -> str:
+        """See `archipec_plugins.files.inventory.Holdings`."""
+        if file not in self._reasons:
+            self._reasons[file] = self._why_missing(file)
+        return self._reasons[file]
+
+    def _why_missing(self, file: str) -> str:
+        path, toc = f"{self._root}/{file}", self.toc_path(file)
+        size = regular_size(path)
+        if size is None:
+            return f"{path} is not a file any more" if os.path.lexists(path) else f"{path} is gone"
+        if regular_size(toc) is None:
+            state = "is not a file any more" if os.path.lexists(toc) else "is gone"
+            return f"{toc}, by which the messages in {file} are found, {state}"
+        if any(place.offset + place.stored > size for _, place in self._table(file, _NO_END)):
+            return f"{path} was cut short"
+        return f"{path} and its table of contents do not have it any more"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the tables were read yet."""
+        return self._index is not None
+
+    def load(self) -> None:
+        """Read the tables, anew if they were read before; raises what `_entries` does."""
+        index, self._count = KeyIndex(_PLACE.size), 0
+        for key, place in self._entries():
+            index.add(bytes.fromhex(key.sha256), self._packed(place))
+            self._count += 1
+        self._index = index
+
+    def forget(self) -> None:
+        """Read the tables anew when they are needed next."""
+        self._index = None
+
+    def add(self, key: ContentKey, place: Place) -> None:
+        """Note a message that was stored."""
+        if self._index is not None:
+            self._index.add(bytes.fromhex(key.sha256), self._packed(place))
+            self._count += 1
+
+    def places(self, key: ContentKey) -> list[Place]:
+        """Return the places of every copy of a message, the latest first; raises what `load` does."""
+        if self._index is None:
+            self.load()
+            return self.places(key)
+        found = []
+        for packed in reversed(self._index.values(bytes.fromhex(key.sha256))):
+            file, offset, stored, form = _PLACE.unpack(packed)
+            found.append(Place(self._files[file], offset, stored, form))
+        return found
+
+    def __iter__(self) -> Iterator[tuple[ContentKey, Place]]:
+        """Yield every message with its place, each once; of several copies the latest. Raises what `load` does."""
+        self.load()
+        for key, place in self._entries():
+            if self.places(key)[:1] == [place]:
+                yield key, place
+
+    def _packed(self, place: Place) -> bytes:
+        return _PLACE.pack(self._files.number(place.file), place.offset, place.stored, place.form)
+
+
+def regular_size(path: str) -> int | None:
+    """Return how many bytes a file has; None where there is none, or something else stands in its place.
+
+    Raises:
+        OSError: it can't be told.
+    """
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,373 @@
+"""An archive that is a tree of directories with a file for each message, exactly as it came: Maildirs, .eml files.
+
+What is the same for all of them is here; how files are named, and how they are found again, a `Catalog` knows.
+"""
+
+# Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
+# ruff: noqa: PTH104, PTH116
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from io import FileIO
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from archipec.contract import ContentKey, Context, Item, Receipt, State
+from archipec.durability import make_directory, sync_directories, sync_files
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, UnfitRecord, from_os_error
+from archipec.inventory import Entry
+from archipec_plugins.files.inventory import InventoryKeeper, distinct, first_few
+from archipec_plugins.files.manifest import Line, Manifest
+from archipec_plugins.files.staging import Staging, is_interrupted
+from archipec_plugins.files.streams import CHUNK, cannot_tell, checked, open_copy, stream_of, translated
+from archipec_plugins.files.timestamps import Timestamps
+
+__all__ = ["Catalog", "TreeSink"]
+
+
+class Catalog(Protocol):
+    """How the files of an archive are named and found. All paths are relative to its root.
+
+    It learns what files there are when it is first asked for one.
+
+    Attributes:
+        beside: names of directories that are made beside each directory of files.
+        whole_paths: the inventory is given a copy's path; else its directory, because the name follows from the message.
+    """
+
+    beside: tuple[str, ...]
+    whole_paths: bool
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it knows the files yet."""
+
+    def prepare(self, staging: Staging) -> None:
+        """Learn what the file system allows, before the first `new_path`."""
+
+    def new_path(self, item: Item) -> str:
+        """Return the path for a new copy, where nothing is."""
+
+    def changed(self, item: Item) -> datetime:
+        """Return the time of change that a new copy is to have."""
+
+    def add(self, path: str, sha256: str) -> None:
+        """Note a new copy, and give it a line in the manifest."""
+
+    def existing(self, key: ContentKey) -> list[str]:
+        """Return the paths of the copies of a message that are there, the latest first."""
+
+    def holds(self, sha256: str) -> bool:
+        """Tell whether any copy of a message with this hash is there."""
+
+    def is_own(self, file: str) -> bool:
+        """Tell whether a file's name is one that this catalog gives."""
+
+    def key_of(self, line: Line) -> ContentKey:
+        """Return the key of a message that the manifest lists; of one that is gone, its size may be 0 for unknown."""
+
+    def vouches(self, path: str, sha256: str) -> bool:
+        """Tell whether it is one that this catalog gives to messages with this hash."""
+
+    def unlisted(self) -> Iterator[str]:
+        """Yield the paths of the archive's files that its manifest doesn't list."""
+
+    def mend(self) -> None:
+        """Give those a line in the manifest."""
+
+    def held(self) -> Iterator[Entry]:
+        """Yield every copy that is there, see `archipec_plugins.files.inventory.Holdings`."""
+
+    def number(self) -> int | None:
+        """Return how many copies are there, None where that isn't known yet."""
+
+    def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
+        """Yield every message that is there with its path, each once: of several copies the latest."""
+
+
+class _Staged(NamedTuple):
+    directory: str
+    file: str
+    key: ContentKey
+
+
+class _Holdings:
+    """See `archipec_plugins.files.inventory.Holdings`: files may be moved by mail programs and by people."""
+
+    located = False
+
+    def __init__(self, root: str, catalog: Catalog) -> None:
+        self._root = root
+        self.held = self.claimed = catalog.held
+        self.number = catalog.number
+
+    def why_missing(self, file: str) -> str:
+        path = Path(self._root, file)
+        if path.is_dir():
+            return f"{path} does not hold it any more"
+        return f"{path} is gone" if path.parent.is_dir() else f"the folder {path.parent} is gone"
+
+
+class TreeSink:
+    """Keeps messages as files below a root; see `archipec.contract.Sink`.
+
+    Opening, finding and reading change nothing on disk; the first ``put`` readies the archive for writing.
+
+    Args:
+        root: the archive's directory, which the host made and locked.
+    """
+
+    def __init__(
+        self, root: str, catalog: Catalog, manifest: Manifest, timestamps: Timestamps, context: Context
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._manifest = manifest
+        self._timestamps = timestamps
+        self._context = context
+        self._inventory = InventoryKeeper(root, _Holdings(root, catalog), context.log)
+        self._staging: Staging | None = None
+        self._staged: list[_Staged] = []
+        self._receipts: list[Receipt] = []
+        self._pending: dict[ContentKey, Receipt] = {}
+        self._made: set[str] = set()  # directories made, or seen to be there
+        self._flushed: set[str] = set()  # directories whose entries are durable
+        self._publishing = False  # true, too, after it failed half-way
+        self._real_folders: dict[str, str] = {}
+
+    def put(self, item: Item) -> None:
+        """See `archipec.contract.Sink.put`."""
+        receipt = self._pending.get(item.key)
+        if receipt is None:
+            try:
+                receipt = self._intact(item.key) or self._stage(item)
+            except OSError as error:
+                raise from_os_error(error, error.filename or self._root) from error
+            self._pending[item.key] = receipt
+        self._receipts.append(receipt)
+
+    def _stage(self, item: Item) -> Receipt:
+        staging = self._ready()
+        path = self._catalog.new_path(item)
+        directory, _, file = path.rpartition("/")
+        if directory not in self._made:
+            self._make(directory)
+        staging.write(item, file, self._catalog.changed(item))
+        self._staged.append(_Staged(directory, file, item.key))
+        return Receipt(item.key, State.STORED, path)
+
+    def _ready(self) -> Staging:
+        """Make the archive ready for writing: mended, and with a manifest that lists all that it holds."""
+        if self._staging is None:
+            self._inventory.begin()
+            # Before an archive grows: one of an older version has no manifest.
+            if is_interrupted(self._root) or not self._manifest.exists():
+                self._catalog.mend()
+            self._staging = Staging(self._root, self._catalog.is_own)
+            self._catalog.prepare(self._staging)
+        return self._staging
+
+    def _make(self, directory: str) -> None:
+        *parents, last = [*_parents(directory)[1:], directory]
+        beside = [f"{parents[-1]}/{name}" for name in self._catalog.beside] if parents else []
+        for path in (*parents, *beside, last):
+            make_directory(f"{self._root}/{path}")
+        self._made.add(directory)
+
+    def commit(self) -> Sequence[Receipt]:
+        """See `archipec.contract.Sink.commit`."""
+        staged, self._staged = self._staged, []
+        receipts, self._receipts = self._receipts, []
+        self._pending.clear()
+        if self._staging is None or not staged:
+            return receipts
+        try:
+            sync_files(self._root, [self._staging.path(each.file) for each in staged])
+            self._publish(self._staging, staged)
+            self._inventory.add(self._entry(each) for each in staged)
+        except OSError as error:
+            self._inventory.interrupt()
+            self._staging.discard(each.file for each in staged)
+            raise from_os_error(error, error.filename or self._root) from error
+        return receipts
+
+    def _entry(self, staged: _Staged) -> Entry:
+        path = f"{staged.directory}/{staged.file}"
+        return Entry(staged.key, path if self._catalog.whole_paths else staged.directory)
+
+    def _publish(self, staging: Staging, staged: Sequence[_Staged]) -> None:
+        self._manifest.open()  # now, while nothing is in view yet
+        self._publishing = True
+        touched = {each.directory for each in staged}
+        new = touched - self._flushed
+        self._flushed -= touched
+        for directory, file, key in staged:
+            path = f"{directory}/{file}"
+            target = f"{self._root}/{path}"
+            if os.path.lexists(target):  # a rename would replace it
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+            os.rename(staging.path(file), target)
+            self._catalog.add(path, key.sha256)
+        self._manifest.write()
+        touched |= {parent for directory in new for parent in _parents(directory)}
+        self._flush(touched)
+        self._publishing = False
+
+    def _flush(self, directories: set[str]) -> None:
+        """Make durable what was added to directories and to the manifest."""
+        paths = [f"{self._root}/{directory}" for directory in directories]
+        if sys.platform == "linux":
+            # One flush of the file system is cheaper than one for each directory.
+            sync_files(self._root, [self._manifest.path, *paths])
+        else:
+            sync_files(self._root, [self._manifest.path])
+            sync_directories(paths)
+        self._flushed |= directories
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """See `archipec.contract.Sink.find`."""
+        try:
+            receipt = self._intact(key)
+            if receipt is None:
+                os.stat(self._root)  # an archive that went away has no say in what is absent
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
+        return receipt
+
+    def _intact(self, key: ContentKey) -> Receipt | None:
+        for path in self._catalog.existing(key):
+            try:
+                with self._open(path) as file:
+                    for _ in _chunks(file, path, key):
+                        pass
+            except IntegrityError:
+                continue
+            self._flush_name(path)
+            return Receipt(key, State.STORED, path)
+        return None
+
+    def _flush_name(self, path: str) -> None:
+        """Make durable what a run that was killed may have left in view before it was."""
+        directory = path.rpartition("/")[0]
+        if directory not in self._flushed:
+            directories = {directory, *_parents(directory)}
+            sync_directories(f"{self._root}/{each}" for each in directories - self._flushed)
+            self._flushed |= directories
+
+    @contextmanager
+    def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
+        """See `archipec.contract.Sink.read`; a copy with other bytes ends in IntegrityError."""
+        try:
+            path, file = self._open_copy(receipt)
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
+        with file, stream_of(_chunks(file, path, receipt.key), file) as stream:
+            yield stream
+
+    def _open_copy(self, receipt: Receipt) -> tuple[str, FileIO]:
+        """Open the copy a receipt names; another one when it was renamed, or is known to be stored again since."""
+        key, token = receipt.key, receipt.token
+        paths = self._catalog.existing(key) if self._catalog.loaded else []
+        if (
+            len(paths) < 2
+            and isinstance(token, str)
+            and ".." not in token.split("/")
+            and self._catalog.vouches(token, key.sha256)
+        ):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return token, self._open(token)
+        for path in paths or self._catalog.existing(key):
+            return path, self._open(path)
+        raise MissingCopy(f"message {key} is no longer in {self._root}")
+
+    def _open(self, path: str) -> FileIO:
+        return open_copy(self._root, path, self._real_folders)
+
+    def iterate(self) -> Iterator[Receipt]:
+        """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
+        try:
+            for key, path in self._catalog:
+                yield Receipt(key, State.STORED, path)
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
+
+    def finish(self) -> None:
+        """List what is not listed yet, and have the manifest time-stamped; see `archipec.contract.SupportsFinish`."""
+        try:
+            if self._staging is None and self._is_to_mend():
+                self._ready()
+                if self._manifest.waits:
+                    self._manifest.write()
+                    self._flush({""})
+            self._inventory.finish()
+        except OSError as error:
+            raise from_os_error(error, error.filename or self._root) from error
+        self._timestamps.stamp(self._manifest.path, self._context)
+
+    def _is_to_mend(self) -> bool:
+        if is_interrupted(self._root):
+            return True
+        return not self._manifest.exists() and next(self._catalog.unlisted(), None) is not None
+
+    def check(self) -> Iterator[ArchipecError]:
+        """See `archipec.contract.SupportsCheck`."""
+        yield from self.check_record()
+        yield from self._timestamps.check(self._manifest.path)
+
+    def check_record(self) -> Iterator[ArchipecError]:
+        """Compare inventory, manifest and the files' names; contents are unread."""
+        try:
+            # Of a message that both of them miss, the one counts that tells more.
+            both = self._check_manifest(), self._inventory.problems()
+            yield from distinct(chain(*(reversed(both) if self._catalog.whole_paths else both)))
+        except OSError as error:
+            raise cannot_tell(error, self._root) from error
+
+    def _check_manifest(self) -> Iterator[ArchipecError]:
+        path = self._manifest.path
+        problems = filter(None, map(self._problem, self._manifest))
+        yield from first_few(problems, path)
+        if is_interrupted(self._root):
+            return
+        if self._manifest.exists():
+            unlisted = (UnfitRecord(f"{path} doesn't list {each}") for each in self._catalog.unlisted())
+            yield from first_few(unlisted, path)
+        elif self._inventory.lists_something():
+            yield UnfitRecord(f"{path} is gone", hint="the next `archipec archive` makes it anew")
+
+    def _problem(self, line: Line) -> ArchipecError | None:
+        path = self._manifest.path
+        if not line.path:
+            return UnfitRecord(f"{path}: what stands at byte {line.offset} is no line of a manifest")
+        if not self._catalog.vouches(line.path, line.sha256):
+            return UnfitRecord(f"{path}: the line at byte {line.offset} was altered: {line.path}")
+        if os.path.lexists(f"{self._root}/{line.path}") or self._catalog.holds(line.sha256):
+            return None
+        key = self._catalog.key_of(line)
+        return MissingCopy(f"{path} lists a file that is not there: {line.path}", key=key)
+
+    def close(self) -> None:
+        """Take back what was staged and not committed."""
+        if self._staging is not None:
+            self._staging.discard(each.file for each in self._staged)
+            if not self._publishing and not self._manifest.waits:
+                self._staging.close()  # else it stays, and tells the next run to mend the manifest
+        self._manifest.close()
+        self._inventory.close()
+
+
+def _parents(directory: str) -> list[str]:
+    """Return the directories above a directory, the root first."""
+    parts = directory.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts))]
+
+
+def _chunks(file: FileIO, path: str, key: ContentKey) -> Iterator[bytes]:
+    return checked(translated(iter(lambda: file.read(CHUNK), b""), path), key, path)

@@ -1,0 +1,325 @@
+"""Deletes by order: marks exactly the messages named and expunges exactly those (UIDPLUS, RFC 4315).
+
+A server without UIDPLUS knows only EXPUNGE, which takes whatever any program has marked: there messages are moved to
+the trash (MOVE, RFC 6851), which frees nothing until somebody empties it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from archipec.contract import ContentKey, DeletionOrder
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
+from archipec_plugins.imap.commands import Dialogue, Exchange, words
+from archipec_plugins.imap.fetch import Pipeline, parse_ref
+from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
+
+__all__ = ["Deletion", "Method"]
+
+Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
+
+# Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.
+_COMMAND_MESSAGES: Final = 250
+_SHARED: Final = "the server gives its number to another message, too: delete it in the webmail"
+_MOST_NUMBERS: Final = 100_000
+_DELETED: Final = b"\\deleted"
+_FLAGGED: Final = b"\\flagged"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How this server lets single messages go.
+
+    Attributes:
+        trash: the folder they are moved to, as the server spells it; None where they are expunged.
+    """
+
+    trash: bytes | None
+
+
+class _Seen(NamedTuple):
+    """A message as it is now: bytes as the server counts them, and its flags in lower case.
+
+    Attributes:
+        message: its number in the folder.
+        shared: another message has the same UID.
+    """
+
+    size: int | None
+    flags: frozenset[bytes]
+    message: int | None
+    shared: bool = False
+
+
+class Deletion:
+    """The orders of one session.
+
+    Args:
+        now: the clock; aware.
+        marking: told of messages before they are marked (`archipec.contract.Context`).
+        temp: where a message waits that must be read again.
+    """
+
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        method: Method,
+        now: Callable[[], datetime],
+        temp: Path,
+        marking: Callable[[Sequence[DeletionOrder]], None],
+    ) -> None:
+        self._dialogue = dialogue
+        self._method = method
+        self._now = now
+        self._temp = temp
+        self._marking = marking
+        self._expunged = 0
+        self._strangers: set[int] = set()
+
+    def carry_out(
+        self, orders: Iterable[DeletionOrder], wire_name: Callable[[str], bytes]
+    ) -> Iterator[Outcome]:
+        """Yield each order with its outcome, good only after the server was asked whether the message is gone.
+
+        Args:
+            wire_name: tells how the server spells a folder.
+
+        Raises:
+            TransientError: the connection broke: what was not answered may have been carried out.
+        """
+        for folder, group in groupby(orders, key=lambda order: order.folder):
+            its = list(group)
+            spelt = wire_name(folder)
+            if spelt == self._method.trash:
+                reason = "this server can't delete single messages: empty the trash in the webmail"
+                yield from _refuse_all(its, reason)
+                continue
+            try:
+                exchange, uidvalidity = self._select(folder, spelt)
+            except ArchipecError as error:
+                if error.scope > Scope.FOLDER:
+                    raise
+                yield from _refuse_all(its, error.message, Scope.FOLDER)
+                continue
+            yield from self._in_folder(exchange, uidvalidity, its)
+
+    def _select(self, folder: str, wire_name: bytes) -> tuple[Exchange, str]:
+        """Open a folder for changes; return its UIDVALIDITY too."""
+        self._expunged = 0
+        self._strangers = set()
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b"SELECT " + quoted(wire_name))
+        status = exchange.outcome(tag)
+        if status.word != "OK" or status.code == "READ-ONLY":
+            raise Refused(f'folder "{folder}" can\'t be changed: {words(status)}', scope=Scope.FOLDER)
+        return exchange, exchange.codes.get("UIDVALIDITY", b"").decode("ascii", "replace")
+
+    def _in_folder(
+        self, exchange: Exchange, uidvalidity: str, orders: Sequence[DeletionOrder]
+    ) -> Iterator[Outcome]:
+        by_uid: dict[int, DeletionOrder] = {}
+        for order in orders:
+            generation = order.ref.partition("/")[0]
+            known, place = parse_ref(order.ref)
+            if place > 1:
+                yield order, _refused(order, _SHARED)
+            elif not uidvalidity or generation != uidvalidity or known is None:
+                reason = "the folder is not the one it was: its messages are numbered anew"
+                yield order, _refused(order, reason)
+            else:
+                by_uid[known] = order
+        uids = sorted(by_uid)
+        for start in range(0, len(uids), _COMMAND_MESSAGES):
+            batch = {uid: by_uid[uid] for uid in uids[start : start + _COMMAND_MESSAGES]}
+            yield from self._batch(exchange, batch)
+
+    def _batch(self, exchange: Exchange, orders: dict[int, DeletionOrder]) -> Iterator[Outcome]:
+        seen = self._look(exchange, orders)
+        for uid in [uid for uid in orders if uid not in seen]:
+            order = orders.pop(uid)
+            yield order, AlreadyGone(f"message {order.ref} was no longer there")
+        for uid in [uid for uid in orders if seen[uid].shared]:
+            order = orders.pop(uid)
+            yield order, _refused(order, _SHARED)
+        others = self._others(exchange, orders, seen)
+        for uid in others:
+            order = orders.pop(uid)
+            yield order, _refused(order, "it is not the one that was archived")
+        for uid in [uid for uid in orders if _FLAGGED in seen[uid].flags]:
+            order = orders.pop(uid)
+            yield order, _refused(order, "it is flagged by now")
+        for uid in [uid for uid, order in orders.items() if order.expires_at <= self._now()]:
+            order = orders.pop(uid)
+            yield order, _refused(order, "the order has expired")
+        if not orders:
+            return
+        unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
+        self._expunged, self._strangers = 0, set()
+        if self._method.trash is None:
+            self._marking([orders[uid] for uid in unmarked])
+            reason = self._expunge(
+                exchange, sorted(orders), unmarked, min(o.expires_at for o in orders.values())
+            )
+        else:
+            reason = self._command(exchange, b"UID MOVE %b " + quoted(self._method.trash), orders)
+        left = self._look(exchange, orders)
+        unsure = ""
+        if self._method.trash is None:
+            unsure = self._unmark(exchange, [uid for uid in unmarked if uid in left])
+        for uid, order in orders.items():
+            if uid not in left:
+                yield order, None
+            elif unsure:
+                yield (
+                    order,
+                    TransientError(
+                        f"message {order.ref} is marked for deletion, and the mark could not be taken back: {unsure}",
+                        scope=Scope.MESSAGE,
+                    ),
+                )
+            else:
+                yield order, _refused(order, reason or "the server still has it")
+        self._refuse_strangers(len(orders) - len(left))
+
+    def _refuse_strangers(self, ordered: int) -> None:
+        """End it when more messages went than were ordered to."""
+        strangers = max(len(self._strangers), self._expunged - ordered)
+        if strangers > 0:
+            raise Refused(
+                f"{strangers} messages that nobody ordered to be deleted went from the folder at the same time:"
+                " the server, or another program, deletes more than it is told to",
+                hint="look into the webmail before anything more is deleted",
+            )
+
+    def _note_expunged(self, response: bytes, ordered: Collection[int]) -> None:
+        """Count what the server says is gone: EXPUNGE (RFC 9051 §7.5.1), VANISHED (RFC 7162 §3.2.10)."""
+        words_ = response.split()
+        if len(words_) == 3 and words_[1].isdigit() and words_[2].upper() == b"EXPUNGE":
+            self._expunged += 1
+        elif len(words_) == 3 and words_[1].upper() == b"VANISHED":
+            gone = _numbers(words_[2])
+            self._strangers |= gone - set(ordered)
+
+    def _expunge(
+        self, exchange: Exchange, uids: Sequence[int], unmarked: Sequence[int], deadline: datetime
+    ) -> str:
+        """Mark messages and expunge them, them alone; return why the server did not, empty when it did."""
+        if unmarked:
+            reason = self._command(exchange, b"UID STORE %b +FLAGS.SILENT (\\Deleted)", unmarked)
+            if reason:
+                return reason
+        if deadline <= self._now():
+            return "the order has expired"
+        return self._command(exchange, b"UID EXPUNGE %b", uids)
+
+    def unmark(self, folder: str, wire_name: bytes, refs: Iterable[str]) -> None:
+        """Take back marks that an earlier session left.
+
+        Raises:
+            ArchipecError: they may still be there.
+        """
+        exchange, uidvalidity = self._select(folder, wire_name)
+        uids = sorted(
+            uid
+            for ref in refs
+            if ref.partition("/")[0] == uidvalidity and (uid := parse_ref(ref)[0]) is not None
+        )
+        for start in range(0, len(uids), _COMMAND_MESSAGES):
+            if reason := self._unmark(exchange, uids[start : start + _COMMAND_MESSAGES]):
+                raise TransientError(f'folder "{folder}": marks for deletion can\'t be taken back: {reason}')
+
+    def _unmark(self, exchange: Exchange, uids: Sequence[int]) -> str:
+        """Take back marks of ours: another program's EXPUNGE must not find them. Return why that failed, if it did."""
+        return self._command(exchange, b"UID STORE %b -FLAGS.SILENT (\\Deleted)", uids) if uids else ""
+
+    def _command(self, exchange: Exchange, command: bytes, uids: Iterable[int]) -> str:
+        """Return why the server refuses, empty when it doesn't."""
+        wanted = sorted(uids)
+        (tag,) = exchange.send(command.replace(b"%b", uid_set(wanted), 1))
+        while True:
+            line = exchange.line()
+            status = exchange.status(line)
+            if status is None:
+                self._note_expunged(exchange.whole(line), wanted)
+            elif status.tag == tag:
+                return "" if status.word == "OK" else words(status)
+
+    def _look(self, exchange: Exchange, uids: Iterable[int]) -> dict[int, _Seen]:
+        """Return those of these messages that are there."""
+        wanted = frozenset(uids)
+        (tag,) = exchange.send(b"UID FETCH %b (UID RFC822.SIZE FLAGS)" % uid_set(sorted(wanted)))
+        found: dict[int, _Seen] = {}
+        for response in exchange.answers(tag, "the messages can't be looked at", Scope.FOLDER):
+            self._note_expunged(response, wanted)
+            told = fetch_attributes(response)
+            uid = number(told.get(b"UID"))
+            if uid in wanted:
+                message, known = message_number(response), found.get(uid)
+                shared = known is not None and (known.shared or known.message != message)
+                found[uid] = _Seen(
+                    number(told.get(b"RFC822.SIZE")), _flags(told.get(b"FLAGS")), message, shared
+                )
+        return found
+
+    def _others(
+        self, exchange: Exchange, orders: dict[int, DeletionOrder], seen: dict[int, _Seen]
+    ) -> list[int]:
+        """Return the messages that are not those of their orders: of another size, and then of other bytes.
+
+        Some servers don't count sizes exactly.
+        """
+        import hashlib
+
+        doubtful = {order.ref: uid for uid, order in orders.items() if seen[uid].size != order.key.size}
+        if not doubtful:
+            return []
+        pipeline = Pipeline(exchange, iter(list(doubtful)), "", self._temp)
+        pipeline.uidnext = max(doubtful.values()) + 1
+        pipeline.send()
+        others = set(doubtful.values())
+        for ref, chunks in pipeline.answers():
+            digest, size = hashlib.sha256(), 0
+            try:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                continue
+            if ContentKey(digest.hexdigest(), size) == orders[doubtful[ref]].key:
+                others.discard(doubtful[ref])
+        return sorted(others)
+
+
+def _numbers(spelt: bytes) -> set[int]:
+    """Return the numbers of a sequence set, at most so many that they can be compared."""
+    found: set[int] = set()
+    for part in spelt.split(b","):
+        first, _, last = part.partition(b":")
+        start, end = number(first), number(last or first)
+        if start is None or end is None or len(found) + end - start > _MOST_NUMBERS:
+            continue
+        found.update(range(start, end + 1))
+    return found
+
+
+def _flags(token: Token) -> frozenset[bytes]:
+    words = token if isinstance(token, list) else []
+    return frozenset(word.lower() for word in words if isinstance(word, bytes))
+
+
+def _refused(order: DeletionOrder, reason: str, scope: Scope = Scope.MESSAGE) -> Refused:
+    return Refused(f"message {order.ref} is not deleted: {reason}", scope=scope)
+
+
+def _refuse_all(
+    orders: Iterable[DeletionOrder], reason: str, scope: Scope = Scope.MESSAGE
+) -> Iterator[Outcome]:
+    for order in orders:
+        yield order, _refused(order, reason, scope)

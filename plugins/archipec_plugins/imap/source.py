@@ -1,0 +1,379 @@
+"""The IMAP source at work: folders, listings, messages, quota."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final
+
+from archipec.contract import (
+    ContentKey,
+    Context,
+    DeletionOrder,
+    Fetched,
+    Fingerprint,
+    Folder,
+    Item,
+    Json,
+    Listed,
+    Quota,
+)
+from archipec.errors import ArchipecError, PermanentError, Refused, Scope
+from archipec_plugins.imap.commands import Exchange
+from archipec_plugins.imap.delete import Deletion, Method
+from archipec_plugins.imap.folders import (
+    SPELT,
+    Choice,
+    Counts,
+    Mailbox,
+    encode_name,
+    fingerprint_of,
+    folder_for,
+    parse_counts,
+    parse_list,
+    parse_quota,
+    parse_unusable,
+    unambiguous,
+)
+from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, quoted
+from archipec_plugins.imap.listing import Cursor, Listing, fetch_listing, fetch_numbers, read_cursor
+from archipec_plugins.imap.select import View, Viewer
+from archipec_plugins.imap.session import Session, open_session
+from archipec_plugins.imap.source_config import Config
+
+__all__ = ["ImapSource", "open_source"]
+
+_COUNTS: Final = b"(MESSAGES UIDNEXT UIDVALIDITY)"
+# STATUS commands under way at once: a server may read no further while nobody takes its answers.
+_STATUS_AHEAD: Final = 100
+# Keeps a command within the 8,192 bytes of RFC 7162 §4.
+_NUMBERS: Final = 500
+_MAX_FOLDERS: Final = 100_000
+_MAX_HEAD: Final = 256 * 1024
+_KIB: Final = 1024
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[ImapSource]:
+    """Connect, log in, and log out at the end."""
+    session = open_session(config.account)
+    try:
+        yield ImapSource(session, config, context)
+    finally:
+        session.close()
+
+
+class ImapSource:
+    """A `archipec.contract.Source` that also reads headers and the quota, counts, and deletes by order.
+
+    One iterator at a time: a call ends the iterators that earlier calls returned.
+    """
+
+    def __init__(self, session: Session, config: Config, context: Context) -> None:
+        self._session = session
+        self._dialogue = session.dialogue
+        self._choice = Choice(config.folders, config.exclude)
+        self._context = context
+        self._wire_names: dict[str, bytes] = {}
+        self._counts: dict[str, Counts] = {}
+        self._held: dict[str, int | None] = {}
+        self._viewer = Viewer(session.dialogue, context.temp)
+
+    def folders(self) -> list[Folder]:
+        """Return the folders to read, the inbox first, then by name.
+
+        Raises:
+            PermanentError: a folder that is named, not meant by a glob, is not there.
+        """
+        mailboxes, counts = self._list()
+        for pattern, glob in self._choice.missing(mailboxes):
+            if not glob:
+                raise _no_folder(pattern, mailboxes)
+            self._context.log.warning('no folder is called like "%s"', pattern)
+        chosen, left_out = self._choice.of(mailboxes)
+        for mailbox, reason in left_out:
+            self._context.log.info('folder "%s" is left out: %s', mailbox.name, reason)
+        if "LIST-STATUS" not in self._session.capabilities:
+            counts = dict(self._ask_counts([mailbox for mailbox, _ in chosen]))
+        self._counts = {
+            mailbox.name: counts[mailbox.wire_name] for mailbox, _ in chosen if mailbox.wire_name in counts
+        }
+        return [
+            Folder(mailbox.name, use, known.messages if (known := self._counts.get(mailbox.name)) else None)
+            for mailbox, use in chosen
+        ]
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        """List a folder by UID; see `archipec.contract.Source`.
+
+        What `folders` was told of it saves the first listing after it, when nothing is new, its round trip.
+        """
+        cursor = read_cursor(after)
+        counts = self._counts.pop(folder, None)
+        self._held.pop(folder, None)
+        if counts is not None and _nothing_new(counts, cursor):
+            self._held[folder] = counts.messages
+            return
+        # The last one listed is asked for again: it tells whether the numbers are still those of the same messages.
+        view, exchange, (fetch,) = self._viewer.open(
+            folder, self._wire_name(folder), fetch_listing(cursor.uid)
+        )
+        if cursor.uid and view.uidvalidity != cursor.uidvalidity:
+            # The numbers belong to a folder that is no more, and so do the answers to come.
+            cursor = Cursor()
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(fetch_listing(0))
+        listing = Listing(cursor, view.exists)
+        yield from self._listed(view, listing, exchange, fetch)
+        if listing.renumbered:
+            self._context.log.info('folder "%s" is listed whole: its messages are numbered anew', folder)
+            listing.start_again()
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(fetch_listing(0))
+            yield from self._listed(view, listing, exchange, fetch)
+        if listing.nameless:
+            yield from self._listed_by_number(view, listing)
+        if listing.nameless:
+            self._context.log.warning(
+                'folder "%s": the server lists %d messages without a valid UID, and there is no other way to ask for them;'
+                " move them to another folder in the webmail, which gives them new ones",
+                folder,
+                len(listing.nameless),
+            )
+        self._held[folder] = listing.exists
+
+    def _listed(self, view: View, listing: Listing, exchange: Exchange, fetch: bytes) -> Iterator[Listed]:
+        """Yield the messages of a listing that is under way; end early when it is of no use."""
+        what = f'folder "{view.folder}" can\'t be listed'
+        for response in exchange.answers(fetch, what, Scope.FOLDER):
+            found = listing.take(response)
+            if listing.renumbered:
+                return
+            if found is None:
+                continue
+            exchange.useful()
+            if listing.endless:
+                raise self._session.wire.fail(
+                    f"{what}: the server lists many more messages than it says there are",
+                    retry_after=math.inf,
+                )
+            yield _listed(view, listing, *found)
+        for line, place in listing.rest():
+            yield _listed(view, listing, line, place)
+
+    def _listed_by_number(self, view: View, listing: Listing) -> Iterator[Listed]:
+        """Ask for messages that were listed without a UID by their numbers."""
+        numbers = sorted(listing.nameless - {0})
+        for start in range(0, len(numbers), _NUMBERS):
+            exchange = self._dialogue.begin()
+            (fetch,) = exchange.send(fetch_numbers(numbers[start : start + _NUMBERS]))
+            yield from self._listed(view, listing, exchange, fetch)
+
+    def count(self, folder: str) -> int | None:
+        """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
+        return self._held.get(folder)
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages; see `archipec.contract.Source`."""
+        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs):
+            yield Fetched(ref, chunks)
+
+    def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Read headers, the first 256 KiB of each; empty where the server refuses one."""
+        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs, "HEADER"):
+            try:
+                head = b"".join(_up_to(chunks, _MAX_HEAD))
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                self._context.log.info("%s", error)
+                head = b""
+            yield ref, head
+
+    def quota(self) -> Quota | None:
+        """Return the room in the mailbox (RFC 9208), None when the server tells of no limit."""
+        if "QUOTA" not in self._session.capabilities:
+            return None
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(b"GETQUOTAROOT INBOX")
+        rooms = [
+            Quota(used * _KIB, limit * _KIB)
+            for response in exchange.answers(tag, "the quota can't be read", Scope.ENDPOINT)
+            for resource, used, limit in parse_quota(response)
+            if resource == "storage"
+        ]
+        return min(rooms, key=lambda room: room.limit - room.used, default=None)
+
+    def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
+        """Carry out orders; see `archipec.contract.SupportsDelete`."""
+        deletion = self._deletion(self._method())
+        self._viewer = Viewer(self._dialogue, self._context.temp)  # another folder will be open
+        yield from deletion.carry_out(orders, self._wire_name)
+
+    def _deletion(self, method: Method) -> Deletion:
+        context = self._context
+        return Deletion(self._dialogue, method, context.now, context.temp, context.marking)
+
+    def unmark(self, folder: str, refs: Iterable[str]) -> None:
+        """Take back marks that a session which broke off left; see `archipec.contract.SupportsUnmark`."""
+        if folder not in {mailbox.name for mailbox in self._list()[0]}:
+            return  # with its messages
+        self._viewer = Viewer(self._dialogue, self._context.temp)
+        self._deletion(Method(None)).unmark(folder, self._wire_name(folder), refs)
+
+    def put_back(self, item: Item) -> None:
+        """Add a message again that was deleted, and read it back; see `archipec.contract.SupportsPutBack`."""
+        from archipec_plugins.imap.append import Appender
+
+        before = {listed.ref for listed in self.scan(item.folder, None)}
+        (added,) = Appender(self._session).append(self._wire_name(item.folder), [item])
+        if added.refusal:
+            raise PermanentError(f'folder "{item.folder}" does not take it back: {added.refusal}')
+        self._viewer = Viewer(self._dialogue, self._context.temp)
+        new = [listed.ref for listed in self.scan(item.folder, None) if listed.ref not in before]
+        for _, chunks in self._viewer.read(item.folder, self._wire_name(item.folder), new):
+            if ContentKey.of(b"".join(chunks)) == item.key:
+                return
+        raise PermanentError(f'what folder "{item.folder}" holds now has other bytes')
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the numbers of every folder; see `archipec.contract.SupportsFingerprint`."""
+        mailboxes, counts = self._list()
+        if "LIST-STATUS" not in self._session.capabilities:
+            counts = dict(self._ask_counts([mailbox for mailbox in mailboxes if mailbox.selectable]))
+        return fingerprint_of(mailboxes, counts)
+
+    def shows(self, name: str) -> bool:
+        """Tell whether a folder of that name is there; see `archipec.contract.SupportsProbeCheck`."""
+        return any(mailbox.path[-1] == name or name in mailbox.name for mailbox in self._list()[0])
+
+    def trash(self) -> str | None:
+        """Return the trash's name: as the server tells, else by what providers call it."""
+        trash = folder_for("Trash", self._list()[0])
+        return None if trash is None else trash.name
+
+    def only_moves(self) -> bool:
+        """Tell whether messages can only be moved to the trash.
+
+        Raises:
+            Refused: not even that.
+        """
+        return self._method().trash is not None
+
+    def _method(self) -> Method:
+        capabilities = self._session.capabilities
+        if capabilities & {"UIDPLUS", "IMAP4REV2"}:
+            return Method(None)
+        trash = folder_for("Trash", self._list()[0]) if "MOVE" in capabilities else None
+        if trash is None:
+            lacks = (
+                "and has no trash to move them to"
+                if "MOVE" in capabilities
+                else "or move them (UIDPLUS, MOVE)"
+            )
+            raise Refused(
+                f"the server can't delete single messages, {lacks}", hint="delete them in the webmail"
+            )
+        return Method(trash.wire_name)
+
+    def _list(self) -> tuple[list[Mailbox], dict[bytes, Counts]]:
+        """Ask for all folders and, where the server can (RFC 5819), for their counts in the same breath."""
+        capabilities = self._session.capabilities
+        returns = []
+        if capabilities & {"LIST-EXTENDED", "LIST-STATUS"} and "SPECIAL-USE" in capabilities:
+            returns.append(b"SPECIAL-USE")
+        if "LIST-STATUS" in capabilities:
+            returns.append(b"STATUS " + _COUNTS)
+        command = b'LIST "" "*"' + (b" RETURN (%b)" % b" ".join(returns) if returns else b"")
+        exchange = self._dialogue.begin()
+        (tag,) = exchange.send(command)
+        mailboxes: dict[bytes, Mailbox] = {}
+        counts: dict[bytes, Counts] = {}
+        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+            if (mailbox := parse_list(response) or parse_unusable(response)) is not None:
+                spelt = mailbox.wire_name or mailbox.name.encode()
+                # RFC 9051 §5.1: one folder, however it is written.
+                spelt = b"INBOX" if spelt.upper() == b"INBOX" else spelt
+                known = mailboxes.get(spelt)
+                better = known is not None and spelt == mailbox.wire_name != known.wire_name
+                if known is None or better or (mailbox.selectable and not known.selectable):
+                    exchange.useful()
+                    mailboxes[spelt] = mailbox
+                if len(mailboxes) > _MAX_FOLDERS:
+                    raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
+            elif (told := parse_counts(response)) is not None and len(counts) < _MAX_FOLDERS:
+                if told[0] not in counts:
+                    exchange.useful()
+                counts[told[0]] = told[1]
+        named = unambiguous(mailboxes.values())
+        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in named}
+        return named, counts
+
+    def _ask_counts(self, mailboxes: list[Mailbox]) -> Iterator[tuple[bytes, Counts]]:
+        """Ask for the counts of folders one by one, many questions ahead of the answers."""
+        exchange = self._dialogue.begin()
+        rest = (mailbox for mailbox in mailboxes if mailbox.wire_name)
+        while batch := list(islice(rest, _STATUS_AHEAD)):
+            tags = exchange.send(*(b"STATUS %b %b" % (quoted(one.wire_name), _COUNTS) for one in batch))
+            for tag, mailbox in zip(tags, batch, strict=True):
+                try:
+                    for response in exchange.answers(tag, mailbox.name, Scope.FOLDER):
+                        if (told := parse_counts(response)) is not None:
+                            yield told
+                except ArchipecError as error:
+                    if error.scope > Scope.FOLDER:
+                        raise
+                    # Opening it will tell what is the matter, if anything.
+                    self._context.log.debug("no counts for folder %s", error)
+
+    def _wire_name(self, folder: str) -> bytes:
+        """How the server spells a folder. Names that have more than one spelling are looked up."""
+        encoded = encode_name(folder)
+        if folder not in self._wire_names and (encoded != folder.encode("utf-8") or SPELT in folder):
+            self._list()
+        wire_name = self._wire_names.get(folder, encoded)
+        if not wire_name:
+            raise PermanentError(
+                f"a folder can't be opened, because its name can't be sent to the server: \"{folder}\"",
+                hint="rename it in the webmail, or leave it out with the option exclude",
+                scope=Scope.FOLDER,
+            )
+        return wire_name
+
+
+def _listed(view: View, listing: Listing, line: FetchLine, place: int) -> Listed:
+    ref = f"{view.uidvalidity}/{line.uid}"
+    return Listed(
+        view.folder,
+        ref if place == 1 else f"{ref} {place}",
+        line.size,
+        internal_date(line.date),
+        flag_names(line.flags),
+        listing.cursor(view.uidvalidity),
+    )
+
+
+def _nothing_new(counts: Counts, cursor: Cursor) -> bool:
+    if counts.messages == 0 and counts.uidnext <= 1:
+        return True
+    # A folder that has had messages and holds none may have been counted wrongly: opening it tells.
+    return counts.uidvalidity == cursor.uidvalidity and counts.uidnext <= cursor.uid + 1
+
+
+def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The first ``limit`` bytes; what comes after them is left unread."""
+    while limit > 0 and (chunk := next(chunks, b"")):
+        yield chunk[:limit]
+        limit -= len(chunk)
+
+
+def _no_folder(name: str, mailboxes: Iterable[Mailbox]) -> PermanentError:
+    import difflib
+
+    close = difflib.get_close_matches(name, [mailbox.name for mailbox in mailboxes], n=1)
+    return PermanentError(
+        f'the mailbox has no folder "{name}"',
+        hint=f'did you mean "{close[0]}"?' if close else "folder names are those that the webmail shows",
+    )

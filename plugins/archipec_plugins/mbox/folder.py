@@ -1,0 +1,191 @@
+"""One mbox as a folder of a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, NamedTuple
+
+from archipec.contract import Context, Fetched, Json, Listed
+from archipec.errors import IntegrityError
+from archipec_plugins.files.folders import PLAIN, Flavour, LeftOut, failing
+from archipec_plugins.mbox.dialect import Dialect, restored
+from archipec_plugins.mbox.scanner import SERVER_DATA, Scanner, Span, digest_of
+from archipec_plugins.mbox.streams import Part, Stream
+
+__all__ = ["MboxBox", "Opened"]
+
+_IN_MEMORY: Final = 1 << 20
+_CHUNK: Final = 256 * 1024
+_REF = re.compile(r"(mboxrd|mboxo|mboxcl2):([0-9]{1,15})\+([0-9]{1,15}):([0-9a-f]{16})")
+
+
+class Opened(NamedTuple):
+    """An mbox ready to be read, and what tells whether it has changed since an earlier run."""
+
+    stream: Stream
+    stamp: str
+
+
+class _Ref(NamedTuple):
+    """A message as it was listed: as long as the same bytes lie in the same place, it is the same."""
+
+    dialect: Dialect
+    offset: int
+    length: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.dialect}:{self.offset}+{self.length}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> _Ref | None:
+        match = _REF.fullmatch(text)
+        return None if match is None else cls(Dialect(match[1]), int(match[2]), int(match[3]), match[4])
+
+
+class MboxBox:
+    """An mbox: messages one after the other, found in one pass, read in another.
+
+    Args:
+        opener: opens the mbox; a stream that reads on cheaply, but goes back dearly, may outlive each opening.
+        dialect: what it is written in; None to find out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        opener: Callable[[], AbstractContextManager[Opened]],
+        dialect: Dialect | None,
+        context: Context,
+        left_out: LeftOut,
+        flavour: Flavour = PLAIN,
+    ) -> None:
+        self.name = name
+        self._opener = opener
+        self._dialect = dialect
+        self._context = context
+        self._left_out = left_out
+        self._flavour = flavour
+
+    def scan(self, after: Json | None) -> Iterator[Listed]:
+        """List the messages in the order in which they were appended; see `archipec.contract.Source`."""
+        with self._opener() as (stream, stamp):
+            last, ended, known = _cursor(after)
+            start, dialect = 0, self._dialect
+            if last is not None:
+                # One message that is not quoted says nothing of the next.
+                start, dialect = ended, self._dialect if last.dialect is Dialect.CL else last.dialect
+                # Behind its last blank line a file has no room for another message.
+                if known == stamp and start >= stream.size - 2:
+                    return
+                if known != stamp and not self._still_there(stream, last, ended):
+                    start, dialect = 0, self._dialect
+            scanner = Scanner(stream, dialect, self._flavour.skip, self._note)
+            for span in scanner.spans(start):
+                if self._context.cancelled():
+                    return
+                flags = self._flavour.flags(span.preamble)
+                if flags is not None:
+                    yield self.listed(span, flags, stamp)
+            self._say_doubts(scanner)
+
+    def spans(self, start: int, end: int, dialect: Dialect) -> Iterator[Span]:
+        """Yield the messages between two offsets."""
+        with self._opener() as (stream, _):
+            part = Part(stream, end)
+            scanner = Scanner(part, dialect, self._flavour.skip, self._note)
+            yield from scanner.spans(start)
+            self._say_doubts(scanner)
+
+    def listed(self, span: Span, flags: tuple[str, ...], stamp: str) -> Listed:
+        """Return a message as it is listed."""
+        ref = _Ref(span.dialect, span.offset, span.length, span.digest)
+        size = span.length if span.exact else None
+        cursor = {"last": str(ref), "stamp": stamp}
+        return Listed(self.name, str(ref), size, None, flags, cursor)
+
+    def _say_doubts(self, scanner: Scanner) -> None:
+        if scanner.doubts:
+            self._context.log.warning(
+                '%s: %d lines that begin with "From " may be text or separate messages (the first at byte %d);'
+                " they were left in the message that they stand in",
+                self.name,
+                scanner.doubts,
+                scanner.first_doubt,
+            )
+
+    def _note(self, offset: int, reason: str) -> None:
+        usual = reason == SERVER_DATA
+        what = f"{self.name}, from byte {offset} on,"
+        self._left_out.note(what, reason, message=not usual, usual=usual)
+
+    def _still_there(self, stream: Stream, last: _Ref, ended: int) -> bool:
+        scanner = Scanner(stream, last.dialect, self._flavour.skip, lambda _offset, _reason: None)
+        digest = digest_of()
+        try:
+            for chunk in _stored(stream, last):
+                digest.update(chunk)
+            return digest.hexdigest() == last.digest and scanner.continues(ended)
+        except IntegrityError:
+            return False
+
+    def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages; see `archipec.contract.Source`."""
+        with self._opener() as (stream, _):
+            for text in refs:
+                ref = _Ref.parse(text)
+                if ref is None or ref.offset + ref.length > stream.size:
+                    continue
+                try:
+                    stream.check(ref.offset, ref.length)
+                    chunks = self._checked(stream, ref)
+                except IntegrityError as error:
+                    yield Fetched(text, failing(error))
+                    continue
+                if chunks is not None:
+                    yield Fetched(text, restored(chunks, ref.dialect), saved=True)
+
+    def _checked(self, stream: Stream, ref: _Ref) -> Iterable[bytes] | None:
+        """Return the stored bytes; None when others lie in their place."""
+        if ref.length > _IN_MEMORY:
+            return self._large(stream, ref)
+        chunks = list(_stored(stream, ref))
+        return chunks if digest_of(b"".join(chunks)).hexdigest() == ref.digest else None
+
+    def _large(self, stream: Stream, ref: _Ref) -> Iterator[bytes]:
+        digest = digest_of()
+        for chunk in _stored(stream, ref):
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != ref.digest:
+            raise IntegrityError(
+                f"{self.name}: the message at byte {ref.offset} is not the one that was listed",
+                hint="list it anew: run the same command with --full",
+            )
+
+
+def _stored(stream: Stream, ref: _Ref) -> Iterator[bytes]:
+    """Yield bytes as they are stored.
+
+    Raises:
+        IntegrityError: not all of them are there.
+    """
+    offset, end = ref.offset, ref.offset + ref.length
+    while offset < end:
+        chunk = stream.read(offset, min(_CHUNK, end - offset))
+        if not chunk:
+            raise IntegrityError(f"the message at byte {ref.offset} is cut off")
+        offset += len(chunk)
+        yield chunk
+
+
+def _cursor(cursor: Json | None) -> tuple[_Ref | None, int, str]:
+    """Return the last message that was listed, where it ended, and the file's stamp at that time."""
+    match cursor:
+        case {"last": str(text), "stamp": str(stamp)}:
+            ref = _Ref.parse(text)
+            if ref is not None:
+                return ref, ref.offset + ref.length, stamp
+    return None, 0, ""

@@ -1,0 +1,161 @@
+"""The mbox source at work: finds the mbox files below a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from archipec.contract import ContentKey, Context
+from archipec.errors import ArchipecError, MissingCopy, PermanentError, Scope
+from archipec.inventory import MARKER
+from archipec_plugins.files.archives import is_archive, problems_of
+from archipec_plugins.files.escape import escape
+from archipec_plugins.files.folders import PLAIN, Box, Flavour, HeaderSource, LeftOut, Names
+from archipec_plugins.files.reading import check_place, kind_of, open_file, subfolders, trouble
+from archipec_plugins.files.toc import regular_size
+from archipec_plugins.mbox.config import Config
+from archipec_plugins.mbox.dialect import Dialect
+from archipec_plugins.mbox.folder import MboxBox, Opened
+from archipec_plugins.mbox.indexed import TOC, OwnMbox
+from archipec_plugins.mbox.mozilla_status import MozillaStatus
+from archipec_plugins.mbox.streams import FileStream
+
+__all__ = ["begins_like_mbox", "box_of", "find_mboxes", "open_source"]
+
+_ENDINGS: Final = (".mbox", ".mbx")
+_SNIFFED: Final = 64
+_FIRST_LINES: Final = 4096
+_NO_END: Final = 1 << 62
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
+    """Open an mbox, or a folder of them.
+
+    Raises:
+        PermanentError: there is none.
+    """
+    status = check_place(config.path)
+    left_out = LeftOut(context)
+    one_file = stat.S_ISREG(status.st_mode)
+
+    def find() -> Iterator[Box]:
+        if one_file:
+            name = _folder_name(config.path.name)
+            return iter([box_of(name, os.path.realpath(config.path), config.dialect, context, left_out)])
+        return find_mboxes(config.path, config.dialect, context, left_out)
+
+    if one_file and status.st_size and not begins_like_mbox(os.path.realpath(config.path)):
+        raise PermanentError(f"{config.path} is no mbox: it doesn't begin with a From line")
+    if not one_file and next(find(), None) is None and not is_archive(config.path):
+        raise PermanentError(f"there is no mbox in {config.path}", hint="an mbox begins with a From line")
+    yield HeaderSource(
+        find, left_out, lambda: _cut_off(config.path) if one_file else _problems(config.path, context)
+    )
+
+
+def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
+    from archipec_plugins.mbox.sink import MboxSink
+
+    return problems_of(path, "mbox", lambda: MboxSink(str(path), "none", 0, context.log))
+
+
+def _cut_off(path: Path) -> Iterator[ArchipecError]:
+    """Yield a MissingCopy for each message that the table of a single file lists, and that lies behind its end."""
+    from archipec_plugins.mbox.toc import Toc
+
+    size = regular_size(os.path.realpath(path))
+    if size is None or regular_size(f"{path}{TOC}") is None:
+        return
+    for entry in Toc(f"{path}{TOC}", _NO_END):
+        if entry.offset + entry.stored > size:
+            yield MissingCopy(f"{path} was cut short", key=ContentKey(entry.sha256, entry.size))
+
+
+def find_mboxes(path: Path, dialect: Dialect | None, context: Context, left_out: LeftOut) -> Iterator[Box]:
+    """Yield the mboxes below a folder."""
+    names = Names()
+    try:
+        for relative, entries in subfolders(str(path), skip=left_out.skip):
+            for entry in entries:
+                inside = f"{relative}/{entry.name}" if relative else entry.name
+                if entry.name.startswith(".archipec") or entry.name.endswith(TOC) or entry.is_dir():
+                    continue
+                if _is_mbox(entry, inside, left_out):
+                    name = names.take(_folder_name(inside))
+                    yield box_of(name, f"{path}/{inside}", dialect, context, left_out)
+    except OSError as error:
+        raise trouble(error, path, Scope.ENDPOINT) from error
+
+
+def _is_mbox(entry: os.DirEntry[str], inside: str, left_out: LeftOut) -> bool:
+    try:
+        if begins_like_mbox(entry.path):
+            return True
+        if entry.stat(follow_symlinks=False).st_size and entry.name != MARKER:
+            named = entry.name.lower()
+            reason = "it doesn't begin with a From line"
+            left_out.note(escape(inside), reason, message=named.endswith((*_ENDINGS, ".eml")))
+    except OSError as error:
+        kind = kind_of(entry)
+        reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
+        left_out.note(escape(inside), reason, message=kind != "it is no regular file")
+    return False
+
+
+def begins_like_mbox(path: str) -> bool:
+    """Tell whether a file begins with a From line, blank lines aside.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with open_file(path) as file:
+        return file.read(_SNIFFED).lstrip(b"\r\n").startswith(b"From ")
+
+
+def _is_thunderbird_s(path: str) -> bool:
+    """Tell whether Thunderbird keeps its folder in this file: its lines stand before the first message.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with open_file(path) as file:
+        first = file.read(_FIRST_LINES).lstrip(b"\r\n").partition(b"\n")[2]
+    return MozillaStatus().skip(first) > 0
+
+
+def box_of(
+    name: str,
+    path: str,
+    dialect: Dialect | None,
+    context: Context,
+    left_out: LeftOut,
+    flavour: Flavour = PLAIN,
+) -> Box:
+    """Return the box for a file: by its table of contents when archipec wrote it, without what Thunderbird adds."""
+    if flavour is PLAIN and _is_thunderbird_s(path):
+        flavour, dialect = MozillaStatus(), dialect or Dialect.RD
+
+    @contextmanager
+    def opener() -> Iterator[Opened]:
+        try:
+            file = open_file(path)
+        except OSError as error:
+            raise trouble(error, path, Scope.FOLDER) from error
+        with file:
+            status = os.fstat(file.fileno())
+            yield Opened(FileStream(file, path), f"{status.st_size}:{status.st_mtime_ns}")
+
+    box = MboxBox(name, opener, dialect, context, left_out, flavour)
+    if dialect is None and os.path.isfile(path + TOC):  # noqa: PTH113
+        return OwnMbox(name, path, context, left_out, box)
+    return box
+
+
+def _folder_name(path: str) -> str:
+    stem, dot, ending = path.rpartition(".")
+    return escape(stem if dot + ending.lower() in _ENDINGS and stem else path)

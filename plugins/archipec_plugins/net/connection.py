@@ -1,0 +1,361 @@
+"""One connection to a server: bytes in lines and counted blocks, over TLS, and what can go wrong with it."""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+import ssl
+from io import BufferedReader
+from pathlib import Path
+
+from archipec.durability import read_named
+from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+from archipec_plugins.net.account import Protocol
+from archipec_plugins.net.masking import Mask
+from archipec_plugins.net.pace import Chatter, Pace, PacedReader, TooSlow
+
+__all__ = ["GREETING_PATIENCE", "MAX_LINE", "Wire", "connect", "printable", "speaks_tls", "tls_context"]
+
+MAX_LINE = 64 * 1024
+"""Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
+
+GREETING_PATIENCE = 3.0
+"""Seconds without a greeting after which a server is asked whether it waits for TLS."""
+
+_BUFFER = 128 * 1024
+_AT_ONCE = 64 * 1024
+_SHOWN = 120
+_PROBE = 5.0
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+)
+_NO_TIMEOUT = 86400.0
+_OTHERS = (
+    (re.compile(rb"\+OK\b"), "POP3"),
+    (re.compile(rb"\* (?:OK|BYE|PREAUTH)\b"), "IMAP"),
+    (re.compile(rb"220[ -].*SMTP", re.IGNORECASE), "SMTP"),
+)
+
+
+def printable(data: bytes) -> str:
+    """Return what a server said as one short line that is safe to show."""
+    text = data.strip().decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+class Wire:
+    """The connection. Once it has failed it is closed, and every further call raises the same again.
+
+    Args:
+        sock: connected, its timeout set.
+        host: the server's name, for TLS and for messages.
+        port: for messages.
+        protocol: that is spoken; for messages.
+        pace: how long to wait for what; the socket's timeout, unless given.
+
+    Attributes:
+        mask: hides secrets in what the server says before it is shown.
+    """
+
+    def __init__(
+        self, sock: socket.socket, host: str, port: int, protocol: Protocol, pace: Pace | None = None
+    ) -> None:
+        self.mask = Mask("", "")
+        self.pace = pace or Pace(sock.gettimeout() or _NO_TIMEOUT)
+        self.host = host
+        self.port = port
+        self.protocol = protocol
+        self.socket = sock
+        self._reader = self._buffered()
+        self._failure: TransientError | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def readline(self) -> bytes:
+        """Return the next line, CRLF included.
+
+        Raises:
+            TransientError: the connection is cut or silent, or the line never ends.
+        """
+        try:
+            line = self._reader.readline(MAX_LINE)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if line.endswith(b"\r\n"):
+            return line
+        if line.endswith(b"\n") or len(line) == MAX_LINE:
+            raise self.garbled(line)
+        raise self._lost()
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes.
+
+        Raises:
+            TransientError: the connection is cut or silent.
+        """
+        try:
+            data = self._reader.read(size)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if len(data) != size:
+            raise self._lost()
+        return data
+
+    def read_some(self) -> bytes:
+        """Return what has come, waiting until that is at least one byte.
+
+        Raises:
+            TransientError: the connection is cut or silent.
+        """
+        try:
+            data = self._reader.read1(_AT_ONCE)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+        if not data:
+            raise self._lost()
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            TransientError: the connection is cut or stuck.
+        """
+        try:
+            self.pace.begin()
+            self.socket.sendall(data)
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from error
+
+    def greeting(self, *, patience: float | None = None) -> bytes:
+        """Return the first line, with which a server greets whoever connects in the clear.
+
+        A server that waits for TLS to begin says nothing: after a few seconds without a word, another connection asks
+        it for TLS.
+
+        Args:
+            patience: seconds until then; `GREETING_PATIENCE`, unless given.
+
+        Raises:
+            PermanentError: the server speaks TLS on this port from the start.
+            TransientError: the connection is cut or silent.
+        """
+        patience = min(GREETING_PATIENCE if patience is None else patience, self.pace.timeout / 2)
+        self.socket.settimeout(patience)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            if speaks_tls(self.host, self.port, min(self.pace.timeout, _PROBE)):
+                self.close()
+                direct, upgraded = self.protocol.ports
+                raise PermanentError(
+                    f"{self} does not greet: it speaks TLS from the start on this port",
+                    hint=f"use {direct}:// in place of {upgraded}://, or the port for {self.protocol.upgrade},"
+                    f" usually {self.protocol.ports[upgraded]}",
+                ) from None
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            if self._failure is None and self.socket.fileno() >= 0:
+                self.socket.settimeout(self.pace.timeout)
+        return self.readline()
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS.
+
+        Raises:
+            PermanentError: the certificate isn't good for this host, or the server speaks no TLS.
+            TransientError: the connection is cut or silent.
+        """
+        # Closing the reader drops what came in the clear behind the go-ahead: anybody may have put it there
+        # (CVE-2011-0411).
+        self._reader.close()
+        try:
+            self.socket = context.wrap_socket(self.socket, server_hostname=self.host)
+        except (OSError, ValueError) as error:
+            raise _no_tls(error, self) from error
+        self._reader = self._buffered()
+
+    def answered(self) -> None:
+        """Say that a question is answered: the time to wait for the next answer begins anew."""
+        self.pace.begin()
+
+    def useful(self) -> None:
+        """Say that something came that was asked for."""
+        self.pace.useful()
+
+    def useless(self, size: int) -> None:
+        """Say that the last ``size`` bytes were not asked for.
+
+        Raises:
+            TransientError: the server goes on and on like this.
+        """
+        try:
+            self.pace.useless(size)
+        except Chatter as error:
+            raise self._lost(error) from None
+
+    def fail(self, reason: str, *, hint: str = "", retry_after: float | None = None) -> TransientError:
+        """Close the connection and return the error that says why it is of no more use."""
+        if self._failure is None:
+            self._failure = TransientError(reason, hint=hint, retry_after=retry_after)
+            self.close()
+        first = self._failure
+        return TransientError(first.message, hint=first.hint, retry_after=first.retry_after)
+
+    def garbled(self, data: bytes) -> TransientError:
+        """Close the connection and return the error for bytes that have no place in the protocol."""
+        return self.fail(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
+
+    def misplaced(self, line: bytes) -> ArchipecError:
+        """Close the connection and return the error for a first line that is not of the protocol.
+
+        One that is of another protocol tells that the port is the wrong one, and that trying again is of no use.
+        """
+        spoken = next((name for begins, name in _OTHERS if begins.match(line)), None)
+        if spoken in (None, self.protocol.name):
+            return self.garbled(line)
+        self.close()
+        ports = " and ".join(f"{port} for {scheme}://" for scheme, port in self.protocol.ports.items())
+        return PermanentError(
+            f"{self} speaks {spoken}, not {self.protocol.name}",
+            hint=f"check the port: usually {ports}"
+            + (f"; or use {spoken.lower()}s:// in the URL" if spoken in ("IMAP", "POP3") else ""),
+        )
+
+    def printable(self, data: bytes) -> str:
+        """Return what the server said as one short line that is safe to show, secrets hidden."""
+        return printable(self.mask(data))
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._reader.close()
+        self.socket.close()
+
+    def _buffered(self) -> BufferedReader:
+        return BufferedReader(PacedReader(self.socket, self.pace), _BUFFER)
+
+    def _lost(self, error: Exception | None = None) -> TransientError:
+        if error is None:
+            return self.fail(f"{self} closed the connection")
+        if isinstance(error, TooSlow):
+            return self.fail(
+                f"{self} has sent almost nothing of use for {self.pace.timeout:g} seconds",
+                retry_after=math.inf,
+            )
+        if isinstance(error, Chatter):
+            return self.fail(
+                f"{self} goes on sending what it was not asked for, and does not answer", retry_after=math.inf
+            )
+        if isinstance(error, TimeoutError):
+            return self.fail(f"{self} has not answered for {self.pace.timeout:g} seconds")
+        return self.fail(f"the connection to {self} broke: {_reason(error)}")
+
+
+def connect(host: str, port: int, timeout: float, protocol: Protocol, mask: Mask | None = None) -> Wire:
+    """Connect, in the clear so far.
+
+    Args:
+        timeout: seconds, for connecting and then for each wait.
+        protocol: that will be spoken.
+        mask: hides secrets in what the server says.
+
+    Raises:
+        TransientError: the host is unknown or can't be reached.
+    """
+    try:
+        sock = socket.create_connection((host, port), timeout)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise TransientError(f"host {host} can't be looked up now: {_reason(error)}") from error
+        raise _unknown(host) from error
+    except UnicodeError as error:
+        raise _unknown(host) from error
+    except TimeoutError as error:
+        raise TransientError(f"{host}:{port} has not answered for {timeout:g} seconds") from error
+    except OSError as error:
+        raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
+    # Commands are short and many: none may wait for the answer to the one before.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    wire = Wire(sock, host, port, protocol)
+    if mask is not None:
+        wire.mask = mask
+    return wire
+
+
+def speaks_tls(host: str, port: int, timeout: float) -> bool:
+    """Tell whether a server answers a TLS handshake; nothing is said to it."""
+    context = ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection((host, port), timeout) as sock,
+            context.wrap_socket(sock, server_hostname=host),
+        ):
+            return True
+    except ssl.SSLCertVerificationError:
+        # A certificate, trusted or not, comes by TLS alone.
+        return True
+    except ssl.SSLError as error:
+        # Whoever refuses in TLS speaks it.
+        return "alert" in _reason(error)
+    except (OSError, ValueError):
+        return False
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities and those in ``ca_file``.
+
+    Raises:
+        PermanentError: ``ca_file`` can't be used.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        hint = "ca_file names a file of certificates in PEM format"
+        try:
+            read_named(ca_file, 0)  # OpenSSL would wait for a pipe
+            context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise PermanentError(f"{ca_file}: no certificates in it", hint=hint) from error
+        except OSError as error:
+            raise PermanentError(from_os_error(error, ca_file).message, hint=hint) from error
+    return context
+
+
+def _unknown(host: str) -> TransientError:
+    return TransientError(
+        f"host {host} is unknown", hint="check its spelling and the network", retry_after=math.inf
+    )
+
+
+def _no_tls(error: Exception, wire: Wire) -> ArchipecError:
+    """Say why a TLS handshake failed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return PermanentError(
+            f"the certificate of {wire} is not trusted: {error.verify_message.lower().rstrip('.')}",
+            hint="check the host's name; ca_file adds an authority that this computer does not know",
+        )
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        (direct, port), (upgraded, _) = wire.protocol.ports.items()
+        hint = f"check the port: {', '.join(f'{port} for {scheme}' for scheme, port in wire.protocol.ports.items())}"
+        if error.reason in _NOT_TLS:
+            hint = (
+                f"this port begins in the clear: use {upgraded}:// in place of {direct}://,"
+                f" or the port for TLS, usually {port}"
+            )
+        return PermanentError(f"no TLS with {wire}: {_reason(error)}", hint=hint)
+    if isinstance(error, TimeoutError):
+        return wire.fail(f"{wire} has not answered while TLS began")
+    return wire.fail(f"the connection to {wire} broke while TLS began: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """The words of an operating system's or OpenSSL's error, without its numbers."""
+    text = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).lower().replace("_", " ").rstrip(".")

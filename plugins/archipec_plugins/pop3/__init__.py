@@ -1,0 +1,60 @@
+"""The inbox of a mailbox over POP3 (RFC 1939), always over TLS, read and never changed.
+
+poplib greets and logs in; after that the same connection is read by a small pipelined reader, because a round trip
+a message is what makes POP3 slow (``docs/performance.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from archipec.contract import Context, Option, Source, SourceType, positive
+from archipec.hookspecs import hookimpl
+from archipec_plugins.net.account import POP3 as PROTOCOL
+from archipec_plugins.net.account import Account, account_options, read_account
+
+__all__ = ["POP3", "archipec_sources"]
+
+
+def _parse(values: Mapping[str, Any]) -> Account:
+    return read_account(PROTOCOL, values)
+
+
+def _where(account: Account) -> str:
+    return account.url
+
+
+@contextmanager
+def _open(account: Account, context: Context) -> Iterator[Source]:
+    from archipec_plugins.pop3.source import open_source
+
+    with open_source(account, context) as source:
+        yield source
+
+
+POP3 = SourceType(
+    api=1,
+    name="pop3",
+    summary="the inbox of a mailbox over POP3, leaving every message on the server",
+    schemes=tuple(PROTOCOL.ports),
+    options=(
+        *account_options(PROTOCOL),
+        Option(
+            name="connections",
+            help="how many connections to read over; many servers allow one a mailbox",
+            default=1,
+            convert=positive,
+        ),
+    ),
+    parse=_parse,
+    where=_where,
+    open=_open,
+)
+
+
+@hookimpl
+def archipec_sources() -> Iterable[SourceType[Any]]:
+    """Yield the POP3 source."""
+    yield POP3

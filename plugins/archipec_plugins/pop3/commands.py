@@ -1,0 +1,233 @@
+"""Commands and their replies, several commands ahead of the replies; texts of any length streamed as they come.
+
+A server that offers PIPELINING (RFC 2449 §6.6) takes commands without being waited for and answers them in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec_plugins.net.connection import MAX_LINE, Wire, printable
+
+__all__ = ["Dialogue", "Exchange", "Text", "refusal", "response_code", "words"]
+
+_CRLF: Final = b"\r\n"
+_END: Final = b"\r\n.\r\n"
+_PIECE: Final = 64 * 1024
+# Sizes by LIST are wrong on many servers, but not that wrong.
+_SPARE: Final = 64 * 1024 * 1024
+_MOST_UNKNOWN: Final = 2 * 1024**3
+_CODE = re.compile(rb"-ERR \[([A-Za-z0-9/.-]{1,60})\]")
+_PASSING: Final = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
+
+
+def response_code(reply: bytes) -> str:
+    """Return the response code of a refusal (RFC 2449 §8, RFC 3206), in upper case; empty when there is none."""
+    match = _CODE.match(reply)
+    return match[1].decode("ascii").upper() if match else ""
+
+
+def words(reply: bytes) -> str:
+    """Return what a refusal tells, to be shown."""
+    return printable(reply.removeprefix(b"-ERR")).rstrip(".")
+
+
+def refusal(reply: bytes, what: str, scope: Scope) -> ArchipecError:
+    """Return the error for a command that was answered -ERR.
+
+    Args:
+        what: goes before the server's own words.
+    """
+    kind = TransientError if response_code(reply) in _PASSING else PermanentError
+    return kind(f"{what}: {words(reply)}", scope=scope)
+
+
+class _Inbound:
+    """What has come from the server and isn't used up yet."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._data = bytearray()
+        self._at = 0
+
+    def line(self) -> bytes:
+        """Return the next line without its CRLF."""
+        self._tidy()
+        while (end := self._data.find(_CRLF, self._at)) < 0:
+            if len(self._data) - self._at > MAX_LINE:
+                raise self._wire.garbled(bytes(self._data[self._at :]))
+            self._data += self._wire.read_some()
+        line = bytes(self._data[self._at : end])
+        self._at = end + 2
+        return line
+
+    def back_before_line_end(self) -> None:
+        """Give back the CRLF of the line just read, so that a text's first line has one before it as others have."""
+        self._at -= 2
+
+    def text(self) -> tuple[bytes, bool]:
+        """Return more of a text, dots taken off, and whether it is whole now.
+
+        Every line comes with the CRLF before it; behind the last one comes its own.
+        """
+        self._tidy()
+        looked_through = self._at
+        while (end := self._data.find(_END, looked_through)) < 0:
+            size = len(self._data)
+            if size - self._at > _PIECE:
+                # What may be the beginning of the end must wait for more.
+                cut = self._data.find(b"\r", size - 4)
+                return self._take(size if cut < 0 else cut), False
+            looked_through = max(self._at, size - 4)
+            # Some servers send a few kB at a time: pieces as small would be dear for whoever reads them.
+            self._data += self._wire.read_some()
+        piece = self._take(end + 2)
+        self._at = end + 5
+        return piece, True
+
+    def endless(self) -> TransientError:
+        """Close the connection, and return the error for a text that is longer than any message can be."""
+        return self._wire.fail(f"{self._wire} does not come to the end of a message")
+
+    def _take(self, end: int) -> bytes:
+        piece = bytes(self._data[self._at : end].replace(b"\r\n.", _CRLF))
+        self._at = end
+        return piece
+
+    def _tidy(self) -> None:
+        if self._at > _PIECE or self._at == len(self._data):
+            # A line end given back stays.
+            del self._data[: max(0, self._at - 2)]
+            self._at = min(self._at, 2)
+
+
+class Text:
+    """The text of a multi-line reply (RFC 1939 §3), straight from the wire, each byte once.
+
+    On the wire a text always ends with CRLF. Whether that belongs to it only its announced size can tell.
+
+    Args:
+        octets: the size by LIST, None when it is not known. A text that is longer than this by just its last CRLF
+            is given without it.
+    """
+
+    __slots__ = ("_given", "_inbound", "_most", "_octets", "_over")
+
+    def __init__(self, inbound: _Inbound, octets: int | None) -> None:
+        self._inbound = inbound
+        self._octets = octets
+        self._given = -len(_CRLF)
+        self._most = _MOST_UNKNOWN if octets is None else 2 * octets + _SPARE
+        self._over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        while not self._over:
+            piece, self._over = self._inbound.text()
+            if self._given < 0:
+                # The end of the status line.
+                piece = piece[2:]
+                self._given = 0
+            self._given += len(piece)
+            if self._given > self._most:
+                raise self._inbound.endless()
+            if self._over and self._given - len(_CRLF) == self._octets:
+                piece = piece.removesuffix(_CRLF)
+            if piece:
+                return piece
+        raise StopIteration
+
+
+class Dialogue:
+    """Whatever is said after the login: one exchange at a time."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self._inbound = _Inbound(wire)
+        self._current: Exchange | None = None
+
+    def begin(self) -> Exchange:
+        """Begin an exchange. The one before is over: what is still to come of it is read and dropped."""
+        if self._current is not None:
+            self._current.end()
+        self._current = Exchange(self.wire, self._inbound)
+        return self._current
+
+
+class Exchange:
+    """Commands sent and not yet answered."""
+
+    def __init__(self, wire: Wire, inbound: _Inbound) -> None:
+        self._wire = wire
+        self._inbound = inbound
+        self._has_text: deque[bool] = deque()
+        self._text: Text | None = None
+        self._over = False
+
+    def send(self, *commands: bytes, text: bool) -> None:
+        """Send commands, without their CRLF, in one piece.
+
+        Args:
+            text: whether a good reply to them has a text.
+        """
+        self._wire.send(b"".join(b"%b\r\n" % command for command in commands))
+        self._has_text.extend([text] * len(commands))
+
+    def reply(self) -> bytes:
+        """Return the status line of the next reply; what is left of the text before is dropped.
+
+        Raises:
+            TransientError: this is no reply.
+        """
+        if self._over:
+            raise RuntimeError("an iterator of a POP3 source was used after a later call on the same source")
+        self._drop_text()
+        line = self._inbound.line()
+        if line.startswith(b"-ERR"):
+            line = line[:4] + self._wire.mask(line[4:])  # it may be shown
+        self._wire.answered()
+        has_text = self._has_text.popleft()
+        if line.startswith(b"+OK"):
+            if has_text:
+                self._inbound.back_before_line_end()
+                self._text = Text(self._inbound, None)
+        elif not line.startswith(b"-ERR"):
+            raise self._wire.garbled(line)
+        return line
+
+    def text(self, octets: int | None = None) -> Text:
+        """Return the text of the reply just read, to be streamed; see `Text`."""
+        self._text = Text(self._inbound, octets)
+        return self._text
+
+    def whole_text(self, limit: int) -> bytes:
+        """Return the text of the reply just read.
+
+        Raises:
+            TransientError: it has more than ``limit`` bytes.
+        """
+        pieces = []
+        for piece in self.text():
+            pieces.append(piece)
+            limit -= len(piece)
+            if limit < 0:
+                raise self._wire.fail(f"{self._wire} sent a longer list than any mailbox has")
+        return b"".join(pieces)
+
+    def end(self) -> None:
+        """Read and drop what is still to come."""
+        while self._has_text:
+            self.reply()
+        self._drop_text()
+        self._over = True
+
+    def _drop_text(self) -> None:
+        for _ in self._text or ():
+            pass
+        self._text = None

@@ -1,0 +1,147 @@
+"""Deletes by order. In POP3, DELE only marks; a server deletes what is marked when it is told QUIT (RFC 1939 §6)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from archipec.contract import ContentKey, DeletionOrder
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
+from archipec_plugins.pop3.commands import Dialogue, refusal
+from archipec_plugins.pop3.fetch import Pipeline
+from archipec_plugins.pop3.maildrop import Maildrop
+
+__all__ = ["Deletion"]
+
+Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
+
+
+class Deletion:
+    """What one session deletes. An outcome is good only after the server's good answer to QUIT.
+
+    Whoever stops asking for outcomes before, or closes the connection, has deleted nothing.
+
+    Args:
+        maildrop: sizes known.
+        now: the clock; aware.
+        ahead: commands under way at most.
+    """
+
+    def __init__(
+        self, dialogue: Dialogue, maildrop: Maildrop, now: Callable[[], datetime], ahead: int
+    ) -> None:
+        self._dialogue = dialogue
+        self._maildrop = maildrop
+        self._now = now
+        self._ahead = ahead
+
+    def carry_out(self, orders: Iterable[DeletionOrder]) -> Iterator[Outcome]:
+        """Yield each order with its outcome, those that are refused first.
+
+        Raises:
+            TransientError: the connection broke before QUIT: nothing is deleted.
+        """
+        good, doubtful = [], []
+        for order in orders:
+            if self._is_gone(order):
+                yield order, AlreadyGone(f"message {order.ref} was no longer there")
+            elif (refused := self._refused(order)) is not None:
+                yield order, refused
+            elif self._maildrop.size(order.ref) == order.key.size:
+                good.append(order)
+            else:
+                doubtful.append(order)
+        for order, same in self._read_again(doubtful):
+            if same:
+                good.append(order)
+            else:
+                yield (
+                    order,
+                    Refused(f"message {order.ref} is not the one that was archived", scope=Scope.MESSAGE),
+                )
+        yield from self._mark_and_quit(good)
+
+    def _is_gone(self, order: DeletionOrder) -> bool:
+        return order.folder == "INBOX" and order.ref not in self._maildrop.numbers
+
+    def _refused(self, order: DeletionOrder) -> Refused | None:
+        """Say why an order can't be carried out whatever the message is."""
+        if order.folder != "INBOX":
+            return Refused(f'POP3 has no folder "{order.folder}"', scope=Scope.MESSAGE)
+        if order.ref in self._maildrop.ambiguous:
+            return Refused(
+                f"message {order.ref} shares its unique id with another, and can't be told from it",
+                hint="delete it in the webmail",
+                scope=Scope.MESSAGE,
+            )
+        return self._expired(order)
+
+    def _expired(self, order: DeletionOrder) -> Refused | None:
+        if order.expires_at > self._now():
+            return None
+        return Refused(f"the order to delete message {order.ref} has expired", scope=Scope.MESSAGE)
+
+    def _read_again(self, orders: Sequence[DeletionOrder]) -> Iterator[tuple[DeletionOrder, bool]]:
+        """Yield whether the bytes are still those of the order. Many servers don't count sizes exactly."""
+        by_ref = {order.ref: order for order in orders}
+        pipeline = Pipeline(self._dialogue.begin(), self._maildrop, iter(by_ref), b"RETR %d", self._ahead)
+        for ref, text in pipeline.answers():
+            digest, size = hashlib.sha256(), 0
+            try:
+                for chunk in text:
+                    digest.update(chunk)
+                    size += len(chunk)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+            order = by_ref[ref]
+            yield order, ContentKey(digest.hexdigest(), size) == order.key
+
+    def _mark_and_quit(self, orders: Sequence[DeletionOrder]) -> Iterator[Outcome]:
+        while orders:
+            marked = []
+            for order, error in self._mark(orders):
+                if error is None:
+                    marked.append(order)
+                else:
+                    yield order, error
+            late = [(order, expired) for order in marked if (expired := self._expired(order)) is not None]
+            if not late:
+                yield from self._quit(marked)
+                return
+            # QUIT would carry them out after their time: all is unmarked, and the others are marked again.
+            self._command(b"RSET")
+            yield from late
+            expired_refs = {order.ref for order, _ in late}
+            orders = [order for order in marked if order.ref not in expired_refs]
+
+    def _mark(self, orders: Sequence[DeletionOrder]) -> Iterator[Outcome]:
+        exchange = self._dialogue.begin()
+        for start in range(0, len(orders), self._ahead):
+            batch = orders[start : start + self._ahead]
+            exchange.send(*(b"DELE %d" % self._maildrop.numbers[order.ref] for order in batch), text=False)
+            for order in batch:
+                reply = exchange.reply()
+                good = reply.startswith(b"+OK")
+                what = f"message {order.ref} can't be deleted"
+                yield order, None if good else refusal(reply, what, Scope.MESSAGE)
+
+    def _quit(self, marked: Sequence[DeletionOrder]) -> Iterator[Outcome]:
+        error: ArchipecError | None = None
+        if marked:
+            try:
+                self._command(b"QUIT")
+            except ArchipecError as caught:
+                what = f"the server has not confirmed the deletion: {caught}"
+                error = type(caught)(what, hint="the next listing tells what is left", scope=caught.scope)
+        for order in marked:
+            yield order, error
+
+    def _command(self, command: bytes) -> None:
+        exchange = self._dialogue.begin()
+        exchange.send(command, text=False)
+        reply = exchange.reply()
+        if not reply.startswith(b"+OK"):
+            raise refusal(reply, command.decode("ascii"), Scope.ENDPOINT)

@@ -1,0 +1,92 @@
+"""Reads many messages: commands ahead of their replies, texts streamed as they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from archipec.errors import ArchipecError, Scope
+from archipec_plugins.pop3.commands import Exchange, refusal
+from archipec_plugins.pop3.maildrop import Maildrop
+
+__all__ = ["AHEAD", "Answer", "Pipeline"]
+
+Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
+"""A ref, and the bytes it stands for."""
+
+AHEAD: Final = 500
+"""Commands under way at most. Tuned, as the bytes are, by measurement at 40 ms a round trip."""
+_BYTES_AHEAD: Final = 16 * 1024 * 1024
+# What a message is thought to weigh whose size the server has not told.
+_USUAL_BYTES: Final = 64 * 1024
+
+
+class Pipeline:
+    """The commands under way for some messages.
+
+    Args:
+        refs: pulled only for commands that are sent at once.
+        command: what asks for a message by its number: ``b"RETR %d"`` or ``b"TOP %d 0"``.
+        ahead: commands under way at most; 1 where each reply must be waited for.
+    """
+
+    def __init__(
+        self, exchange: Exchange, maildrop: Maildrop, refs: Iterator[str], command: bytes, ahead: int
+    ) -> None:
+        self._exchange = exchange
+        self._maildrop = maildrop
+        self._refs = refs
+        self._command = command
+        self._whole = command.startswith(b"RETR")
+        self._ahead = ahead
+        # None is the RSET behind a batch.
+        self._under_way: deque[str | None] = deque()
+        self._bytes = 0
+
+    def answers(self) -> Iterator[Answer]:
+        """Yield each message; those that aren't there are left out."""
+        while True:
+            self._send()
+            if not self._under_way:
+                return
+            ref = self._under_way.popleft()
+            reply = self._exchange.reply()
+            if ref is None:
+                continue
+            octets = self._maildrop.size(ref)
+            self._bytes -= self._weight(octets)
+            if reply.startswith(b"+OK"):
+                yield ref, self._exchange.text(octets if self._whole else None)
+            else:
+                yield ref, _failing(refusal(reply, f"message {ref} can't be read", Scope.MESSAGE))
+
+    def _send(self) -> None:
+        """Send as many commands as may be under way, once half of those before are answered."""
+        if len(self._under_way) > self._ahead // 2 or self._bytes > _BYTES_AHEAD // 2:
+            return
+        commands = []
+        while len(self._under_way) < self._ahead and self._bytes < _BYTES_AHEAD:
+            ref = next(self._refs, None)
+            if ref is None:
+                break
+            number = self._maildrop.numbers.get(ref)
+            if number is not None:
+                self._under_way.append(ref)
+                self._bytes += self._weight(self._maildrop.size(ref))
+                commands.append(self._command % number)
+        if not commands:
+            return
+        self._exchange.send(*commands, text=True)
+        if self._whole and self._ahead > 1:
+            # Dovecot marks what was retrieved as read when the session ends, unless RSET takes that back.
+            self._exchange.send(b"RSET", text=False)
+            self._under_way.append(None)
+
+    def _weight(self, octets: int | None) -> int:
+        return 1 if not self._whole else _USUAL_BYTES if octets is None else octets
+
+
+def _failing(error: ArchipecError) -> Iterator[bytes]:
+    raise error
+    yield b""

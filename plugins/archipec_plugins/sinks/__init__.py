@@ -1,1 +1,0 @@
-"""Where copies are kept."""

@@ -1,0 +1,135 @@
+"""The working view: see `archipec_plugins.thunderbird.front`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from archipec.contract import ContentKey, Context, Item, Receipt, State
+from archipec.errors import IntegrityError, MissingCopy, from_os_error
+from archipec_plugins.files.streams import cannot_tell, item_chunks, stream_of
+from archipec_plugins.mbox.message import chunks_of
+from archipec_plugins.thunderbird import folder_file
+from archipec_plugins.thunderbird.config import Config
+from archipec_plugins.thunderbird.names import file_name, folder_path
+from archipec_plugins.thunderbird.profile import local_folders
+from archipec_plugins.thunderbird.record import Entry, Record
+from archipec_thunderbird.lock import ProfileLock
+
+__all__ = ["ThunderbirdSink", "open_sink"]
+
+_RECORDS = "archipec"
+"""The directory of the profile with the records of views; Thunderbird shows nothing of it."""
+
+
+@contextmanager
+def open_sink(config: Config, _context: Context) -> Iterator[ThunderbirdSink]:
+    """Open a view; it says at once, not when the first messages have come, that Thunderbird is running."""
+    root = local_folders(config.profile)
+    with ProfileLock(config.profile):
+        pass
+    record = config.profile / _RECORDS / f"{file_name(config.folder)}.view"
+    try:
+        known = Record(record)
+    except OSError as error:
+        raise from_os_error(error, record) from error
+    yield ThunderbirdSink(config, root, known)
+
+
+class ThunderbirdSink:
+    """Puts messages below a folder of a profile, each once; see `archipec.contract.Sink`.
+
+    The profile is held against Thunderbird while files are written, and no longer.
+    """
+
+    def __init__(self, config: Config, root: Path, record: Record) -> None:
+        self._config = config
+        self._root = root
+        self._record = record
+        self._puts: list[ContentKey] = []
+        self._staged: dict[ContentKey, Item] = {}
+
+    def put(self, item: Item) -> None:
+        """See `archipec.contract.Sink.put`."""
+        if item.key not in self._staged and self._record.get(item.key) is None:
+            for _ in item_chunks(item):
+                pass
+            self._staged[item.key] = item
+        self._puts.append(item.key)
+
+    def commit(self) -> Sequence[Receipt]:
+        """See `archipec.contract.Sink.commit`; TransientError while Thunderbird runs."""
+        staged, self._staged = self._staged, {}
+        puts, self._puts = self._puts, []
+        if staged:
+            with ProfileLock(self._config.profile):
+                try:
+                    self._take_back()
+                    self._append(staged.values())
+                except BaseException as error:
+                    with suppress(OSError):
+                        self._take_back()  # at the latest, the next run does it
+                    if isinstance(error, OSError):
+                        raise from_os_error(error, error.filename or self._root) from error
+                    raise
+        return [receipt for key in puts if (receipt := self.find(key)) is not None]
+
+    def _take_back(self) -> None:
+        """Mend what a run left that was killed."""
+        if self._record.unfinished:
+            for file, offset in self._record.unfinished.items():
+                folder_file.take_back(self._root / file, offset)
+            self._record.finish([])
+
+    def _append(self, items: Iterable[Item]) -> None:
+        by_file: dict[str, list[Item]] = {}
+        for item in items:
+            by_file.setdefault(folder_path(self._config.folder, item.folder), []).append(item)
+        for file in by_file:
+            folder_file.make_folder(self._root, file)
+        self._record.begin({file: folder_file.end_of(self._root / file) for file in by_file})
+        entries = []
+        for file, group in by_file.items():
+            places = folder_file.append(self._root / file, group)
+            entries += [
+                Entry(item.key, offset, stored, file)
+                for item, (offset, stored) in zip(group, places, strict=True)
+            ]
+        self._record.finish(entries)
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """Return the receipt of a message that was put here once, whatever became of it since."""
+        entry = self._record.get(key)
+        return None if entry is None else _receipt(entry)
+
+    @contextmanager
+    def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
+        """See `archipec.contract.Sink.read`: as long as Thunderbird has not moved it; its own bytes, or an error."""
+        entry = self._record.get(receipt.key)
+        if entry is None:
+            raise IntegrityError(f"message {receipt.key} was never put into this folder")
+        path = self._root / entry.file
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise MissingCopy(f"{path} is gone") from None
+        except OSError as error:
+            raise cannot_tell(error, str(path)) from error
+        with file:
+            file.seek(entry.offset)
+            with stream_of(chunks_of(file, str(path), entry.stored, receipt.key)) as stream:
+                yield stream
+
+    def iterate(self) -> Iterator[Receipt]:
+        """Yield a receipt for every message that was ever put here."""
+        try:
+            for entry in self._record:
+                yield _receipt(entry)
+        except OSError as error:
+            raise cannot_tell(error, str(self._root)) from error
+
+
+def _receipt(entry: Entry) -> Receipt:
+    return Receipt(entry.key, State.STORED, entry.file)

@@ -1,0 +1,130 @@
+"""Folders of messages that are members of zip files, one each."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from archipec.contract import Context, Fetched, Json, Listed
+from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec_plugins.files.escape import escape
+from archipec_plugins.files.folders import Entry, failing, listing
+from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.unsealed import envelope_is_missing
+from archipec_plugins.maildir.found_names import parse
+from archipec_plugins.zip.archive import ZipArchive
+from archipec_plugins.zip.directory import Member
+
+__all__ = ["MOST_ARCHIVES", "BrokenBox", "MembersBox"]
+
+_REF = re.compile(r"(.+):([0-9]{1,6}):([0-9a-f]{8}):([0-9]{1,15})", re.DOTALL)
+_NUMBER_BITS: Final = 20
+_ARCHIVE_BITS: Final = 11
+MOST_ARCHIVES: Final = 1 << _ARCHIVE_BITS
+
+
+class MembersBox:
+    """Messages that are members of zip files: of a Maildir, or ``.eml``.
+
+    A ref is the zip's name with the member's place, checksum and size. Each message takes 8 bytes of memory.
+    """
+
+    def __init__(
+        self, name: str, archives: Sequence[ZipArchive], context: Context, *, takes_loose: bool
+    ) -> None:
+        self.name = name
+        self._archives = archives
+        self._context = context
+        self._members = array("Q")
+        self._takes_loose = takes_loose
+        self._loose: set[tuple[int, int]] = set()
+
+    def add(self, archive: int, member: Member, *, loose: bool) -> None:
+        """Add a member.
+
+        Args:
+            archive: its zip's place among the archives.
+            loose: it is a message without its envelope.
+        """
+        moment = parse(member.name.rpartition("/")[2]).time
+        self._members.append((moment << _ARCHIVE_BITS | archive) << _NUMBER_BITS | member.number)
+        if loose:
+            self._loose.add((archive, member.number))
+
+    def scan(self, after: Json | None) -> Iterator[Listed]:
+        """List the members, the oldest first as far as their names tell; see `archipec.contract.Source`."""
+        self._members = array("Q", sorted(self._members))
+        yield from listing(self.name, self._entries, after)
+
+    def _entries(self) -> Iterator[Entry]:
+        for packed in self._members:
+            if self._context.cancelled():
+                return
+            archive = self._archives[packed >> _NUMBER_BITS & MOST_ARCHIVES - 1]
+            member = archive.directory[packed & (1 << _NUMBER_BITS) - 1]
+            name = parse(member.name.rpartition("/")[2])
+            moments = [moment for moment in (name.time, member.modified) if moment > 0]
+            # A time of the file alone says when it was exported.
+            received = datetime.fromtimestamp(min(moments), UTC) if name.time else None
+            yield Entry(_ref(archive, member), member.size, received, name.flags)
+
+    def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read members; see `archipec.contract.Source`."""
+        numbers = {escape(archive.name): number for number, archive in enumerate(self._archives)}
+        for ref in refs:
+            match = _REF.fullmatch(ref)
+            archive_number = numbers.get(match[1]) if match else None
+            if match is None or archive_number is None:
+                continue
+            archive, number = self._archives[archive_number], int(match[2])
+            if number >= len(archive.directory):
+                continue
+            member = archive.directory[number]
+            if _ref(archive, member) != ref or archive.refusal(member):
+                continue
+            try:
+                loose = (archive_number, number) in self._loose
+                if loose and not self._takes_loose:
+                    raise envelope_is_missing(f"{archive.name}: {member.name}")
+                chunks = archive.open(member).chunks(partial(_check, member))
+                yield Fetched(ref, chunks, saved=True, loose=loose)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                yield Fetched(ref, failing(error))
+
+
+def _ref(archive: ZipArchive, member: Member) -> str:
+    return f"{escape(archive.name)}:{member.number}:{member.crc:08x}:{member.size}"
+
+
+def _check(member: Member, beginning: bytes) -> str | None:
+    # Whatever lies in a Maildir is a message.
+    name = member.name.rpartition("/")[2]
+    return why_not(beginning[:SNIFFED], name) if name.casefold().endswith(".eml") else None
+
+
+class BrokenBox:
+    """A zip file that can't be read, beside others that can.
+
+    Args:
+        error: why; of scope FOLDER.
+    """
+
+    def __init__(self, name: str, error: PermanentError) -> None:
+        self.name = name
+        self._error = PermanentError(error.message, hint=error.hint, scope=Scope.FOLDER)
+
+    def scan(self, after: Json | None) -> Iterator[Listed]:
+        """Say why."""
+        del after
+        raise self._error
+
+    def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Say why."""
+        del refs
+        raise self._error

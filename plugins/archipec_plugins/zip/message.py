@@ -1,0 +1,94 @@
+"""Reads one message out of a zip, and nothing of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import FileIO
+from itertools import chain
+from pathlib import Path
+
+from archipec.errors import IntegrityError, MissingCopy
+from archipec.message import ContentKey
+from archipec_plugins.files.streams import CHUNK, checked, open_copy, translated
+from archipec_plugins.files.toc import Place
+from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
+from archipec_plugins.zip.deflate import inflated
+from archipec_plugins.zip.format import DEFLATED, LOCAL_HEADER_SIZE, names_size
+from archipec_plugins.zip.index import IN_MBOX
+
+__all__ = ["chunks_of", "open_message"]
+
+
+def open_message(path: str, place: Place) -> FileIO:
+    """Open a zip at the first byte of a message's data.
+
+    Raises:
+        MissingCopy: the file, or this part of it, is gone.
+        IntegrityError: no member begins there.
+        OSError: the file, or its directory, can't be read.
+    """
+    try:
+        root, _, name = path.rpartition("/")
+        file = open_copy(root, name, {})
+    except FileNotFoundError:
+        Path(path).parent.stat()  # an archive that went away has no say in what is missing
+        raise MissingCopy(f"{path} is gone") from None
+    try:
+        file.seek(place.offset)
+        if not place.form & IN_MBOX:
+            names = names_size(file.read(LOCAL_HEADER_SIZE), place.form, place.stored)
+            if names is None:
+                raise IntegrityError(f"{path}: the header of the member at byte {place.offset} is damaged")
+            file.seek(names, os.SEEK_CUR)
+        if os.fstat(file.fileno()).st_size < file.tell() + place.stored:
+            raise MissingCopy(f"{path} ends before byte {file.tell() + place.stored}")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def chunks_of(file: FileIO, path: str, place: Place, key: ContentKey) -> Iterator[bytes]:
+    """Yield a message, as it came, from a file that `open_message` opened.
+
+    Raises:
+        IntegrityError: at the end: it is not the message of ``key``, or what is around it is damaged.
+        ArchipecError: the file can't be read.
+    """
+    chunks = translated(_stored_chunks(file, path, place.stored), path)
+    if place.form & DEFLATED:
+        chunks = inflated(chunks, path)
+    if place.form & IN_MBOX:
+        chunks = _taken_out(chunks, path, key.size)
+    return checked(chunks, key, path)
+
+
+def _stored_chunks(file: FileIO, path: str, stored: int) -> Iterator[bytes]:
+    left = stored
+    while left > 0:
+        chunk = file.read(min(left, CHUNK))
+        if not chunk:
+            raise MissingCopy(f"{path} was cut off while it was read")
+        left -= len(chunk)
+        yield chunk
+
+
+def _taken_out(chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:
+    """Yield a message of ``size`` bytes without what an mbox puts around it and into it."""
+    start = b""
+    while len(start) < SEPARATOR_LENGTH and (chunk := next(chunks, b"")):
+        start += chunk
+    if not is_separator(start[:SEPARATOR_LENGTH]):
+        raise IntegrityError(f"{path}: no message begins where one should")
+    left, last, after = size, b"", b""
+    for chunk in unquote(chain((start[SEPARATOR_LENGTH:],), chunks)):
+        if left:
+            yield chunk[:left]
+            last = chunk[:left][-1:]
+        after += chunk[left:]
+        left -= min(left, len(chunk))
+        if len(after) > len(b"\n\n"):
+            break
+    if after != ending(last):
+        raise IntegrityError(f"{path}: a message does not end where it should")

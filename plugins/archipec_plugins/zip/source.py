@@ -1,0 +1,242 @@
+"""The zip source at work: finds Maildirs, .eml files and mboxes in one zip file, or in several that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from archipec.contract import Context
+from archipec.errors import ArchipecError, IntegrityError, PermanentError, Scope
+from archipec_plugins.eml.source import TOP
+from archipec_plugins.files.archives import is_archive, problems_of
+from archipec_plugins.files.escape import escape
+from archipec_plugins.files.folders import Box, BoxSource, HeaderSource, LeftOut, Names
+from archipec_plugins.files.reading import check_place, kind_of, open_file, subfolders, trouble
+from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.unsealed import is_loose
+from archipec_plugins.maildir.found_names import folder_name
+from archipec_plugins.mbox.folder import MboxBox, Opened
+from archipec_plugins.zip.archive import ZipArchive
+from archipec_plugins.zip.config import Config
+from archipec_plugins.zip.directory import Member
+from archipec_plugins.zip.folders import MOST_ARCHIVES, BrokenBox, MembersBox
+from archipec_plugins.zip.indexed import OwnMbox, has_table
+from archipec_plugins.zip.stream import ZipStream
+
+__all__ = ["open_source", "zips_in"]
+
+_ENDING: Final = ".zip"
+# What systems and mail servers put beside mail.
+_NO_MAIL = re.compile(
+    r"(?:__MACOSX/.*|(?:.*/)?(?:\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini|maildirfolder|maildirsize"
+    r"|dovecot[^/]*|subscriptions|[^/]*\.(?:toc|msf)))",
+    re.IGNORECASE,
+)
+# What can't be read and is called so is taken for no mail.
+_OTHER_FILE = re.compile(r"\.(?:xml|pdf|html?|txt|p7[ms]|jpe?g|png|json|md|docx?|xlsx?|csv)\Z", re.IGNORECASE)
+_MBOX_NAME = re.compile(r"(.+)\.mbo?x", re.IGNORECASE)
+
+
+@contextmanager
+def open_source(config: Config, context: Context) -> Iterator[BoxSource]:
+    """Open a zip file, or a folder of them.
+
+    Raises:
+        PermanentError: there is none, or no mail in it.
+    """
+    status = check_place(config.path)
+    left_out = LeftOut(context)
+    one_file = stat.S_ISREG(status.st_mode)
+    paths = [config.path] if one_file else zips_in(config.path, left_out)
+    if not paths and not is_archive(config.path):
+        raise PermanentError(f"there is no zip file in {config.path}")
+    if len(paths) > MOST_ARCHIVES:
+        raise PermanentError(f"{config.path} holds more than {MOST_ARCHIVES} zip files")
+    with ExitStack() as opened:
+        archives, broken = _open_all(paths, opened)
+        boxes = _Sorter(config, archives, context, left_out).boxes() + broken
+        if not boxes and (one_file or not is_archive(config.path)):
+            raise PermanentError(
+                f"there is no mail in {config.path}", hint="zips of Maildirs, .eml or mbox files are read"
+            )
+        # Reading headers first would unpack an mbox over and over.
+        kind = BoxSource if any(isinstance(box, MboxBox) for box in boxes) else HeaderSource
+        yield kind(lambda: boxes, left_out, lambda: () if one_file else _problems(config.path, context))
+
+
+def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
+    from archipec_plugins.zip.sink import ZipSink
+
+    return problems_of(path, "zip", lambda: ZipSink(str(path), "eml", 0, context.log, deflate=False))
+
+
+def zips_in(path: Path, left_out: LeftOut) -> list[Path]:
+    """Return the zip files of a folder in the order of their numbers; note what else may be mail."""
+    found: list[Path] = []
+    try:
+        for relative, entries in subfolders(str(path), skip=left_out.skip):
+            for entry in entries:
+                name = entry.name.lower()
+                if not name.endswith((_ENDING, ".eml")) or entry.is_dir():
+                    continue
+                where = escape(f"{relative}/{entry.name}" if relative else entry.name)
+                if kind := kind_of(entry):
+                    left_out.note(where, kind, message=kind == "it is a link")
+                elif relative:
+                    left_out.note(where, "it lies in a subfolder: read that by itself")
+                elif name.endswith(_ENDING):
+                    found.append(path / entry.name)
+                else:
+                    left_out.note(where, "it is no zip file: give --from eml:FOLDER to read it")
+    except OSError as error:
+        raise trouble(error, path, Scope.ENDPOINT) from error
+    return sorted(found, key=lambda each: _natural(each.name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which ``part2`` comes before ``part10``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name)]
+
+
+def _open_all(paths: list[Path], opened: ExitStack) -> tuple[list[ZipArchive], list[Box]]:
+    archives: list[ZipArchive] = []
+    broken: list[Box] = []
+    for path in paths:
+        try:
+            file = open_file(os.path.realpath(path))
+            opened.callback(file.close)
+            archives.append(ZipArchive(file, str(path), path.name))
+        except OSError as error:
+            raise trouble(error, path, Scope.FOLDER) from error
+        except PermanentError as error:
+            if len(paths) == 1:
+                raise
+            broken.append(BrokenBox(escape(path.name), error))
+    return archives, broken
+
+
+class _Reason(NamedTuple):
+    """Why a member is left out, and whether it is mail all the same, or may be."""
+
+    reason: str
+    message: bool = True
+
+
+class _Sorter:
+    """Sorts members into folders."""
+
+    def __init__(
+        self, config: Config, archives: list[ZipArchive], context: Context, left_out: LeftOut
+    ) -> None:
+        self._config = config
+        self._archives = archives
+        self._context = context
+        self._left_out = left_out
+        self._messages: dict[str, MembersBox] = {}
+        self._maildirs: set[str] = set()
+        self._mboxes: dict[str, list[tuple[ZipArchive, Member]]] = {}
+
+    def boxes(self) -> list[Box]:
+        """Return the folders of mail, in the order in which they are met."""
+        for number, archive in enumerate(self._archives):
+            beside = self._certification_data(archive)
+            self._find_maildirs(archive)
+            for member in archive.directory:
+                if member.name.endswith("/") and not member.size:
+                    continue
+                what = _display(archive, member)
+                if _NO_MAIL.fullmatch(member.name):
+                    self._left_out.note(what, "it is a file of a program's own", message=False, usual=True)
+                elif reason := archive.refusal(member):
+                    self._left_out.note(what, reason, message=not _OTHER_FILE.search(member.name))
+                elif left_out := self._place(number, archive, member, beside):
+                    self._left_out.note(what, left_out.reason, message=left_out.message)
+        names = Names()
+        for name in self._messages:
+            names.take(name)
+        boxes: list[Box] = list(self._messages.values())
+        return boxes + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
+
+    def _find_maildirs(self, archive: ZipArchive) -> None:
+        """Note which folders of a zip are Maildirs: in those ``tmp`` holds what was never delivered."""
+        self._maildirs = set()
+        for member in archive.directory:
+            parts = member.name.replace("\\", "/").split("/")
+            if len(parts) > 1 and parts[-2] in ("cur", "new"):
+                self._maildirs.add("/".join(parts[:-2]))
+
+    @staticmethod
+    def _certification_data(archive: ZipArchive) -> dict[str, list[str]]:
+        """Return the names of XML files by folder: they tell what lies beside them."""
+        found: dict[str, list[str]] = {}
+        for member in archive.directory:
+            parent, _, name = member.name.replace("\\", "/").rpartition("/")
+            if name.lower().endswith(".xml"):
+                found.setdefault(parent, []).append(name)
+        return found
+
+    def _place(
+        self, number: int, archive: ZipArchive, member: Member, beside: Mapping[str, Iterable[str]]
+    ) -> _Reason | None:
+        """Put a member where it belongs; return why it belongs nowhere."""
+        parent, _, name = member.name.replace("\\", "/").rpartition("/")
+        maildir, _, directory = parent.rpartition("/")
+        if directory == "tmp" and maildir in self._maildirs:
+            return _Reason("it was never delivered: it lies in tmp")
+        if not member.size:
+            is_meant = directory in ("cur", "new") or name.lower().endswith(".eml")
+            return _Reason("it is empty", message=is_meant)
+        if directory in ("cur", "new"):
+            self._add(folder_name(maildir), number, member)
+            return None
+        if name.lower().endswith(".eml"):
+            loose = is_loose(name, lambda: beside.get(parent, ()))
+            self._add(escape(parent) or TOP, number, member, loose=loose)
+            return None
+        match = _MBOX_NAME.fullmatch(member.name)
+        folder = escape(match[1] if match else member.name)
+        try:
+            beginning = archive.open(member).read(SNIFFED)
+        except IntegrityError as error:
+            return _Reason(error.message.rpartition(": ")[2], message=not _OTHER_FILE.search(name))
+        if beginning.lstrip(b"\r\n").startswith(b"From ") or folder in self._mboxes:
+            self._mboxes.setdefault(folder, []).append((archive, member))
+            return None
+        if beginning.startswith(b"PK\x03\x04"):
+            return _Reason("it is a zip in a zip: unpack it first")
+        if reason := why_not(beginning, name):
+            return _Reason(reason, message=False)
+        self._add(escape(parent) or TOP, number, member)
+        return None
+
+    def _add(self, folder: str, number: int, member: Member, *, loose: bool = False) -> None:
+        box = self._messages.get(folder)
+        if box is None:
+            box = self._messages[folder] = MembersBox(
+                folder, self._archives, self._context, takes_loose=self._config.loose
+            )
+        box.add(number, member, loose=loose)
+
+    def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> Box:
+        path = parts[0][0].path
+        if len(parts) == 1 and self._config.dialect is None and has_table(path):
+            return OwnMbox(name, path, self._context)
+        stream = ZipStream(parts)
+        told = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
+        stamp = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+        @contextmanager
+        def opener() -> Iterator[Opened]:
+            yield Opened(stream, stamp)
+
+        return MboxBox(name, opener, self._config.dialect, self._context, self._left_out)
+
+
+def _display(archive: ZipArchive, member: Member) -> str:
+    return escape(f"{archive.name}: {member.name}")

@@ -1,0 +1,199 @@
+"""The table of contents of a zip, the file ``.toc`` beside it: what an interrupted run and the next one go by.
+
+Lines of text with a checksum each (`checked_lines`)::
+
+    V 1 eml 5a9e8a5b                               the format, and what is inside
+    A 0 3d442aeb                                   this program is appending from byte 0 on
+    M 0 5012 5012 <SHA-256> 0 <CRC-32> 5012 1567245312 2026/11/NAME.eml <CRC>
+                                                   a message, as `Entry` has it
+    E 5112 5290 1c291ca3 7f4388c0                  done: the directory lies from byte 5112 on, the zip ends at 5290,
+                                                   and this is the CRC-32 of what lies between
+
+A line ``M``, or ``P`` of a message that is a part of an mbox, is written when the message is durable: it commits the
+message. What an ``E`` comes after is in the zip's directory; the messages since the last one wait for theirs. Nothing is
+ever taken out of a table but a torn end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
+from archipec.durability import open_regular
+from archipec.errors import PermanentError
+from archipec_plugins.zip.format import Member, header_size
+
+__all__ = ["Entry", "Toc", "append_line", "end_line", "first_line", "is_finished", "message_line", "toc_path"]
+
+_NUMBER = rb"(0|[1-9][0-9]{0,17})"
+_LINE = re.compile(
+    rb"([MP]) %b %b %b ([0-9a-f]{64}) ([08]) ([0-9a-f]{8}) %b %b (.+)|A %b|E %b %b ([0-9a-f]{8})|V 1 (eml|maildir|mbox)|[A-Z].*"
+    % ((_NUMBER,) * 8),
+    re.DOTALL,
+)
+
+
+class Entry(NamedTuple):
+    """A stored message, with the member of the zip that it is, or that it is the latest part of: an mbox grows.
+
+    Attributes:
+        offset: where it begins: its local header, or in an mbox the line before it.
+        stored: bytes there, without the header.
+        size: bytes of the message.
+        sha256: of the message, 64 hexadecimal digits.
+        method: how the member is compressed.
+        crc: CRC-32 of the member up to the message's end.
+        unpacked: bytes of the member up to there, as they were before they were compressed.
+        dos: the member's time.
+        name: the member's.
+        part: the member is an mbox.
+    """
+
+    offset: int
+    stored: int
+    size: int
+    sha256: str
+    method: int
+    crc: int
+    unpacked: int
+    dos: int
+    name: str
+    part: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where its last byte is followed by something else."""
+        return self.offset + self.stored + (0 if self.part else header_size(self.member()))
+
+    def member(self) -> Member:
+        """Return the member that the message is, alone."""
+        return Member(self.name, self.offset, self.method, self.crc, self.stored, self.unpacked, self.dos)
+
+
+def toc_path(path: str) -> str:
+    """Return the path of the table of contents of the zip at ``path``."""
+    return f"{path}.toc"
+
+
+def first_line(inside: str) -> bytes:
+    """Return the line that a table begins with."""
+    return checked_line(f"V 1 {inside}")
+
+
+def append_line(offset: int) -> bytes:
+    """Return the line that says: appending from this offset on."""
+    return checked_line(f"A {offset}")
+
+
+def message_line(entry: Entry) -> bytes:
+    """Return the line that commits a message."""
+    numbers = f"{entry.offset} {entry.stored} {entry.size} {entry.sha256} {entry.method} {entry.crc:08x}"
+    return checked_line(f"{'P' if entry.part else 'M'} {numbers} {entry.unpacked} {entry.dos} {entry.name}")
+
+
+def end_line(directory: int, end: int, crc: int) -> bytes:
+    """Return the line that says: the directory begins there, the zip ends there, and this is its end's CRC-32."""
+    return checked_line(f"E {directory} {end} {crc:08x}")
+
+
+def is_finished(path: str) -> bool:
+    """Tell from the last line of a table whether its zip has an end.
+
+    Raises:
+        OSError: the table can't be read.
+    """
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
+            end = file.read()
+    except FileNotFoundError:
+        return True
+    last = text_of(end[end[:-1].rfind(b"\n") + 1 :])
+    return last is not None and last.startswith(b"E ")
+
+
+class Toc:
+    """A table of contents as it is found, read once by iterating over it to the end.
+
+    Args:
+        path: of the table; one that isn't there is empty.
+        size: bytes of the zip; a message that reaches beyond was cut off by somebody else, and is passed over.
+
+    Attributes:
+        inside: what the zip holds, empty when nobody said so yet.
+        end: where the next line goes: behind the last one that is whole.
+        damaged: a line before that one isn't, or tells of a message that is no longer there.
+        reach: where the last message ends.
+        appending: where the last run began to append; None when it came to write the zip's end.
+        directory: where the last directory that was finished begins: what lies before it is listed there.
+        zip_end: where it ended the zip; crc: CRC-32 from the directory's first byte to there.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path = path
+        self._size = size
+        self.inside = ""
+        self.end = 0
+        self.damaged = False
+        self.reach = 0
+        self.appending: int | None = None
+        self.directory = 0
+        self.zip_end = 0
+        self.crc = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield the messages in the order they were stored.
+
+        Raises:
+            OSError: the table can't be read.
+            PermanentError: a later version of archipec wrote it.
+        """
+        position, broken = 0, False
+        for line in lines_of(self._path):
+            position += len(line)
+            text = text_of(line)
+            match = None if text is None else _LINE.fullmatch(text)
+            if match is None:
+                broken = True
+                continue
+            self.damaged |= broken
+            self.end = position
+            if match[1]:
+                entry = _entry(match)
+                self.inside = self.inside or ("mbox" if entry.part else "eml")
+                if entry.end > self._size:
+                    self.damaged = True
+                else:
+                    self.reach = max(self.reach, entry.end)
+                    yield entry
+            elif match[11]:
+                self.appending = int(match[11])
+            elif match[12]:
+                self.appending = None
+                self.directory, self.zip_end, self.crc = int(match[12]), int(match[13]), int(match[14], 16)
+            elif match[15]:
+                self.inside = match[15].decode()
+            else:
+                raise PermanentError(
+                    f"{self._path} was written by a later version of archipec",
+                    hint="use that version, or update",
+                )
+
+
+def _entry(match: re.Match[bytes]) -> Entry:
+    kind, offset, stored, size, sha256, method, crc, unpacked, dos, name = match.groups()[:10]
+    return Entry(
+        int(offset),
+        int(stored),
+        int(size),
+        sha256.decode(),
+        int(method),
+        int(crc, 16),
+        int(unpacked),
+        int(dos),
+        name.decode(errors="replace"),
+        kind == b"P",
+    )

@@ -1,0 +1,289 @@
+"""One zip with its table of contents, to add to and to finish."""
+
+# Bare descriptors, so that what is written, flushed and cut off is under control to the byte.
+# ruff: noqa: PTH108, PTH116, PTH119, PTH120
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from archipec.durability import open_regular, sync_directory, sync_file
+from archipec_plugins.files.streams import CHUNK, write_all
+from archipec_plugins.zip.format import END_RECORD_SIZE, central_record, end_records, is_end_record
+from archipec_plugins.zip.layout import contents_of
+from archipec_plugins.zip.output import Output
+from archipec_plugins.zip.staging import Staged
+from archipec_plugins.zip.toc import (
+    Entry,
+    Toc,
+    append_line,
+    end_line,
+    first_line,
+    message_line,
+    toc_path,
+)
+
+__all__ = ["Volume", "has_sound_end"]
+
+_OPEN = os.O_RDWR | os.O_CREAT
+_RECORDS = 800  # bytes of a member's two records, its name of 240, and of the zip's end, all at most
+_WASTE = 16 << 20
+
+
+class Volume:
+    """Adds to one zip; the host's lock sees to it that nobody else of archipec does.
+
+    What is stored is never moved or written over, but for the header of an mbox, which gets its sizes. Messages are
+    added behind the end that the zip has, and `seal` writes a new end behind them, with a directory of all members; the
+    old directories stay between them as bytes that belong to nothing (APPNOTE.TXT 4.1.9). What an interrupted run left
+    without committing it is cut off when the zip is added to, or sealed.
+
+    Args:
+        inside: what a new zip holds.
+        has_lost: asked with the number of messages in the table where that says that a run was interrupted: whether it
+            once had more.
+
+    Attributes:
+        end: where the last message, or the zip itself, ends.
+        directory: where the directory begins that the zip had last: what lies before it is listed there.
+        usable: messages may be added. Not to a zip that another program changed, nor to one whose table is damaged, nor
+            one that has lost messages, nor to an mbox of an earlier run: that one is finished for ever.
+        sealed: there is nothing to `seal`.
+
+    Raises:
+        OSError: it can't be read.
+        PermanentError: a later version of archipec wrote it.
+    """
+
+    def __init__(self, path: str, inside: str, log: logging.Logger, has_lost: Callable[[int], bool]) -> None:
+        self.path = path
+        self.toc = toc_path(path)
+        self.name = os.path.basename(path)
+        self._log = log
+        self._size = _size_of(path)
+        stem = self.name.removesuffix(".zip")
+        toc = Toc(self.toc, self._size)
+        held = contents_of(inside, stem)
+        for entry in toc:
+            if not held.count:
+                held = contents_of(toc.inside, stem)
+            held.note(entry)
+        self._contents = held
+        self.directory = toc.directory
+        self.end = toc.zip_end if toc.appending is None else max(toc.appending, toc.reach)
+        as_left = self._is_as_left(interrupted=toc.appending is not None)
+        if as_left and self._size > self.end and has_lost(held.count):
+            log.warning(
+                "%s: it has lost messages that the archive's record lists: nothing is cut off", self.toc
+            )
+            as_left = False
+        self.sealed = toc.appending is None or not as_left or (toc.damaged and not held.count)
+        # Of a zip without messages only the name is used.
+        self.inside = toc.inside if held.count else inside
+        self._toc_end = self._noted = toc.end if held.count else 0
+        finished = self.inside == "mbox" and held.count
+        self.usable = as_left and not toc.damaged and not finished and self.inside == inside
+        self._announced = False
+        self._added: list[Entry] = []
+        self._output: Output | None = None
+        self._descriptor = -1
+
+    def _is_as_left(self, *, interrupted: bool) -> bool:
+        """Tell whether the zip ends where the table says, or has at least what an interrupted run had committed."""
+        if interrupted:
+            return self._size >= self.end
+        if self._size != self.end or not self.end:
+            return self._size == self.end
+        with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
+            file.seek(self.end - END_RECORD_SIZE)
+            return is_end_record(file.read())
+
+    def is_current(self) -> bool:
+        """Tell whether the zip is still as this object left it; raises OSError."""
+        return _size_of(self.path) == self._size
+
+    def has_room(self, staged: Staged, split_size: int | None) -> bool:
+        """Tell whether a message may be added, or belongs into another zip.
+
+        Args:
+            split_size: bytes that a zip of more than one message has at most.
+        """
+        held, offset = self._contents, self._output.offset if self._output else self.end
+        if not held.count:
+            return True
+        size = offset + staged.size + held.directory + _RECORDS
+        # Every run leaves a directory behind: a zip of many small runs would consist of directories for the most part.
+        waste = offset - held.payload
+        return (
+            held.takes(staged)
+            and (split_size is None or size <= split_size)
+            and waste <= max(held.payload, _WASTE)
+        )
+
+    def add(self, staged: Staged) -> None:
+        """Write a message.
+
+        Raises:
+            OSError: the disk did not take it.
+            IntegrityError: its bytes are not those of before.
+        """
+        if self._output is None:
+            self._descriptor = self._open()
+            self._output = Output(self._descriptor, self.end)
+            if not self.end:
+                self._contents.begin(self._output, staged)
+        entry = self._contents.write(self._output, staged)
+        self._contents.note(entry)
+        self._added.append(entry)
+
+    def flush(self) -> None:
+        """Hand what was added to the system, to be made durable by the caller; raises OSError."""
+        if self._output is not None:
+            self._output.flush()
+            self._size = self._output.offset
+            self._close()
+
+    def note(self) -> None:
+        """Write what was added, and is durable, into the table, to be made durable by the caller; raises OSError."""
+        self._noted = self._write_toc(b"".join(map(message_line, self._added)))
+
+    def committed(self) -> list[Entry]:
+        """Return what was added, now that the table is durable."""
+        entries, self._added = self._added, []
+        self.end, self._toc_end = self._size, self._noted
+        self.sealed = False
+        return entries
+
+    def seal(self) -> None:
+        """Write the directory and the end of the zip, durably; remove one without messages. Raises OSError."""
+        if self.sealed:
+            return
+        if not self._contents.count:
+            self._remove()
+            self.sealed = True
+            return
+        try:
+            directory, end, crc = self._write_end()
+            self._toc_end = self._write_toc(end_line(directory, end, crc), durable=True)
+        except BaseException:
+            self.roll_back()
+            raise
+        self.directory = directory
+        self.end = self._size = end
+        self.sealed, self._announced = True, False
+        self.usable = self.usable and self.inside != "mbox"
+
+    def _write_end(self) -> tuple[int, int, int]:
+        """Return where the directory begins, where the zip ends, and the CRC-32 of what lies between."""
+        self._descriptor = self._open()
+        out = self._output = Output(self._descriptor, self.end)
+        start = count = crc = 0
+        for member in self._contents.finish(out, Toc(self.toc, self.end)):
+            start = start or out.offset
+            record = central_record(member)
+            count, crc = count + 1, crc32(record, crc)
+            out.write(record)
+        ending = end_records(count, out.offset - start, start)
+        out.write(ending)
+        out.flush()
+        sync_file(self._descriptor)
+        self._close()
+        return start, out.offset, crc32(ending, crc)
+
+    def _open(self) -> int:
+        """Open the zip to write behind its end, after saying so in the table before the first byte of this run."""
+        descriptor = open_regular(self.path, _OPEN)
+        try:
+            torn = os.fstat(descriptor).st_size - self.end
+            if torn > 0:
+                self._log.warning("%s: cutting off %d bytes an interrupted run left", self.path, torn)
+                os.ftruncate(descriptor, self.end)
+                self._size = self.end
+            if not self._announced:
+                lines = (b"" if self._toc_end else first_line(self.inside)) + append_line(self.end)
+                self._toc_end = self._write_toc(lines, durable=True)
+                sync_directory(os.path.dirname(self.path))
+                self._announced = True
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _write_toc(self, lines: bytes, *, durable: bool = False) -> int:
+        """Add to the table, in the place of a torn end of it, and return its size."""
+        descriptor = open_regular(self.toc, _OPEN)
+        try:
+            if os.fstat(descriptor).st_size > self._toc_end:
+                os.ftruncate(descriptor, self._toc_end)
+            os.lseek(descriptor, self._toc_end, os.SEEK_SET)
+            write_all(descriptor, lines)
+            if durable:
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        return self._toc_end + len(lines)
+
+    def roll_back(self) -> None:
+        """Leave nothing of what was not committed; the next run cuts off what can't be now."""
+        self._close()
+        try:
+            if not self.end:
+                self._remove()
+            else:
+                _cut(self.toc, self._toc_end)
+                _cut(self.path, self.end)
+        except OSError as error:
+            self._log.warning("%s: what a failed batch left stays till the next run: %s", self.path, error)
+
+    def _remove(self) -> None:
+        """Remove a zip that no message came into, and its table."""
+        for path in (self.path, self.toc):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _close(self) -> None:
+        if self._output is not None:
+            self._output = None
+            os.close(self._descriptor)
+
+
+def has_sound_end(path: Path) -> bool:
+    """Tell whether a zip ends in the directory that its table says, if it says any.
+
+    Raises:
+        OSError: it can't be read.
+        PermanentError: a later version of archipec wrote it.
+    """
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        toc = Toc(toc_path(str(path)), size)
+        for _ in toc:
+            pass
+        if toc.appending is not None or not toc.zip_end:
+            return True
+        file.seek(toc.directory)
+        crc = 0
+        while chunk := file.read(CHUNK):
+            crc = crc32(chunk, crc)
+    return (crc, size) == (toc.crc, toc.zip_end)
+
+
+def _cut(path: str, end: int) -> None:
+    descriptor = open_regular(path, _OPEN & ~os.O_CREAT)
+    try:
+        if os.fstat(descriptor).st_size > end:
+            os.ftruncate(descriptor, end)
+    finally:
+        os.close(descriptor)
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
