@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from archipec.pec import simulator
+from archipec import simulator
 
 SEED = 7
 

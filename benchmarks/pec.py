@@ -21,11 +21,11 @@ from pathlib import Path
 
 from archipec.pec.anchors import Anchors
 from archipec.pec.daticert import parse_daticert
-from archipec.pec.judgement import judge
+from archipec.pec.inspection import judge
 from archipec.pec.kind import kind_of
 from archipec.pec.seal import Status, judge_seal
-from archipec.pec.simulator import STYLES, mailbox, shared_authority
 from archipec.pec.structure import dissect
+from archipec.simulator import STYLES, mailbox, shared_authority
 
 _SIZE = 20_000
 _SECONDS = 1.0

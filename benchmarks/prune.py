@@ -20,12 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from archipec.config import endpoint
-from archipec.custody.endpoints import Stop
+from archipec.config.pipeline import endpoint
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import Held
 from archipec.custody.pruning.proof import Prover
-from archipec.registry import Registry
+from archipec.custody.run import Stop
+from archipec.plugins.registry import Registry
 
 _RUNS = 5
 

@@ -1,4 +1,4 @@
-"""The house: who may import whom. The rules are the data below; the tests read every module's source.
+"""The architecture: who may import whom. The rules are the data below; the tests read every module's source.
 
 An import counts wherever it stands: at the top, inside a function, or for type checkers alone.
 """
@@ -19,21 +19,19 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbird"
 
-# The floors of the host, from the ground up. A module imports from its own floor and from those below it.
-FLOORS: tuple[frozenset[str], ...] = (
+# The layers of the host, from the ground up. A module imports from its own part and from the layers below it.
+LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"masking"}),
-    frozenset({"errors", "message", "durability", "sqlite_file", "checked_lines", "inventory"}),
-    frozenset({"supervision"}),
-    frozenset({"options", "pec"}),
-    frozenset({"contract", "selection", "retention", "terminal", "timestamp"}),
-    frozenset({"hookspecs"}),
-    frozenset({"conservation"}),
-    frozenset(
-        {"discovery", "isolation", "providers", "keeper", "registry", "secrets", "urls", "endpoint", "config"}
-    ),
+    frozenset({"message"}),
+    frozenset({"errors", "durability"}),
+    frozenset({"options", "pec", "sqlite_file", "crc_lines", "supervision"}),
+    frozenset({"contract", "inventory", "simulator", "terminal"}),
+    frozenset({"hookspecs", "timestamp"}),
+    frozenset({"conservation", "plugins"}),
+    frozenset({"config"}),
     frozenset({"custody"}),
-    frozenset({"cli", "__main__"}),
-    frozenset({"testing"}),
+    frozenset({"cli", "testing"}),
+    frozenset({"__main__"}),
 )
 
 # What some parts may import of the host, however low it stands.
@@ -59,13 +57,21 @@ LIMITS: dict[str, frozenset[str]] = {
 FOR_PLUGINS = frozenset(
     {
         *("contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"),
-        *("checked_lines", "inventory"),
+        *("crc_lines", "inventory"),
     },
 )
 # The tool gives the same verdict on a seal as archipec, and the same kind of error, because it is the same code.
-FOR_THE_TOOL = frozenset({"durability", "errors", "pec", "providers", "terminal"})
+FOR_THE_TOOL = ("durability", "errors", "pec", "config.providers", "terminal")
 # The plugins that know Thunderbird's profiles by the tool.
-CALL_THE_TOOL = (f"{PLUGINS}.poststeps.thunderbird", f"{PLUGINS}.sinks.thunderbird")
+CALL_THE_TOOL = (f"{PLUGINS}.thunderbird",)
+
+# The layers of the built-in plugins, from the ground up: what formats share, formats, formats of formats, all formats.
+PLUGIN_LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"files", "net", "quota"}),
+    frozenset({"eml", "maildir", "mbox", "imap", "pop3", "conservation"}),
+    frozenset({"zip", "thunderbird"}),
+    frozenset({"dump"}),
+)
 
 # Third-party packages that one part alone may import.
 RESERVED: dict[str, str] = {
@@ -122,9 +128,9 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def floor_of(part: str) -> int:
+def layer_of(part: str) -> int:
     """Return how high a part of the host stands; the package itself, which has the version, is the ground."""
-    return next((height for height, parts in enumerate(FLOORS) if part in parts), 0 if part == "" else -1)
+    return next((height for height, parts in enumerate(LAYERS) if part in parts), 0 if part == "" else -1)
 
 
 def is_in(module: str, package: str) -> bool:
@@ -132,14 +138,19 @@ def is_in(module: str, package: str) -> bool:
     return f"{module}.".startswith(f"{package}.")
 
 
+def child_of(folder: str, module: str) -> str:
+    """Return what lies in a folder and is a module or has it inside."""
+    return module.removeprefix(f"{folder}.").split(".")[0]
+
+
 def host_modules() -> list[str]:
     """Return the modules of the host."""
     return [module for module in modules() if is_in(module, HOST)]
 
 
-def test_every_part_of_the_host_has_a_floor() -> None:
-    homeless = {part_of(module) for module in host_modules() if floor_of(part_of(module)) < 0}
-    assert not homeless, f"say in FLOORS where these belong: {sorted(homeless)}"
+def test_every_part_of_the_host_has_a_layer() -> None:
+    unknown = {part_of(module) for module in host_modules() if layer_of(part_of(module)) < 0}
+    assert not unknown, f"say in LAYERS where these belong: {sorted(unknown)}"
 
 
 def test_imports_never_run_upward() -> None:
@@ -147,7 +158,9 @@ def test_imports_never_run_upward() -> None:
         f"{module} imports {name}"
         for module in host_modules()
         for name in imports_of(module)
-        if is_in(name, HOST) and floor_of(part_of(name)) > floor_of(part_of(module))
+        if is_in(name, HOST)
+        and part_of(name) not in ("", part_of(module))
+        and layer_of(part_of(name)) >= layer_of(part_of(module))
     ]
     assert not upward, sorted(upward)
 
@@ -163,12 +176,28 @@ def test_some_parts_know_even_less() -> None:
     assert not beyond, sorted(beyond)
 
 
-def test_there_are_no_circles() -> None:
+def test_there_are_no_circles_of_modules() -> None:
     graph = {module: {name for name in imports_of(module) if name in modules()} for module in modules()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])), pytrace=False)
+
+
+def test_there_are_no_circles_of_folders() -> None:
+    """What lies in one folder, modules and folders alike, can be learned one after the other."""
+    for folder in {module.rpartition(".")[0] for module in modules()} - {""}:
+        graph: dict[str, set[str]] = {}
+        for module in modules():
+            for name in imports_of(module):
+                if is_in(module, folder) and is_in(name, folder) and folder not in (module, name):
+                    graph.setdefault(child_of(folder, module), set()).add(child_of(folder, name))
+        for child, below in graph.items():
+            below.discard(child)
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            pytest.fail(f"in {folder}: " + " imports ".join(reversed(error.args[1])), pytrace=False)
 
 
 def test_the_host_imports_no_plugin() -> None:
@@ -193,13 +222,30 @@ def test_plugins_import_what_strangers_may() -> None:
     assert not guilty, sorted(guilty)
 
 
+def test_a_plugin_imports_only_from_the_layers_below_it() -> None:
+    layers = {part: height for height, parts in enumerate(PLUGIN_LAYERS) for part in parts}
+    inside = [module for module in modules() if is_in(module, PLUGINS) and part_of(module)]
+    unknown = {part_of(module) for module in inside} - set(layers)
+    assert not unknown, f"say in PLUGIN_LAYERS where these belong: {sorted(unknown)}"
+    guilty = [
+        f"{module} imports {name}"
+        for module in inside
+        for name in imports_of(module)
+        if is_in(name, PLUGINS)
+        and part_of(name) != part_of(module)
+        and layers[part_of(name)] >= layers[part_of(module)]
+    ]
+    assert not guilty, sorted(guilty)
+
+
 def test_the_thunderbird_tool_knows_nothing_of_archives() -> None:
     guilty = [
         f"{module} imports {name}"
         for module in modules()
         if is_in(module, THUNDERBIRD)
         for name in imports_of(module)
-        if (is_in(name, HOST) and part_of(name) not in FOR_THE_TOOL) or is_in(name, PLUGINS)
+        if (is_in(name, HOST) and not any(is_in(name, f"{HOST}.{part}") for part in FOR_THE_TOOL))
+        or is_in(name, PLUGINS)
     ]
     assert not guilty, sorted(guilty)
 
@@ -288,14 +334,8 @@ def test_imports_are_found(source: str, found: set[str]) -> None:
     assert set(imported(source, "p.q", known)) == found
 
 
-def test_this_test_sees_the_house() -> None:
+def test_this_test_sees_the_packages() -> None:
     """The rules hold for nothing if nothing is read."""
     assert {HOST, PLUGINS, THUNDERBIRD, f"{HOST}.contract", f"{HOST}.testing.sink"} <= modules().keys()
     assert f"{HOST}.errors" in imports_of(f"{HOST}.contract")
-    assert (
-        floor_of("errors")
-        < floor_of("contract")
-        < floor_of("custody")
-        < floor_of("cli")
-        < floor_of("testing")
-    )
+    assert layer_of("errors") < layer_of("contract") < layer_of("custody") < layer_of("cli")

@@ -26,7 +26,6 @@ PACKAGES = {
     "archipec_plugins": ROOT / "plugins" / "archipec_plugins",
     "archipec_thunderbird": ROOT / "thunderbird_profile_tool" / "archipec_thunderbird",
 }
-PLUGIN_FOLDERS = ("sources", "sinks", "poststeps", "conservation")
 
 # What `archipec --version` does without, so that it stays under 0.15 s of CPU.
 LATE = ("asn1crypto", "cryptography", "email", "imapclient", "keyring", "lxml", "rich", "sqlite3", "ssl")
@@ -93,15 +92,14 @@ def project() -> dict[str, Any]:
 
 
 def plugin_modules() -> set[str]:
-    """Return the modules in the folders of built-in plugins that have hooks."""
-    found = set()
-    for folder in PLUGIN_FOLDERS:
-        place = PACKAGES["archipec_plugins"] / folder
-        for file in [*place.glob("*.py"), *place.glob("*/__init__.py")]:
-            name = file.parent.name if file.name == "__init__.py" else file.stem
-            if name != folder and has_hooks(file.read_text("utf-8")):
-                found.add(f"archipec_plugins.{folder}.{name}")
-    return found
+    """Return the modules of the built-in plugins that have hooks."""
+    root = PACKAGES["archipec_plugins"]
+    files = {file: file.relative_to(root.parent).with_suffix("").parts for file in root.rglob("*.py")}
+    return {
+        ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        for file, parts in files.items()
+        if has_hooks(file.read_text("utf-8"))
+    }
 
 
 def has_hooks(source: str) -> bool:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from archipec.checked_lines import LONGEST_LINE, checked_line, text_of
+from archipec.crc_lines import LONGEST_LINE, checked_line, text_of
 from archipec.durability import open_regular, sync_directory, sync_file
 from archipec.message import ContentKey, Json
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.simulator import mailbox, shared_authority
 from testbed.command import Archipec, Result, imap_url
 from testbed.dovecot import Dovecot
 from testbed.killed_deposit import POINTS

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority, to_pem
+from archipec.simulator import mailbox, shared_authority, to_pem
 from testbed.command import Archipec, Result, imap_url
 from testbed.doubles import Conservator, SacerDouble
 from testbed.dovecot import Dovecot

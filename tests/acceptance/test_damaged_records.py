@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.simulator import mailbox, shared_authority
 from testbed.command import Archipec
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox as simulated
+from archipec.simulator import mailbox as simulated
 from testbed.command import Archipec
 from testbed.dovecot import Dovecot
 from testbed.requirements import find, require

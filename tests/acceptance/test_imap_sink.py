@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import ITALIAN_FOLDERS, PASSWORD, Dovecot
 from testbed.proxy import Proxy

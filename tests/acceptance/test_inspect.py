@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import ARUBA_2018, Attachment, Provider, compose, shared_authority
+from archipec.simulator import ARUBA_2018, Attachment, Provider, compose, shared_authority
 from testbed.forged import FORGED, around, with_daticert
 from testbed.seals import certificate, signature, signed_entity, with_signature
 
@@ -139,7 +139,7 @@ def shared_authority_start() -> Any:
     """A moment before the simulator's certificates are valid."""
     from datetime import timedelta
 
-    from archipec.pec.simulator import LEAF_VALID
+    from archipec.simulator import LEAF_VALID
 
     return LEAF_VALID[0] - timedelta(days=1)
 

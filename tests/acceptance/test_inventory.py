@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec
 from testbed.dovecot import Dovecot
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import Dovecot
 from testbed.killed import POINTS

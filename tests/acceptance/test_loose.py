@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.simulator import mailbox, shared_authority
 from testbed.command import Archipec
 
 MISSING = "the envelope is missing: download the message itself"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import mailbox as simulated
+from archipec.simulator import mailbox as simulated
 from archipec.testing import nasty_messages
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import PASSWORD, Dovecot

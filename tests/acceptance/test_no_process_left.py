@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archipec.keeper import run_kept
-from archipec.pec.simulator import mailbox
+from archipec.config.keeper import run_kept
+from archipec.simulator import mailbox
 from testbed.command import Archipec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks processes up in /proc")

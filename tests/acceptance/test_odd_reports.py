@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.test_conservation import Studio, write_mailbox
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="these kinds of files are POSIX")

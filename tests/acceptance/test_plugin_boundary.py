@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.strangers import Strangers
 
 PASSWORD = 'Tr0ub"dor&3 è'

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec
 from testbed.dovecot import Dovecot
 from testbed.proxy import Proxy

@@ -18,15 +18,15 @@ from urllib.parse import quote
 
 import pytest
 
-from archipec.config import ad_hoc
-from archipec.custody.endpoints import Stop
+from archipec.config.pipeline import ad_hoc
+from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.prune import prune
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import Kept
-from archipec.pec.simulator import mailbox, shared_authority
-from archipec.registry import Registry
-from archipec.retention import read_policy
+from archipec.custody.pruning.run import prune
+from archipec.custody.run import Stop
+from archipec.plugins.registry import Registry
+from archipec.simulator import mailbox, shared_authority
 from archipec_plugins.pop3.delete import Deletion as Pop3Deletion
 from testbed.command import Archipec, Result, imap_url
 from testbed.dovecot import ITALIAN_FOLDERS, Dovecot

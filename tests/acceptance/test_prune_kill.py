@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from testbed.command import Archipec
 from testbed.dovecot import PASSWORD, Dovecot
 from testbed.killed import PRUNE_POINTS

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import (
+from archipec.pec.structure import dissect
+from archipec.simulator import (
     ARUBA_2018,
     LEGALMAIL_2018,
     Attachment,
@@ -22,7 +23,6 @@ from archipec.pec.simulator import (
     compose,
     shared_authority,
 )
-from archipec.pec.structure import dissect
 from testbed.command import Archipec, Result
 from testbed.forged import FORGED, around, with_daticert
 

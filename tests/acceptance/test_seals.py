@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.simulator import mailbox, shared_authority
 from testbed.command import Archipec
 
 

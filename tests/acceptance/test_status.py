@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.simulator import mailbox, shared_authority
 from testbed.command import Archipec, Result
 from testbed.scripted_imap import Box, ScriptedImap, a_message
 

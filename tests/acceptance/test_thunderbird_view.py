@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from archipec_thunderbird.lock import ProfileLock
 from testbed.command import Archipec, imap_url
 from testbed.dovecot import PASSWORD, Dovecot

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from archipec.testing import nasty_messages
 from testbed.command import Archipec
 from testbed.requirements import require

@@ -1,4 +1,4 @@
-"""`archipec.config`: from TOML and URLs to pipelines."""
+"""`archipec.config.pipeline`: from TOML and URLs to pipelines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archipec.config import ad_hoc, choose, default_config_path, default_state_path, endpoint, load
+from archipec.config.pipeline import ad_hoc, choose, default_config_path, default_state_path, endpoint, load
+from archipec.config.prune_policy import PrunePolicy
+from archipec.config.secrets import LazySecret
+from archipec.config.selection import Selection
 from archipec.contract import (
     Option,
     PostStepType,
@@ -24,10 +27,7 @@ from archipec.contract import (
     strings,
 )
 from archipec.errors import ConfigError, PluginBug
-from archipec.registry import Kind, Plugin, Record, Registry
-from archipec.retention import PrunePolicy
-from archipec.secrets import LazySecret
-from archipec.selection import Selection
+from archipec.plugins.registry import Kind, Plugin, Record, Registry
 
 DATA = Path(__file__).parent / "data"
 
@@ -470,7 +470,7 @@ def test_a_bug_of_a_plugin_is_called_one(change: dict[str, Any], message: str) -
 
 
 def test_a_broken_plugin_that_is_configured_is_an_error(write: Callable[[str], Path]) -> None:
-    from archipec.registry import Problem
+    from archipec.plugins.registry import Problem
 
     broken = Registry(REGISTRY.plugins, [Problem("archipec-sftp", "0.1", "sftp", "can't be loaded: x")])
     text = pipeline(sinks='[[pipeline.sink]]\ntype = "sftp"')

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from archipec.checked_lines import checked_line
+from archipec.crc_lines import checked_line
 from archipec.inventory import (
     MARKER,
     NAME,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from archipec import isolation
 from archipec.contract import SinkType
 from archipec.errors import PluginBug
-from archipec.isolation import behind_the_boundary
 from archipec.message import ContentKey
+from archipec.plugins import boundary as isolation
+from archipec.plugins.boundary import behind_the_boundary
 from archipec.testing import make_context
 
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from archipec.cli.providers import providers as command
+from archipec.config.providers import advised, expand, find, guess, of_host, providers
 from archipec.errors import AuthError, ConfigError, TransientError
-from archipec.providers import advised, expand, find, guess, of_host, providers
 
 
 @pytest.mark.parametrize(

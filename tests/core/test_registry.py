@@ -1,4 +1,4 @@
-"""`archipec.registry` and `archipec.discovery`: finding plugins, and living with broken ones."""
+"""`archipec.plugins.registry` and `archipec.plugins.discovery`: finding plugins, and living with broken ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from archipec.contract import Option, SinkType, SourceType
 from archipec.errors import ConfigError
-from archipec.registry import Plugin, Registry
+from archipec.plugins.registry import Plugin, Registry
 
 _SINK = """
 from archipec.contract import Option, PostStepType, SinkType, SourceType
@@ -198,14 +198,14 @@ def test_all_flaws_of_a_record_are_named_at_once(site: Site) -> None:
     ],
 )  # fmt: skip
 def test_options_that_can_not_work(options: tuple[Option, ...], message: str) -> None:
-    from archipec.discovery import _option_flaws
+    from archipec.plugins.discovery import _option_flaws
 
     (flaw,) = _option_flaws(options)
     assert message in flaw
 
 
 def test_sound_options() -> None:
-    from archipec.discovery import _option_flaws
+    from archipec.plugins.discovery import _option_flaws
 
     options = (
         Option(name="connections", help="h", default=2),
@@ -393,7 +393,7 @@ def _never(*_: object) -> Any:
 def test_nothing_is_loaded_at_import() -> None:
     code = """
         import json, sys
-        import archipec.registry
+        import archipec.plugins.registry
         print(json.dumps([name for name in sys.modules if name.startswith("archipec_plugins")]))
         print("importlib.metadata" in sys.modules and "email" in sys.modules)
     """
@@ -404,7 +404,7 @@ def test_start_loads_no_library_but_pluggy() -> None:
     """What makes a start slow is what records import: their libraries wait until something is opened."""
     code = """
         import json, sys
-        from archipec.registry import Registry
+        from archipec.plugins.registry import Registry
         Registry.load()
         loaded = {name.partition(".")[0] for name in sys.modules if not name.startswith("_")}
         print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))

@@ -1,4 +1,4 @@
-"""`archipec.secrets`: references, and secrets that do not show."""
+"""`archipec.config.secrets`: references, and secrets that do not show."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import keyring.backend
 import keyring.errors
 import pytest
 
+from archipec.config.secrets import LazySecret, check_reference
 from archipec.errors import ConfigError
-from archipec.secrets import LazySecret, check_reference
 
 PASSWORD = "hunter2-è"
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
@@ -236,7 +236,7 @@ def test_command_that_is_not_there() -> None:
 
 
 def test_command_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archipec.secrets._PATIENCE", 0.2)
+    monkeypatch.setattr("archipec.config.secrets._PATIENCE", 0.2)
     error = refused(LazySecret(command("import time; print('hunter2', flush=True); time.sleep(60)")))
     assert "gave no answer within" in error.message
     assert "hunter2" not in "".join(traceback.format_exception(error))

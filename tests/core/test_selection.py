@@ -1,4 +1,4 @@
-"""`archipec.selection`: which messages a pipeline takes."""
+"""`archipec.config.selection`: which messages a pipeline takes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archipec.config.selection import Selection, read_selection
 from archipec.errors import ConfigError
 from archipec.pec.kind import GROUPS, KINDS, in_group, kind_of
-from archipec.selection import Selection, read_selection
 
 
 def answer(table: dict[str, object], **known: Any) -> bool | None:

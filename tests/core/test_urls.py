@@ -1,4 +1,4 @@
-"""`archipec.urls`: the shorthand for people."""
+"""`archipec.config.url`: the shorthand for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from archipec.config.url import Shorthand, as_table, split_url
 from archipec.errors import ConfigError
 from archipec.options import Option
-from archipec.urls import Shorthand, as_table, split_url
 
 
 @pytest.mark.parametrize(

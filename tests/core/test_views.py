@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from archipec.config import ad_hoc, load
+from archipec.config.pipeline import ad_hoc, load
 from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
-from archipec.registry import Kind, Plugin, Record, Registry
+from archipec.plugins.registry import Kind, Plugin, Record, Registry
 
 
 def never(*_: object) -> Any:

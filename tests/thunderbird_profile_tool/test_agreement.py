@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import STYLES, Provider, compose, shared_authority
+from archipec.simulator import STYLES, Provider, compose, shared_authority
 from testbed.forged import FORGED, around
 from testbed.seal_causes import ONE_CAUSE, SEVERAL_CAUSES, altered
 from testbed.seals import EVERY_KIND, certificate, indefinite, signature, signed_entity, with_signature

@@ -9,7 +9,7 @@ import pytest
 
 from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import ROOTS
-from archipec.pec.simulator import Provider, shared_authority, to_pem
+from archipec.simulator import Provider, shared_authority, to_pem
 from archipec_thunderbird import certificates
 from archipec_thunderbird.certificates import (
     ACTALIS,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import Authority, Provider, shared_authority, to_pem
+from archipec.simulator import Authority, Provider, shared_authority, to_pem
 from archipec_thunderbird.causes import Cause, Diagnosis
 from archipec_thunderbird.certificates import actalis_root
 from archipec_thunderbird.cli import check

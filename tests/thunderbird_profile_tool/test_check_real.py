@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.simulator import ARUBA_2026, Authority, Provider, shared_authority
+from archipec.simulator import ARUBA_2026, Authority, Provider, shared_authority
 from archipec_thunderbird.lock import is_running
 from archipec_thunderbird.message import find_seal
 from archipec_thunderbird.prefs import read_prefs

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from archipec.errors import AuthError
-from archipec.pec.simulator import shared_authority
+from archipec.simulator import shared_authority
 from archipec_thunderbird import trust as trust_module
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.changes import self_test

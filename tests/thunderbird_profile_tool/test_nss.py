@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archipec.errors import PermanentError, TransientError
-from archipec.pec.simulator import shared_authority
+from archipec.simulator import shared_authority
 from archipec_thunderbird.certificates import Certificate, actalis_root
 from archipec_thunderbird.nss.changes import add_certificate, self_test, trust_for_mail
 from archipec_thunderbird.nss.integrity import is_valid, sign

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError, PermanentError
-from archipec.pec.simulator import STYLES, Authority, Provider, compose
-from archipec.pec.simulator.keys import rsa_key
-from archipec.pec.simulator.seal import sign
-from archipec.pec.simulator.styles import Style
+from archipec.simulator import STYLES, Authority, Provider, compose
+from archipec.simulator.keys import rsa_key
+from archipec.simulator.seal import sign
+from archipec.simulator.styles import Style
 from archipec_thunderbird.causes import CODES, diagnose
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.chain import Trust, trust_out_of_the_box

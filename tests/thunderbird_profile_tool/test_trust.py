@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from archipec.errors import AuthError, ConfigError, IntegrityError, TransientError
-from archipec.pec.simulator import shared_authority
+from archipec.simulator import shared_authority
 from archipec_thunderbird import trust as trust_module
 from archipec_thunderbird.backup import FOLDER
 from archipec_thunderbird.certificates import ACTALIS, Certificate, actalis_root

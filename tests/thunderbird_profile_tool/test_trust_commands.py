@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import Provider, shared_authority, to_pem
+from archipec.simulator import Provider, shared_authority, to_pem
 from archipec_thunderbird.certificates import Certificate
 from testbed.nss import make_databases
 from testbed.requirements import require

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import Provider, to_pem
+from archipec.simulator import Provider, to_pem
 from archipec_thunderbird.certificates import ACTALIS, Certificate
 from archipec_thunderbird.prefs import read_prefs_file
 from archipec_thunderbird.status import SHA1_PREFERENCE, read_status

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.pec.simulator import Provider, shared_authority, to_pem
+from archipec.simulator import Provider, shared_authority, to_pem
 from archipec_thunderbird.certificates import ACTALIS, Certificate, actalis_root
 from testbed.answering import answering_program
 from testbed.nss import add_trust, age_password_record, make_databases

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+from archipec.config.providers import Protocol, Provider, guess, of_host
 from archipec.errors import ConfigError, IntegrityError
-from archipec.providers import Protocol, Provider, guess, of_host
 from archipec_thunderbird.backup import Record, make_backup, write_record
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import PREFS, USER, Value, read_prefs, read_prefs_file, write_prefs

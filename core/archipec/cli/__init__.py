@@ -40,14 +40,14 @@ class Settings:
     @property
     def config(self) -> Path:
         """The configuration file."""
-        from archipec.config import default_config_path
+        from archipec.config.pipeline import default_config_path
 
         return self._config or default_config_path()
 
     @property
     def state(self) -> Path:
         """The state folder, made if it is not there."""
-        from archipec.config import default_state_path
+        from archipec.config.pipeline import default_state_path
         from archipec.errors import from_os_error
 
         path = self._state or default_state_path()

@@ -11,13 +11,13 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
 from archipec.cli.terminal import count, counted, on_signals, progress, size
-from archipec.config import Pipeline
-from archipec.custody.archiving.archive import archive as run_archive
+from archipec.config.endpoint import with_option
+from archipec.config.pipeline import Pipeline
 from archipec.custody.archiving.preview import preview
 from archipec.custody.archiving.report import Failure, Report
-from archipec.custody.endpoints import Stop
+from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
-from archipec.endpoint import with_option
+from archipec.custody.run import Stop
 from archipec.errors import ATTENTION, ArchipecError, exit_code
 from archipec.terminal import printable, say_error
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from archipec.cli.terminal import command_line, count, size
-from archipec.config import load
-from archipec.custody.archiving.archive import archive
+from archipec.config.pipeline import load
+from archipec.custody.archiving.run import archive
 from archipec.custody.attempts import Subject, on_record, places_of
-from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop
 from archipec.custody.verify import verify
 from archipec.errors import PermanentError, exit_code, from_os_error
-from archipec.registry import Registry
+from archipec.plugins.registry import Registry
 
 _MESSAGES = 60
 _ROOT = "test-provider-root.pem"
@@ -83,7 +83,7 @@ def demo(directory: Path | None) -> int:
 
 
 def _root_of_the_test_provider() -> bytes:
-    from archipec.pec.simulator import shared_authority
+    from archipec.simulator import shared_authority
 
     return shared_authority().root_pem.encode()
 
@@ -105,7 +105,7 @@ def _empty(root: Path) -> Path:
 
 
 def _sample_mailbox(folder: Path) -> int:
-    from archipec.pec.simulator import mailbox
+    from archipec.simulator import mailbox
 
     number = 0
     for number, sample in enumerate(mailbox(_MESSAGES, seed=1, size=6000), start=1):

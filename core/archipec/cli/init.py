@@ -17,15 +17,15 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
 from archipec.cli.starter import Starter, refuse_existing, write_new
 from archipec.cli.terminal import command_line, count, size
-from archipec.config import default_config_path
+from archipec.config.pipeline import default_config_path
+from archipec.config.providers import Provider, advised, expand, find, guess, providers
+from archipec.config.secrets import SERVICE, LazySecret, check_reference
+from archipec.config.url import as_table, split_url
 from archipec.contract import Secret, SourceType
 from archipec.errors import AuthError, ConfigError
 from archipec.masking import hide
 from archipec.options import file_path, read_options
-from archipec.providers import Provider, advised, expand, find, guess, providers
-from archipec.registry import Registry
-from archipec.secrets import SERVICE, LazySecret, check_reference
-from archipec.urls import as_table, split_url
+from archipec.plugins.registry import Registry
 
 _IN_KEYRING = f"keyring:{SERVICE}"
 
@@ -235,8 +235,8 @@ class _FolderLine:
 
 def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
     """Log in and count what is there, reading nothing."""
-    from archipec.custody.endpoints import Stop, make_context
-    from archipec.isolation import own_errors
+    from archipec.custody.run import Stop, make_context
+    from archipec.plugins.boundary import own_errors
 
     options = {key: value for key, value in mailbox.table.items() if key != "type"}
     values = read_options(record.options, {**options, "password": mailbox.secret}, f'source "{record.name}"')

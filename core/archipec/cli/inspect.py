@@ -22,7 +22,7 @@ from archipec.errors import (
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.extract import extract, safe_name
-from archipec.pec.judgement import Judgement, describe, judge_dissected
+from archipec.pec.inspection import Judgement, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
 from archipec.pec.rem import NOT_VERIFIED
 from archipec.pec.seal import Status

@@ -14,16 +14,16 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.terminal import command_line
-from archipec.config import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
+from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
+from archipec.config.selection import SENT_GROUPS, read_selection
 from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
-from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.journal import Attempt
+from archipec.custody.run import Stop
 from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
 from archipec.pec.kind import GROUPS
-from archipec.registry import Registry
-from archipec.selection import SENT_GROUPS, read_selection
+from archipec.plugins.registry import Registry
 from archipec.terminal import printable, say_error
 
 __all__ = [

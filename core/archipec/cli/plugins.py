@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from archipec.errors import DONE, ConfigError
-from archipec.registry import Registry, strict_plugins
+from archipec.plugins.registry import Registry, strict_plugins
 
 __all__ = ["plugins"]
 

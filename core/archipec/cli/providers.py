@@ -7,8 +7,8 @@ import sys
 
 import click
 
-from archipec.providers import Provider, find
-from archipec.providers import providers as all_providers
+from archipec.config.providers import Provider, find
+from archipec.config.providers import providers as all_providers
 
 _COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
 

@@ -14,14 +14,14 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, selection_options
 from archipec.cli.terminal import count, on_signals, progress, size
-from archipec.config import Pipeline
-from archipec.custody.endpoints import Stop
+from archipec.config.pipeline import Pipeline
+from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.prune import prune as run_prune
 from archipec.custody.pruning.report import PruneReport, Row
 from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.run import prune as run_prune
+from archipec.custody.run import Stop
 from archipec.errors import exit_code
-from archipec.retention import read_policy
 from archipec.terminal import printable, say_error
 
 __all__ = ["prune", "show_run"]

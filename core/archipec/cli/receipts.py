@@ -14,16 +14,16 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import chosen, load_registry
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline
-from archipec.config import Endpoint, endpoint
+from archipec.config.pipeline import Endpoint, endpoint
+from archipec.config.selection import read_selection
 from archipec.contract import SinkType
-from archipec.custody.endpoints import Stop
-from archipec.custody.filing import Filing, file_transaction
 from archipec.custody.ledger import Ledger
-from archipec.custody.receipts import Wanted, check_short_receipts, find, transactions
-from archipec.custody.vault import Vault
+from archipec.custody.receipts.archive_reader import Vault
+from archipec.custody.receipts.export import Filing, file_transaction
+from archipec.custody.receipts.query import Wanted, check_short_receipts, find, transactions
+from archipec.custody.run import Stop
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
 from archipec.pec.transactions import Transaction
-from archipec.selection import read_selection
 from archipec.terminal import printable
 
 _CANDIDATES = 20

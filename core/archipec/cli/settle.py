@@ -10,10 +10,10 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_one, say_failed
 from archipec.cli.terminal import count, on_signals
-from archipec.config import AD_HOC, endpoint
+from archipec.config.pipeline import AD_HOC, endpoint
 from archipec.custody.attempts import Subject, places_of
-from archipec.custody.endpoints import Stop
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop
 from archipec.custody.settle import SettleReport
 from archipec.custody.settle import settle as run_settle
 from archipec.custody.settling import SinkSettled

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from archipec.config import load
+from archipec.config.pipeline import load
 from archipec.durability import sync_directory, write_file
 from archipec.errors import ConfigError, from_os_error
-from archipec.registry import Registry
+from archipec.plugins.registry import Registry
 
 __all__ = ["Starter", "refuse_existing", "write_new"]
 

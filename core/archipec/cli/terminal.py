@@ -16,11 +16,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from archipec.errors import ArchipecError, Interrupted
-from archipec.isolation import user_interrupted
+from archipec.plugins.boundary import user_interrupted
 from archipec.supervision import hurry, on_give_up
 
 if TYPE_CHECKING:
-    from archipec.custody.endpoints import Stop
+    from archipec.custody.run import Stop
 
 __all__ = [
     "command_line",

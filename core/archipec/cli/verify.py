@@ -14,9 +14,9 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
 from archipec.cli.terminal import count, counted, on_signals, progress
-from archipec.config import Pipeline, endpoint
-from archipec.custody.endpoints import Stop
+from archipec.config.pipeline import Pipeline, endpoint
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop
 from archipec.custody.verify import VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code

@@ -16,8 +16,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from archipec.conservation.builder import Packer
 from archipec.conservation.outbox import Outbox
-from archipec.conservation.package import Packer
+from archipec.conservation.outbox_db import (
+    CONSERVED,
+    DEPOSITED,
+    FROZEN,
+    REJECTED,
+    TRYING,
+    Decision,
+    Kept,
+    Parcel,
+)
 from archipec.conservation.proof import judged
 from archipec.conservation.provider import (
     ConservationProvider,
@@ -31,24 +41,14 @@ from archipec.conservation.provider import (
     SupportsRehearsal,
     Ticket,
 )
-from archipec.conservation.store import (
-    CONSERVED,
-    DEPOSITED,
-    FROZEN,
-    REJECTED,
-    TRYING,
-    Decision,
-    Kept,
-    Parcel,
-)
 from archipec.conservation.units import Known, divided, gather, packed
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
 from archipec.message import Json
 from archipec.pec.anchors import Anchors, load_anchors
-from archipec.pec.judgement import judge, record
-from archipec.pec.octets import FileOctets, Octets, windows
+from archipec.pec.buffer import FileOctets, Octets, windows
+from archipec.pec.inspection import judge, record
 from archipec.pec.recall import recall
 from archipec.pec.transactions import Record
 

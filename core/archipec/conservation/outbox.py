@@ -21,8 +21,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from archipec.conservation.outbox_db import CONSERVED, OPEN, REJECTED, Kept, Store
 from archipec.conservation.provider import Report
-from archipec.conservation.store import CONSERVED, OPEN, REJECTED, Kept, Store
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
 from archipec.message import ContentKey, Item, Json, Receipt, State

@@ -3,7 +3,7 @@
 A provider says how a package is deposited and how its outcome is asked for. Everything else is shared: which
 messages belong together, the durable outbox, the package and its index, the proof. ``conservation_sink(MyProvider)``
 (`archipec.conservation.sink`) makes a sink of it, which ``archipec_sinks()`` yields. Where packages are files put
-into a folder (a disk, SFTP, FTPS, WebDAV), `archipec.conservation.drop` is the whole provider but for the file operations.
+into a folder (a disk, SFTP, FTPS, WebDAV), `archipec.conservation.dropfolder` is the whole provider but for the file operations.
 
 The host decides what is proven, never the provider: a message counts as conserved only when a positive report is kept
 byte for byte, names what was deposited, and states the SHA-256 that the outbox has. A provider therefore passes

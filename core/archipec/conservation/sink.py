@@ -18,9 +18,9 @@ from archipec.message import ContentKey, Item
 from archipec.timestamp import TSA_OPTIONS, Authority
 
 if TYPE_CHECKING:
+    from archipec.conservation.builder import Settings
     from archipec.conservation.deposits import Deposits
     from archipec.conservation.outbox import Outbox
-    from archipec.conservation.package import Settings
 
 __all__ = ["SHARED_OPTIONS", "Config", "conservation_sink"]
 
@@ -223,8 +223,8 @@ class ConservationSink:
             raise deposits.failed[0]
 
     def _deposits(self) -> Deposits:
+        from archipec.conservation.builder import Packer
         from archipec.conservation.deposits import Deposits
-        from archipec.conservation.package import Packer
 
         settings = self._settings()
         shared = self._config.shared
@@ -240,7 +240,7 @@ class ConservationSink:
         )
 
     def _settings(self) -> Settings:
-        from archipec.conservation.package import Settings
+        from archipec.conservation.builder import Settings
         from archipec.conservation.signature import Signing, check_installed
         from archipec.conservation.subjects import load_subjects, load_terms
 

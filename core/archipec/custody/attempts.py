@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from archipec.config.endpoint import Endpoint, root_of
 from archipec.contract import SinkType
-from archipec.custody.endpoints import now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.journal import Attempt, Place
 from archipec.custody.locks import hold
-from archipec.endpoint import Endpoint, root_of
+from archipec.custody.run import now
 from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
 from archipec.message import Json
 

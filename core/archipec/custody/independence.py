@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from archipec.config import Endpoint
+from archipec.config.pipeline import Endpoint
 from archipec.contract import (
     Context,
     Fingerprint,
@@ -25,10 +25,10 @@ from archipec.contract import (
     SupportsProbe,
     SupportsProbeCheck,
 )
-from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop, make_context
 from archipec.errors import ArchipecError, PermanentError
-from archipec.isolation import own_errors
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["same_store"]
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archipec.config import Endpoint
+from archipec.config.pipeline import Endpoint
 from archipec.contract import SinkType, SupportsFinish, SupportsSettle
-from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop, claim_root, make_context
 from archipec.custody.settling import SinkSettled, settle_sink, undecided
-from archipec.custody.sinks import claim_root
 from archipec.custody.spool import spool_folder
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
-from archipec.isolation import own_errors
 from archipec.message import Json
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["SettleReport", "settle"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from archipec.contract import Sink, SupportsSettle
-from archipec.custody.endpoints import now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Copy
+from archipec.custody.run import now
 from archipec.message import Json, Receipt, State
 
 __all__ = ["SinkSettled", "settle_sink", "undecided"]

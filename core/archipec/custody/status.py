@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from archipec.config import AD_HOC, Pipeline
+from archipec.config.pipeline import AD_HOC, Pipeline
 from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Overdue
 from archipec.custody.ledger.journal import Attempt, Run
 from archipec.custody.ledger.loose import LooseOriginal
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.root import MARKER, read_marker
+from archipec.custody.marker import MARKER, read_marker
 from archipec.errors import ATTENTION, DONE, PermanentError, exit_code
 from archipec.message import Json, Quota
 

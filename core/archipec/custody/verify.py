@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from archipec.config import Endpoint, Pipeline
+from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
-from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
+from archipec.custody.marker import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.readback import MISSING, OK, Medium, read_back
-from archipec.custody.root import LOCK, MARKER, marker_is_gone, read_marker
-from archipec.custody.sinks import claim_root
+from archipec.custody.run import Stop, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import (
     ArchipecError,
@@ -34,8 +33,8 @@ from archipec.errors import (
     from_os_error,
 )
 from archipec.inventory import NAME, last_summary
-from archipec.isolation import own_errors
 from archipec.message import ContentKey, Json, Receipt, State
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
 
@@ -190,7 +189,7 @@ def verify(
 def _judge(
     pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, held: ExitStack, report: VerifyReport
 ) -> None:
-    from archipec.custody.judging import judge_again
+    from archipec.custody.seals.judge import judge_again
 
     try:
         temp = held.enter_context(spool_folder(state, f"judging {pipeline.source.where}"))
@@ -296,7 +295,7 @@ def verify_archive(
                 observe(report)
             _check_whole(sink, store, stop, report)
             if seals and not stop.is_set():
-                from archipec.custody.judging import judge_archive
+                from archipec.custody.seals.judge import judge_archive
 
                 judge_archive(store, opened.iterate(), temp, trust, stop, report.count_seal)
     except ArchipecError as error:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from archipec.pec.octets import Octets
+    from archipec.pec.buffer import Octets
 
 MAX_HEADER = 256 * 1024
 """Bytes of a header block that are looked at; what follows counts as absent."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from archipec.pec.headers import header_block
 
 if TYPE_CHECKING:
-    from archipec.pec.octets import Octets
+    from archipec.pec.buffer import Octets
 
 POSTA_CERTIFICATA: Final = "posta-certificata"
 ACCETTAZIONE: Final = "accettazione"

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from archipec.errors import IntegrityError
+from archipec.pec.buffer import Octets
 from archipec.pec.headers import MAX_HEADER, decoded_text, field_value, raw_text
-from archipec.pec.octets import Octets
 
 MAX_PARTS = 1000
 """Parts of one multipart that are looked at; more are as if they were not there."""

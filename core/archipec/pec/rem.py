@@ -15,7 +15,7 @@ from archipec.pec.headers import first_field, header_block, raw_text
 from archipec.pec.mime import Part, children
 
 if TYPE_CHECKING:
-    from archipec.pec.octets import Octets
+    from archipec.pec.buffer import Octets
     from archipec.pec.structure import Structure
 
 NOT_VERIFIED = "not verified as REM"

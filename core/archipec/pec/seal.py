@@ -19,17 +19,17 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
+from archipec.pec.buffer import windows
 from archipec.pec.cms import DATA
 from archipec.pec.damage import what_happened
 from archipec.pec.headers import all_fields, raw_text
-from archipec.pec.octets import windows
 from archipec.pec.signature import verifies
 
 if TYPE_CHECKING:
     from archipec.pec.anchors import Anchors
+    from archipec.pec.buffer import Octets
     from archipec.pec.cms import SignerInfo
     from archipec.pec.mime import Part
-    from archipec.pec.octets import Octets
     from archipec.pec.structure import Structure
     from archipec.pec.trust import Path, Signer
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from archipec.errors import IntegrityError
 from archipec.message import Json
+from archipec.pec.buffer import Octets
 from archipec.pec.cms import SignedData, read_signed_data
 from archipec.pec.mime import Part, around, children, entity, unbase64
-from archipec.pec.octets import Octets
 
 _DEPTH = 6  # mailing lists wrap once; nobody wraps so often
 _MAX_SEAL = 8 * 1024 * 1024  # encoded; those of certified mail have some kilobytes

@@ -23,7 +23,7 @@ from archipec.contract import (
     SinkType,
     SourceType,
 )
-from archipec.custody.root import LOCK, MARKER
+from archipec.custody.marker import LOCK, MARKER
 from archipec.errors import MissingCopy
 from archipec.options import read_options
 from archipec.pec.headers import header_block

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from archipec.conservation.drop import DROP_OPTIONS, DropProvider
+from archipec.conservation.dropfolder import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, file_path
 from archipec.errors import PermanentError, Scope, TransientError, from_os_error
@@ -24,7 +24,7 @@ _FLAGS: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 
 
 
 class DirectoryPlace:
-    """A folder on this machine; see `archipec.conservation.drop.Place`."""
+    """A folder on this machine; see `archipec.conservation.dropfolder.Place`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

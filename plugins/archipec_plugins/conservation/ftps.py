@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from archipec.conservation.drop import DROP_OPTIONS, DropProvider
+from archipec.conservation.dropfolder import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
@@ -42,7 +42,7 @@ _FULL: Final = ("452", "552")
 
 
 class FTPSPlace:
-    """A folder on an FTP server; see `archipec.conservation.drop.Place`.
+    """A folder on an FTP server; see `archipec.conservation.dropfolder.Place`.
 
     Args:
         ftp: logged in, its working directory being the folder.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from archipec.conservation.drop import DROP_OPTIONS, DropProvider
+from archipec.conservation.dropfolder import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, file_path
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
@@ -36,7 +36,7 @@ _PORT: Final = 22
 
 
 class SFTPPlace:
-    """A folder on an SFTP server; see `archipec.conservation.drop.Place`.
+    """A folder on an SFTP server; see `archipec.conservation.dropfolder.Place`.
 
     Args:
         base: the folder's path, relative to where the login leads.

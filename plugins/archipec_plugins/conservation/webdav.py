@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, ClassVar, Final, Self
 
-from archipec.conservation.drop import DROP_OPTIONS, DropProvider
+from archipec.conservation.dropfolder import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, boolean
 from archipec.errors import PermanentError, Scope, TransientError
@@ -36,7 +36,7 @@ _PROPFIND: Final = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resource
 
 
 class WebDAVPlace:
-    """A folder on a WebDAV server; see `archipec.conservation.drop.Place`.
+    """A folder on a WebDAV server; see `archipec.conservation.dropfolder.Place`.
 
     Args:
         base: the folder's path, not encoded.

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
+from archipec.crc_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec.durability import open_regular
 from archipec.errors import PermanentError
 

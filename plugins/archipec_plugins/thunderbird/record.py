@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from archipec.checked_lines import checked_line, lines_of, text_of
+from archipec.crc_lines import checked_line, lines_of, text_of
 from archipec.durability import sync_directory, sync_file
 from archipec.errors import PermanentError
 from archipec.message import ContentKey

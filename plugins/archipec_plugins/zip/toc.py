@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from archipec.checked_lines import LONGEST_LINE, checked_line, lines_of, text_of
+from archipec.crc_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec.durability import open_regular
 from archipec.errors import PermanentError
 from archipec_plugins.zip.format import Member, header_size

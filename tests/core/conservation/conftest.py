@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from archipec.conservation.package import Packer, Settings
+from archipec.conservation.builder import Packer, Settings
+from archipec.conservation.outbox_db import Parcel
 from archipec.conservation.provider import Package
 from archipec.conservation.signature import Signing
-from archipec.conservation.store import Parcel
 from archipec.conservation.subjects import Subjects
 from archipec.conservation.terms import Terms
 from archipec.message import ContentKey
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import judge, record
+from archipec.pec.inspection import judge, record
 from archipec.pec.recall import recall
-from archipec.pec.simulator import Provider, compose, shared_authority
 from archipec.pec.transactions import Record
+from archipec.simulator import Provider, compose, shared_authority
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 SUBJECT = "Notifica <atto> & \u201cà\u0300 é\u201d \N{EURO SIGN}"

@@ -137,8 +137,8 @@ def test_ids_are_of_the_content_and_paths_are_safe(pack: Pack) -> None:
 
 def test_a_package_that_was_changed_is_not_deposited(pack: Pack, tmp_path: Path) -> None:
     """Each try sends what was frozen, or nothing."""
-    from archipec.conservation.package import Packer
-    from archipec.conservation.store import Parcel
+    from archipec.conservation.builder import Packer
+    from archipec.conservation.outbox_db import Parcel
 
     package = pack()
     path = tmp_path / "packages" / package.id / "PIndex.xml"

@@ -21,7 +21,7 @@ from archipec.conservation.provider import (
     Report,
     Ticket,
 )
-from archipec.conservation.reading import NotUnderstood, read_report
+from archipec.conservation.report_parser import NotUnderstood, read_report
 from testbed.seals import signature
 
 Pack = Callable[..., Package]
@@ -168,7 +168,7 @@ def test_json_and_one_outcome_for_all(package: Package) -> None:
 
 
 def test_a_signed_report_is_read(package: Package) -> None:
-    from archipec.pec.simulator import Provider
+    from archipec.simulator import Provider
 
     raw = signature(xml(package), [Provider(1).certificate], opaque=True)
     outcome = read(package, raw)

@@ -11,18 +11,18 @@ from typing import ClassVar
 
 import pytest
 
-from archipec.config import Pipeline
-from archipec.custody.archiving.archive import archive
+from archipec.config.pipeline import Pipeline
+from archipec.config.selection import read_selection
 from archipec.custody.archiving.report import Report
-from archipec.custody.endpoints import Stop
+from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.root import MARKER
+from archipec.custody.marker import MARKER
+from archipec.custody.run import Stop
 from archipec.custody.spool import spool_folder
 from archipec.custody.verify import verify
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
 from archipec.message import ContentKey, Fetched, Folder, Item, Json, Listed, Receipt, State
-from archipec.selection import read_selection
 from testbed.fakes import Mailbox, MemorySink, MemorySource, Store, pipeline
 
 AT_ONCE = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archipec.custody.filing import _put
+from archipec.custody.receipts.export import _put
 
 
 def test_another_file_of_the_same_size_is_not_taken_for_it(tmp_path: Path) -> None:

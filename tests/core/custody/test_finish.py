@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from archipec.config import Pipeline
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Context
-from archipec.custody.archiving.archive import archive
 from archipec.custody.archiving.report import Report
-from archipec.custody.endpoints import Stop
+from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
-from archipec.custody.root import MARKER
+from archipec.custody.marker import MARKER
+from archipec.custody.run import Stop
 from archipec.custody.verify import VerifyReport, verify, verify_archive
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, TransientError
 from testbed.fakes import Mailbox, MemorySink, Store, pipeline

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.contract import Context, Fetched, Folder, Json, Listed
-from archipec.custody.archiving.archive import archive
-from archipec.custody.endpoints import Stop
+from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop
 from archipec.errors import PermanentError, Scope, TransientError
 from testbed.fakes import ARRIVED, Mailbox, MemorySource, Store, pipeline
 

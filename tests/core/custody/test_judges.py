@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from archipec.custody import judge_process
-from archipec.custody import judges as judges_module
-from archipec.custody.judges import Judges, _Worker
+from archipec.custody.seals import process as judge_process
+from archipec.custody.seals import worker as judges_module
+from archipec.custody.seals.worker import Judges, _Worker
 from archipec.errors import TransientError
 from archipec.pec.anchors import Anchors
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 
 
 class Deadly(bytes):

@@ -13,20 +13,20 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from archipec.config import Pipeline
-from archipec.custody.archiving.archive import archive
+from archipec.config.pipeline import Pipeline
+from archipec.config.prune_policy import PrunePolicy, read_policy
+from archipec.config.selection import Selection, read_selection
 from archipec.custody.archiving.report import Report
-from archipec.custody.endpoints import Stop
+from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.pruning import execute as execute_module
-from archipec.custody.pruning.prune import prune
-from archipec.custody.pruning.quota import freeable
+from archipec.custody.pruning.freeable import freeable
 from archipec.custody.pruning.report import PruneReport
+from archipec.custody.pruning.run import prune
+from archipec.custody.run import Stop
 from archipec.custody.verdict import Verdict
 from archipec.errors import ConfigError, PermanentError, Refused, Scope, TransientError, Unsupported
 from archipec.message import ContentKey, DeletionOrder, Quota, Receipt, State
-from archipec.retention import PrunePolicy, read_policy
-from archipec.selection import Selection, read_selection
 from testbed.deletable import NOW, TRASH, Box, DeletableSource, MovingSource
 from testbed.fakes import MemorySink, Store, pipeline
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.pec.breve import Check, check_breve
-from archipec.pec.simulator import STYLES, Attachment, Provider, Style, compose
 from archipec.pec.structure import dissect
+from archipec.simulator import STYLES, Attachment, Provider, Style, compose
 
 PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)) * 9)
 TEXT = Attachment("nota è.txt".encode().decode(), b"una nota\r\n", "text/plain")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from archipec.errors import IntegrityError
 from archipec.pec.cms import MAX_SIGNERS, _moment, read_signed_data, split_certificates
 from archipec.pec.mime import children, entity
-from archipec.pec.simulator import STYLES, Provider, Style, compose
+from archipec.simulator import STYLES, Provider, Style, compose
 from testbed.seals import WHEN, indefinite, signature
 
 PROVIDER = Provider()

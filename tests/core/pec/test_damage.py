@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import judge
+from archipec.pec.inspection import judge
 from archipec.pec.mime import children, entity
 from archipec.pec.seal import Seal, Status
-from archipec.pec.simulator import ARUBA_2018, Provider, compose, shared_authority
+from archipec.simulator import ARUBA_2018, Provider, compose, shared_authority
 from testbed.seals import signature, signed_entity, with_signature
 
 ANCHORS = Anchors((shared_authority().root,))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError
 from archipec.pec.daticert import MAX_SIZE, CertificationData, Destinatario, parse_daticert
-from archipec.pec.simulator import NAMIRIAL_2024, STYLES, Provider, Style, compose
 from archipec.pec.structure import dissect
+from archipec.simulator import NAMIRIAL_2024, STYLES, Provider, Style, compose
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <postacert tipo="errore-consegna" errore="altro">

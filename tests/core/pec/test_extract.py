@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from archipec.errors import ArchipecError, IntegrityError, PermanentError
 from archipec.pec.extract import extract, safe_name
 from archipec.pec.mime import entity
-from archipec.pec.simulator import LEGALMAIL_2018, Attachment, Provider, compose
 from archipec.pec.structure import dissect
+from archipec.simulator import LEGALMAIL_2018, Attachment, Provider, compose
 
 PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)))
 

@@ -20,8 +20,8 @@ sys.path.insert(0, sys.argv[1])
 from archipec.errors import ArchipecError
 from archipec.pec.anchors import Anchors
 from archipec.pec.extract import extract
-from archipec.pec.judgement import judge_dissected
-from archipec.pec.simulator import Provider, compose, mailbox, shared_authority
+from archipec.pec.inspection import judge_dissected
+from archipec.simulator import Provider, compose, mailbox, shared_authority
 from archipec.pec.structure import dissect
 from testbed.mutations import mutated
 from testbed.seals import indefinite, signature, signed_entity, with_signature

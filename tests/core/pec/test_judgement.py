@@ -1,4 +1,4 @@
-"""`archipec.pec.judgement` and `archipec.pec.rem`: what a whole message is."""
+"""`archipec.pec.inspection` and `archipec.pec.rem`: what a whole message is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import Judgement, describe, judge
+from archipec.pec.inspection import Judgement, describe, judge
 from archipec.pec.kind import kind_of, kind_of_tipo
 from archipec.pec.rem import Rem
 from archipec.pec.seal import Status
-from archipec.pec.simulator import ARUBA_2026, STYLES, Provider, Style, compose, mailbox, shared_authority
+from archipec.simulator import ARUBA_2026, STYLES, Provider, Style, compose, mailbox, shared_authority
 from testbed.forged import FOOTER, FORGED, around, with_daticert
 from testbed.seals import EVERY_KIND, signature, signed_entity, with_signature
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError
 from archipec.pec.mime import MAX_PARTS, Part, children, entity
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 
 TWO = (
     b"Content-Type: multipart/mixed; boundary=abc\r\n\r\npreamble\r\n"

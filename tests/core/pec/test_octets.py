@@ -1,4 +1,4 @@
-"""`archipec.pec.octets`: a message judged from its file is judged as from memory, whatever it is."""
+"""`archipec.pec.buffer`: a message judged from its file is judged as from memory, whatever it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.pec import octets
+from archipec.pec import buffer as octets
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import judge, record
-from archipec.pec.octets import FileOctets, windows
-from archipec.pec.simulator import mailbox, shared_authority
+from archipec.pec.buffer import FileOctets, windows
+from archipec.pec.inspection import judge, record
+from archipec.simulator import mailbox, shared_authority
 
 
 @pytest.fixture(params=[7, 4096])

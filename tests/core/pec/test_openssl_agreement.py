@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import judge
+from archipec.pec.inspection import judge
 from archipec.pec.mime import children, entity, unbase64
 from archipec.pec.seal import Seal, Status
-from archipec.pec.simulator import STYLES, Provider, Style, compose, mailbox, shared_authority
+from archipec.simulator import STYLES, Provider, Style, compose, mailbox, shared_authority
 from testbed.mutations import mutated
 from testbed.requirements import require
 from testbed.seals import (

@@ -14,10 +14,10 @@ from asn1crypto import x509
 
 from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import ROOTS, Anchors, known_roots, load_anchors
-from archipec.pec.judgement import judge
+from archipec.pec.inspection import judge
 from archipec.pec.mime import children, entity
 from archipec.pec.seal import Seal, Status, same_mailbox, sender_addresses
-from archipec.pec.simulator import (
+from archipec.simulator import (
     ARUBA_2014,
     ARUBA_2018,
     ARUBA_2026,
@@ -335,7 +335,7 @@ class TestTrust:
 
 
 def _issued_by_a_leaf() -> bytes:
-    from archipec.pec.simulator.seal import sign
+    from archipec.simulator.seal import sign
 
     leaf = x509.Certificate.load(PROVIDER.certificate)
     made = leaf.copy()
@@ -386,8 +386,8 @@ class TestTime:
 
     def test_an_authority_certified_anew_after_the_seal(self) -> None:
         """The re-issue in the seal has the right key but was not yet valid: the trap of AgID CA1's many certificates."""
-        from archipec.pec.simulator.keys import rsa_key
-        from archipec.pec.simulator.seal import sign
+        from archipec.simulator.keys import rsa_key
+        from archipec.simulator.seal import sign
 
         ca = x509.Certificate.load(shared_authority().ca).copy()
         ca["tbs_certificate"]["validity"]["not_before"] = x509.Time("utc_time", WHEN + timedelta(days=1))
@@ -550,7 +550,7 @@ def test_the_verdict_is_remembered_for_the_signer_and_not_for_the_message() -> N
 
 def test_importing_it_loads_no_library() -> None:
     code = (
-        "import sys, archipec.pec.seal, archipec.pec.judgement\n"
+        "import sys, archipec.pec.seal, archipec.pec.inspection\n"
         "print({name.partition('.')[0] for name in sys.modules} & {'asn1crypto', 'cryptography', 'lxml', 'ssl',"
         " 'certifi', 'pyhanko_certvalidator', 'asyncio', 'email'})"
     )

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from archipec.pec.date import received_date
 from archipec.pec.headers import all_fields, decoded_text, first_field
 from archipec.pec.kind import KINDS, kind_of
-from archipec.pec.simulator import (
+from archipec.simulator import (
     ARUBA_2014,
     ARUBA_2018,
     ARUBA_2026,
@@ -39,8 +39,8 @@ from archipec.pec.simulator import (
     mailbox,
     shared_authority,
 )
-from archipec.pec.simulator.breve import shortened
-from archipec.pec.simulator.clock import italian_time, rfc_date
+from archipec.simulator.breve import shortened
+from archipec.simulator.clock import italian_time, rfc_date
 
 DTD = Path(__file__).parents[4] / "shared" / "reference" / "schemas" / "pec" / "daticert.dtd"
 PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)))
@@ -356,7 +356,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     assert here == digest(list(mailbox(40, seed=9)))
     assert here != digest(list(mailbox(40, seed=10)))
     code = (
-        "import sys, hashlib; from archipec.pec.simulator import mailbox, shared_authority\n"
+        "import sys, hashlib; from archipec.simulator import mailbox, shared_authority\n"
         "total = hashlib.sha256()\n"
         "for s in mailbox(40, seed=9):\n"
         "    total.update(f'{s.kind}|{s.folder}|{s.received.isoformat()}|{len(s.raw)}|'.encode() + s.raw)\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from archipec.pec.kind import kind_of
-from archipec.pec.simulator import (
+from archipec.simulator import (
     ARUBA_2026,
     NAMIRIAL_2024,
     STYLES,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.pec.simulator import ARUBA_2018, LEGALMAIL_2018, STYLES, Provider, Style, compose
 from archipec.pec.structure import dissect
+from archipec.simulator import ARUBA_2018, LEGALMAIL_2018, STYLES, Provider, Style, compose
 from testbed.forged import FOOTER, around
 from testbed.seals import signature, signed_entity
 

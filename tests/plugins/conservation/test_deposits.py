@@ -13,7 +13,7 @@ import pytest
 
 from archipec.contract import ContentKey, Receipt, State
 from archipec.errors import ArchipecError, TransientError
-from archipec.pec.simulator import Provider, compose, shared_authority, to_pem
+from archipec.simulator import Provider, compose, shared_authority, to_pem
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.make import make_root
 from archipec_plugins.conservation.ftps import FTPS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from archipec.conservation.drop import Place
+from archipec.conservation.dropfolder import Place
 from archipec.errors import ArchipecError, AuthError, PermanentError, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.conservation.ftps import FTPS, FTPSDrop

@@ -13,7 +13,7 @@ import pytest
 
 from archipec.contract import ContentKey, Receipt, SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from archipec.testing import make_item, nasty_messages
 from archipec_plugins.eml.sink import EML
 

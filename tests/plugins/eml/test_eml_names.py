@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from archipec.message import ContentKey
 from archipec.pec.kind import KINDS
-from archipec.pec.simulator import mailbox
+from archipec.simulator import mailbox
 from archipec.testing import make_item
 from archipec_plugins.eml.names import LONGEST, eml_names, kind_folder
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-from archipec.checked_lines import checked_line
 from archipec.contract import ContentKey, Receipt
+from archipec.crc_lines import checked_line
 from archipec.errors import ConfigError, PermanentError, TransientError, Unsupported
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.messages import small_messages

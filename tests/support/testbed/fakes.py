@@ -13,7 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from archipec.config import Endpoint, Pipeline
+from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.prune_policy import PrunePolicy
+from archipec.config.selection import Selection
 from archipec.contract import (
     ContentKey,
     Context,
@@ -30,8 +32,6 @@ from archipec.contract import (
     State,
 )
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy
-from archipec.retention import PrunePolicy
-from archipec.selection import Selection
 
 # Not id(): one that is collected gives its own to the next.
 _numbers = count()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from archipec.pec.simulator import Provider
-from archipec.pec.simulator.mime import base64_lines
 from archipec.pec.structure import dissect
+from archipec.simulator import Provider
+from archipec.simulator.mime import base64_lines
 from testbed.seals import signature, signed_entity, with_signature
 
 _TYPE = re.compile(rb"Content-Type: multipart/[a-z]+;[^\r]*(?:\r\n[ \t][^\r]*)*")

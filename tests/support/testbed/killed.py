@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import archipec.config
+import archipec.config.pipeline
 import archipec.durability
 from archipec.cli import main
 from archipec.custody.ledger import Ledger
@@ -101,7 +101,7 @@ def install(trap: Trap) -> None:
     _install_for_prune(trap)
     _install_for_zip(trap)
     _install_for_probe(trap)
-    ad_hoc = archipec.config.ad_hoc
+    ad_hoc = archipec.config.pipeline.ad_hoc
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
         pipeline = ad_hoc(*args, **kwargs)
@@ -111,7 +111,7 @@ def install(trap: Trap) -> None:
         )
         return replace(pipeline, sinks=sinks)
 
-    archipec.config.ad_hoc = trapped
+    archipec.config.pipeline.ad_hoc = trapped
 
 
 def _install_for_prune(trap: Trap) -> None:

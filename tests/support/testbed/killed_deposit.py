@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from archipec.cli import main
+from archipec.conservation.builder import Packer
 from archipec.conservation.outbox import Outbox
-from archipec.conservation.package import Packer
-from archipec.conservation.store import Store
+from archipec.conservation.outbox_db import Store
 from archipec.custody.ledger import Ledger
 from archipec_plugins.conservation.directory import DirectoryPlace
 from testbed.killed import Trap

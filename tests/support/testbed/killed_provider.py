@@ -11,7 +11,7 @@ from typing import Any
 
 from archipec.cli import main
 from archipec.conservation.outbox import Outbox
-from archipec.conservation.store import Store
+from archipec.conservation.outbox_db import Store
 from archipec_plugins.conservation.http import HTTP
 from archipec_plugins.conservation.sftp import SFTPPlace
 

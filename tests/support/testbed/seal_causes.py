@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from archipec.pec.simulator import ARUBA_2026, LEAF_VALID, Provider, compose
-from archipec.pec.simulator.styles import Style
+from archipec.simulator import ARUBA_2026, LEAF_VALID, Provider, compose
+from archipec.simulator.styles import Style
 
 from .seals import certificate, signature, signed_entity, with_signature
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from asn1crypto import cms, core, x509
 
-from archipec.pec.simulator import Authority, Provider, Sending, shared_authority
-from archipec.pec.simulator.keys import rsa_key
-from archipec.pec.simulator.mime import base64_lines
-from archipec.pec.simulator.seal import sign
+from archipec.simulator import Authority, Provider, Sending, shared_authority
+from archipec.simulator.keys import rsa_key
+from archipec.simulator.mime import base64_lines
+from archipec.simulator.seal import sign
 from testbed.requirements import find
 
 WHEN = datetime(2026, 9, 15, 8, 30, tzinfo=UTC)

@@ -11,7 +11,7 @@ import click
 
 from archipec.errors import ATTENTION, DONE, IntegrityError, PermanentError, exit_code
 from archipec.pec.anchors import Anchors
-from archipec.pec.judgement import judge as judge_message
+from archipec.pec.inspection import judge as judge_message
 from archipec.pec.recognise import why_no_message
 from archipec.pec.seal import Seal, Status
 from archipec.terminal import printable, say, say_error

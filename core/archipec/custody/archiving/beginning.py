@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archipec.config import Endpoint, Pipeline
+from archipec.config.endpoint import reads_of, root_of
+from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import SinkType
-from archipec.custody.archiving.delivery import Delivery
 from archipec.custody.archiving.report import Report
-from archipec.custody.endpoints import Stop, make_context, now
+from archipec.custody.archiving.sink_worker import Delivery
 from archipec.custody.ledger import Ledger
-from archipec.endpoint import reads_of, root_of
+from archipec.custody.run import Stop, make_context, now
 from archipec.errors import ArchipecError, AuthError, ConfigError, TransientError
 
 __all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]

@@ -9,19 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from archipec.config import Pipeline
+from archipec.config.pipeline import Pipeline
+from archipec.config.providers import advised
 from archipec.contract import Source, SupportsHeaders
-from archipec.custody.archiving.listing import Lister, look
+from archipec.custody.archiving.lister import Lister, look
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import PreviewLine, Report
 from archipec.custody.archiving.worklist import answer, matches_nothing
-from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.locks import hold_endpoint
+from archipec.custody.run import Stop, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError
-from archipec.isolation import own_errors
-from archipec.providers import advised
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["preview"]
 

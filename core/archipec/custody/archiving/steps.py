@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from archipec.config import Pipeline
+from archipec.config.pipeline import Pipeline
 from archipec.contract import RunView
 from archipec.custody.archiving.report import Report
-from archipec.custody.endpoints import Stop, make_context, now
 from archipec.custody.ledger import Ledger
+from archipec.custody.run import Stop, make_context, now
 from archipec.errors import ArchipecError, MissingCopy
-from archipec.isolation import own_errors
 from archipec.message import ContentKey, Quota
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["run_steps"]
 
@@ -66,7 +66,7 @@ def _freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> int | 
     """Return how many bytes prune would free by its rules, looked up only where somebody may want to know."""
     if not pipeline.steps or not pipeline.prune.has_rule:
         return None
-    from archipec.custody.pruning.quota import freeable
+    from archipec.custody.pruning.freeable import freeable
 
     room = freeable(pipeline, ledger, quota)
     return None if room is None else room.size

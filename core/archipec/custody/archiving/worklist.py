@@ -9,8 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from archipec.config.selection import Selection
 from archipec.custody.ledger import Ledger, Look, Row
-from archipec.selection import Selection
 
 __all__ = ["FolderWork", "WorkList", "answer", "matches_nothing"]
 

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from archipec.config import Pipeline
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Context, Source, SupportsDelete
-from archipec.custody.endpoints import Retry, Stop, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import Outcome, Rescue
 from archipec.custody.pruning.leftovers import Guard
@@ -24,9 +23,10 @@ from archipec.custody.pruning.report import PruneReport, Row
 from archipec.custody.pruning.rescued import hold
 from archipec.custody.pruning.rules import Kept
 from archipec.custody.pruning.twins import first_ones
+from archipec.custody.run import Retry, Stop, now
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
-from archipec.isolation import own_errors
 from archipec.message import DeletionOrder, Listed
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["Executor"]
 

@@ -9,15 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archipec.config import Endpoint, Pipeline
+from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import Context, SinkType, Source, SupportsUnmark
-from archipec.custody.endpoints import Retry, Stop, now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import Outcome, Rescue
 from archipec.custody.pruning.proof import Proof, Prover
 from archipec.custody.pruning.rescued import path_of, put_back, release
+from archipec.custody.run import Retry, Stop, now
 from archipec.errors import ArchipecError, Refused, Scope, TransientError
-from archipec.isolation import own_errors
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["Guard", "finish_interrupted"]
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
-from archipec.config import Pipeline
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Source
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import PlannedMessage
-from archipec.custody.pruning.mailbox import Mailbox, trash_of
+from archipec.custody.pruning.freeable import rules_now
 from archipec.custody.pruning.proof import Prover
-from archipec.custody.pruning.quota import rules_now
 from archipec.custody.pruning.recheck import fetch_keys
 from archipec.custody.pruning.report import PruneReport, Row
 from archipec.custody.pruning.rules import Candidate, Kept, room_to_make
+from archipec.custody.pruning.survey import Mailbox, trash_of
 from archipec.errors import Refused
 
 __all__ = ["Planner"]

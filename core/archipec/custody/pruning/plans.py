@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from archipec.custody.endpoints import now
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import PlannedMessage
 from archipec.custody.pruning.report import Row
+from archipec.custody.run import now
 from archipec.errors import Refused
 
 __all__ = ["DAYS", "planned", "save"]

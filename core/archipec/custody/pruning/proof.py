@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from archipec.config import Endpoint
+from archipec.config.pipeline import Endpoint
 from archipec.contract import Context, Sink, SinkType, SupportsPresence
-from archipec.custody.endpoints import Stop, make_context
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import Held
 from archipec.custody.pruning.rules import Kept
 from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
+from archipec.custody.run import Stop, make_context
 from archipec.errors import IntegrityError, Interrupted, Unsupported
-from archipec.isolation import own_errors
+from archipec.plugins.boundary import own_errors
 
 __all__ = ["LIFE", "Proof", "Prover", "head_digest"]
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from archipec.config import Endpoint, Pipeline
+from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.prune_policy import PrunePolicy
+from archipec.config.selection import Selection
 from archipec.contract import SinkType
 from archipec.custody.ledger.deletions import Held
 from archipec.message import Listed, Quota
 from archipec.pec.transactions import Outcome, Transaction
-from archipec.retention import PrunePolicy
-from archipec.selection import Selection
 
 __all__ = [
     "Candidate",

@@ -1,0 +1,1 @@
+"""From TOML or URLs to checked pipelines: endpoints, secrets, selection, prune policy, provider presets."""

@@ -1,0 +1,411 @@
+"""From ``archipec.toml`` or from URLs to pipelines that are checked as far as they can be without I/O.
+
+Both ways make the same tables first and share everything after that. All problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from archipec.config.endpoint import (
+    Endpoint,
+    Problems,
+    endpoint_from_table,
+    endpoint_from_url,
+    reads_of,
+    root_of,
+)
+from archipec.config.providers import expand
+from archipec.config.prune_policy import PrunePolicy, read_policy
+from archipec.config.selection import Selection, read_selection
+from archipec.contract import PostStepType, SinkType, SourceType
+from archipec.errors import ConfigError
+from archipec.options import Option, boolean, nearest, read_options, strings
+from archipec.plugins.registry import Kind, Registry
+
+__all__ = [
+    "AD_HOC",
+    "Endpoint",
+    "Pipeline",
+    "ad_hoc",
+    "choose",
+    "default_config_path",
+    "default_state_path",
+    "endpoint",
+    "load",
+    "names_in",
+]
+
+T = TypeVar("T")
+
+_LARGEST: Final = 4 << 20  # bytes of a configuration: ten thousand pipelines
+
+AD_HOC: Final = "ad-hoc"
+"""The name of a pipeline made from URLs."""
+
+_PIPELINE_KEYS = ("name", "source", "select", "sink", "step", "prune", "seals", "trust", "credentials_expire")
+_JUDGING = (
+    Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
+    Option(
+        name="trust",
+        help="files with certificates to trust besides the roots of PEC",
+        default=(),
+        convert=strings,
+    ),
+)
+_LISTS: Final[tuple[tuple[Kind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """One source, a selection, at least one sink, post-steps, and when to prune.
+
+    Attributes:
+        prune: what may be deleted from the source; nothing when it isn't configured.
+        seals: whether the seals of what is stored are judged.
+        trust: files with certificates to trust besides the roots of PEC.
+        credentials_expire: the day on which the source's password expires, None when it isn't known to.
+    """
+
+    name: str
+    source: Endpoint[SourceType[Any]]
+    selection: Selection
+    sinks: tuple[Endpoint[SinkType[Any]], ...]
+    steps: tuple[Endpoint[PostStepType[Any]], ...] = ()
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
+    seals: bool = True
+    trust: tuple[Path, ...] = ()
+    credentials_expire: date | None = None
+
+    @property
+    def archives(self) -> tuple[Endpoint[SinkType[Any]], ...]:
+        """The sinks whose copies count: all but those that are for looking at."""
+        return tuple(sink for sink in self.sinks if not sink.record.view)
+
+    def reveal_secrets(self) -> None:
+        """Fetch every secret now: only the main thread can be interrupted while it asks a person.
+
+        Raises:
+            ConfigError: for each secret that can't be had.
+        """
+        problems = Problems()
+        endpoints: tuple[Endpoint[Any], ...] = (self.source, *self.sinks, *self.steps)
+        for endpoint in endpoints:
+            for secret in endpoint.secrets:
+                problems.catch("", secret.reveal)
+        problems.finish()
+
+
+def default_config_path() -> Path:
+    """Return where the configuration is: ARCHIPEC_CONFIG, or the usual place of this system."""
+    given = _place("ARCHIPEC_CONFIG")
+    if given is not None:
+        return given
+    import platformdirs
+
+    return platformdirs.user_config_path("archipec", appauthor=False) / "archipec.toml"
+
+
+def default_state_path() -> Path:
+    """Return the folder of ledger and locks: ARCHIPEC_STATE, or the usual place of this system."""
+    given = _place("ARCHIPEC_STATE")
+    if given is not None:
+        return given
+    import platformdirs
+
+    return platformdirs.user_state_path("archipec", appauthor=False)
+
+
+def _place(variable: str) -> Path | None:
+    given = os.environ.get(variable)
+    try:
+        return Path(given).expanduser().absolute() if given else None
+    except RuntimeError:
+        raise ConfigError(f"{variable}: there is no home folder for {given}") from None
+
+
+def load(path: Path, registry: Registry) -> tuple[Pipeline, ...]:
+    """Read the pipelines of a TOML file, in its order. Relative paths in it begin at its folder.
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    document = _read_toml(path)
+    problems = Problems()
+    problems.unknown_keys("", document, ("pipeline",))
+    tables = _tables("", document, "pipeline", problems)
+    base = path.absolute().parent
+    pipelines = [
+        _from_table(table, number, registry, base, problems) for number, table in enumerate(tables, start=1)
+    ]
+    names = [table.get("name") for table in tables if isinstance(table.get("name"), str)]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        problems.add(f'{names.count(name)} pipelines are named "{name}"')
+    if not tables and not len(problems):
+        problems.add(f"{path} has no [[pipeline]]")
+    problems.finish(hint=f"correct {path}")
+    return tuple(pipeline for pipeline in pipelines if pipeline is not None)
+
+
+def ad_hoc(
+    from_url: str,
+    to_urls: Sequence[str],
+    then_urls: Sequence[str],
+    registry: Registry,
+    select: Mapping[str, object] | None = None,
+) -> Pipeline:
+    """Make a pipeline from URLs, as a TOML file with the same settings would. It is named "ad-hoc".
+
+    Sinks of one type get different names by themselves.
+
+    Args:
+        select: settings by the names of `archipec.config.selection.OPTIONS`.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems = Problems()
+    source = endpoint_from_url("source", from_url, registry, problems, "--from: ")
+    sinks = [endpoint_from_url("sink", url, registry, problems, "--to: ") for url in to_urls]
+    steps = [endpoint_from_url("post-step", url, registry, problems, "--then: ") for url in then_urls]
+    selection = problems.catch("", lambda: read_selection(select or {}))
+    pipeline = _assemble("", AD_HOC, source, selection, _numbered(sinks), steps, problems)
+    problems.finish()
+    assert pipeline is not None
+    return pipeline
+
+
+def endpoint(kind: Kind, url: str, registry: Registry) -> Endpoint[Any]:
+    """Make one endpoint from its URL.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems = Problems()
+    made = endpoint_from_url(kind, url, registry, problems, "")
+    problems.finish()
+    assert made is not None
+    return made
+
+
+def choose(pipelines: Sequence[Pipeline], names: Sequence[str]) -> tuple[Pipeline, ...]:
+    """Return the pipelines of these names, in the order of the configuration; no names mean all.
+
+    Raises:
+        ConfigError: for every name that there is not, with the nearest.
+    """
+    known = [pipeline.name for pipeline in pipelines]
+    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
+    if unknown:
+        raise ConfigError(unknown, hint=f"configured: {', '.join(known)}")
+    return tuple(pipeline for pipeline in pipelines if not names or pipeline.name in names)
+
+
+def names_in(path: Path) -> list[str] | None:
+    """Return the names of the pipelines in a TOML file, whatever else is wrong with it; None where it can't be read."""
+    try:
+        document = _read_toml(path)
+    except ConfigError:
+        return None
+    tables = document.get("pipeline")
+    names = [one.get("name") for one in tables if isinstance(one, dict)] if isinstance(tables, list) else []
+    return [name for name in names if isinstance(name, str)]
+
+
+def _read_bounded(path: Path) -> bytes:
+    """Return what is in a configuration file. Raises OSError, or ConfigError when it can't be one."""
+    # Not blocking: whoever opens a named pipe waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{path}: is no file", hint="name the file that holds the configuration")
+    with open(descriptor, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ConfigError(
+            f"{path} is larger than {_LARGEST:,} bytes: no configuration is",
+            hint="name the file that holds the configuration",
+        )
+    return data
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        data = _read_bounded(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration at {path}",
+            hint="write one, name another with --config, or archive ad hoc with --from and --to",
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        # Editors on Windows put a byte order mark in front.
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"{path}: line {line} is not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        text = str(error)
+        problem = f"{path}: {text[:1].lower()}{text[1:]}"
+    except RecursionError:
+        problem = f"{path}: its tables and lists are nested too deeply"
+    # Not inside: the exceptions carry the text along, and people do write passwords into it.
+    raise ConfigError(problem, hint="correct the file: nothing in it was used")
+
+
+def _from_table(
+    table: Mapping[str, object], number: int, registry: Registry, base: Path, problems: Problems
+) -> Pipeline | None:
+    """Make a pipeline from its TOML table."""
+    name = table.get("name")
+    what = f"pipeline {number}: "
+    if isinstance(name, str) and name.strip() and name.isprintable():
+        what = f'pipeline "{name}": '
+    else:
+        problems.add(f'{what}"name" must be given, as one line of text')
+    problems.unknown_keys(what, table, _PIPELINE_KEYS)
+    source = None
+    if "source" in table:
+        source_table = _table(what, table, "source", problems)
+        expanded = problems.catch(f"{what}source: ", lambda: expand(source_table))
+        if expanded is not None:
+            source = endpoint_from_table("source", expanded, registry, base, problems, what)
+    else:
+        problems.add(f"{what}[pipeline.source] is missing")
+    sinks, steps = (
+        [
+            endpoint_from_table(kind, one, registry, base, problems, what)
+            for one in _tables(what, table, key, problems)
+        ]
+        for kind, key in _LISTS
+    )
+    select = _table(what, table, "select", problems)
+    selection = problems.catch("", lambda: read_selection(select, f"{what}select"))
+    prune_table = _table(what, table, "prune", problems)
+    prune = problems.catch("", lambda: read_policy(prune_table, f"{what}prune"))
+    judging = problems.catch("", lambda: _judging(table, what, base))
+    pipeline = _assemble(what, str(name), source, selection, sinks, steps, problems)
+    expire = _day(what, table, "credentials_expire", problems)
+    if pipeline is None or judging is None or prune is None:
+        return None
+    return replace(pipeline, prune=prune, credentials_expire=expire, **judging)
+
+
+def _assemble(
+    what: str,
+    name: str,
+    source: Endpoint[Any] | None,
+    selection: Selection | None,
+    sinks: Sequence[Endpoint[Any] | None],
+    steps: Sequence[Endpoint[Any] | None],
+    problems: Problems,
+) -> Pipeline | None:
+    """Check what only shows when all parts are there, and put them together; None when one is missing."""
+    good_sinks = tuple(sink for sink in sinks if sink is not None)
+    good_steps = tuple(step for step in steps if step is not None)
+    if not sinks:
+        problems.add(f"{what}there must be at least one sink")
+    _check_sinks(what, source, good_sinks, problems)
+    for step in _repeated(good_steps, lambda step: step.where):
+        problems.add(f"{what}two post-steps are {step.where}")
+    if source is None or selection is None or len(good_sinks) < len(sinks) or len(good_steps) < len(steps):
+        return None
+    return Pipeline(name=name, source=source, selection=selection, sinks=good_sinks, steps=good_steps)
+
+
+def _check_sinks(
+    what: str, source: Endpoint[Any] | None, sinks: Sequence[Endpoint[Any]], problems: Problems
+) -> None:
+    """Find sinks that can't stand beside each other or beside their source."""
+    for sink in _repeated(sinks, lambda sink: sink.name):
+        problems.add(f'{what}two sinks are named "{sink.name}": give one of them another "name"')
+    for sink in _repeated(sinks, lambda sink: sink.where):
+        problems.add(f"{what}two sinks are {sink.where}")
+    rooted = [(root, sink) for sink in sinks if (root := root_of(sink)) is not None]
+    for root, sink in _repeated(rooted, lambda pair: pair[0]):
+        if not any(other.where == sink.where and other is not sink for other in sinks):
+            problems.add(f"{what}{sink.where} and another sink both have their files in {root}")
+    if source is None:
+        return
+    for sink in sinks:
+        if sink.where == source.where:
+            problems.add(f"{what}source and sink are the same, {sink.where}")
+    folders = reads_of(source)
+    for root, sink in rooted:
+        if sink.where != source.where and any(root.is_relative_to(folder) for folder in folders):
+            problems.add(f"{what}the source {source.where} would read what the sink {sink.where} writes")
+
+
+def _numbered(sinks: Sequence[Endpoint[Any] | None]) -> list[Endpoint[Any] | None]:
+    """Give sinks that were not named different names."""
+    names = {sink.name for sink in sinks if sink is not None and sink.name != sink.record.name}
+    numbered: list[Endpoint[Any] | None] = []
+    for sink in sinks:
+        if sink is not None and sink.name == sink.record.name:
+            candidates = (sink.name, *(f"{sink.name}-{number}" for number in range(2, len(sinks) + 2)))
+            name = next(name for name in candidates if name not in names)
+            names.add(name)
+            numbered.append(replace(sink, name=name))
+        else:
+            numbered.append(sink)
+    return numbered
+
+
+def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, Any]:
+    """Read what concerns the judging of seals."""
+    given = {option.name: table[option.name] for option in _JUDGING if option.name in table}
+    values = read_options(_JUDGING, given, what.removesuffix(": "))
+    return {
+        "seals": values["seals"],
+        "trust": tuple(base / name for name in cast("tuple[str, ...]", values["trust"])),
+    }
+
+
+def _day(what: str, table: Mapping[str, object], key: str, problems: Problems) -> date | None:
+    """Return a day, as TOML writes it or as text; None where there is none."""
+    value = table.get(key)
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        problems.add(f'{what}"{key}" must be a day such as 2027-01-31, not {value!r}')
+        return None
+
+
+def _table(what: str, table: Mapping[str, object], key: str, problems: Problems) -> dict[str, object]:
+    """Return a table in a table, an empty one where there is none."""
+    value = table.get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.add(f'{what}"{key}" must be one table, written in single brackets')
+    return {}
+
+
+def _tables(what: str, table: Mapping[str, object], key: str, problems: Problems) -> list[dict[str, object]]:
+    """Return a list of tables in a table, an empty one where there is none."""
+    value = table.get(key, [])
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return value
+    problems.add(f'{what}"{key}" must be a list of tables, written in double brackets')
+    return []
+
+
+def _repeated(items: Iterable[T], key: Callable[[T], object]) -> Iterator[T]:
+    """Yield the items whose key an earlier one has."""
+    seen = []
+    for item in items:
+        if key(item) in seen:
+            yield item
+        seen.append(key(item))

@@ -1,0 +1,175 @@
+"""When messages may leave their source: the rules of a pipeline's ``[pipeline.prune]``, parsed and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from archipec.config.selection import OPTIONS as SELECTION_OPTIONS
+from archipec.config.selection import Selection, read_selection
+from archipec.errors import ConfigError
+from archipec.options import Option, boolean, byte_size, choice, read_options
+
+__all__ = ["OPTIONS", "Age", "PrunePolicy", "read_policy"]
+
+_AGE: Final = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|m|months?|y|years?)", re.IGNORECASE)
+_PERCENT: Final = re.compile(r"(\d{1,3})\s*%?")
+_LONGEST_YEARS: Final = 100
+_MAX_SHARE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """A span of calendar time; ``text`` is how it was written."""
+
+    months: int
+    days: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def before(self, moment: datetime) -> datetime:
+        """Return the moment that lies this long before an aware one, by the calendar of Europe/Rome."""
+        import calendar
+        from zoneinfo import ZoneInfo
+
+        local = moment.astimezone(ZoneInfo("Europe/Rome"))
+        month = local.year * 12 + local.month - 1 - self.months
+        year, month = month // 12, month % 12 + 1
+        day = min(local.day, calendar.monthrange(year, month)[1])
+        return local.replace(year=year, month=month, day=day) - timedelta(days=self.days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunePolicy:
+    """What of that which is archived may be deleted. The default allows nothing.
+
+    Every rule that is given must allow a message.
+
+    Attributes:
+        older_than: how old a message must be, by a date that its sender did not choose.
+        verified_for: how long every required copy must have been found intact each time it was read back.
+        free_to: percent of the quota to get down to, oldest messages first.
+        when_above: percent of the quota up to which nothing is deleted.
+        quota: bytes of the mailbox, where the server does not tell.
+        receipts_complete: keep what was sent, and its receipts, until all of them have come.
+        max_share: percent of a folder's messages that one run may delete.
+        trash: what of the trash is emptied: nothing (""), what prune put there ("own"), everything proven ("all").
+        auto: prune at the end of ``archive``.
+        selections: further choices, within the pipeline's; a message must be in each.
+    """
+
+    older_than: Age | None = None
+    verified_for: Age | None = None
+    free_to: int | None = None
+    when_above: int | None = None
+    quota: int | None = None
+    receipts_complete: bool = False
+    max_share: int = _MAX_SHARE
+    trash: str = ""
+    auto: bool = False
+    selections: tuple[Selection, ...] = ()
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether anything says which messages may go."""
+        return (
+            self.older_than is not None
+            or self.verified_for is not None
+            or self.free_to is not None
+            or any(selection != Selection() for selection in self.selections)
+        )
+
+    @property
+    def asks_date(self) -> bool:
+        """Whether it depends on when messages came."""
+        return self.older_than is not None or self.free_to is not None
+
+
+def _age(value: object) -> Age:
+    match = _AGE.fullmatch(str(value).strip())
+    if match is None or isinstance(value, bool):
+        raise ValueError('must be an age such as "30 days", "6 months" or "1y"')
+    number, unit = int(match[1]), match[2][0].lower()
+    months = number * {"m": 1, "y": 12}.get(unit, 0)
+    days = number * {"d": 1, "w": 7}.get(unit, 0)
+    if months > 12 * _LONGEST_YEARS or days > 366 * _LONGEST_YEARS:
+        raise ValueError(f"must be an age of at most {_LONGEST_YEARS} years")
+    return Age(months, days, " ".join(str(value).split()))
+
+
+def _percent(value: object) -> int:
+    match = _PERCENT.fullmatch(str(value).strip())
+    if match is None or isinstance(value, bool) or int(match[1]) > 100:
+        raise ValueError('must be a share such as "70%"')
+    return int(match[1])
+
+
+def _quota(value: object) -> int:
+    size = byte_size(value)
+    if not size:
+        raise ValueError('must be a size such as "2 GB"')
+    return size
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(name="older_than", help="age from which messages may go", convert=_age),
+    Option(name="verified_for", help="time since when copies have been found intact", convert=_age),
+    Option(name="free_to", help="share of the quota to get down to, oldest first", convert=_percent),
+    Option(name="when_above", help="share of the quota up to which nothing is deleted", convert=_percent),
+    Option(
+        name="quota", help="size of the mailbox, where the server doesn't tell", unit="bytes", convert=_quota
+    ),
+    Option(
+        name="receipts_complete",
+        help="keep what was sent until all its receipts have come",
+        default=False,
+        convert=boolean,
+    ),
+    Option(
+        name="max_share",
+        help="share of a folder that one run may delete",
+        default=_MAX_SHARE,
+        convert=_percent,
+    ),
+    Option(name="trash", help="what of the trash to empty", default="", convert=choice("own", "all")),
+    Option(name="auto", help="prune at the end of archive", default=False, convert=boolean),
+)
+"""What a policy is configured with; the options of a selection besides."""
+
+_OWN: Final = frozenset(option.name for option in OPTIONS)
+_SELECTION: Final = frozenset(option.name for option in SELECTION_OPTIONS)
+
+
+def read_policy(table: Mapping[str, object], what: str = "prune") -> PrunePolicy:
+    """Make a policy from its settings (`OPTIONS` and those of a selection).
+
+    Args:
+        what: names the settings in problems.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    selection = Selection()
+    try:
+        own = {name: value for name, value in table.items() if name in _OWN or name not in _SELECTION}
+        values = read_options(OPTIONS, own, what)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        chosen = {name: value for name, value in table.items() if name in _SELECTION}
+        selection = read_selection(chosen, what)
+    except ConfigError as error:
+        problems += error.problems
+    free_to, when_above = values.get("free_to"), values.get("when_above")
+    if free_to is not None and when_above is not None and free_to >= when_above:
+        problems.append(f'{what}: "free_to" {free_to}% must be below "when_above" {when_above}%')
+    if problems:
+        raise ConfigError(problems)
+    return PrunePolicy(**values, selections=(selection,) if selection != Selection() else ())

@@ -1,0 +1,289 @@
+"""Puts a source's listing on record, page by page, each with its cursor; and looks at headers where that is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from archipec.config.selection import Selection
+from archipec.contract import Source, SupportsCount, SupportsHeaders
+from archipec.custody.ledger import FolderState, Ledger, Look, Row
+from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
+from archipec.message import Folder, Json, Listed
+from archipec.pec.date import origin_date, received_date
+from archipec.pec.headers import first_field, identifier, raw_text
+from archipec.pec.kind import kind_of
+
+__all__ = ["Lister", "date_of", "look", "message_id_of", "names_folder"]
+
+_PAGE = 2000
+_FOLDERS = 50
+# Connections lost while one folder is listed before it is left out; and folders left out like that, one after the
+# other, before it is the server that is to blame.
+_BREAKS = 3
+_BAD_FOLDERS = 10
+_SHOWN = 8
+
+
+class Lister:
+    """Lists a source into the ledger. One that was cut short goes on where the ledger's cursors are.
+
+    A folder is listed whole where that isn't what it was anyway, and its count can't be explained: messages that are
+    no longer there are put on record as gone, and those that an earlier listing left out are caught up.
+
+    Args:
+        source: the ledger's number; sinks: those of all sinks.
+        full: list from the start, cursors or not.
+        on_page: called with (folder number, folder name, rows that are new, their bytes) after each page.
+        on_folder: called with the folder's number when it is listed to its end.
+        on_error: called with the folder's name and the error that left it out.
+        on_absent: called with the folder's number and the rows that a whole listing does not have.
+        begin: waits until rows may be added; asked once the source has named its folders.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: int,
+        sinks: Sequence[int],
+        selection: Selection,
+        cancelled: Callable[[], bool],
+        on_page: Callable[[int, str, int, int], None],
+        on_folder: Callable[[int], None],
+        on_error: Callable[[str, ArchipecError], None],
+        on_absent: Callable[[int, Sequence[int]], None],
+        begin: Callable[[], object] = lambda: None,
+        *,
+        full: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._source = source
+        self._sinks = sinks
+        self._selection = selection
+        self._cancelled = cancelled
+        self._on_page = on_page
+        self._on_folder = on_folder
+        self._on_error = on_error
+        self._on_absent = on_absent
+        self._begin_with = begin
+        self._full = full
+        self._done: set[str] = set()
+        self._pages: list[_Page] = []
+        self._at: str | None = None
+        self._broke_at: Counter[str] = Counter()
+        self._bad_folders = 0
+
+    def run(self, source: Source) -> None:
+        """List every folder in scope that an earlier call has not listed to its end."""
+        folders = list(source.folders())
+        self._check_globs(folders)
+        wanted = [
+            folder
+            for folder in folders
+            if folder.name not in self._done and self._selection.wants_folder(folder.name)
+        ]
+        self._begin_with()
+        known = self._ledger.open_folders(self._source, [folder.name for folder in wanted])
+        try:
+            for folder in wanted:
+                if self._cancelled():
+                    return
+                self._at = folder.name
+                try:
+                    self._folder(source, folder, known[folder.name])
+                except ArchipecError as error:
+                    if error.scope > Scope.FOLDER:
+                        raise
+                    error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
+                    self._on_error(folder.name, error)
+                self._at = None
+                self._bad_folders = 0
+        finally:
+            # What was listed before an error is listed all the same.
+            self._record()
+
+    def blame(self, error: TransientError) -> bool:
+        """Tell whether a lost connection is a folder's fault, which is left out then: it is lost there every time."""
+        name, self._at = self._at, None
+        if name is None or error.retry_after is not None:
+            return False
+        self._broke_at[name] += 1
+        if self._broke_at[name] < _BREAKS or self._bad_folders >= _BAD_FOLDERS:
+            return False
+        self._bad_folders += 1
+        self._done.add(name)
+        self._on_error(
+            name,
+            Incomplete(
+                f'folder "{name}" is left out: each time it is listed, {error}',
+                hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
+            ),
+        )
+        return True
+
+    def _check_globs(self, folders: Sequence[Folder]) -> None:
+        """Say which globs of the selection no folder answers to.
+
+        Raises:
+            PermanentError: none answers to any.
+        """
+        missing = [
+            glob
+            for glob in self._selection.folders
+            if not any(self._selection.matches_folder(glob, folder.name) for folder in folders)
+        ]
+        if not missing or self._done:
+            return
+        names = ", ".join(f'"{folder.name}"' for folder in folders[:_SHOWN])
+        more = ", …" if len(folders) > _SHOWN else ""
+        for glob in missing:
+            error = PermanentError(
+                f'no folder is called "{glob}"',
+                hint=f"the folders read from this source are {names}{more}"
+                if names
+                else "the source has no folders",
+                scope=Scope.RUN,
+            )
+            if len(missing) == len(self._selection.folders):
+                raise error
+            self._on_error(glob, error)
+
+    def _folder(self, source: Source, folder: Folder, state: FolderState) -> None:
+        number, name = state.number, folder.name
+        whole = self._full or state.cursor is None
+        refs = self._list(source, name, number, None if whole else state.cursor)
+        if refs is None:
+            return
+        if whole and state.present:
+            self._settle_absent(number, refs)
+        count = _count(source, folder)
+        if whole and not state.present:
+            present = len(refs)
+        else:
+            # A source may list again what it has listed before.
+            if refs:
+                self._record()
+            present = self._ledger.present(number) if refs or whole else state.present
+        if count not in (None, present) and not self._explain(
+            source, folder, number, count or 0, whole=whole
+        ):
+            return
+        page = self._begin(number, name)
+        page.ends_folder = True
+        if len(self._pages) >= _FOLDERS or sum(len(one.listed) for one in self._pages) >= _PAGE:
+            self._record()
+
+    def _explain(self, source: Source, folder: Folder, number: int, count: int, *, whole: bool) -> bool:
+        """Find out why the source counts other messages in a folder than are on record. False: asked to stop."""
+        self._record()
+        present = self._ledger.present(number)
+        if present == count or (whole and present > count):
+            return True
+        for _ in range(2):  # once more, for what came or went meanwhile
+            refs = self._list(source, folder.name, number, None)
+            if refs is None:
+                return False
+            self._settle_absent(number, refs)
+            present = self._ledger.present(number)
+            count = count if (now := _count(source, folder)) is None else now
+            if present >= count:
+                return True
+        self._on_error(
+            folder.name,
+            Incomplete(
+                f'folder "{folder.name}": the source says that it holds {count} messages, and lists only {present}',
+                hint="the next run lists it whole again; if that doesn't help, ask the provider",
+            ),
+        )
+        return True
+
+    def _list(self, source: Source, name: str, number: int, cursor: Json) -> set[str] | None:
+        """List a folder from a cursor on; return the refs, None when asked to stop."""
+        refs: set[str] = set()
+        page = self._begin(number, name)
+        for one in source.scan(name, cursor):
+            page.listed.append(one)
+            refs.add(one.ref)
+            if len(page.listed) >= _PAGE:
+                self._record()
+                if self._cancelled():
+                    return None
+                page = self._begin(number, name)
+        # A source that is asked to stop may end its listing early.
+        return None if self._cancelled() else refs
+
+    def _settle_absent(self, number: int, refs: set[str]) -> None:
+        self._record()
+        if absent := self._ledger.absent(number, refs):
+            self._on_absent(number, absent)
+
+    def _begin(self, number: int, name: str) -> _Page:
+        self._pages.append(_Page(number, name))
+        return self._pages[-1]
+
+    def _record(self) -> None:
+        """Put the pages on record, those of many small folders in one transaction."""
+        pages, self._pages = self._pages, []
+        news = self._ledger.record_listing([(page.number, page.listed) for page in pages], self._sinks)
+        for page, new in zip(pages, news, strict=True):
+            if page.listed:
+                size = sum(one.size or 0 for one in page.listed) if new else 0
+                self._on_page(page.number, page.name, new, size)
+            if page.ends_folder:
+                self._done.add(page.name)
+                self._on_folder(page.number)
+
+
+def _count(source: Source, folder: Folder) -> int | None:
+    """Return how many messages a folder held as it was last listed, by the source's own count."""
+    return source.count(folder.name) if isinstance(source, SupportsCount) else folder.messages
+
+
+def names_folder(name: str) -> str:
+    """Return how a configuration excludes a folder."""
+    import json
+
+    return f"exclude = [{json.dumps(name, ensure_ascii=False)}] in [pipeline.source], or &exclude=NAME in the URL"
+
+
+@dataclass(slots=True)
+class _Page:
+    """Some messages of a folder."""
+
+    number: int
+    name: str
+    listed: list[Listed] = field(default_factory=list)
+    ends_folder: bool = False
+
+
+def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Look]]:
+    """Read headers only; yield each row with what its header told, those that are answered.
+
+    A message without a header is none: an empty one tells nothing, least of all what the message is not.
+    """
+    waiting = {row.ref: row for row in rows}
+    for ref, head in source.headers(folder, list(waiting)):
+        row = waiting.pop(ref, None) if head.strip() else None
+        if row is not None:
+            yield row, Look(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
+
+
+def message_id_of(head: bytes) -> str:
+    """Return a message's Message-ID without angle brackets, empty when it has none."""
+    value = first_field(head, "Message-ID")
+    return "" if value is None else identifier(raw_text(value)) or ""
+
+
+def date_of(row: Row, head: bytes) -> tuple[int, str]:
+    """Return a message's date in Unix seconds, and the clock it was read from.
+
+    The server's, else the newest ``Received`` field, else ``Date``, which the sender chooses.
+    """
+    if row.received is not None:
+        return row.received, "received"
+    if (received := received_date(head)) is not None:
+        return int(received.timestamp()), "received-field"
+    if (origin := origin_date(head)) is not None:
+        return int(origin.timestamp()), "date-field"
+    return 0, "none"

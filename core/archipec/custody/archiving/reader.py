@@ -1,0 +1,397 @@
+"""One connection to the source: lists it (the first one does), then reads what the work list hands out.
+
+Runs in a thread of its own. A transient error closes the connection and opens another after a wait; what was not
+answered is asked for again. A refused login is never repeated.
+
+What is in doubt when a reading ends, because the source has not answered for it or gave other bytes than it listed, is
+asked for again by itself. Only what a new whole listing no longer has is gone; the rest failed, and every later run
+tries again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
+from queue import SimpleQueue
+
+from archipec.contract import Source, SupportsHeaders, SupportsQuota
+from archipec.custody.archiving.events import (
+    Arrival,
+    Arrived,
+    Event,
+    FolderFailed,
+    Gone,
+    IntakeEnded,
+    Listing,
+    Omitted,
+    Opened,
+    QuotaRead,
+    Unreadable,
+)
+from archipec.custody.archiving.lister import Lister, date_of, look, message_id_of, names_folder
+from archipec.custody.archiving.omissions import omissions_of
+from archipec.custody.archiving.sizes import SizeCheck
+from archipec.custody.archiving.worklist import FolderWork, WorkList
+from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.run import Retry
+from archipec.custody.spool import Budget, Spooled, spool
+from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
+from archipec.message import Fetched
+from archipec.pec.kind import kind_of
+from archipec.plugins.boundary import own_errors
+from archipec.plugins.discovery import Record
+from archipec.supervision import supervised
+
+__all__ = ["Intake"]
+
+# Handing over one message at a time would cost more than reading it.
+_HANDOVER_MESSAGES = 100
+_HANDOVER_BYTES = 1 << 20
+_PAGE = 2000
+# Connections lost at one message before it is left out: fewer than the tries a run has in all.
+_BREAKS = 3
+# Fewer, where nothing else was asked for on those connections.
+_BREAKS_ALONE = 2
+# Messages left out like that, one after the other, before it is their folder that can't be read.
+_BAD_MESSAGES = 3
+
+
+class Intake:
+    """A reading connection.
+
+    Args:
+        open_source: opens the source anew.
+        record: what it was opened by.
+        lister: given to the connection that lists.
+        temp: private; for messages too large for memory.
+        asks_quota: tells, at the end, whether this connection is to ask how full the mailbox is.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], AbstractContextManager[Source]],
+        record: Record,
+        ledger: Ledger,
+        work: WorkList,
+        events: SimpleQueue[Event],
+        budget: Budget,
+        temp: Path,
+        retry: Retry,
+        lister: Lister | None,
+        asks_quota: Callable[[], bool],
+    ) -> None:
+        self._open = open_source
+        self._record = record
+        self._ledger = ledger
+        self._work = work
+        self._events = events
+        self._budget = budget
+        self._temp = temp
+        self._retry = retry
+        self._lister = lister
+        self._lists = lister is not None
+        self._asks_quota = asks_quota
+        self._arrivals: list[Arrival] = []
+        self._arrived_bytes = 0
+        self._broke_at: Counter[int] = Counter()
+        self._at_work_on: FolderWork | None = None
+        self._broke_alone: Counter[int] = Counter()
+        self._breaks: Counter[int] = Counter()
+        self._careful: dict[int, int] = {}
+        self._bad_messages: Counter[int] = Counter()
+        self._sizes = SizeCheck(ledger.sizes_beside)
+        self._doubtful: list[Row] = []
+        self._silent: set[int] = set()
+
+    def run(self) -> None:
+        """Work until nothing is left, then say so."""
+        with supervised(self._leave_behind):
+            self._run()
+
+    def _leave_behind(self, error: ArchipecError) -> None:
+        """Go on without the thread that runs this: its plugin doesn't let it go. What it had taken is left over."""
+        if self._at_work_on is not None:
+            self._work.drop(self._at_work_on)
+            self._work.release(self._at_work_on)
+        self._end(error)
+
+    def _end(self, error: ArchipecError | None) -> None:
+        if self._lister is not None:
+            self._work.end()
+        self._events.put(IntakeEnded(error, self._lister is None))
+
+    def _run(self) -> None:
+        error: ArchipecError | None = None
+        try:
+            while not self._attempt():
+                pass
+        except ArchipecError as caught:
+            error = caught
+        finally:
+            self._end(error)
+
+    def _attempt(self) -> bool:
+        """Do all the work over one connection. False: try again over another one."""
+        try:
+            with own_errors(self._record), self._open() as source:
+                if self._lister is not None:
+                    self._events.put(Opened())
+                    self._lister.run(source)
+                    self._lister = None
+                    self._work.end()
+                while (folder := self._work.claim()) is not None:
+                    self._work_on(source, folder)
+                if self._lists and not self._retry.cancelled():
+                    self._events.put(Omitted(omissions_of(source)))
+                    self._lists = False
+                if self._asks_quota() and isinstance(source, SupportsQuota):
+                    self._events.put(QuotaRead(source.quota()))
+        except TransientError as error:
+            if self._lister is not None and self._lister.blame(error):
+                self._retry.progressed()
+            if not self._retry.wait(error):
+                raise
+            return False
+        return True
+
+    def _work_on(self, source: Source, folder: FolderWork) -> None:
+        self._at_work_on = folder
+        try:
+            self._read(source, folder)
+        except ArchipecError as error:
+            if error.scope > Scope.FOLDER:
+                raise
+            self._work.drop(folder)
+            self._events.put(FolderFailed(folder.name, error))
+        finally:
+            self._hand_over()
+            self._at_work_on = None
+            self._work.release(folder)
+
+    def _read(self, source: Source, folder: FolderWork) -> None:
+        while True:
+            more = self._fetch(source, folder)
+            self._ask_again(source, folder)
+            if more and not self._retry.cancelled():
+                continue
+            unsure = self._work.take_unsure(folder)
+            if not unsure:
+                return
+            if isinstance(source, SupportsHeaders) and folder.number not in self._careful:
+                self._look(source, folder, unsure)
+            else:
+                # Only the whole message can tell.
+                self._work.give_back(folder, unsure)
+
+    def _look(self, source: SupportsHeaders, folder: FolderWork, unsure: list[Row]) -> None:
+        waiting = {row.id: row for row in unsure}
+        looks = []
+        try:
+            for row, told in look(source, folder.name, unsure):
+                del waiting[row.id]
+                looks.append(told)
+                self._work.decide(folder, row, told)
+        except ArchipecError as error:
+            self._work.put_unsure(folder, waiting.values())
+            self._note_break(folder, {row.ref: row for row in unsure}, error)
+            raise
+        finally:
+            self._ledger.record_look(looks)
+        if not self._retry.cancelled():
+            # Nor can a header that was not answered tell.
+            self._work.give_back(folder, waiting.values())
+
+    def _fetch(self, source: Source, folder: FolderWork) -> bool:
+        """Read what is to be read of a folder. True when not everything was asked for."""
+        waiting: dict[str, Row] = {}
+        # What breaks connections is found by asking for one message at a time.
+        most = 1 if folder.number in self._careful else None
+        asked = 0
+
+        def refs() -> Iterator[str]:
+            nonlocal asked
+            while not self._doubtful and asked != most and (row := self._work.take(folder)) is not None:
+                asked += 1
+                waiting[row.ref] = row
+                yield row.ref
+
+        try:
+            for fetched in source.fetch(folder.name, refs()):
+                row = waiting.get(fetched.ref)
+                if row is not None:
+                    self._take_in(folder, row, fetched, waiting, alone=False)
+                if self._retry.cancelled():
+                    break
+        except ArchipecError as error:
+            self._note_break(folder, waiting, error)
+            self._give_back(folder, waiting.values())
+            raise
+        # A source that was asked to stop leaves refs unanswered that it still has.
+        if not self._retry.cancelled():
+            self._doubtful += waiting.values()
+            self._silent.update(row.id for row in waiting.values())
+        return asked == most or bool(self._doubtful)
+
+    def _ask_again(self, source: Source, folder: FolderWork) -> None:
+        """Ask for what is in doubt by itself; what a new whole listing does not have is gone."""
+        waiting = {row.ref: row for row in self._doubtful}
+        silent = {row.ref for row in self._doubtful if row.id in self._silent}
+        self._doubtful = []
+        try:
+            if silent:
+                listed = self._list_again(source, folder)
+                if self._retry.cancelled():
+                    return
+                self._report_gone([waiting.pop(ref) for ref in silent - listed])
+            for row in list(waiting.values()):
+                if self._retry.cancelled():
+                    return
+                self._ask_alone(source, folder, row, waiting)
+        except ArchipecError as error:
+            self._note_break(folder, {}, error)
+            self._give_back(folder, waiting.values())
+            raise
+
+    def _list_again(self, source: Source, folder: FolderWork) -> set[str]:
+        """List a folder whole and return the refs; what is new there, renamed perhaps, is work of this run."""
+        refs: set[str] = set()
+        scan = source.scan(folder.name, None)
+        while page := list(islice(scan, _PAGE)):
+            refs.update(one.ref for one in page)
+            (new,) = self._ledger.record_listing([(folder.number, page)], self._work.sinks)
+            if new:
+                self._events.put(Listing(new, sum(one.size or 0 for one in page)))
+                self._work.add(folder.number, folder.name)
+        return refs
+
+    def _ask_alone(self, source: Source, folder: FolderWork, row: Row, waiting: dict[str, Row]) -> None:
+        """Ask for one message, twice where the first answer is not what was listed; then it has failed."""
+        reason = "the source lists this message and gives nothing when asked for it"
+        for _ in range(2):
+            for fetched in source.fetch(folder.name, iter((row.ref,))):
+                if fetched.ref == row.ref and row.ref in waiting:
+                    reason = self._take_in(folder, row, fetched, waiting, alone=True) or reason
+            if row.ref not in waiting:
+                return
+        if not self._retry.cancelled():
+            del waiting[row.ref]
+            self._leave_out(folder, row, reason)
+
+    def _take_in(
+        self, folder: FolderWork, row: Row, fetched: Fetched, waiting: dict[str, Row], *, alone: bool
+    ) -> str:
+        """Take in an answer. Return why it can't be the message, empty when it can or is to be asked for again."""
+        try:
+            spooled = spool(fetched.chunks, self._temp)
+        except ArchipecError as error:
+            if error.scope > Scope.MESSAGE and not self._is_to_blame(row, error):
+                raise
+            del waiting[row.ref]
+            self._leave_out(folder, row, error.message)
+            if error.scope > Scope.MESSAGE:
+                self._note_bad(folder, error)
+                raise
+            return ""
+        self._retry.progressed()
+        self._note_progress(folder)
+        if self._sizes.accepts(row, spooled):
+            del waiting[row.ref]
+            self._arrive(folder, row, spooled, fetched)
+            return ""
+        size = spooled.key.size
+        spooled.discard()
+        if not alone:
+            del waiting[row.ref]
+            self._doubtful.append(row)
+        if row.size is None:
+            return f"the source gave {size} bytes"
+        if size < row.size:
+            return f"the source gave {size} of {row.size} bytes"
+        if not size:
+            return "the source lists this message with no bytes, and gives none"
+        return f"the source gave {size} bytes of a message that it lists with {row.size}"
+
+    # -- what breaks connections ---------------------------------------------------------------
+
+    def _note_progress(self, folder: FolderWork) -> None:
+        """Take note of an answer: whatever broke the connection before, it is passed, or elsewhere."""
+        number = folder.number
+        del self._breaks[number], self._bad_messages[number]
+        if number in self._careful:
+            self._careful[number] -= 1
+            if not self._careful[number]:
+                del self._careful[number]
+
+    def _note_break(self, folder: FolderWork, waiting: dict[str, Row], error: ArchipecError) -> None:
+        """Take note of a lost connection: the second one without an answer between makes this one careful."""
+        if not isinstance(error, TransientError) or error.retry_after is not None:
+            return
+        number = folder.number
+        self._breaks[number] += 1
+        if number not in self._careful:
+            if self._breaks[number] > 1:
+                self._careful[number] = max(len(waiting), 1)
+        elif len(waiting) == 1:
+            (row,) = waiting.values()
+            self._broke_alone[row.id] += 1
+            if self._broke_alone[row.id] >= _BREAKS_ALONE:
+                waiting.clear()
+                self._leave_out(folder, row, f"each time it is asked for, {error}")
+                self._note_bad(folder, error)
+
+    def _note_bad(self, folder: FolderWork, error: ArchipecError) -> None:
+        """Go on without a message, and at last without a folder, that broke every connection."""
+        self._retry.progressed()
+        self._bad_messages[folder.number] += 1
+        if self._bad_messages[folder.number] >= _BAD_MESSAGES:
+            self._work.drop(folder)
+            left_out = Incomplete(
+                f'folder "{folder.name}" is left out: each time it is read, {error}',
+                hint=f"the next run tries again; to leave it out for good: {names_folder(folder.name)}",
+            )
+            self._events.put(FolderFailed(folder.name, left_out))
+
+    def _leave_out(self, folder: FolderWork, row: Row, reason: str) -> None:
+        self._events.put(Unreadable(folder.name, row, reason))
+
+    def _give_back(self, folder: FolderWork, waiting: Iterable[Row]) -> None:
+        doubtful, self._doubtful = self._doubtful, []
+        if not folder.dropped:
+            self._work.give_back(folder, [*doubtful, *waiting])
+
+    def _is_to_blame(self, row: Row, error: ArchipecError) -> bool:
+        """Tell whether a connection broke so often at this message that the others should go on without it."""
+        self._broke_at[row.id] += 1
+        return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
+
+    def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled, fetched: Fetched) -> None:
+        kind = kind_of(spooled.head)
+        date, date_from = date_of(row, spooled.head)
+        message_id = message_id_of(spooled.head) if self._work.asks_message_id else None
+        told = Look(row.id, kind, date, date_from, message_id)
+        if self._work.wants(folder.name, row, told) is False:
+            self._ledger.record_look([told])
+            self._work.deselect()
+            spooled.discard()
+            return
+        self._arrivals.append(
+            Arrival(folder.name, row, spooled, kind, date, date_from, fetched.saved, fetched.loose)
+        )
+        self._arrived_bytes += spooled.key.size
+        if len(self._arrivals) >= _HANDOVER_MESSAGES or self._arrived_bytes >= _HANDOVER_BYTES:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._arrivals:
+            self._budget.take(self._arrived_bytes)
+            self._events.put(Arrived(self._arrivals))
+            self._arrivals = []
+            self._arrived_bytes = 0
+
+    def _report_gone(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._ledger.record_gone(row.id for row in rows)
+            self._events.put(Gone(len(rows)))

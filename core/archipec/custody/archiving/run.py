@@ -1,0 +1,404 @@
+"""The run of a pipeline: one download, any number of sinks, every message once.
+
+Threads: a few connections read (`Intake`), each sink has its own (`Delivery`), and the one that calls `archive`
+sorts what arrives into batches and keeps the counts. They talk through one queue of events and the sinks' bounded
+inboxes; `Budget` bounds the bytes between them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from archipec.config.pipeline import Pipeline
+from archipec.config.providers import advised
+from archipec.custody.archiving.batcher import Stager
+from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
+from archipec.custody.archiving.deliveries import describe_archives, prepare_deliveries, unmake_unused
+from archipec.custody.archiving.events import (
+    Arrived,
+    Delivered,
+    Event,
+    FolderFailed,
+    Gone,
+    IntakeEnded,
+    Listing,
+    Omitted,
+    Opened,
+    QuotaRead,
+    Unreadable,
+    Woken,
+)
+from archipec.custody.archiving.lister import Lister
+from archipec.custody.archiving.reader import Intake
+from archipec.custody.archiving.report import Report, SinkCounts
+from archipec.custody.archiving.sink_worker import Delivery
+from archipec.custody.archiving.steps import run_steps
+from archipec.custody.archiving.worklist import WorkList, matches_nothing
+from archipec.custody.ledger import Ledger
+from archipec.custody.locks import hold_endpoint
+from archipec.custody.pruning.survey import quota_by
+from archipec.custody.run import Retry, Stop, make_context, now
+from archipec.custody.spool import Budget, return_freed_memory, spool_folder
+from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
+from archipec.message import Quota
+from archipec.supervision import join
+
+if TYPE_CHECKING:
+    from archipec.custody.pruning.report import PruneReport
+
+__all__ = ["archive"]
+
+_log = logging.getLogger("archipec.archive")
+
+_STARVED = 2
+"""Batches that found the sinks idle (the first always does) before another connection is opened."""
+_IN_TRANSIT = 24 << 20
+"""Bytes between source and sinks. More than two batches, or a batch could never fill up."""
+
+
+def archive(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    state: Path,
+    stop: Stop,
+    observe: Callable[[Report], None],
+    *,
+    full: bool = False,
+) -> Report:
+    """Bring every message of a pipeline's source that the selection wants into every sink.
+
+    Args:
+        state: the folder of the ledger; locks and large messages in transit are kept there too.
+        stop: when it is set, what has arrived is stored and the run ends.
+        observe: called with the counts whenever they changed.
+        full: list the source from the start instead of from the cursors.
+
+    Returns:
+        the report, on record in the ledger too. What went wrong is in it, never raised.
+    """
+    report = Report(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
+    return_freed_memory()
+    started = time.monotonic()
+    at = now()
+    quota = None
+    try:
+        with ExitStack() as after, ExitStack() as held:
+            held.enter_context(hold_endpoint(state, pipeline.source.where))
+            refuse_same_folders(pipeline)
+            temp = held.enter_context(spool_folder(state, pipeline.source.where))
+            events: SimpleQueue[Event] = SimpleQueue()
+            deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
+            if str(pipeline.selection):
+                # Nothing is to be made for a selection that no message matches.
+                held.callback(unmake_unused, pipeline, deliveries, ledger, report, after)
+            refuse_same_store(pipeline, deliveries, ledger, temp, stop)
+            finish_deletions(pipeline, deliveries, ledger, state, temp, stop, report)
+            run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
+            run.execute(full=full)
+            describe_archives(pipeline, deliveries, ledger, report)
+            report.seconds = time.monotonic() - started
+            quota = _quota(pipeline, ledger, run.quota)
+            if pipeline.seals and not stop.is_set():
+                _judge(pipeline, ledger, temp, stop, observe, report)
+            run_steps(pipeline, ledger, temp, stop, report, quota)
+        if pipeline.prune.auto and not stop.is_set():
+            report.prune = _prune(pipeline, ledger, state, stop, clean=not report.errors)
+    except ArchipecError as error:
+        report.errors.append(error)
+    if stop.is_set():
+        report.errors.append(
+            Interrupted("stopped as asked", hint="what arrived is stored; the same command goes on from here")
+        )
+    report.seconds = report.seconds or time.monotonic() - started
+    try:
+        ledger.record_run(pipeline.name, ledger.source(pipeline.source.where), at, report.as_json(), quota)
+    except ArchipecError as error:
+        report.errors.append(error)
+    return report
+
+
+def _judge(
+    pipeline: Pipeline,
+    ledger: Ledger,
+    temp: Path,
+    stop: Stop,
+    observe: Callable[[Report], None],
+    report: Report,
+) -> None:
+    """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
+    if not any(ledger.unjudged(ledger.sink(sink.where), 0, 1) for sink in pipeline.archives):
+        return
+    # Slow to import, and most runs find nothing new.
+    from archipec.custody.seals.judge import judge_stored
+
+    def count(status: str) -> None:
+        report.seals[status] += 1
+        observe(report)
+
+    try:
+        judge_stored(pipeline, ledger, temp, stop, count)
+    except ArchipecError as error:
+        report.errors.append(error)
+
+
+def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | None:
+    if pipeline.prune.quota is None:
+        return told
+    _, listed = ledger.occurrences(ledger.source(pipeline.source.where))
+    return quota_by(told, pipeline.prune.quota, listed)
+
+
+def _prune(pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, *, clean: bool) -> PruneReport:
+    """Free the mailbox, unless this run had an error: then nobody knows what else is wrong."""
+    # Slow to import, and most pipelines don't ask.
+    from archipec.custody.pruning.report import PruneReport
+    from archipec.custody.pruning.run import prune
+
+    if not clean:
+        return PruneReport(pipeline.name, carried_out=True, note="nothing deleted: this run had an error")
+    return prune(pipeline, ledger, state, stop, lambda _: None, carry_out=True)
+
+
+class _Run:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        temp: Path,
+        stop: Stop,
+        observe: Callable[[Report], None],
+        events: SimpleQueue[Event],
+        deliveries: list[Delivery],
+        report: Report,
+    ) -> None:
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._temp = temp
+        self._stop = stop
+        self._observe = observe
+        self._events = events
+        self._deliveries = deliveries
+        self._report = report
+        self._source = ledger.source(pipeline.source.where)
+        self._work = WorkList(ledger, self._at_work(), pipeline.selection)
+        self._budget = Budget(_IN_TRANSIT)
+        self._stager = Stager(ledger, deliveries, self._budget, report)
+        self._readers: list[threading.Thread] = []
+        self._counted = threading.Event()
+        self._reading = 0
+        self._spare: list[Intake] = []
+        self._opened = False
+        self._spared: list[ArchipecError] = []
+        self.quota: Quota | None = None
+
+    def execute(self, *, full: bool) -> None:
+        """Run to the end, whichever it is. The report then reconciles."""
+        if not self._work.sinks:
+            self._close()
+            return
+        self._stop.wake = lambda: self._events.put(Woken())
+        sinks = [_start(delivery.run, f"sink-{delivery.name}") for delivery in self._deliveries]
+        first, *self._spare = self._intakes(full=full)
+        self._read_with(first)
+        try:
+            # While the first connection is made: what is left over must be counted before more is listed.
+            self._guard(self._take_up_backlog)
+            self._counted.set()
+            while self._reading:
+                self._handle(self._events.get())
+            self._guard(self._stager.flush)
+            while self._stager.awaited:
+                self._handle(self._events.get())
+        finally:
+            self._stop.wake = None
+            self._work.stop()
+            for delivery in self._deliveries:
+                delivery.inbox.put(None)
+        for thread in (*self._readers, *sinks):
+            join(thread)
+        self._close()
+        self._check_message_ids()
+        if not self._report.errors and not self._stop.is_set():
+            self._report.remark = matches_nothing(
+                self._pipeline.selection,
+                self._ledger,
+                self._source,
+                self._report.listed,
+                self._report.deselected,
+            )
+
+    def _check_message_ids(self) -> None:
+        """Say which messages were asked for by name and are nowhere."""
+        wanted = self._pipeline.selection.message_ids
+        if self._report.errors or self._report.left or self._stop.is_set():
+            return
+        for identifier in self._ledger.unknown_message_ids(self._source, wanted):
+            self._report.errors.append(
+                Incomplete(
+                    f"no message has the Message-ID <{identifier}>",
+                    hint="the folders that are read were looked through; see the header of the message in the webmail",
+                )
+            )
+
+    def _at_work(self) -> list[int]:
+        return [delivery.number for delivery in self._deliveries if delivery.error is None]
+
+    def _take_up_backlog(self) -> None:
+        backlog = self._ledger.backlog(self._source, [delivery.number for delivery in self._deliveries])
+        for number, name, _ in self._ledger.folders(self._source):
+            if backlog.get(number) and self._pipeline.selection.wants_folder(name):
+                self._report.listed += backlog[number]
+                self._work.add(number, name)
+
+    def _read_with(self, intake: Intake) -> None:
+        self._readers.append(_start(intake.run, "source"))
+        self._reading += 1
+
+    def _use_spare(self) -> None:
+        """Open the other connections where the first can't keep the sinks at work.
+
+        Never before it was let in, so that a wrong password is tried once only. Where the sinks are what the
+        run waits for, another connection costs more than it gives: measured, 15 to 25 %.
+        """
+        if self._reading and self._opened and self._stager.starved >= _STARVED and not self._stop.is_set():
+            while self._spare:
+                self._read_with(self._spare.pop())
+
+    def _intakes(self, *, full: bool) -> list[Intake]:
+        source = self._pipeline.source
+        context = make_context(source.name, self._temp, self._stop)
+        lister = Lister(
+            self._ledger,
+            self._source,
+            [delivery.number for delivery in self._deliveries],
+            self._pipeline.selection,
+            self._stop.is_set,
+            self._on_page,
+            self._work.end_folder,
+            lambda folder, error: self._events.put(FolderFailed(folder, error)),
+            self._on_absent,
+            self._counted.wait,
+            full=full,
+        )
+        return [
+            Intake(
+                lambda: source.record.open(source.config, context),
+                source.record,
+                self._ledger,
+                self._work,
+                self._events,
+                self._budget,
+                self._temp,
+                Retry(self._stop, context.log),
+                None if number else lister,
+                self._asks_quota if number == 0 else lambda: False,
+            )
+            for number in range(source.connections)
+        ]
+
+    def _asks_quota(self) -> bool:
+        # A round trip more, so not when there is nothing to tell it to.
+        return bool(self._report.listed or self._pipeline.steps)
+
+    def _on_page(self, number: int, name: str, new: int, size: int) -> None:
+        if new:
+            self._events.put(Listing(new, size))
+            self._work.add(number, name)
+
+    def _on_absent(self, number: int, rows: Sequence[int]) -> None:
+        if left := self._work.retire(number, rows, [delivery.number for delivery in self._deliveries]):
+            self._events.put(Gone(left))
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Arrived(arrivals):
+                self._guard(lambda: self._stager.take(arrivals))
+            case Delivered(sink, batch, outcomes):
+                self._guard(lambda: self._stager.settle(sink, batch, outcomes))
+                # What only a sink that is out lacks is not worth a download in this run.
+                self._work.sinks = self._at_work()
+                if not self._work.sinks:
+                    self._work.stop()
+            case Opened():
+                self._opened = True
+            case IntakeEnded(error, listed):
+                self._reading -= 1
+                if error is not None:
+                    # Many servers allow fewer connections than were asked for: the others do the work.
+                    known = advised(error, self._pipeline.source.values.get("host"))
+                    (self._spared if listed else self._report.errors).append(known)
+            case Woken():
+                self._work.stop()
+            case _:
+                self._note(event)
+        self._use_spare()
+        self._report.deselected = self._work.deselected
+        self._observe(self._report)
+
+    def _note(self, event: Event) -> None:
+        """Count what the readers found."""
+        match event:
+            case Listing(new, size):
+                self._report.listed += new
+                self._report.listed_size += size
+            case Gone(messages):
+                self._report.listed -= messages
+            case Unreadable(folder, row, reason):
+                self._ledger.record_failure(row.id, reason)
+                self._report.fail(folder, row.ref, reason)
+            case FolderFailed(folder, error):
+                self._report.errors.append(error)
+                self._report.note(folder, "", error.message)
+            case Omitted(omissions):
+                self._report.omissions = omissions
+                self._report.errors.extend(omissions.problems)
+            case QuotaRead(quota):
+                self.quota = quota
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        """Let an error of the ledger end the run in good order: nothing more is read or offered to sinks."""
+        try:
+            act()
+        except ArchipecError as error:
+            self._report.errors.append(error)
+            self._stager.close()
+            self._work.stop()
+
+    def _close(self) -> None:
+        report = self._report
+        report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
+        for delivery in self._deliveries:
+            self._count_confirmed(delivery)
+        report.settled = {
+            delivery.name: delivery.settled for delivery in self._deliveries if delivery.settled
+        }
+        if report.left:
+            report.errors.extend(self._spared)
+        for error in self._spared:
+            _log.warning("one connection to %s fewer: %s", self._pipeline.source.where, error)
+        if report.left and not report.errors and not self._stop.is_set():
+            raise PluginBug(f"{report.left} listed messages were never answered for")
+
+    def _count_confirmed(self, delivery: Delivery) -> None:
+        """Count what a sink took as pending and has decided on by now."""
+        counts = self._report.sinks[delivery.name]
+        if counts.waiting:
+            states = self._ledger.states(delivery.number, counts.waiting)
+            counts.pending = states["pending"]
+            counts.stored += states["stored"]
+            counts.failed += states["rejected"]
+
+
+def _start(run: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,219 @@
+"""One sink's thread: puts and commits batches in order, and puts the sink's word on record.
+
+An error of one message leaves that message out. A wider one puts the sink out for the rest of the run; the
+others go on, and the next run completes what this sink lacks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from queue import Queue, SimpleQueue
+
+from archipec.contract import Sink, SupportsFinish, SupportsIterate
+from archipec.custody.archiving.events import Batch, Delivered, Entry, Event
+from archipec.custody.ledger import Content, Ledger
+from archipec.custody.run import Retry, now
+from archipec.custody.settling import SinkSettled, settle_sink
+from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
+from archipec.message import ContentKey, Receipt
+from archipec.plugins.boundary import described, own_errors
+from archipec.plugins.discovery import Record
+from archipec.supervision import supervised
+
+__all__ = ["Delivery"]
+
+_ADOPT_PAGE = 5000
+# Bytes of a message that finds room wherever there is any.
+_SMALL = 64 << 10
+
+
+class Delivery:
+    """A sink at work.
+
+    Args:
+        open_sink: opens the sink anew.
+        record: what it was opened by.
+
+    Attributes:
+        name: the sink's, unique in the pipeline; number: the ledger's.
+        inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
+        error: why this sink is out for the rest of the run.
+        made_root: the directory of its archive was made by this run.
+        settled: what it said, at the end, of what it had not confirmed.
+    """
+
+    def __init__(
+        self,
+        open_sink: Callable[[], AbstractContextManager[Sink]],
+        name: str,
+        record: Record,
+        number: int,
+        ledger: Ledger,
+        events: SimpleQueue[Event],
+        retry: Retry,
+    ) -> None:
+        self._open = open_sink
+        self._record = record
+        self._ledger = ledger
+        self._events = events
+        self._retry = retry
+        self._asks_all = False
+        self._undone: Batch | None = None
+        self._delivered = False
+        self.name = name
+        self.number = number
+        self.inbox: Queue[Batch | None] = Queue(1)
+        self.error: ArchipecError | None = None
+        self.made_root = False
+        self.settled = SinkSettled()
+
+    def run(self) -> None:
+        """Deliver until told to end."""
+        with supervised(self._leave_behind):
+            self._run()
+
+    def _leave_behind(self, error: ArchipecError) -> None:
+        """Go on without the thread that runs this: its plugin doesn't let it go."""
+        self.error = error
+        threading.Thread(target=self._refuse_all, name=f"without-{self.name}", daemon=True).start()
+
+    def _refuse_all(self) -> None:
+        """Answer for what was not delivered, and for what comes, until told to end."""
+        if self._undone is not None:
+            self._refuse(self._undone)
+        # What it had finished with is what it was told to end by: nothing more comes then.
+        if not self._delivered:
+            for batch in iter(self.inbox.get, None):
+                self._refuse(batch)
+
+    def _run(self) -> None:
+        while self.error is None:
+            try:
+                with own_errors(self._record), self._open() as sink:
+                    if self._undone is not None:
+                        # Nothing is promised after a raise: this sink is asked for every one.
+                        self._deliver(sink, self._undone, ask_all=True)
+                        self._undone = None
+                    while not self._delivered and (batch := self.inbox.get()) is not None:
+                        self._undone = batch
+                        self._deliver(sink, batch, ask_all=self._asks_all)
+                        # Nor are its bytes to wait for the next one.
+                        self._undone = batch = None
+                        self._retry.progressed()
+                    self._delivered = True
+                    settle_sink(sink, self.number, self._ledger, self.settled)
+                    if isinstance(sink, SupportsFinish):
+                        sink.finish()
+                    return
+            except NoRoom as error:
+                self._fill_up(error)
+            except TransientError as error:
+                # What is only to be confirmed, the next run asks for: it is not worth waiting long.
+                given_up = self._delivered and error.retry_after is None
+                if given_up or not self._retry.wait(error):
+                    self.error = error
+            except ArchipecError as error:
+                self.error = error
+        self._refuse_all()
+
+    def _fill_up(self, full: NoRoom) -> None:
+        """Deliver what still finds room, message by message: one that is large must not keep the others out.
+
+        Where a small one finds none, the sink is out.
+        """
+        batch, outcomes = self._undone, dict[int, Receipt | str]()
+        entries = iter(() if batch is None else [one for one in batch.entries if self.number in one.sinks])
+        while self.error is None:
+            entry = next(entries, None)
+            if entry is None:
+                break
+            try:
+                with own_errors(self._record), self._open() as sink:
+                    while entry is not None:
+                        outcomes |= self._store(sink, [entry], ask_all=True)
+                        entry = next(entries, None)
+            except NoRoom as error:
+                assert entry is not None
+                outcomes[entry.number] = error.message
+                if entry.item.key.size <= _SMALL:
+                    self.error = error
+            except ArchipecError as error:
+                self.error = error
+        if batch is None:
+            self.error = full  # no message is to blame
+        else:
+            reason = str(self.error)
+            for one in batch.entries:
+                if self.number in one.sinks:
+                    outcomes.setdefault(one.number, reason)
+            self._undone = None
+            self._put_on_record({n: one for n, one in outcomes.items() if isinstance(one, Receipt)})
+            self._events.put(Delivered(self.number, batch, outcomes))
+
+    def adopt(self) -> None:
+        """Put on record what this archive holds already, when the ledger knows nothing of it.
+
+        So losing the ledger loses nothing, and nothing is stored twice.
+
+        Raises:
+            ArchipecError: the sink can't be opened or read.
+        """
+        with own_errors(self._record), self._open() as sink:
+            if not isinstance(sink, SupportsIterate):
+                self._asks_all = True
+                return
+            page: list[tuple[Content, Receipt]] = []
+            for receipt in sink.iterate():
+                page.append((Content(receipt.key, "", 0, ""), receipt))
+                if len(page) >= _ADOPT_PAGE:
+                    self._ledger.adopt(self.number, page, now())
+                    page = []
+            self._ledger.adopt(self.number, page, now())
+
+    def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
+        outcomes = self._store(sink, batch.entries, ask_all=ask_all)
+        self._put_on_record(outcomes)
+        self._events.put(Delivered(self.number, batch, outcomes))
+
+    def _store(self, sink: Sink, entries: Sequence[Entry], *, ask_all: bool) -> dict[int, Receipt | str]:
+        outcomes: dict[int, Receipt | str] = {}
+        put: dict[ContentKey, Entry] = {}
+        for entry in entries:
+            if self.number not in entry.sinks:
+                continue
+            if (ask_all or self.number in entry.ask) and (found := sink.find(entry.item.key)) is not None:
+                outcomes[entry.number] = found
+                continue
+            try:
+                sink.put(entry.item)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                outcomes[entry.number] = error.message
+            else:
+                put[entry.item.key] = entry
+        for receipt in sink.commit():
+            entry_put = put.pop(receipt.key, None)
+            if entry_put is not None:
+                outcomes[entry_put.number] = receipt
+        if put:
+            raise PluginBug(
+                f"{described(self._record)} gave no receipt for {len(put)} of the messages it took"
+            )
+        return outcomes
+
+    def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
+        self._ledger.record_receipts(
+            self.number,
+            [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, Receipt)],
+            [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, str)],
+            now(),
+        )
+
+    def _refuse(self, batch: Batch) -> None:
+        """Say that a batch was not delivered. Its intents stay: the next run asks this sink before it puts."""
+        reason = str(self.error)
+        mine = [entry for entry in batch.entries if self.number in entry.sinks]
+        self._events.put(Delivered(self.number, batch, {entry.number: reason for entry in mine}))

@@ -1,0 +1,66 @@
+"""How full a mailbox is, and what prune would free of it, by the ledger alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from archipec.config.pipeline import Pipeline
+from archipec.custody.ledger import Ledger
+from archipec.custody.pruning.rules import Candidate, Rules, required_sinks, room_to_make, unfinished, within
+from archipec.custody.receipts.query import Wanted, transactions
+from archipec.message import Quota
+
+__all__ = ["LEVELS", "Freeable", "freeable", "level", "rules_now"]
+
+LEVELS: Final = (90, 70)
+"""Percent of a quota from which on a person is told."""
+
+
+class Freeable(NamedTuple):
+    """What may be deleted: messages, and their bytes."""
+
+    messages: int
+    size: int
+
+
+def level(quota: Quota | None) -> int:
+    """Return the level that a mailbox has reached, 0 for none."""
+    if quota is None or not quota.limit:
+        return 0
+    return next((one for one in LEVELS if 100 * quota.used >= one * quota.limit), 0)
+
+
+def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeable | None:
+    """Return what prune would delete by its rules, as far as the ledger knows; None when there are no rules.
+
+    Nothing is read back for it and nobody is asked: flags are those of the last listing.
+    """
+    policy = pipeline.prune
+    sinks = [ledger.sink(sink.where) for sink in required_sinks(pipeline)]
+    if not policy.has_rule or not sinks:
+        return None
+    rules = rules_now(pipeline, sinks, ledger)
+    candidates = []
+    for number, name, _ in ledger.folders(ledger.source(pipeline.source.where)):
+        held = ledger.held_of(number, sinks)
+        for listed in ledger.last_listing(number, name):
+            judged = rules.judge(listed, held.get(listed.ref))
+            if isinstance(judged, Candidate):
+                candidates.append(judged)
+    room = None if quota is None else room_to_make(policy, quota).size
+    going = list(within(candidates, room))
+    return Freeable(len(going), sum(one.size for one in going))
+
+
+def rules_now(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Rules:
+    """Return the rules of a pipeline as they are at this moment.
+
+    Args:
+        sinks: the ledger's numbers of the required sinks.
+    """
+    at = datetime.now(UTC)
+    waiting: set[int] = set()
+    if pipeline.prune.receipts_complete:
+        waiting = unfinished(transactions(ledger, sinks, Wanted(), at))
+    return Rules(pipeline, sinks, ledger.sent_as, waiting, at)

@@ -1,0 +1,1 @@
+"""Transactions from the ledger, and their messages exported."""

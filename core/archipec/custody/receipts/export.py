@@ -1,0 +1,266 @@
+"""Writes what a lawyer files for one notice (L. 53/1994): the sent message, its acceptance, every delivery receipt.
+
+Files are the exact bytes that the archive holds. Names in them come from outside: none is ever a path, and nothing
+that exists is replaced. Exported again into the same folder, what is there and equal stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archipec.custody.receipts.archive_reader import Vault
+from archipec.custody.receipts.query import inside, original_of
+from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
+from archipec.message import Json
+from archipec.pec import kind as kinds
+from archipec.pec.breve import DIFFERS, check_breve
+from archipec.pec.extract import safe_name
+from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
+
+__all__ = ["INDEX", "Filed", "Filing", "file_transaction"]
+
+INDEX = "index.txt"
+_SAME_NAME = 1000
+_CALLED = {
+    kinds.ACCETTAZIONE: "accettazione",
+    kinds.NON_ACCETTAZIONE: "non-accettazione",
+    kinds.AVVENUTA_CONSEGNA: "consegna",
+    kinds.ERRORE_CONSEGNA: "mancata-consegna",
+    kinds.PREAVVISO_ERRORE_CONSEGNA: "preavviso-mancata-consegna",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A file.
+
+    Attributes:
+        path: where it is.
+        what: `inviato` or the kind of receipt.
+        recipient: whom it is about, empty when about all.
+        sha256: of its bytes, 64 lower-case hexadecimal digits; size: their number.
+        origin: where the bytes come from, for a person.
+    """
+
+    path: Path
+    what: str
+    recipient: str
+    sha256: str
+    size: int
+    origin: str
+
+
+@dataclass(slots=True)
+class Filing:
+    """What was written, what is missing for a complete filing, and what is good to know."""
+
+    transaction: Transaction
+    directory: Path
+    files: list[Filed] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    errors: list[ArchipecError] = field(default_factory=list)
+    index: Path | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the JSON object of ``receipts --export --json``."""
+        return {
+            "identificativo": self.transaction.identificativo,
+            "msgid": self.transaction.msgid,
+            "complete": self.complete,
+            "missing": list(self.missing),
+            "notes": list(self.notes),
+            "directory": str(self.directory),
+            "index": None if self.index is None else self.index.name,
+            "files": [
+                {
+                    "file": one.path.name,
+                    "what": one.what,
+                    "recipient": one.recipient,
+                    "sha256": one.sha256,
+                    "size": one.size,
+                    "origin": one.origin,
+                }
+                for one in self.files
+            ],
+        }
+
+
+def file_transaction(transaction: Transaction, vault: Vault, directory: Path) -> Filing:
+    """Write a transaction's messages and their index into a folder, made if it is not there (0700, files 0600).
+
+    What can't be read back is missing in the filing, which says so.
+
+    Raises:
+        ArchipecError: the folder or a file in it can't be written.
+    """
+    _make(directory)
+    filing = Filing(transaction, directory)
+    filing.missing += _lacks(transaction)
+    filing.notes += [*transaction.notes, *_notes(transaction)]
+    if transaction.sent is not None:
+        _file_sent(transaction.sent, filing, vault)
+    for record, recipient in _receipts(transaction):
+        what = _CALLED[record.kind]
+        try:
+            raw = vault.read(record.key)
+        except ArchipecError as error:
+            _miss(filing, f"{what} {recipient}".strip(), error)
+            continue
+        _write(filing, raw, what, recipient, "as received")
+    filing.index, _ = _put(directory, INDEX, _index(filing).encode())
+    return filing
+
+
+def _lacks(transaction: Transaction) -> Iterator[str]:
+    """What a complete filing of this transaction would need besides."""
+    if transaction.sent is None:
+        yield "the sent message"
+    yield from transaction.problems
+    for one in transaction.recipients:
+        yield from (f"{one.address}: {problem}" for problem in one.problems)
+        if one.outcome is Outcome.WAITING:
+            yield f"{one.address}: no delivery receipt yet"
+        elif one.outcome is Outcome.DELIVERED and one.decisive is not None and not one.decisive.is_complete:
+            yield f"{one.address}: a complete delivery receipt ({one.notes[0]})"
+    if all(one.outcome is Outcome.ORDINARY for one in transaction.recipients):
+        yield "a certified recipient: there is no legal delivery"
+    if transaction.acceptance is None and not transaction.problems:
+        yield "the acceptance"
+
+
+def _notes(transaction: Transaction) -> Iterator[str]:
+    for one in transaction.recipients:
+        yield from (f"{one.address}: {note}" for note in one.notes)
+    for record in transaction.unproven:
+        yield f'a message that calls itself "{record.kind}" is left out, because it is not proven: {record.reason}'
+
+
+def _receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
+    """Every proven receipt once, with whom it is about, in the order of a filing."""
+    seen = set()
+    if transaction.acceptance is not None:
+        yield transaction.acceptance, ""
+    for one in transaction.recipients:
+        for record in one.receipts:
+            if record.number not in seen:
+                seen.add(record.number)
+                yield record, record.consegna
+
+
+def _file_sent(sent: Sent, filing: Filing, vault: Vault) -> None:
+    try:
+        raw = original_of(sent, vault)
+    except ArchipecError as error:
+        _miss(filing, "the sent message", error)
+        return
+    if sent.where is not SentFrom.COPY:
+        _write(filing, raw, "inviato", "", f"the original inside the {sent.where} {sent.record.key.sha256}")
+        return
+    sealed = next(
+        (one.decisive for one in filing.transaction.recipients if one.decisive and one.decisive.is_complete),
+        None,
+    )
+    original = b""
+    if sealed is not None:
+        try:
+            original = inside(vault.read(sealed.key))
+        except ArchipecError as error:
+            filing.notes.append(
+                f"the sent message was not compared with the delivery receipt: {error.message}"
+            )
+    if sealed is not None and original and check_breve(original, raw).status == DIFFERS:
+        filing.notes.append(
+            "the copy of the sent message is not what the delivery receipt certifies: the original inside it is given"
+        )
+        _write(filing, original, "inviato", "", f"the original inside the receipt {sealed.key.sha256}")
+        return
+    _write(filing, raw, "inviato", "", "the copy of the sent message")
+
+
+def _miss(filing: Filing, what: str, error: ArchipecError) -> None:
+    if error.scope > Scope.MESSAGE:  # the archive can't be used now: nothing can be said of what it holds
+        raise error
+    filing.missing.append(f"{what}: {error.message}")
+    filing.errors.append(error)
+
+
+def _write(filing: Filing, raw: bytes, what: str, recipient: str, origin: str) -> None:
+    called = "-".join(word for word in (f"{len(filing.files) + 1:02}", what, recipient) if word)
+    path, digest = _put(filing.directory, safe_name(f"{called}.eml"), raw)
+    filing.files.append(Filed(path, what, recipient, digest, len(raw), origin))
+
+
+def _index(filing: Filing) -> str:
+    """The index: what is there and what is not, and lines that `sha256sum -c` checks."""
+    one = filing.transaction
+    lines = [
+        "COMPLETE" if filing.complete else "NOT COMPLETE",
+        f"identificativo: {one.identificativo}",
+        f"message-id: {one.msgid}",
+        f"date: {one.date.isoformat() if one.date else 'unknown'}",
+        f"from: {one.mittente}",
+        *(f"to: {who.address} ({who.tipo or 'not certified'}): {who.outcome}" for who in one.recipients),
+        f"subject: {one.oggetto}",
+        *(f"missing: {what}" for what in filing.missing),
+        *(f"note: {note}" for note in filing.notes),
+        *(f"{file.path.name}: {file.origin}" for file in filing.files),
+    ]
+    text = [f"# {_one_line(line)}" for line in lines]
+    text += [f"{file.sha256}  {file.path.name}" for file in filing.files]
+    return "\n".join(text) + "\n"
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _put(directory: Path, name: str, content: bytes) -> tuple[Path, str]:
+    """Write a new file, or find it there; where another file has its name a number is added."""
+    digest = hashlib.sha256(content).hexdigest()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    stem, dot, extension = name.rpartition(".")
+    for number in range(1, _SAME_NAME):
+        path = directory / (name if number == 1 else f"{stem}-{number}{dot}{extension}")
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileExistsError:
+            if _holds(path, content):
+                return path, digest
+            continue
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise from_os_error(error, path) from error
+        return path, digest
+    raise PermanentError(f"{directory} has too many files named {name}", hint="export into another folder")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file, and no link to one elsewhere, has these bytes."""
+    try:
+        known = path.lstat()
+        return stat.S_ISREG(known.st_mode) and known.st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, directory) from error

@@ -1,0 +1,172 @@
+"""Finds the transactions in what a set of archives holds, by what the ledger knows of each message."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from archipec.config.selection import Selection
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.records import Clue
+from archipec.custody.receipts.archive_reader import Vault
+from archipec.errors import ArchipecError
+from archipec.pec.breve import UNCHECKED, Check, check_breve
+from archipec.pec.linking import link
+from archipec.pec.mime import Part
+from archipec.pec.structure import dissect
+from archipec.pec.transactions import Record, Sent, SentFrom, Transaction, with_checks
+
+__all__ = ["Wanted", "check_short_receipts", "find", "original_of", "transactions"]
+
+_PAGE = 500
+_SENT_FOLDERS = (
+    "inviata", "inviate", "inviati", "posta inviata", "elementi inviati", "messaggi inviati", "spedite", "spediti",
+    "posta spedita", "sent", "sent items", "sent messages", "sent mail",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which transactions.
+
+    Attributes:
+        period: its days are those of the acceptance, or of the envelope.
+        direction: "in", "out" or "all".
+        party: in the address of the sender or of a recipient, without regard to case.
+        subject: words that are all in the subject, without regard to case.
+    """
+
+    period: Selection = field(default_factory=Selection)
+    direction: str = "all"
+    party: str = ""
+    subject: str = ""
+
+    def wants(self, one: Transaction) -> bool:
+        """Tell whether a transaction is wanted, its period aside."""
+        if self.direction not in ("all", one.direction):
+            return False
+        party = self.party.strip().casefold()
+        addresses = [one.mittente, *(recipient.address for recipient in one.recipients)]
+        if party and not any(party in address.casefold() for address in addresses):
+            return False
+        subject = one.oggetto.casefold()
+        return all(word in subject for word in self.subject.casefold().split())
+
+
+def transactions(
+    ledger: Ledger, sinks: Sequence[int], wanted: Wanted, now: datetime
+) -> Iterator[Transaction]:
+    """Yield the transactions in these archives, the newest first; a page of them is held at a time.
+
+    Args:
+        sinks: the ledger's numbers of the archives.
+        now: aware.
+    """
+    clues = ledger.clues(sinks, ledger.folders_called(_SENT_FOLDERS))
+    chosen = [clue for clue in clues if wanted.period.answer(folder="", date=clue.date) is not False]
+    yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
+
+
+def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list[Transaction]:
+    """Return the sendings that a text names: by an identifier with or without brackets, else by words of the subject,
+    the sender and the recipients. The newest first.
+    """
+    identifier = name.strip("<> \t")
+    named = [
+        one for one in _linked(ledger, sinks, ledger.named(sinks, identifier), now) if one.direction == "out"
+    ]
+    if named:
+        return named
+    words = name.casefold().split()
+    found = []
+    for one in transactions(ledger, sinks, Wanted(direction="out"), now):
+        if identifier.casefold() in (one.identificativo.casefold(), one.msgid.casefold()):
+            return [one]
+        text = " ".join((one.oggetto, one.mittente, *(who.address for who in one.recipients))).casefold()
+        if words and all(word in text for word in words):
+            found.append(one)
+    return found
+
+
+def check_short_receipts(transaction: Transaction, ledger: Ledger, vault: Vault) -> Transaction:
+    """Return a transaction with its short receipts compared with the original.
+
+    A comparison is made once: its outcome is on record from then on.
+    """
+    checks = {}
+    for receipt in transaction.short_receipts:
+        if transaction.sent is None:
+            checks[receipt.number] = Check(
+                UNCHECKED, sentence="its hashes can't be checked without the original"
+            )
+            continue
+        original = transaction.sent.record.number
+        check = ledger.check_on_record(receipt.number, original)
+        if check is None:
+            try:
+                check = _compared(receipt, transaction.sent, vault)
+                ledger.record_check(receipt.number, original, check)
+            except ArchipecError as error:
+                check = Check(UNCHECKED, sentence=f"its hashes were not checked: {error.message}")
+        checks[receipt.number] = check
+    return with_checks(transaction, checks) if checks else transaction
+
+
+def original_of(sent: Sent, vault: Vault) -> bytes:
+    """Return the bytes of what was sent: those of its copy, or those that a provider's message has inside.
+
+    Raises:
+        ArchipecError: no archive gives them back.
+    """
+    raw = vault.read(sent.record.key)
+    return raw if sent.where is SentFrom.COPY else inside(raw)
+
+
+def inside(raw: bytes) -> bytes:
+    """Return the original that a provider's message has inside, empty when there is none.
+
+    Raises:
+        IntegrityError: its encoding is broken.
+    """
+    part: Part | None = dissect(raw).postacert
+    return b"" if part is None else part.content()
+
+
+def _compared(receipt: Record, sent: Sent, vault: Vault) -> Check:
+    return check_breve(inside(vault.read(receipt.key)), original_of(sent, vault))
+
+
+def _linked(
+    ledger: Ledger, sinks: Sequence[int], clues: Sequence[Clue], now: datetime
+) -> Iterator[Transaction]:
+    nameless: list[Record] | None = None
+    for start in range(0, len(clues), _PAGE):
+        page = clues[start : start + _PAGE]
+        groups = _grouped(
+            ledger.records_of(sinks, [clue.value for clue in page if clue.certified]),
+            lambda one: one.identificativo,
+        )
+        loose = [clue.value for clue in page if not clue.certified]
+        msgids = {one.msgid for group in groups.values() for one in group if one.msgid}
+        about = _grouped(ledger.records_about(sinks, [*msgids, *loose]), lambda one: one.riferimento)
+        names = {*msgids, *loose, *groups}
+        copies = _grouped(ledger.copies_named(sinks, names), lambda one: one.message_id.casefold())
+        for clue in page:
+            group = groups.get(clue.value, []) if clue.certified else []
+            own = {one.msgid for one in group if one.msgid} or ({clue.value} if not clue.certified else set())
+            records = group + [one for msgid in own for one in about.get(msgid, [])]
+            candidates = [one for name in {*own, clue.value} for one in copies.get(name.casefold(), [])]
+            if not own and not candidates:
+                if nameless is None:
+                    nameless = ledger.copies_without_name(sinks)
+                candidates = nameless
+            yield from link(records, candidates, now)
+
+
+def _grouped(records: Iterable[Record], name: Callable[[Record], str]) -> dict[str, list[Record]]:
+    found: defaultdict[str, list[Record]] = defaultdict(list)
+    for one in records:
+        found[name(one)].append(one)
+    return found

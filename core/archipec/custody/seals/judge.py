@@ -1,0 +1,147 @@
+"""Judges what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
+
+Storing never waits for it, and what an interrupted run left unjudged the next one judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
+from archipec.contract import Sink, SinkType
+from archipec.custody.ledger import Copy, Ledger
+from archipec.custody.ledger.loose import ENVELOPE_MISSING
+from archipec.custody.readback import read_into, read_whole
+from archipec.custody.run import Stop, make_context, now
+from archipec.custody.seals.worker import Judges, Message
+from archipec.custody.spool import IN_MEMORY
+from archipec.custody.verdict import Verdict
+from archipec.errors import ArchipecError, Scope, Unsupported
+from archipec.message import Receipt
+from archipec.pec.anchors import load_anchors
+from archipec.pec.seal import Status
+from archipec.plugins.boundary import own_errors
+
+__all__ = ["judge_again", "judge_archive", "judge_stored"]
+
+_PAGE = 1000
+_ON_RECORD_TOGETHER = 200
+
+
+def judge_stored(
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+) -> None:
+    """Put a verdict on record for everything held by the pipeline's archives that has none.
+
+    Args:
+        on_verdict: called with the status of each seal.
+
+    Raises:
+        ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
+    """
+    sinks = [(sink, ledger.sink(sink.where)) for sink in pipeline.archives]
+    waiting = [(sink, number) for sink, number in sinks if ledger.unjudged(number, 0, 1)]
+    if not waiting:
+        return
+    with Judges(load_anchors(pipeline.trust)) as judges:
+        for sink, number in waiting:
+            copies = _pages(lambda last, number=number: ledger.unjudged(number, last, _PAGE))  # type: ignore[misc]
+            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+
+
+def judge_again(
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+) -> None:
+    """Judge everything held by the pipeline's archives, once, whatever is on record of it.
+
+    A verdict on record gives way to the new one unless it is "valid": what was proven once stays proven.
+    Arguments and errors as of `judge_stored`.
+    """
+    done: list[int] = []
+    with Judges(load_anchors(pipeline.trust)) as judges:
+        for sink in pipeline.archives:
+            number = ledger.sink(sink.where)
+            copies = _pages(lambda last, number=number: ledger.held_first(number, done, last, _PAGE))  # type: ignore[misc]
+            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+            done.append(number)
+
+
+def judge_archive(
+    sink: Sink,
+    receipts: Iterable[Receipt],
+    temp: Path,
+    trust: Iterable[Path],
+    stop: Stop,
+    on_verdict: Callable[[str], None],
+) -> None:
+    """Judge what an archive holds by its own account, without a ledger."""
+    copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
+    with Judges(load_anchors(trust)) as judges:
+        for _, verdict in judges.judge(_messages(sink, copies, temp, stop)):
+            on_verdict(verdict.status)
+
+
+def _judge_copies(
+    sink: Endpoint[SinkType[Any]],
+    copies: Iterator[Copy],
+    ledger: Ledger,
+    judges: Judges,
+    temp: Path,
+    stop: Stop,
+    on_verdict: Callable[[str], None],
+) -> None:
+    with (
+        own_errors(sink.record),
+        sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
+    ):
+        verdicts = judges.judge(_messages(opened, copies, temp, stop))
+        while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
+            _say_what_is_missing(some, ledger)
+            ledger.record_verdicts(some, now())
+            for _, verdict in some:
+                on_verdict(verdict.status)
+
+
+def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> None:
+    """Give the reason a message alone can't know: that its seal stayed behind with its envelope."""
+    loose = ledger.loose_among([content for content, _ in verdicts])
+    for content, verdict in verdicts:
+        if content in loose and verdict.status == Status.UNSIGNED:
+            verdict.record["seal"]["reason"] = ENVELOPE_MISSING
+
+
+def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:
+    last = 0
+    while copies := page(last):
+        yield from copies
+        last = copies[-1].content
+
+
+def _messages(sink: Sink, copies: Iterable[Copy], temp: Path, stop: Stop) -> Iterator[tuple[int, Message]]:
+    for copy in copies:
+        if stop.is_set():
+            return
+        try:
+            message = _read(sink, copy, temp)
+        except Unsupported:
+            return
+        # A damaged copy is what `verify` is for; a verdict on it would be one on another message.
+        if message is not None:
+            yield copy.content, message
+
+
+def _read(sink: Sink, copy: Copy, temp: Path) -> Message | None:
+    try:
+        if copy.receipt.key.size <= IN_MEMORY:
+            return read_whole(sink, copy.receipt)
+        file = temp / f"to-judge-{copy.content}"
+        read_into(sink, copy.receipt, file)
+    except ArchipecError as error:
+        if error.scope > Scope.MESSAGE:
+            raise
+        return None
+    return file

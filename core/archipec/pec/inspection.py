@@ -1,0 +1,242 @@
+"""Everything that a whole message says about itself, in one record: kind, certification data, seal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from archipec.errors import IntegrityError
+from archipec.message import Json
+from archipec.pec.anchors import Anchors
+from archipec.pec.buffer import Octets
+from archipec.pec.date import origin_date, received_date
+from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
+from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
+from archipec.pec.kind import ANOMALIA, ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
+from archipec.pec.mime import Part
+from archipec.pec.rem import NOT_VERIFIED, Rem, detect_rem
+from archipec.pec.seal import Seal, Status, judge_seal
+from archipec.pec.structure import Outside, Structure, dissect
+
+_NOT_CERTIFIED = (ORDINARIA, UNKNOWN)
+_ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_DATICERT = 3 * MAX_SIZE  # quoted-printable takes three bytes for one
+_NAMED = 5
+_MAX_ADDRESSES = 64 * 1024  # bytes of a field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The judgement of one message: small, without the message, picklable.
+
+    Attributes:
+        kind: as `kind.kind_of`; what a valid seal certifies comes before what the header says, which anyone can write.
+        certification: the certification data; None when there is none or it can't be read. It is evidence only when
+            the seal is valid.
+        seal: the verdict.
+        rem: what shows that it is a message of REM, else None.
+        notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
+        original: whether the original message, or what a short receipt leaves of it, is inside.
+        outside: what the message holds beside what its seal covers: anyone may have put it there.
+    """
+
+    kind: str
+    certification: CertificationData | None
+    seal: Seal
+    rem: Rem | None
+    notes: tuple[str, ...]
+    original: bool = False
+    outside: tuple[Outside, ...] = ()
+
+    @property
+    def tipo(self) -> str | None:
+        """The kind as the certification data writes it."""
+        return self.certification.tipo if self.certification is not None else None
+
+    @property
+    def date(self) -> datetime | None:
+        """The certified date, aware: that of the certification data when the seal is valid, else None."""
+        if self.certification is None or self.seal.status is not Status.VALID:
+            return None
+        return self.certification.data
+
+    @property
+    def claims_certification(self) -> bool:
+        """Whether the message passes for one that a provider sealed."""
+        return self.kind not in _NOT_CERTIFIED or self.rem is not None
+
+
+def judge(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Judgement:  # noqa: B008
+    """Judge a message, which may be any bytes. Raises nothing.
+
+    A function of its arguments alone, so that worker processes can run it; what is slow about a signer is remembered
+    within the process.
+
+    Args:
+        raw: the whole message, as it is kept; one in its file is never read into memory whole.
+        anchors: whom to trust beyond the roots of PEC.
+        now: aware; the clock by default. It decides what the reason says of certificates that have expired since.
+    """
+    return judge_dissected(raw, dissect(raw), anchors, now=now)
+
+
+def judge_dissected(
+    raw: Octets, structure: Structure, anchors: Anchors, *, now: datetime | None = None
+) -> Judgement:
+    """As `judge`, for who needs the structure too."""
+    notes: list[str] = []
+    certification: CertificationData | None = None
+    if structure.daticert is not None:
+        try:
+            certification = parse_daticert(_daticert(structure.daticert))
+        except IntegrityError as error:
+            notes.append(error.message)
+        else:
+            if certification.mended:
+                notes.append(
+                    f"the certification data had to be mended to be read: {', '.join(certification.mended)}"
+                )
+    if structure.outside:
+        notes.insert(0, _not_covered(structure.outside))
+    header_kind = kind_of(raw)
+    rem = detect_rem(raw, structure)
+    seal = judge_seal(
+        raw,
+        structure,
+        anchors,
+        claimed=header_kind not in _NOT_CERTIFIED or rem is not None,
+        certified=certification.data if certification is not None else None,
+        now=now,
+    )
+    kind = _kind(header_kind, certification, seal, notes)
+    if rem is not None:
+        notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
+    if notes:
+        seal = replace(seal, reason="; ".join((seal.reason, *notes)))
+    return Judgement(
+        kind=kind,
+        certification=certification,
+        seal=seal,
+        rem=rem,
+        notes=tuple(notes),
+        original=structure.postacert is not None,
+        outside=structure.outside,
+    )
+
+
+def _not_covered(outside: Sequence[Outside]) -> str:
+    named = ", ".join(one.label for one in outside[:_NAMED])
+    more = f" and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
+    return f"not covered by the seal, so anyone may have written it: {named}{more}"
+
+
+def _daticert(part: Part) -> bytes:
+    """The certification data.
+
+    Raises:
+        IntegrityError: it can't be read, or is larger than any in whatever encoding.
+    """
+    if part.end - part.body > _MAX_DATICERT:
+        raise IntegrityError(f"daticert.xml has {part.end - part.body} bytes, more than are read")
+    return part.content()
+
+
+def _kind(header_kind: str, certification: CertificationData | None, seal: Seal, notes: list[str]) -> str:
+    """The kind, and a note when header and certification data differ."""
+    if certification is None:
+        if seal.status is Status.VALID and header_kind not in (*_NOT_CERTIFIED, ANOMALIA):
+            notes.append(f'nothing under the seal says that it is "{header_kind}": its header does')
+        return header_kind
+    if not certification.tipo and seal.status is not Status.VALID:
+        return header_kind
+    told = kind_of_tipo(certification.tipo)
+    certified = seal.status is Status.VALID
+    if told != header_kind and (certified or header_kind not in _NOT_CERTIFIED):
+        notes.append(f'the header says "{header_kind}" and the certification data "{certification.tipo}"')
+    return told if certified else header_kind
+
+
+def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
+    """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
+
+    One of REM has ``rem`` besides.
+    """
+    facts, seal = judgement.certification, judgement.seal
+    reference = first_field(raw, "X-Riferimento-Message-ID")
+    shape: dict[str, Json] = {
+        "kind": judgement.kind,
+        "tipo": judgement.tipo,
+        "errore": facts.errore if facts else None,
+        "identificativo": facts.identificativo if facts else None,
+        "msgid": facts.msgid if facts else None,
+        "riferimento": raw_text(reference) if reference is not None else None,
+        "gestore": facts.gestore if facts else None,
+        "mittente": facts.mittente if facts else None,
+        "destinatari": [
+            {"address": one.address, "tipo": one.tipo} for one in (facts.destinatari if facts else ())
+        ],
+        "risposte": facts.risposte if facts else None,
+        "oggetto": facts.oggetto if facts else None,
+        "data": facts.data.isoformat() if facts and facts.data else None,
+        "ricevuta": facts.ricevuta if facts else None,
+        "consegna": facts.consegna if facts else None,
+        "mended": list(facts.mended) if facts else [],
+        "outside_seal": [one.as_json() for one in judgement.outside],
+        "seal": {
+            "status": str(seal.status),
+            "reason": seal.reason,
+            "signer": seal.signer,
+            "issuer": seal.issuer,
+            "root": seal.root,
+            "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
+            "digest": seal.digest,
+        },
+    }
+    if judgement.rem is not None:
+        shape["rem"] = {
+            "evidence": list(judgement.rem.evidence),
+            "original": judgement.rem.original,
+            "verified": False,
+        }
+    return shape
+
+
+def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
+    """Return what is kept of a message for linking it to others: `describe`, and what is told by more than the seal.
+
+    One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by
+    which a copy of what was sent is told.
+    """
+    facts, message_id = judgement.certification, first_field(raw, "Message-ID")
+    kept = describe(raw, judgement) | {
+        "errore_esteso": facts.errore_esteso if facts else None,
+        "message_id": raw_text(message_id) if message_id is not None else None,
+        "original": judgement.original,
+    }
+    if not judgement.claims_certification:
+        kept["header"] = _header(raw)
+    return kept
+
+
+def _header(raw: Octets) -> dict[str, Json]:
+    head = header_block(raw)
+    date = origin_date(head) or received_date(head)
+    return {
+        "from": next(iter(_addresses(head, "From")), ""),
+        "to": [*_addresses(head, "To"), *_addresses(head, "Cc"), *_addresses(head, "Bcc")],
+        "subject": _whole(decoded_text(first_field(head, "Subject") or b"")),
+        "date": date.isoformat() if date is not None else None,
+    }
+
+
+def _whole(text: str) -> str:
+    """Text without surrogate escapes, which most programs can't read."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _addresses(head: bytes, name: str) -> list[str]:
+    value = first_field(head, name) or b""
+    return list(dict.fromkeys(_whole(raw_text(one)) for one in _ADDRESS.findall(value[:_MAX_ADDRESSES])))

@@ -1,0 +1,314 @@
+"""Finds and loads plugins, one at a time, and keeps what is broken away from the rest.
+
+A plugin is an entry point of the group ``archipec``, the built-ins included. Each is loaded by itself and each of
+its hooks is called by itself: what fails becomes a `Problem` that names the distribution, and the others go on.
+pluggy checks the hooks and hands out their implementations, nothing else: its calling order depends on ``sys.path``,
+and one implementation that fails would lose the results of all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+
+import pluggy
+
+from archipec import hookspecs
+from archipec.contract import API, Option, PostStepType, SinkType, SourceType
+from archipec.options import OptionKind, UrlPart, nearest
+from archipec.plugins.boundary import behind_the_boundary, misdeed, user_interrupted
+from archipec.supervision import Silent, plugin_code
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["OWN", "Kind", "Plugin", "Problem", "Record", "discover"]
+
+Kind: TypeAlias = Literal["source", "sink", "post-step"]
+Record: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
+
+OWN: Final = "archipec"
+"""The distribution whose plugins are the built-ins."""
+
+_GROUP: Final = "archipec"
+_HOOKS: Final[dict[str, tuple[Kind, type[Record]]]] = {
+    "archipec_sources": ("source", SourceType),
+    "archipec_sinks": ("sink", SinkType),
+    "archipec_poststeps": ("post-step", PostStepType),
+}
+_OF_ITS_KIND: Final[dict[type[Record], tuple[str, ...]]] = {SinkType: ("root",), SourceType: ("reads",)}
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+# RFC 3986 §3.1, from two characters up: one letter and a colon are a Windows drive.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
+_OPTION = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED = frozenset({"type", "name", "required"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A record, and where it comes from."""
+
+    distribution: str
+    version: str
+    entry_point: str
+    kind: Kind
+    record: Record
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it answers to: its name, then its schemes."""
+        return tuple(dict.fromkeys((self.record.name, *self.record.schemes)))
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """Distribution, version and entry point."""
+        return self.distribution, self.version, self.entry_point
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, for messages."""
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a plugin, or one record of it, is not used.
+
+    Attributes:
+        kind: of the record, None when the whole plugin is concerned.
+        words: the names and schemes that are missing because of it, as far as they are known.
+        error: what the plugin raised, for a traceback.
+    """
+
+    distribution: str
+    version: str
+    entry_point: str
+    message: str
+    kind: Kind | None = None
+    words: tuple[str, ...] = ()
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"plugin {self.entry_point} of {self.distribution} {self.version}: {self.message}"
+
+
+class _Found(NamedTuple):
+    distribution: str
+    version: str
+    point: EntryPoint
+
+
+def discover() -> tuple[list[Plugin], list[Problem]]:
+    """Load every installed plugin, the built-ins first, in an order that depends on names only.
+
+    Returns:
+        the sound records, and a problem for whatever is not. Nothing is raised on behalf of a plugin.
+    """
+    problems: list[Problem] = []
+    plugins = [plugin for found in _entry_points(problems) for plugin in _plugins(found, problems)]
+    return plugins, problems
+
+
+def _entry_points(problems: list[Problem]) -> list[_Found]:
+    """Return the entry points of the group: own ones first, then by distribution and name.
+
+    ``importlib.metadata.entry_points`` is not used: it parses the entry points of everything installed, and one
+    distribution that wrote nonsense into its own breaks the lot.
+    """
+    import importlib.metadata
+
+    names: set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        try:
+            declared = distribution.read_text("entry_points.txt") or ""
+            if f"[{_GROUP}]" in declared:
+                names.add(_canonical(distribution.metadata["Name"]))
+        except Exception as error:  # noqa: BLE001 - of a stranger
+            where = str(getattr(distribution, "_path", distribution))
+            message = f"its metadata can't be read: {misdeed(error)}"
+            problems.append(Problem(where, "?", "?", message, error=error))
+    found: list[_Found] = []
+    for name in names:
+        # Asked for by name, because a distribution hides those of the same name further down the path.
+        distribution = importlib.metadata.distribution(name)
+        metadata = distribution.metadata
+        try:
+            found += [
+                _Found(metadata["Name"], metadata["Version"] or "?", point)
+                for point in distribution.entry_points
+                if point.group == _GROUP
+            ]
+        except Exception as error:  # noqa: BLE001 - of a stranger
+            message = f"its entry points can't be read: {misdeed(error)}"
+            problems.append(Problem(name, metadata["Version"] or "?", "?", message, error=error))
+    return sorted(found, key=lambda item: (item.distribution != OWN, item.distribution, item.point.name))
+
+
+def _canonical(name: str) -> str:
+    """A distribution's name as packaging tools compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _plugins(found: _Found, problems: list[Problem]) -> Iterator[Plugin]:
+    """Load one plugin and yield its records that are sound."""
+    source = (found.distribution, found.version, found.point.name)
+    where = f"{found.point.name} of {found.distribution} {found.version}"
+    try:
+        with plugin_code(where, f"import of {found.point.value}", loading=True):
+            plugin = found.point.load()
+        implementations = _implementations(plugin, ":".join(source))
+    except pluggy.PluginValidationError as error:
+        problems.append(Problem(*source, " ".join(str(error).split()), error=error))
+        return
+    except BaseException as error:  # noqa: BLE001 - of a stranger
+        problems.append(Problem(*source, f"can't be loaded: {_why(error)}", error=error))
+        return
+    for hook, function in implementations:
+        kind, record_type = _HOOKS[hook]
+        try:
+            with plugin_code(where, hook, loading=True):
+                records = [(record, _flaws(record, record_type)) for record in function()]
+        except BaseException as error:  # noqa: BLE001 - of a stranger
+            problems.append(Problem(*source, f"{hook} failed: {_why(error)}", error=error))
+            continue
+        for record, flaws in records:
+            if not flaws:
+                guarded = behind_the_boundary(cast(Any, record), f"{found.distribution} {found.version}")
+                yield Plugin(*source, kind, guarded)
+            elif not isinstance(record, record_type):
+                problems.append(Problem(*source, f"{hook} yielded {flaws[0]}"))
+            else:
+                words = tuple(filter(None, _texts((record.name, *_tuple(record.schemes)))))
+                message = f"{kind} {_shown(record.name)}: {'; '.join(flaws)}"
+                problems.append(Problem(*source, message, kind, words))
+
+
+def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], Iterable[object]]]]:
+    """Let pluggy check a plugin; return its hooks and their functions, in the order of `_HOOKS`.
+
+    Raises:
+        pluggy.PluginValidationError: it implements a hook that there is not, as a wrapper, with arguments, or none.
+    """
+    # A manager of its own: pluggy keeps half a registration when one fails.
+    manager = pluggy.PluginManager("archipec")
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin, name)
+    except pluggy.PluginValidationError as error:
+        raise pluggy.PluginValidationError(plugin, _hook_flaw(plugin) or str(error)) from error
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        unknown = [hook for hook in vars(manager.hook) if hook not in _HOOKS and not hook.startswith("_")]
+        named = ", ".join(f'"{hook}"{nearest(hook, _HOOKS)}' for hook in unknown)
+        raise pluggy.PluginValidationError(plugin, f"unknown hook {named}") from error
+    found: list[tuple[str, Callable[[], Iterable[object]]]] = []
+    for hook in _HOOKS:
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.wrapper or implementation.hookwrapper:
+                raise pluggy.PluginValidationError(plugin, f"{hook} must not be a wrapper")
+            found.append((hook, implementation.function))
+    if not found:
+        raise pluggy.PluginValidationError(
+            plugin, f"implements no hook ({', '.join(_HOOKS)}): is the decorator @hookimpl missing?"
+        )
+    return found
+
+
+def _hook_flaw(plugin: object) -> str:
+    """Return in words why pluggy refuses a hook: it was given parameters. Empty when that is not why."""
+    import inspect
+
+    for hook in _HOOKS:
+        function = getattr(plugin, hook, None)
+        if callable(function) and (names := list(inspect.signature(function).parameters)):
+            return f"{hook} must take no parameters, and takes {', '.join(names)}"
+    return ""
+
+
+def _flaws(record: object, record_type: type[Record]) -> list[str]:
+    """Return all that keeps a record from being used. Its fields may hold anything: dataclasses check no types."""
+    if not isinstance(record, record_type):
+        return [f"{_shown(record)}, not a {record_type.__name__}"]
+    flaws: list[str] = []
+    if type(record.api) is not int or record.api != API:
+        flaws.append(f"written for contract version {_shown(record.api)}, this archipec speaks {API}")
+    if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
+        flaws.append("its name must be lower case letters, digits and hyphens")
+    if not isinstance(record.summary, str) or not record.summary or not record.summary.isprintable():
+        flaws.append("its summary must be one line")
+    if not isinstance(record.schemes, tuple) or not all(map(_SCHEME.fullmatch, _texts(record.schemes))):
+        flaws.append("its schemes must be a tuple of URL schemes of two characters or more, in lower case")
+    callables = ("parse", "where", "open", *_OF_ITS_KIND.get(record_type, ()))
+    flaws += [f'its "{name}" must be callable' for name in callables if not callable(getattr(record, name))]
+    if not isinstance(record.options, tuple) or not all(isinstance(item, Option) for item in record.options):
+        flaws.append("its options must be a tuple of Option")
+    else:
+        flaws += _option_flaws(record.options)
+    return flaws
+
+
+def _option_flaws(options: tuple[Option, ...]) -> Iterator[str]:
+    names: set[str] = set()
+    parts: set[str] = set()
+    for option in options:
+        what = f"option {option.name!r}"
+        if not isinstance(option.name, str) or not _OPTION.fullmatch(option.name):
+            yield f"{what} must be named in lower case letters, digits and underscores"
+            continue
+        if option.name in names:
+            yield f"{what} is there twice"
+        if option.name in _RESERVED:
+            yield f"{what} has a name that the host keeps for itself"
+        if option.part not in get_args(UrlPart):
+            yield f"{what} has the unknown URL part {option.part!r}"
+        elif option.kind not in get_args(OptionKind):
+            yield f"{what} is of the unknown kind {option.kind!r}"
+        elif option.part and option.part in parts:
+            yield f"{what} takes the URL part {option.part!r}, which another option takes"
+        if option.secret and option.part:
+            yield f"{what} is a secret, and no part of a URL may be one"
+        if option.name == "connections" and not _is_count(option.default):
+            yield f"{what} must default to a whole number above 0 or to nothing"
+        names.add(option.name)
+        parts.add(option.part)
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and value > 0)
+
+
+def _tuple(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _texts(values: tuple[object, ...]) -> tuple[str, ...]:
+    """The items as texts, "" in the place of what is no text."""
+    return tuple(value if isinstance(value, str) else "" for value in values)
+
+
+def _why(error: BaseException) -> str:
+    """Type and message of what a plugin raised, on one line, in words where the message takes knowing Python.
+
+    Raises:
+        KeyboardInterrupt: when it was the user.
+    """
+    if isinstance(error, KeyboardInterrupt) and user_interrupted.is_set():
+        raise error
+    if isinstance(error, Silent):
+        return error.error.message
+    unknown = re.search(
+        r"(\w*Type|Option)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error.args)
+    )
+    if isinstance(error, TypeError) and unknown:
+        return f'{unknown[1]} has no field "{unknown[2]}" in this archipec: a newer one may know it'
+    return misdeed(error)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:  # noqa: BLE001 - of a stranger
+        return f"an object of type {type(value).__name__}, whose repr fails"

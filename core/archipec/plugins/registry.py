@@ -1,0 +1,177 @@
+"""What may be used, by name and by URL scheme, with name clashes refused.
+
+The name of a record and its URL schemes share one namespace per hook, so that a word means one record. A word of a
+built-in stays the built-in's, whoever else claims it; a word that two strangers claim is nobody's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, cast
+
+from archipec.contract import PostStepType, SinkType, SourceType
+from archipec.errors import ConfigError
+from archipec.options import nearest
+from archipec.plugins.discovery import OWN, Kind, Plugin, Problem, Record, discover
+
+__all__ = ["Kind", "Plugin", "Problem", "Record", "Registry", "strict_plugins"]
+
+_Word: TypeAlias = tuple[Kind, str]
+
+
+class Registry:
+    """The records that may be used. An object, made by whoever needs one: nothing is loaded at import.
+
+    Attributes:
+        plugins: every usable record, the built-ins first, in an order that depends on names only.
+        problems: what could not be used, and why.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin] = (), problems: Iterable[Problem] = ()) -> None:
+        offered = tuple(plugins)
+        claims: dict[_Word, list[Plugin]] = defaultdict(list)
+        for plugin in offered:
+            for word in plugin.words:
+                claims[plugin.kind, word].append(plugin)
+        owners = {key: rivals[0] if len(rivals) == 1 else _built_in(rivals) for key, rivals in claims.items()}
+        # Without its name a record is not used at all; without a scheme it keeps the rest.
+        self.plugins = tuple(
+            plugin for plugin in offered if owners[plugin.kind, plugin.record.name] is plugin
+        )
+        self.problems = (*problems, *_clashes(offered, claims, owners))
+        self._contested = {key: claims[key] for key, owner in owners.items() if owner is None}
+        self._by_word = {
+            (plugin.kind, word): plugin
+            for plugin in self.plugins
+            for word in plugin.words
+            if owners[plugin.kind, word] is plugin
+        }
+
+    @classmethod
+    def load(cls, *, strict: bool | None = None) -> Registry:
+        """Load every installed plugin.
+
+        Args:
+            strict: raise when there are problems; None goes by the environment (ARCHIPEC_STRICT_PLUGINS=1).
+
+        Raises:
+            ConfigError: strict, and there are problems: all of them.
+        """
+        registry = cls(*discover())
+        if strict is None:
+            strict = strict_plugins()
+        if strict and registry.problems:
+            first = next((problem.error for problem in registry.problems if problem.error), None)
+            raise ConfigError(
+                [str(problem) for problem in registry.problems],
+                hint="repair or uninstall them, or unset ARCHIPEC_STRICT_PLUGINS",
+            ) from first
+        return registry
+
+    @property
+    def sources(self) -> tuple[SourceType[Any], ...]:
+        """The kinds of source."""
+        return tuple(plugin.record for plugin in self.plugins if isinstance(plugin.record, SourceType))
+
+    @property
+    def sinks(self) -> tuple[SinkType[Any], ...]:
+        """The kinds of sink."""
+        return tuple(plugin.record for plugin in self.plugins if isinstance(plugin.record, SinkType))
+
+    @property
+    def poststeps(self) -> tuple[PostStepType[Any], ...]:
+        """The kinds of post-step."""
+        return tuple(plugin.record for plugin in self.plugins if isinstance(plugin.record, PostStepType))
+
+    def source(self, word: str) -> SourceType[Any]:
+        """Return the kind of source with this name or scheme; see `find`."""
+        return cast(SourceType[Any], self.find("source", word))
+
+    def sink(self, word: str) -> SinkType[Any]:
+        """Return the kind of sink with this name or scheme; see `find`."""
+        return cast(SinkType[Any], self.find("sink", word))
+
+    def poststep(self, word: str) -> PostStepType[Any]:
+        """Return the kind of post-step with this name or scheme; see `find`."""
+        return cast(PostStepType[Any], self.find("post-step", word))
+
+    def find(self, kind: Kind, word: str, *, schemes: bool = True) -> Record:
+        """Return the record with this name or scheme.
+
+        Args:
+            schemes: False finds by name only.
+
+        Raises:
+            ConfigError: nothing has it, naming the nearest that exists; two plugins claim it, naming both; or the
+                plugin that has it is broken, saying why.
+        """
+        plugin = self._by_word.get((kind, word))
+        if plugin is not None:
+            if schemes or plugin.record.name == word:
+                return plugin.record
+            raise ConfigError(f'{kind} "{word}" is a URL scheme, its name is "{plugin.record.name}"')
+        contested = self._contested.get((kind, word))
+        if contested is not None:
+            raise ConfigError(
+                f'{kind} "{word}" is claimed by {_listed(contested)}', hint="uninstall all of them but one"
+            )
+        broken = [problem for problem in self.problems if _explains(problem, kind, word)]
+        if broken:
+            raise ConfigError(
+                [f'{kind} "{word}" can\'t be used: {problem}' for problem in broken],
+                hint="repair or reinstall that plugin",
+            )
+        offered = [plugin for plugin in self.plugins if plugin.kind == kind]
+        known = [one for plugin in offered for one in (plugin.words if schemes else [plugin.record.name])]
+        hint = "'archipec plugins list' shows what is installed"
+        if self.problems:
+            hint += "; not usable: " + "; ".join(map(str, self.problems))
+        raise ConfigError(f'unknown {kind} "{word}"{nearest(word, known)}', hint=hint)
+
+    def plugin_of(self, record: Record) -> Plugin | None:
+        """Return where a record comes from, None for one that this registry does not hold."""
+        return next((plugin for plugin in self.plugins if plugin.record is record), None)
+
+
+def strict_plugins() -> bool:
+    """Tell whether the environment (ARCHIPEC_STRICT_PLUGINS=1) makes a broken plugin an error."""
+    return os.environ.get("ARCHIPEC_STRICT_PLUGINS", "") not in ("", "0")
+
+
+def _built_in(rivals: list[Plugin]) -> Plugin | None:
+    return next((plugin for plugin in rivals if plugin.distribution == OWN), None)
+
+
+def _listed(plugins: list[Plugin]) -> str:
+    return " and ".join(f"{plugin.origin} (entry point {plugin.entry_point})" for plugin in plugins)
+
+
+def _clashes(
+    offered: Iterable[Plugin],
+    claims: Mapping[_Word, list[Plugin]],
+    owners: Mapping[_Word, Plugin | None],
+) -> Iterator[Problem]:
+    """Yield a problem for every plugin that does not get all of its words."""
+    for plugin in offered:
+        lost = [word for word in plugin.words if owners[plugin.kind, word] is not plugin]
+        messages = []
+        for word in lost:
+            owner = owners[plugin.kind, word]
+            if owner is not None:
+                messages.append(f'{plugin.kind} "{word}" is taken by {owner.origin}, which is built in')
+            else:
+                rivals = [rival for rival in claims[plugin.kind, word] if rival is not plugin]
+                messages.append(
+                    f'{plugin.kind} "{word}" is also claimed by {_listed(rivals)}: nobody gets it'
+                )
+        if lost:
+            words = plugin.words if plugin.record.name in lost else tuple(lost)
+            yield Problem(*plugin.source, "; ".join(messages), plugin.kind, words)
+
+
+def _explains(problem: Problem, kind: Kind, word: str) -> bool:
+    if problem.kind is None:
+        return problem.entry_point == word
+    return problem.kind == kind and word in problem.words

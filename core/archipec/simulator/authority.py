@@ -1,0 +1,247 @@
+"""A certification authority like the one that certifies PEC providers: a root, a name-constrained intermediate, leaves.
+
+The profile is that of RFC 6109 §5.5 and of the certificates found in real seals. Names say that nothing here is real.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from asn1crypto import keys, x509
+
+from archipec.simulator.keys import rsa_key
+from archipec.simulator.stream import Stream
+from archipec.simulator.styles import STYLES
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_ORGANIZATION = "Archipec Simulator - Not a Real Authority"
+_ROOT_VALID = (datetime(2005, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC))
+_CA_VALID = (datetime(2006, 1, 1, tzinfo=UTC), datetime(2049, 12, 30, tzinfo=UTC))
+LEAF_VALID = (datetime(2010, 1, 1, tzinfo=UTC), datetime(2049, 12, 29, tzinfo=UTC))
+"""Not before and not after of a provider's certificate: wide, so that every sample verifies today."""
+
+
+@lru_cache(maxsize=4)
+def shared_authority(seed: int = 0) -> Authority:
+    """The authority of a seed, kept for the life of the process."""
+    return Authority(seed)
+
+
+class Authority:
+    """A root and, below it, the intermediate that certifies the providers.
+
+    Args:
+        seed: fixes every key and serial number; another seed is another authority, which nobody who trusts this one
+            trusts.
+        domains: signing domains that the intermediate's name constraints permit; those of `STYLES` by default.
+        organizations: provider names that they permit, likewise.
+    """
+
+    def __init__(
+        self, seed: int = 0, domains: Sequence[str] | None = None, organizations: Sequence[str] | None = None
+    ) -> None:
+        self.seed = seed
+        self._root_key = rsa_key(2048, "root", seed)
+        self._ca_key = rsa_key(2048, "ca", seed)
+        self._root_name = _name(f"Test Root CA {seed}", _ORGANIZATION)
+        self._ca_name = _name(f"Test PEC CA1 {seed}", _ORGANIZATION)
+        permitted = (
+            domains if domains is not None else sorted({style.domain for style in STYLES}),
+            organizations if organizations is not None else sorted({style.organization for style in STYLES}),
+        )
+        self.root = self._make_root()
+        """DER of the self-signed root, to be trusted by whoever verifies."""
+        self.ca = self._make_ca(*permitted)
+        """DER of the intermediate, which every seal carries."""
+
+    @property
+    def root_pem(self) -> str:
+        """The root in PEM, for `openssl cms -verify -CAfile`."""
+        return to_pem(self.root)
+
+    @property
+    def ca_pem(self) -> str:
+        """The intermediate in PEM."""
+        return to_pem(self.ca)
+
+    def leaf_key(self, bits: int) -> RSAPrivateKey:
+        """The key that all providers below this authority sign with: one, because making keys takes time."""
+        return rsa_key(bits, "leaf", self.seed)
+
+    def issue(
+        self,
+        *,
+        organization: str,
+        address: str,
+        bits: int = 2048,
+        digest: str = "sha256",
+        valid: tuple[datetime, datetime] = LEAF_VALID,
+    ) -> bytes:
+        """A provider's certificate for `leaf_key(bits)`, in DER.
+
+        Args:
+            organization: O and CN of the subject.
+            address: the `rfc822Name`, to which the seal's From must be equal.
+            bits: size of the leaf key.
+            digest: `sha1` or `sha256`, of the authority's signature on it.
+            valid: not before and not after, aware.
+        """
+        key = self.leaf_key(bits)
+        extensions = [
+            _extension("key_usage", {"digital_signature"}, critical=True),
+            _extension("extended_key_usage", ["email_protection"]),
+            _extension("subject_alt_name", [x509.GeneralName("rfc822_name", x509.EmailAddress(address))]),
+            _extension(
+                "authority_information_access",
+                [{"access_method": "ocsp", "access_location": _uri("http://ca1.example/OCSP")}],
+            ),
+            _extension(
+                "crl_distribution_points",
+                [
+                    {
+                        "distribution_point": x509.DistributionPointName(
+                            "full_name", [_uri("http://ca1.example/CRL")]
+                        )
+                    }
+                ],
+            ),
+            _extension("authority_key_identifier", {"key_identifier": _key_id(self._ca_key)}),
+            _extension("key_identifier", _key_id(key)),
+        ]
+        return _certificate(
+            subject=_name(organization, organization),
+            issuer=self._ca_name,
+            key=key,
+            signer=self._ca_key,
+            serial=_serial("leaf", self.seed, organization, address, bits, digest, *valid),
+            digest=digest,
+            valid=valid,
+            extensions=extensions,
+        )
+
+    def _make_root(self) -> bytes:
+        return _certificate(
+            subject=self._root_name,
+            issuer=self._root_name,
+            key=self._root_key,
+            signer=self._root_key,
+            serial=_serial("root", self.seed),
+            digest="sha256",
+            valid=_ROOT_VALID,
+            extensions=[
+                _extension("basic_constraints", {"ca": True}, critical=True),
+                _extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                _extension("key_identifier", _key_id(self._root_key)),
+            ],
+        )
+
+    def _make_ca(self, domains: Sequence[str], organizations: Sequence[str]) -> bytes:
+        permitted = [
+            {"base": x509.GeneralName("rfc822_name", x509.EmailAddress(domain))} for domain in domains
+        ]
+        permitted += [
+            {"base": x509.GeneralName("directory_name", _name(None, organization))}
+            for organization in organizations
+        ]
+        return _certificate(
+            subject=self._ca_name,
+            issuer=self._root_name,
+            key=self._ca_key,
+            signer=self._root_key,
+            serial=_serial("ca", self.seed),
+            digest="sha256",
+            valid=_CA_VALID,
+            extensions=[
+                _extension("basic_constraints", {"ca": True, "path_len_constraint": 0}, critical=True),
+                _extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                _extension("name_constraints", {"permitted_subtrees": permitted}, critical=True),
+                _extension("authority_key_identifier", {"key_identifier": _key_id(self._root_key)}),
+                _extension("key_identifier", _key_id(self._ca_key)),
+            ],
+        )
+
+
+def to_pem(der: bytes) -> str:
+    """A certificate in PEM."""
+    body = base64.encodebytes(der).decode("ascii").replace("\n", "")
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
+
+
+def _certificate(
+    *,
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: RSAPrivateKey,
+    signer: RSAPrivateKey,
+    serial: int,
+    digest: str,
+    valid: tuple[datetime, datetime],
+    extensions: list[dict[str, Any]],
+) -> bytes:
+    from archipec.simulator.seal import sign
+
+    algorithm = {"algorithm": f"{digest}_rsa", "parameters": None}
+    tbs = x509.TbsCertificate(
+        {
+            "version": "v3",
+            "serial_number": serial,
+            "signature": algorithm,
+            "issuer": issuer,
+            "validity": {"not_before": _time(valid[0]), "not_after": _time(valid[1])},
+            "subject": subject,
+            "subject_public_key_info": _public_info(key),
+            "extensions": extensions,
+        }
+    )
+    certificate = x509.Certificate(
+        {
+            "tbs_certificate": tbs,
+            "signature_algorithm": algorithm,
+            "signature_value": sign(signer, tbs.dump(), digest),
+        }
+    )
+    der: bytes = certificate.dump()
+    return der
+
+
+def _name(common_name: str | None, organization: str) -> x509.Name:
+    parts = {"country_name": "IT", "organization_name": organization}
+    if common_name is not None:
+        parts["common_name"] = common_name
+    return x509.Name.build(parts)
+
+
+def _uri(address: str) -> x509.GeneralName:
+    return x509.GeneralName("uniform_resource_identifier", address)
+
+
+def _extension(name: str, value: object, *, critical: bool = False) -> dict[str, Any]:
+    return {"extn_id": name, "critical": critical, "extn_value": value}
+
+
+def _time(moment: datetime) -> x509.Time:
+    """RFC 5280 §4.1.2.5: UTCTime until 2049, GeneralizedTime after."""
+    return x509.Time("utc_time" if moment.year < 2050 else "general_time", moment)
+
+
+def _serial(*labels: object) -> int:
+    """A positive serial number of 127 bits at most, as RFC 5280 §4.1.2.2 allows."""
+    return int.from_bytes(Stream("serial", *labels).take(16), "big") >> 1 | 1
+
+
+def _public_info(key: RSAPrivateKey) -> keys.PublicKeyInfo:
+    numbers = key.public_key().public_numbers()
+    public = keys.RSAPublicKey({"modulus": numbers.n, "public_exponent": numbers.e})
+    return keys.PublicKeyInfo.wrap(public, "rsa")
+
+
+def _key_id(key: RSAPrivateKey) -> bytes:
+    digest: bytes = _public_info(key).sha1
+    return digest
