@@ -31,14 +31,14 @@ def run(command: str | list[str], env: dict[str, str], folder: Path) -> subproce
 
 
 @pytest.fixture
-def env(archipec: Archipec, tmp_path: Path) -> dict[str, str]:
+def env(tmp_path: Path) -> dict[str, str]:
     """What a person has who has a configuration already, and no virtual environment on the PATH."""
     path = [place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != SCRIPTS]
     config = tmp_path / "mine.toml"
     config.write_text(
         '[[pipeline]]\nname = "mine"\nsource = {type = "eml", path = "x"}\nsink = [{type = "mbox", path = "y"}]\n'
     )
-    return archipec.env | {
+    return Archipec(tmp_path).env | {
         "PATH": os.pathsep.join(path),
         "ARCHIPEC_CONFIG": str(config),
         "ARCHIPEC_STATE": str(tmp_path / "mine"),

@@ -16,6 +16,7 @@ from testbed.command import Archipec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks processes up in /proc")
 MARK = "ARCHIPEC_TEST_MARK"
+SIGNALS = [getattr(signal, name, None) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")]
 
 
 def left(mark: str) -> list[str]:
@@ -47,7 +48,7 @@ def ended(process: subprocess.Popen[bytes], mark: str) -> None:
     assert until(lambda: not left(mark)), left(mark)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_while_seals_are_judged(tmp_path: Path, number: signal.Signals) -> None:
     letters = tmp_path / "letters"
     letters.mkdir()
@@ -67,7 +68,7 @@ def test_while_seals_are_judged(tmp_path: Path, number: signal.Signals) -> None:
     assert archipec("status", "--json", expect=None).object["messages"] == 600
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_while_a_command_is_asked_for_a_secret(tmp_path: Path, number: signal.Signals) -> None:
     started = tmp_path / "started"
     program = tmp_path / "pass.sh"

@@ -33,7 +33,7 @@ def _unreadable(path: Path) -> None:
 
 
 ODD: dict[str, Callable[[Path], object]] = {
-    "pipe": os.mkfifo,
+    "pipe": lambda path: os.mkfifo(path),
     "socket": _socket,
     "link": lambda path: path.symlink_to("/etc/hostname"),
     "folder": Path.mkdir,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the real programs that tests and benchmarks use and that are missing here: on Debian and its
-# relatives, as root or with a sudo that asks nothing. Anything it can't do it says on stderr; it always
-# exits 0, because the tests decide what a missing program means (ARCHIPEC_REQUIRE_REAL).
+# Installs the real programs that tests and benchmarks use and that are missing here, on Debian and its relatives:
+# as root, or where nobody sits (CI) with a sudo that asks nothing. A user at a terminal gets the command to run by hand
+# instead. It says beforehand what it installs and never asks; ARCHIPEC_INSTALL=no installs nothing. It always exits 0,
+# because the tests decide what a missing program means (ARCHIPEC_REQUIRE_REAL).
 set -u
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -51,13 +52,17 @@ cannot() {
   exit 0
 }
 
+by_hand="sudo apt-get install --no-install-recommends$missing"
 command -v apt-get >/dev/null || cannot "no apt-get on this system: please install them by hand"
+[ "${ARCHIPEC_INSTALL:-}" != no ] || cannot "ARCHIPEC_INSTALL=no; to install them: $by_hand"
 if [ "$(id -u)" = 0 ]; then
   as_root=
+elif [ -t 0 ] && [ -t 2 ] && [ -z "${CI:-}" ]; then
+  cannot "the tests that need them are skipped; to install them: $by_hand"
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
   as_root="sudo -n"
 else
-  cannot "not root and no sudo without a password: please install them by hand"
+  cannot "not root and no sudo without a password; to install them: $by_hand"
 fi
 
 log=$(mktemp) || cannot "no temporary file"
@@ -81,7 +86,7 @@ apt() {
     -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@" >>"$log" 2>&1
 }
 
-echo "install-servers: installing$missing" >&2
+echo "install-servers: installing system packages with apt-get:$missing" >&2
 apt update || echo "install-servers: the package lists could not be refreshed, trying with the old ones" >&2
 # shellcheck disable=SC2086  # a list of words on purpose
 if apt install --no-install-recommends $missing; then

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import grp
 import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +34,8 @@ class Owner:
 
     @classmethod
     def pick(cls) -> Owner:
+        import pwd  # which Windows lacks
+
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             return cls(nobody.pw_uid, nobody.pw_gid)
@@ -216,6 +216,9 @@ service stats {
 
 
 def _privileges(setup: Setup) -> str:
+    import grp
+    import pwd
+
     if os.geteuid() == 0:
         return ""
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name

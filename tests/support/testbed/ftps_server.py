@@ -7,7 +7,6 @@ whoever connects right after another has left wait for 0.4 seconds.
 from __future__ import annotations
 
 import getpass
-import grp
 import os
 import socket
 import subprocess
@@ -69,6 +68,8 @@ if __name__ != "__main__":
                 (self.root / name).chmod(0o600)
 
         def command(self, port: int) -> Sequence[str]:
+            import grp  # which Windows lacks
+
             assert self._certificate
             config = self.root / "proftpd.conf"
             config.write_text(

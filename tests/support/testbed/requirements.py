@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
+_TESTS = Path(__file__).parents[2]
 KNOWN_DOVECOTS = ((2, 3), (2, 4))
 # Servers live in sbin, which ordinary users don't have on their path.
 _EXTRA_PATH = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -95,6 +99,21 @@ def schema(name: str) -> str:
     """Path of a schema that is not ours to ship, empty when it isn't beside this checkout."""
     path = Path(__file__).parents[4] / "shared" / "reference" / "schemas" / name
     return str(path) if path.exists() else ""
+
+
+def lacking(error: AttributeError) -> str:
+    """Return what a test itself used that this system's Python lacks; empty when it was the program, or all is there.
+
+    What the program uses is for mypy to see, which checks it for each system.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    by_a_test = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(_TESTS)
+    known = {module: name for name, module in sys.modules.items() if module in (os, signal, socket)}
+    if hasattr(os, "fork") or not by_a_test or error.obj not in known:
+        return ""
+    return f"this system has no {known[error.obj]}.{error.name}"
 
 
 def require(*names: str) -> None:
