@@ -29,23 +29,11 @@ from archipec.conservation.terms import Terms
 from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import IntegrityError, from_os_error
 from archipec.message import ContentKey
-from archipec.pec import kind as kinds
+from archipec.pec.kind import known_kind
 from archipec.pec.transactions import Record
 
 __all__ = ["Frozen", "Packer", "Settings"]
 
-_CODES: Final = {
-    kinds.POSTA_CERTIFICATA: ("BUSTA", "busta di trasporto"),
-    kinds.ACCETTAZIONE: ("RAC", "ricevuta di accettazione"),
-    kinds.NON_ACCETTAZIONE: ("RNA", "avviso di non accettazione"),
-    kinds.PRESA_IN_CARICO: ("RPC", "ricevuta di presa in carico"),
-    kinds.AVVENUTA_CONSEGNA: ("RDAC", "ricevuta di avvenuta consegna"),
-    kinds.ERRORE_CONSEGNA: ("AMC", "avviso di mancata consegna"),
-    kinds.PREAVVISO_ERRORE_CONSEGNA: ("PMC", "preavviso di mancata consegna"),
-    kinds.RILEVAZIONE_VIRUS: ("ARV", "avviso di rilevazione virus"),
-    kinds.ANOMALIA: ("ANOM", "busta di anomalia"),
-}
-_OTHER: Final = ("MSG", "messaggio")
 _SENDING: Final = "U"
 
 
@@ -183,7 +171,7 @@ class Packer:
         )
 
     def _document(self, record: Record, date: datetime) -> Document:
-        code, label = _CODES.get(record.kind, _OTHER)
+        kind = known_kind(record.kind)
         facts = Facts(
             kind=record.kind,
             certified=record.proven,
@@ -195,7 +183,7 @@ class Packer:
             msgid=record.msgid or record.message_id,
             gestore=record.gestore if record.proven else "",
         )
-        return self._made(f"{code}-{record.key.sha256[:24].upper()}", label, record.key, facts)
+        return self._made(f"{kind.code}-{record.key.sha256[:24].upper()}", kind.label, record.key, facts)
 
     def _made(self, name: str, label: str, key: ContentKey, facts: Facts) -> Document:
         path = self._path_of(key.sha256)

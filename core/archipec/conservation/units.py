@@ -11,23 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from archipec.pec import kind as kinds
+from archipec.pec.kind import ACCEPTANCES, OUTCOMES
 from archipec.pec.linking import link
 from archipec.pec.transactions import Outcome, Record, SentFrom
 
 __all__ = ["Group", "Known", "divided", "gather", "packed"]
 
 _NOT_YET = (Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN)
-_OF_A_SENDING = frozenset(
-    {
-        kinds.ACCETTAZIONE,
-        kinds.NON_ACCETTAZIONE,
-        kinds.AVVENUTA_CONSEGNA,
-        kinds.ERRORE_CONSEGNA,
-        kinds.PREAVVISO_ERRORE_CONSEGNA,
-    }
-)
-_FIRST = (kinds.ACCETTAZIONE, kinds.NON_ACCETTAZIONE)
 RECEIVED, SENT = "E", "U"
 
 
@@ -62,7 +52,7 @@ def gather(known: Sequence[Known], now: datetime, wait: timedelta) -> Iterator[G
     sendings: defaultdict[str, list[Record]] = defaultdict(list)
     copies: defaultdict[str, list[Record]] = defaultdict(list)
     for record in (one.record for one in known):
-        if record.proven and record.kind in _OF_A_SENDING:
+        if record.proven and record.kind in ACCEPTANCES | OUTCOMES:
             sendings[record.identificativo].append(record)
         elif record.is_sendable and record.message_id:
             copies[record.message_id.casefold()].append(record)
@@ -94,7 +84,7 @@ def _sending(
     complete = sending.acceptance is not None and not any(
         one.outcome in _NOT_YET for one in sending.recipients
     )
-    ordered = sorted(receipts, key=lambda one: (one.kind not in _FIRST, _moment(one), one.number))
+    ordered = sorted(receipts, key=lambda one: (one.kind not in ACCEPTANCES, _moment(one), one.number))
     if sending.sent is not None and sending.sent.where is SentFrom.COPY:
         ordered.append(sending.sent.record)
     return Group(tuple(ordered), SENT, None if complete else now)

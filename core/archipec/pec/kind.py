@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from archipec.pec.headers import header_block
 
@@ -29,40 +29,131 @@ ANOMALIA: Final = "anomalia"
 ORDINARIA: Final = "ordinaria"
 UNKNOWN: Final = "unknown"
 
-KINDS: Final[tuple[str, ...]] = (
-    POSTA_CERTIFICATA,
-    ACCETTAZIONE,
-    NON_ACCETTAZIONE,
-    PRESA_IN_CARICO,
-    AVVENUTA_CONSEGNA,
-    ERRORE_CONSEGNA,
-    PREAVVISO_ERRORE_CONSEGNA,
-    RILEVAZIONE_VIRUS,
-    ANOMALIA,
-    ORDINARIA,
-    UNKNOWN,
-)
-"""Every kind that this version knows. `kind_of` may answer others: see there."""
+Stage = Literal["", "acceptance", "outcome"]
 
-_RECEIPTS = (
-    ACCETTAZIONE,
-    NON_ACCETTAZIONE,
-    PRESA_IN_CARICO,
-    AVVENUTA_CONSEGNA,
-    ERRORE_CONSEGNA,
-    PREAVVISO_ERRORE_CONSEGNA,
-    RILEVAZIONE_VIRUS,
-)
 
+class Kind(NamedTuple):
+    """All that differs from kind to kind.
+
+    Attributes:
+        name: as it is stored, selected by and printed.
+        groups: of `GROUPS`, besides ``all``.
+        stage: what it tells the sender of: the provider's ``acceptance`` of a message, or an ``outcome`` for a recipient.
+        code: of the document in a conservation package; ``label``: what it is, in Italian.
+        word: in the name of an .eml file; ``folder``: of an .eml tree that is laid out by kind.
+        export_name: of its file in an export for a court; empty for what no export has as a receipt.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    stage: Stage = ""
+    code: str = "MSG"
+    label: str = "messaggio"
+    word: str = "MESSAGGIO"
+    folder: str = "ALTRI MESSAGGI"
+    export_name: str = ""
+
+
+_RECEIPT_FOLDER, _NOTICE_FOLDER = "RICEVUTE ACCETTAZIONE E CONSEGNA", "AVVISI E MANCATE CONSEGNE"
+
+# A kind of PEC message is one row here (RFC 6109 §3). Groups and folders are as the providers' webmails have them.
+_TABLE: Final = (
+    Kind(
+        name=POSTA_CERTIFICATA,
+        groups=("certified", "envelopes"),
+        code="BUSTA",
+        label="busta di trasporto",
+        word="PEC",
+        folder="POSTA CERTIFICATA",
+    ),
+    Kind(
+        name=ACCETTAZIONE,
+        groups=("certified", "receipts", "acceptances"),
+        stage="acceptance",
+        code="RAC",
+        label="ricevuta di accettazione",
+        word="ACCETTAZIONE",
+        folder=_RECEIPT_FOLDER,
+        export_name="accettazione",
+    ),
+    Kind(
+        name=NON_ACCETTAZIONE,
+        groups=("certified", "receipts"),
+        stage="acceptance",
+        code="RNA",
+        label="avviso di non accettazione",
+        word="NON ACCETTAZIONE",
+        folder=_NOTICE_FOLDER,
+        export_name="non-accettazione",
+    ),
+    Kind(
+        name=PRESA_IN_CARICO,
+        groups=("certified", "receipts"),
+        code="RPC",
+        label="ricevuta di presa in carico",
+        word="PRESA IN CARICO",
+        folder=_RECEIPT_FOLDER,
+    ),
+    Kind(
+        name=AVVENUTA_CONSEGNA,
+        groups=("certified", "receipts", "deliveries"),
+        stage="outcome",
+        code="RDAC",
+        label="ricevuta di avvenuta consegna",
+        word="CONSEGNA",
+        folder=_RECEIPT_FOLDER,
+        export_name="consegna",
+    ),
+    Kind(
+        name=ERRORE_CONSEGNA,
+        groups=("certified", "receipts"),
+        stage="outcome",
+        code="AMC",
+        label="avviso di mancata consegna",
+        word="MANCATA CONSEGNA",
+        folder=_NOTICE_FOLDER,
+        export_name="mancata-consegna",
+    ),
+    Kind(
+        name=PREAVVISO_ERRORE_CONSEGNA,
+        groups=("certified", "receipts"),
+        stage="outcome",
+        code="PMC",
+        label="preavviso di mancata consegna",
+        word="AVVISO",
+        folder=_NOTICE_FOLDER,
+        export_name="preavviso-mancata-consegna",
+    ),
+    Kind(
+        name=RILEVAZIONE_VIRUS,
+        groups=("certified", "receipts"),
+        code="ARV",
+        label="avviso di rilevazione virus",
+        word="VIRUS",
+        folder=_NOTICE_FOLDER,
+    ),
+    Kind(
+        name=ANOMALIA,
+        groups=("uncertified",),
+        code="ANOM",
+        label="busta di anomalia",
+        word="ANOMALIA",
+        folder="ANOMALIE",
+    ),
+    # Copies of sent mail too, which bear no mark of a provider: their folder is not "POSTA ORDINARIA".
+    Kind(name=ORDINARIA, groups=("uncertified",)),
+    Kind(name=UNKNOWN, groups=("uncertified",)),
+)
+_BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
+
+KINDS: Final[tuple[str, ...]] = tuple(_BY_NAME)
+"""The name of every kind that this version knows. `kind_of` may answer others: see there."""
+
+_GROUPS = ("all", "envelopes", "receipts", "acceptances", "deliveries", "certified", "uncertified")
 GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "all": frozenset(KINDS),
-        "envelopes": frozenset({POSTA_CERTIFICATA}),
-        "receipts": frozenset(_RECEIPTS),
-        "acceptances": frozenset({ACCETTAZIONE}),
-        "deliveries": frozenset({AVVENUTA_CONSEGNA}),
-        "certified": frozenset({POSTA_CERTIFICATA, *_RECEIPTS}),
-        "uncertified": frozenset({ANOMALIA, ORDINARIA, UNKNOWN}),
+        group: frozenset(kind.name for kind in _TABLE if group == "all" or group in kind.groups)
+        for group in _GROUPS
     }
 )
 """Names for sets of kinds, as the providers group them.
@@ -71,16 +162,26 @@ GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 `receipts`. An anomaly envelope carries ordinary mail and certifies nothing.
 """
 
+ACCEPTANCES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "acceptance")
+"""What tells a sender whether the provider took the message."""
+OUTCOMES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "outcome")
+"""What tells a sender how it ended for a recipient."""
+
 MAX_KIND: Final = 40
 """Characters of the longest kind."""
 
 _BY_TRASPORTO = {b"posta-certificata": POSTA_CERTIFICATA, b"errore": ANOMALIA}
-_BY_TIPO = {kind.encode("ascii"): kind for kind in (POSTA_CERTIFICATA, *_RECEIPTS)}
-_BY_RICEVUTA = {kind.encode("ascii"): kind for kind in _RECEIPTS}
+_BY_RICEVUTA = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["receipts"]}
+_BY_TIPO = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["certified"]}
 
 _PEC_FIELD = re.compile(rb"\nX-(Trasporto|Ricevuta)[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\r\n]*)", re.IGNORECASE)
 _ANY_FIELD = re.compile(rb"\n[!-9;-~]+[ \t]*:")
 _NOT_TOKEN = re.compile(r"[^a-z0-9._-]+")
+
+
+def known_kind(name: str) -> Kind:
+    """The row of a kind; one that this version does not know has what `unknown` has."""
+    return _BY_NAME.get(name) or _BY_NAME[UNKNOWN]
 
 
 def kind_of(head: Octets) -> str:

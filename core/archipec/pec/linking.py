@@ -21,8 +21,6 @@ _FINAL_NOTICE = timedelta(hours=22)  # RFC 6109 §3.1.6: the second notice comes
 # A copy is written before its message is accepted, by a clock that may be wrong.
 _COPY_BEFORE, _COPY_AFTER = timedelta(minutes=60), timedelta(minutes=10)
 _SEVERITY = re.compile(r"\s*([45])\.\d+\.\d+")
-_OUTCOMES = (kinds.AVVENUTA_CONSEGNA, kinds.ERRORE_CONSEGNA, kinds.PREAVVISO_ERRORE_CONSEGNA)
-_RECEIPTS = (kinds.ACCETTAZIONE, kinds.NON_ACCETTAZIONE, *_OUTCOMES)
 
 
 def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> list[Transaction]:
@@ -34,7 +32,7 @@ def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> 
         now: aware; it decides what is missing and what may still come.
     """
     found = []
-    receipts = [one for one in records if one.kind in _RECEIPTS]
+    receipts = [one for one in records if one.kind in kinds.ACCEPTANCES | kinds.OUTCOMES]
     envelopes = [one for one in records if one.kind == kinds.POSTA_CERTIFICATA]
     if receipts or any(one.is_sendable and one.message_id for one in copies):
         found.append(_sending(receipts, envelopes, copies, now))
@@ -324,7 +322,7 @@ def _words(one: Record) -> str:
 def _by_recipient(records: Iterable[Record]) -> dict[str, list[Record]]:
     found: defaultdict[str, list[Record]] = defaultdict(list)
     for one in records:
-        if one.kind in _OUTCOMES:
+        if one.kind in kinds.OUTCOMES:
             found[_folded(one.consegna)].append(one)
     return dict(found)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from archipec.message import Item
-from archipec.pec import kind as kinds
 from archipec.pec.headers import decoded_text, first_field
+from archipec.pec.kind import ORDINARIA, UNKNOWN, known_kind
 
 __all__ = ["LONGEST", "eml_names", "kind_folder", "mark_of"]
 
@@ -28,32 +28,6 @@ _ENDING: Final = ".eml"
 _MARK = re.compile(r"[0-9]{4}-.* – ([0-9a-f]{8}(?:[0-9a-f]{8}){0,7})(?:-[1-9][0-9]*)?\.eml")
 
 
-class _Kind(NamedTuple):
-    """How Italian users know a kind: the word in a name, and the folder."""
-
-    word: str
-    folder: str
-
-
-_RECEIPTS, _NOTICES, _OTHERS = (
-    "RICEVUTE ACCETTAZIONE E CONSEGNA",
-    "AVVISI E MANCATE CONSEGNE",
-    "ALTRI MESSAGGI",
-)
-_KINDS: Final = {
-    kinds.POSTA_CERTIFICATA: _Kind("PEC", "POSTA CERTIFICATA"),
-    kinds.ACCETTAZIONE: _Kind("ACCETTAZIONE", _RECEIPTS),
-    kinds.PRESA_IN_CARICO: _Kind("PRESA IN CARICO", _RECEIPTS),
-    kinds.AVVENUTA_CONSEGNA: _Kind("CONSEGNA", _RECEIPTS),
-    kinds.NON_ACCETTAZIONE: _Kind("NON ACCETTAZIONE", _NOTICES),
-    kinds.ERRORE_CONSEGNA: _Kind("MANCATA CONSEGNA", _NOTICES),
-    kinds.PREAVVISO_ERRORE_CONSEGNA: _Kind("AVVISO", _NOTICES),
-    kinds.RILEVAZIONE_VIRUS: _Kind("VIRUS", _NOTICES),
-    kinds.ANOMALIA: _Kind("ANOMALIA", "ANOMALIE"),
-    # Copies of sent mail too, which bear no mark of a provider: not "POSTA ORDINARIA".
-    kinds.ORDINARIA: _Kind("MESSAGGIO", _OTHERS),
-    kinds.UNKNOWN: _Kind("MESSAGGIO", _OTHERS),
-}
 # RFC 6109 §3, but for those that say more than the kind does ("PER VIRUS").
 _PREFIX = re.compile(
     r"\A\s*(?:POSTA CERTIFICATA|ANOMALIA MESSAGGIO|ACCETTAZIONE|PRESA IN CARICO|PROBLEMA DI SICUREZZA|CONSEGNA"
@@ -67,15 +41,14 @@ _ALLOWED = str.maketrans({**dict.fromkeys("/\\|:", "-"), '"': "'", "<": "(", ">"
 
 def kind_folder(kind: str) -> str:
     """Return the folder for messages of a kind, as providers' webmails call it."""
-    known = _KINDS.get(kind)
-    return known.folder if known else _OTHERS
+    return known_kind(kind).folder
 
 
 def eml_names(item: Item) -> Iterator[str]:
     """Yield names for a message, the best one first, the others for when it is taken; without end.
 
     The same for the same item, always. Names of two contents are two names even where case doesn't count, unless the
-    first digits of their hashes agree: who keeps the files takes the first name whose ``casefold`` he has not yet.
+    first digits of their hashes agree: a sink takes the first name whose ``casefold`` it does not have yet.
     """
     date = item.date
     word = _word(item.kind)
@@ -97,16 +70,16 @@ def mark_of(name: str) -> str | None:
 
 
 def _word(kind: str) -> str:
-    known = _KINDS.get(kind)
-    if known:
+    known = known_kind(kind)
+    if known.name == kind:
         return known.word
-    return _clean(kind.replace("-", " ").upper())[:16].strip(" .") or _KINDS[kinds.UNKNOWN].word
+    return _clean(kind.replace("-", " ").upper())[:16].strip(" .") or known.word
 
 
 def _subject(item: Item) -> str:
     field = first_field(item.head, "Subject") or b""
     text = decoded_text(field[:_SUBJECT_LOOKED_AT]).translate(_STRAY_BYTES)
-    return _clean(text if item.kind in (kinds.ORDINARIA, kinds.UNKNOWN) else _PREFIX.sub("", text))
+    return _clean(text if item.kind in (ORDINARIA, UNKNOWN) else _PREFIX.sub("", text))
 
 
 def _clean(text: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.pec.kind import GROUPS, KINDS, MAX_KIND, in_group, kind_of
+from archipec.pec.kind import ACCEPTANCES, GROUPS, KINDS, MAX_KIND, OUTCOMES, in_group, kind_of, known_kind
 
 RECEIPTS = [
     "accettazione",
@@ -122,3 +122,17 @@ def test_importing_it_is_cheap() -> None:
 @pytest.mark.parametrize("blob", [b"X-Ricevuta:" + b" \n" * 4_000_000, b"\nX-" * 500_000, b"a" * 9_000_000])
 def test_a_huge_header_is_bounded(blob: bytes) -> None:
     assert kind_of(blob)
+
+
+def test_every_row_of_the_table_is_a_kind_with_its_own_name_code_and_word() -> None:
+    rows = [known_kind(kind) for kind in KINDS]
+    assert [row.name for row in rows] == list(KINDS)
+    marked = [row for row in rows if row.name not in ("ordinaria", "unknown")]
+    for field in ("code", "label", "word"):
+        assert len({getattr(row, field) for row in marked}) == len(marked), field
+    assert {row.name for row in rows if row.export_name} == ACCEPTANCES | OUTCOMES
+
+
+def test_a_kind_that_is_not_in_the_table_has_what_an_unknown_one_has() -> None:
+    assert known_kind("x-new-kind") == known_kind("unknown")
+    assert known_kind("x-new-kind").code == "MSG"

@@ -17,22 +17,15 @@ from archipec.custody.receipts.archive_reader import Vault
 from archipec.custody.receipts.query import inside, original_of
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
 from archipec.message import Json
-from archipec.pec import kind as kinds
 from archipec.pec.breve import DIFFERS, check_breve
 from archipec.pec.extract import safe_name
+from archipec.pec.kind import known_kind
 from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
 
 __all__ = ["INDEX", "Filed", "Filing", "file_transaction"]
 
 INDEX = "index.txt"
 _SAME_NAME = 1000
-_CALLED = {
-    kinds.ACCETTAZIONE: "accettazione",
-    kinds.NON_ACCETTAZIONE: "non-accettazione",
-    kinds.AVVENUTA_CONSEGNA: "consegna",
-    kinds.ERRORE_CONSEGNA: "mancata-consegna",
-    kinds.PREAVVISO_ERRORE_CONSEGNA: "preavviso-mancata-consegna",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ def file_transaction(transaction: Transaction, vault: Vault, directory: Path) ->
     if transaction.sent is not None:
         _file_sent(transaction.sent, filing, vault)
     for record, recipient in _receipts(transaction):
-        what = _CALLED[record.kind]
+        what = known_kind(record.kind).export_name
         try:
             raw = vault.read(record.key)
         except ArchipecError as error:
