@@ -15,7 +15,7 @@ What holds for every plugin:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,8 +79,10 @@ __all__ = [
     "SupportsDelete",
     "SupportsFingerprint",
     "SupportsFinish",
+    "SupportsFolderNames",
     "SupportsHeaders",
     "SupportsIterate",
+    "SupportsListedWhole",
     "SupportsPresence",
     "SupportsProbe",
     "SupportsProbeCheck",
@@ -265,6 +267,28 @@ class SupportsCount(Protocol):
         Asked right after that listing, in the same session, whether it was whole or began behind a cursor: never a
         round trip of its own. None where the source can't tell.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsFolderNames(Protocol):
+    """A source that knows which folders are there besides those that it was told to read."""
+
+    def folder_names(self) -> Collection[str]:
+        """Return the names of all folders that are there, as ``folders`` was told them: never a round trip of its own.
+
+        A folder that an earlier ``folders`` named and that is not among them was deleted or renamed, and its messages
+        count no more. Empty where the source can't tell.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsListedWhole(Protocol):
+    """A source that says when it listed a folder from the start because the cursor it was given means nothing now."""
+
+    def listed_whole(self, folder: str) -> bool:
+        """Tell whether the last ``scan`` of a folder, which came to its end, named every message that is there."""
         ...
 
 

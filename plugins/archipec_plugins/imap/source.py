@@ -79,6 +79,7 @@ class ImapSource:
         self._wire_names: dict[str, bytes] = {}
         self._counts: dict[str, Counts] = {}
         self._held: dict[str, int | None] = {}
+        self._whole: set[str] = set()
         self._viewer = Viewer(session.dialogue, context.temp)
 
     def folders(self) -> list[Folder]:
@@ -105,6 +106,10 @@ class ImapSource:
             for mailbox, use in chosen
         ]
 
+    def folder_names(self) -> frozenset[str]:
+        """Return the names of all folders; see `archipec.contract.SupportsFolderNames`."""
+        return frozenset(self._wire_names)
+
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
         """List a folder by UID; see `archipec.contract.Source`.
 
@@ -113,6 +118,7 @@ class ImapSource:
         cursor = read_cursor(after)
         counts = self._counts.pop(folder, None)
         self._held.pop(folder, None)
+        self._whole.discard(folder)
         if counts is not None and _nothing_new(counts, cursor):
             self._held[folder] = counts.messages
             return
@@ -120,7 +126,9 @@ class ImapSource:
         view, exchange, (fetch,) = self._viewer.open(
             folder, self._wire_name(folder), fetch_listing(cursor.uid)
         )
+        whole = not cursor.uid
         if cursor.uid and view.uidvalidity != cursor.uidvalidity:
+            whole = True
             # The numbers belong to a folder that is no more, and so do the answers to come.
             cursor = Cursor()
             exchange = self._dialogue.begin()
@@ -128,6 +136,7 @@ class ImapSource:
         listing = Listing(cursor, view.exists)
         yield from self._listed(view, listing, exchange, fetch)
         if listing.renumbered:
+            whole = True
             self._context.log.info('folder "%s" is listed whole: its messages are numbered anew', folder)
             listing.start_again()
             exchange = self._dialogue.begin()
@@ -143,6 +152,8 @@ class ImapSource:
                 len(listing.nameless),
             )
         self._held[folder] = listing.exists
+        if whole:
+            self._whole.add(folder)
 
     def _listed(self, view: View, listing: Listing, exchange: Exchange, fetch: bytes) -> Iterator[Listed]:
         """Yield the messages of a listing that is under way; end early when it is of no use."""
@@ -174,6 +185,10 @@ class ImapSource:
     def count(self, folder: str) -> int | None:
         """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
         return self._held.get(folder)
+
+    def listed_whole(self, folder: str) -> bool:
+        """Tell whether the last listing was one from the start; see `archipec.contract.SupportsListedWhole`."""
+        return folder in self._whole
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from archipec.config.selection import Selection
-from archipec.contract import Source, SupportsCount, SupportsHeaders
+from archipec.contract import (
+    Source,
+    SupportsCount,
+    SupportsFolderNames,
+    SupportsHeaders,
+    SupportsListedWhole,
+)
 from archipec.custody.ledger import FolderState, Ledger, Look, Row
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
 from archipec.message import Folder, Json, Listed
@@ -15,7 +21,7 @@ from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, identifier, raw_text
 from archipec.pec.kind import kind_of
 
-__all__ = ["Lister", "date_of", "look", "message_id_of", "names_folder"]
+__all__ = ["Lister", "date_of", "left_out", "look", "message_id_of", "names_folder"]
 
 _PAGE = 2000
 _FOLDERS = 50
@@ -84,6 +90,7 @@ class Lister:
             if folder.name not in self._done and self._selection.wants_folder(folder.name)
         ]
         self._begin_with()
+        self._settle_vanished(source)
         known = self._ledger.open_folders(self._source, [folder.name for folder in wanted])
         try:
             for folder in wanted:
@@ -102,6 +109,21 @@ class Lister:
         finally:
             # What was listed before an error is listed all the same.
             self._record()
+
+    def _settle_vanished(self, source: Source) -> None:
+        """Put on record that the messages of folders which are no longer there are gone.
+
+        Should such a folder come back, it is listed from the start.
+        """
+        if self._done or not isinstance(source, SupportsFolderNames):
+            return
+        names = set(source.folder_names())
+        for number, name, cursor in self._ledger.folders(self._source) if names else ():
+            # One that is there and not among those to read keeps what is known of it.
+            if name not in names and cursor is not None:
+                if absent := self._ledger.absent(number, ()):
+                    self._on_absent(number, absent)
+                self._ledger.forget_cursor(number)
 
     def blame(self, error: TransientError) -> bool:
         """Tell whether a lost connection is a folder's fault, which is left out then: it is lost there every time."""
@@ -165,6 +187,9 @@ class Lister:
             if refs:
                 self._record()
             present = self._ledger.present(number) if refs or whole else state.present
+        if not whole and isinstance(source, SupportsListedWhole) and source.listed_whole(name):
+            self._settle_absent(number, refs)
+            whole, present = True, self._ledger.present(number)
         if count not in (None, present) and not self._explain(
             source, folder, number, count or 0, whole=whole
         ):
@@ -238,6 +263,13 @@ class Lister:
 def _count(source: Source, folder: Folder) -> int | None:
     """Return how many messages a folder held as it was last listed, by the source's own count."""
     return source.count(folder.name) if isinstance(source, SupportsCount) else folder.messages
+
+
+def left_out(error: ArchipecError) -> ArchipecError:
+    """Return the error of a folder as it counts where others were read: what is done is done, this needs a person."""
+    if not isinstance(error, PermanentError) or error.scope != Scope.FOLDER:
+        return error
+    return Incomplete(error.message, hint=error.hint, scope=error.scope)
 
 
 def names_folder(name: str) -> str:

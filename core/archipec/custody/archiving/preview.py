@@ -11,21 +11,23 @@ from zoneinfo import ZoneInfo
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
-from archipec.contract import Source, SupportsHeaders
-from archipec.custody.archiving.lister import Lister, look
+from archipec.contract import Context, Source, SupportsHeaders
+from archipec.custody.archiving.lister import Lister, left_out, look, names_folder
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import PreviewLine, Report
 from archipec.custody.archiving.worklist import answer, matches_nothing
 from archipec.custody.ledger import Ledger, Look, Row
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.run import Stop, make_context
+from archipec.custody.run import Retry, Stop, make_context
 from archipec.custody.spool import spool_folder
-from archipec.errors import ArchipecError
+from archipec.errors import ArchipecError, Incomplete, TransientError
 from archipec.plugins.boundary import own_errors
 
 __all__ = ["preview"]
 
 _PAGE = 1000
+# Connections lost at the headers of one folder before it is left out.
+_BREAKS = 3
 _ROME = ZoneInfo("Europe/Rome")
 _NOT_LOOKED_AT = "not known before download"
 
@@ -49,19 +51,33 @@ def preview(
         with (
             hold_endpoint(state, pipeline.source.where),
             spool_folder(state, pipeline.source.where) as temp,
-            own_errors(pipeline.source.record),
-            pipeline.source.record.open(
-                pipeline.source.config, make_context(pipeline.source.name, temp, stop)
-            ) as source,
         ):
-            _Preview(pipeline, ledger, stop, observe, report).run(source, full=full)
-            if not stop.is_set():
-                report.omissions = omissions_of(source)
-                report.errors.extend(report.omissions.problems)
+            context = make_context(pipeline.source.name, temp, stop)
+            run = _Preview(pipeline, ledger, stop, observe, report, full=full)
+            retry = Retry(stop, context.log)
+            while not _attempt(pipeline, context, run, retry):
+                pass
     except ArchipecError as error:
         report.errors.append(advised(error, pipeline.source.values.get("host")))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _attempt(pipeline: Pipeline, context: Context, run: _Preview, retry: Retry) -> bool:
+    """Do all that is left over one connection. False: try again over another one."""
+    try:
+        with (
+            own_errors(pipeline.source.record),
+            pipeline.source.record.open(pipeline.source.config, context) as source,
+        ):
+            run.over(source)
+    except TransientError as error:
+        if run.blame(error):
+            retry.progressed()
+        if not retry.wait(error):
+            raise
+        return False
+    return True
 
 
 class _Preview:
@@ -72,6 +88,8 @@ class _Preview:
         stop: Stop,
         observe: Callable[[Report], None],
         report: Report,
+        *,
+        full: bool,
     ) -> None:
         self._selection = pipeline.selection
         self._ledger = ledger
@@ -82,32 +100,76 @@ class _Preview:
         self._sinks = [ledger.sink(sink.where) for sink in pipeline.sinks]
         self._counts: Counter[tuple[str, int]] = Counter()
         self._sizes: Counter[tuple[str, int]] = Counter()
-
-    def run(self, source: Source, *, full: bool) -> None:
-        Lister(
-            self._ledger,
+        self._counted: set[int] = set()
+        self._looked_at: set[str] = set()
+        self._at: str | None = None
+        self._broke_at: Counter[str] = Counter()
+        self._any_folder = False
+        self._listing = True
+        self._lister = Lister(
+            ledger,
             self._source,
             self._sinks,
             self._selection,
-            self._stop.is_set,
+            stop.is_set,
             lambda _number, _name, _new, _size: None,
-            lambda _number: None,
+            self._on_folder,
             self._on_error,
-            lambda _number, rows: self._ledger.record_gone(rows),
+            lambda _number, rows: ledger.record_gone(rows),
             full=full,
-        ).run(source)
+        )
+
+    def over(self, source: Source) -> None:
+        """Do what is left to do."""
+        if self._listing:
+            self._lister.run(source)
+            self._listing = False
         backlog = self._ledger.backlog(self._source, self._sinks)
         for number, name, _ in self._ledger.folders(self._source):
-            if backlog.get(number) and self._selection.wants_folder(name):
+            if backlog.get(number) and name not in self._looked_at and self._selection.wants_folder(name):
+                self._at = name
                 self._folder(source, number, name)
-        self._report.preview = [
+                self._at = None
+                self._looked_at.add(name)
+                self._counted.clear()
+        report = self._report
+        report.preview = [
             PreviewLine(kind, year, count, self._sizes[kind, year])
             for (kind, year), count in sorted(self._counts.items())
         ]
-        if not self._report.errors and not self._stop.is_set():
-            self._report.remark = matches_nothing(
-                self._selection, self._ledger, self._source, self._report.listed, self._report.deselected
+        if self._any_folder:
+            report.errors = [left_out(error) for error in report.errors]
+        if self._stop.is_set():
+            return
+        if not report.errors:
+            report.remark = matches_nothing(
+                self._selection, self._ledger, self._source, report.listed, report.deselected
             )
+        report.omissions = omissions_of(source)
+        report.errors.extend(report.omissions.problems)
+
+    def blame(self, error: TransientError) -> bool:
+        """Tell whether a lost connection is a folder's fault, which is left out then."""
+        if self._listing:
+            return self._lister.blame(error)
+        name, self._at = self._at, None
+        if name is None or error.retry_after is not None:
+            return False
+        self._broke_at[name] += 1
+        if self._broke_at[name] < _BREAKS:
+            return False
+        self._looked_at.add(name)
+        self._on_error(
+            name,
+            Incomplete(
+                f'folder "{name}" is left out: each time it is read, {error}',
+                hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
+            ),
+        )
+        return True
+
+    def _on_folder(self, _number: int) -> None:
+        self._any_folder = True
 
     def _on_error(self, folder: str, error: ArchipecError) -> None:
         self._report.errors.append(error)
@@ -117,7 +179,8 @@ class _Preview:
         last = 0
         while not self._stop.is_set() and (rows := self._ledger.work(number, self._sinks, last, _PAGE)):
             last = rows[-1].id
-            self._report.listed += len(rows)
+            # Over a connection before this one some may have been counted.
+            rows = [row for row in rows if row.id not in self._counted]
             strange = [row for row in rows if self._is_strange(row)]
             for row in rows:
                 if row.kind is not None and not self._is_strange(row):
@@ -134,16 +197,20 @@ class _Preview:
 
     def _look(self, source: SupportsHeaders, name: str, rows: list[Row]) -> None:
         looks = {}
-        for row, told in look(source, name, rows):
-            looks[row.id] = told
-            self._count(name, row, told.kind, told.date, told)
-        self._ledger.record_look(looks.values())
+        try:
+            for row, told in look(source, name, rows):
+                looks[row.id] = told
+                self._count(name, row, told.kind, told.date, told)
+        finally:
+            self._ledger.record_look(looks.values())
         if not self._stop.is_set():
             for row in rows:
                 if row.id not in looks:
                     self._count(name, row, _NOT_LOOKED_AT, row.received or 0)
 
     def _count(self, folder: str, row: Row, kind: str, date: int, told: Look | None = None) -> None:
+        self._counted.add(row.id)
+        self._report.listed += 1
         if answer(self._selection, self._ledger, folder, row, told) is False:
             self._report.deselected += 1
             return

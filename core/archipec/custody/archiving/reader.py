@@ -165,6 +165,7 @@ class Intake:
             if error.scope > Scope.FOLDER:
                 raise
             self._work.drop(folder)
+            error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
             self._events.put(FolderFailed(folder.name, error))
         finally:
             self._hand_over()

@@ -35,7 +35,7 @@ from archipec.custody.archiving.events import (
     Unreadable,
     Woken,
 )
-from archipec.custody.archiving.lister import Lister
+from archipec.custody.archiving.lister import Lister, left_out
 from archipec.custody.archiving.reader import Intake
 from archipec.custody.archiving.report import Report, SinkCounts
 from archipec.custody.archiving.sink_worker import Delivery
@@ -195,6 +195,7 @@ class _Run:
         self._reading = 0
         self._spare: list[Intake] = []
         self._opened = False
+        self._any_folder = False
         self._spared: list[ArchipecError] = []
         self.quota: Quota | None = None
 
@@ -281,7 +282,7 @@ class _Run:
             self._pipeline.selection,
             self._stop.is_set,
             self._on_page,
-            self._work.end_folder,
+            self._on_folder,
             lambda folder, error: self._events.put(FolderFailed(folder, error)),
             self._on_absent,
             self._counted.wait,
@@ -311,6 +312,10 @@ class _Run:
         if new:
             self._events.put(Listing(new, size))
             self._work.add(number, name)
+
+    def _on_folder(self, number: int) -> None:
+        self._any_folder = True
+        self._work.end_folder(number)
 
     def _on_absent(self, number: int, rows: Sequence[int]) -> None:
         if left := self._work.retire(number, rows, [delivery.number for delivery in self._deliveries]):
@@ -375,6 +380,8 @@ class _Run:
 
     def _close(self) -> None:
         report = self._report
+        if self._any_folder:
+            report.errors = [left_out(error) for error in report.errors]
         report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
         for delivery in self._deliveries:
             self._count_confirmed(delivery)

@@ -138,6 +138,11 @@ class Occurrences(Database):
                 db.execute("UPDATE folder SET cursor = ? WHERE id = ?", (cursor, folder))
         return news
 
+    def forget_cursor(self, folder: int) -> None:
+        """List a folder from the start when it is listed next."""
+        with self._transaction() as db:
+            db.execute("UPDATE folder SET cursor = NULL WHERE id = ?", (folder,))
+
     def absent(self, folder: int, refs: Collection[str]) -> list[int]:
         """Return the rows of a folder that a whole listing does not have."""
         rows = self._rows("SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone", (folder,))
