@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from testbed.forked import run_forked
 from testbed.mailboxes import Mailboxes
 
 __all__ = ["Archipec", "Result", "imap_url"]
@@ -40,6 +41,9 @@ class Result:
 class Archipec:
     """The command with a state folder and an environment of its own."""
 
+    _path: tuple[Path, ...] = ()
+    """Folders with packages that are found before all others."""
+
     def __init__(self, state: Path, env: Mapping[str, str] | None = None) -> None:
         self.state = state
         self.env = {
@@ -49,7 +53,10 @@ class Archipec:
 
     def argv(self, *arguments: object) -> list[str]:
         """Return the command line."""
-        return [sys.executable, "-Im", "archipec", "--state", str(self.state), *map(str, arguments)]
+        return [sys.executable, "-Im", "archipec", *self._words(arguments)]
+
+    def _words(self, arguments: tuple[object, ...]) -> list[str]:
+        return ["--state", str(self.state), *map(str, arguments)]
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start it and return at once."""
@@ -68,13 +75,19 @@ class Archipec:
         Args:
             expect: the exit code it must have; None takes any.
         """
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=timeout)
-        result = Result(process.returncode, out, err)
+        result = self._run(arguments, timeout)
         assert expect is None or result.code == expect, (
-            f"exit code {result.code}, not {expect}:\n{out}\n{err}"
+            f"exit code {result.code}, not {expect}:\n{result.out}\n{result.err}"
         )
         return result
+
+    def _run(self, arguments: tuple[object, ...], timeout: float) -> Result:
+        done = run_forked(self._words(arguments), self.env, path=self._path, timeout=timeout)
+        if done is not None:
+            return Result(*done)
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=timeout)
+        return Result(process.returncode, out, err)
 
 
 def imap_url(server: Mailboxes, *, port: int, ca_file: Path, path: str = "", **options: object) -> str:

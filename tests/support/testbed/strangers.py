@@ -127,11 +127,12 @@ class Strangers(Archipec):
     def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.site = folder / "site"
         self.site.mkdir()
+        self._path = (self.site,)
         super().__init__(folder / "state", {"PYTHONPATH": str(self.site), **(env or {})})
 
     def argv(self, *arguments: object) -> list[str]:
         """Return the command line; not isolated from PYTHONPATH."""
-        return [sys.executable, "-Psm", "archipec", "--state", str(self.state), *map(str, arguments)]
+        return [sys.executable, "-Psm", "archipec", *self._words(arguments)]
 
     def install(
         self, source: str, *, name: str = "archipec-acme", version: str = "2.5", point: str = "acme"
