@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from asn1crypto import cms, pem, x509
 from asn1crypto.tsp import TimeStampReq, TimeStampResp
 
 from archipec.contract import SupportsCheck, SupportsFinish
@@ -51,6 +52,16 @@ def stamped(
     request: pytest.FixtureRequest, archive: Callable[..., Archive], tsa: TimeStampAuthority
 ) -> Archive:
     return archive(request.param, tsa=tsa.url, tsa_ca=str(tsa.ca_file))
+
+
+def question() -> bytes:
+    """A request for a time stamp, as it is sent."""
+    asked = {
+        "version": "v1",
+        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": DIGEST},
+        "cert_req": True,
+    }
+    return bytes(TimeStampReq(asked).dump())
 
 
 def run(archive: Archive, *messages: bytes) -> None:
@@ -184,6 +195,43 @@ class TestProtocol:
         with pytest.raises(PermanentError, match="is not trusted") as caught:
             request_token(tsa.url, DIGEST, None)
         assert "tsa_ca" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("signed_with", "beside", "says"),
+        [
+            ("tsa", "mail", None),
+            ("tsa", "expired", None),
+            ("mail", "tsa", "is not one for time stamps"),
+            ("expired", "tsa", "was not valid then"),
+        ],
+    )
+    def test_the_signature_says_whose_it_is(
+        self, tsa: TimeStampAuthority, signed_with: str, beside: str, says: str | None
+    ) -> None:
+        """Of several certificates of one name and one key the one counts whose hash was signed (RFC 5816)."""
+        response = TimeStampResp.load(protocol._bounded_post(tsa.at(f"/{signed_with}"), question()))
+        added = x509.Certificate.load(pem.unarmor((tsa.root / "good" / f"{beside}.crt").read_bytes())[2])
+        response["time_stamp_token"]["content"]["certificates"].append(
+            cms.CertificateChoices({"certificate": added})
+        )
+        if says is None:
+            check_token(response.dump(force=True), DIGEST, tsa.ca_file)
+        else:
+            with pytest.raises(IntegrityError, match=says):
+                check_token(response.dump(force=True), DIGEST, tsa.ca_file)
+
+    def test_a_certificate_that_is_not_there(self, tsa: TimeStampAuthority) -> None:
+        """Another one of the same name and key is not taken for it."""
+        response = TimeStampResp.load(request_token(tsa.url, DIGEST, tsa.ca_file))
+        own, other = (
+            x509.Certificate.load(pem.unarmor((tsa.root / "good" / f"{name}.crt").read_bytes())[2])
+            for name in ("tsa", "mail")
+        )
+        certificates = response["time_stamp_token"]["content"]["certificates"]
+        (place,) = [at for at, one in enumerate(certificates) if one.chosen.dump() == own.dump()]
+        certificates[place] = cms.CertificateChoices({"certificate": other})
+        with pytest.raises(IntegrityError, match="doesn't carry the certificate of who signed it"):
+            check_token(response.dump(force=True), DIGEST, tsa.ca_file)
 
     def test_no_byte_of_what_is_signed_can_be_changed(self, tsa: TimeStampAuthority) -> None:
         response = request_token(tsa.url, DIGEST, tsa.ca_file)
