@@ -60,12 +60,20 @@ def names(server: Dovecot) -> dict[str, tuple[str, str]]:
         "imaps and STARTTLS": (tls, starttls),
         "a login in other case": (tls, url(server, "imap", server.user.upper(), server.plain_port)),
         "a folder inside": (tls, url(server, "imap", server.user, server.plain_port, "/Archivio")),
+        "two names of its computer": (tls, url(server, "imaps", server.user, server.port, host="localhost")),
         "POP3 and IMAP": (url(server, "pop3s", server.user, server.pop3_port), tls),
     }
 
 
 @pytest.mark.parametrize(
-    "case", ["imaps and STARTTLS", "a login in other case", "a folder inside", "POP3 and IMAP"]
+    "case",
+    [
+        "imaps and STARTTLS",
+        "a login in other case",
+        "a folder inside",
+        "two names of its computer",
+        "POP3 and IMAP",
+    ],
 )
 def test_one_mailbox_by_two_names(server: Dovecot, archipec: Archipec, case: str) -> None:
     source, sink = names(server)[case]
@@ -75,7 +83,7 @@ def test_one_mailbox_by_two_names(server: Dovecot, archipec: Archipec, case: str
     assert "under another name" in archived.err
     for options in ((), ("--yes",)):
         refused = archipec("prune", *pair, *RULES, *options, "--json", expect=None)
-        assert refused.object["deleted"] == 0
+        assert (refused.code, refused.object["deleted"]) == (8, 0), refused.err
         assert "under another name" in refused.object["refused"] + refused.err, (
             "told before anything is deleted"
         )

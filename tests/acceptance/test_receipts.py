@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sqlite3
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,6 +119,41 @@ def test_certification_data_that_is_no_xml_proves_all_the_same(office: Office, b
     assert found["acceptance"]["mended"] and found["recipients"][0]["receipts"][0]["mended"]
     assert any("had to be mended" in note for note in found["notes"])
     assert not found["attention"]
+
+
+def test_verify_reads_more_of_a_seal_that_was_found_valid_before(office: Office) -> None:
+    """An earlier version dropped certification data that is no XML: the seal was valid, and nothing certified."""
+    sending = send(subject="OGGETTO")
+
+    def spoil(xml: bytes) -> bytes:
+        return xml.replace(b"OGGETTO", b"dell&#18;art. 72")
+
+    office.put(
+        with_daticert(spoil, OWN.acceptance(sending), OWN), with_daticert(spoil, OWN.delivery(sending), OWN)
+    )
+    office.archive()
+    whole = office.receipts("--json").object
+    certified = (
+        *("tipo", "errore", "identificativo", "msgid", "gestore", "mittente", "destinatari", "risposte"),
+        *("oggetto", "data", "ricevuta", "consegna", "mended"),
+    )
+    with closing(sqlite3.connect(office.folder / "state/ledger.sqlite3")) as db, db:
+        for content, text in db.execute(
+            "SELECT content, record FROM verdict WHERE seal = 'valid'"
+        ).fetchall():
+            record = json.loads(text)
+            record |= {
+                name: [] if isinstance(record[name], list) else None for name in certified if name in record
+            }
+            db.execute(
+                "UPDATE verdict SET record = ?, tipo = NULL, identificativo = NULL, msgid = NULL WHERE content = ?",
+                (json.dumps(record), content),
+            )
+    assert not any(
+        one["acceptance"] and one["recipients"] for one in office.receipts("--json", expect=None).objects
+    )
+    office.command("--config", office.config, "verify")
+    assert office.receipts("--json").object == whole
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from archipec.conservation import outbox as module
 from archipec.conservation.outbox import Outbox
+from archipec.durability import sync_directories, sync_files
 from archipec.message import ContentKey
 from archipec.testing import make_item
 
@@ -35,7 +36,7 @@ def test_bytes_and_names_are_flushed_before_they_are_on_record(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[tuple[str, set[int]]] = []
-    flush, flush_folders, add = module.sync_files, module.sync_directories, outbox.store.add
+    flush, flush_folders, add = sync_files, sync_directories, outbox.store.add
 
     def flushing(root: str | Path, paths: Sequence[str | Path]) -> None:
         flush(root, paths)
