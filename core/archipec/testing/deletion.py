@@ -10,10 +10,18 @@ from typing import Any
 
 import pytest
 
-from archipec.contract import ContentKey, Context, DeletionOrder, Source, SourceType, SupportsDelete
+from archipec.contract import (
+    ContentKey,
+    Context,
+    DeletionOrder,
+    Source,
+    SourceType,
+    SupportsDelete,
+    SupportsPutBack,
+)
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
 from archipec.testing.cases import Conformance, Place
-from archipec.testing.make import configure, make_context
+from archipec.testing.make import configure, make_context, make_item
 
 __all__ = ["DeletionConformance"]
 
@@ -185,6 +193,33 @@ class DeletionConformance(Conformance):
         assert deleted is None, "a message already gone must not stop another order"
         gone = {order.ref for order in orders[:2]}
         self.assert_left(place, folder, {ref: raw for ref, raw in before.items() if ref not in gone})
+
+    def test_a_deleted_message_is_put_back(
+        self, place: Place[Source], folder: str, orders: list[DeletionOrder]
+    ) -> None:
+        """Rule: a message that is put back is there again byte for byte, with its flags, under a new reference."""
+        before = self.content(place, folder)
+        order = orders[1]
+        with place.open() as source:
+            if not isinstance(source, SupportsPutBack):
+                self.not_applicable("the source can't put a message back")
+            listed = next(entry for entry in source.scan(folder, None) if entry.ref == order.ref)
+        assert self.carry_out(place, [order]) == [None], "a good order must be carried out"
+        raw = before[order.ref]
+        with place.open() as source:
+            assert isinstance(source, SupportsPutBack)
+            source.put_back(make_item(raw, folder=folder, received=listed.received, flags=listed.flags))
+        left = self.content(place, folder)
+        assert order.ref not in left, "a reference never names another message: one put back has a new one"
+        kept = {ref: one for ref, one in before.items() if ref != order.ref}
+        new = {ref: one for ref, one in left.items() if ref not in kept}
+        assert {ref: one for ref, one in left.items() if ref in kept} == kept, (
+            "what is put back must leave the others as they were"
+        )
+        assert list(new.values()) == [raw], "a message put back must be there again, once, byte for byte"
+        with place.open() as source:
+            (again,) = [entry for entry in source.scan(folder, None) if entry.ref in new]
+        assert set(listed.flags) <= set(again.flags), f"a message put back must have its flags: {again.flags}"
 
     def test_what_others_have_marked_survives(
         self,

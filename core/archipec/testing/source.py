@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
-from archipec.contract import SupportsHeaders, SupportsQuota
+from archipec.contract import Skipped, SupportsHeaders, SupportsQuota, SupportsSkipped
 from archipec.errors import ArchipecError
 from archipec.testing.source_base import Mailbox, through_json
 from archipec.testing.source_fetch import SourceFetch
@@ -29,6 +30,9 @@ class SourceConformance(SourceFetch):
         deliver: called with a folder and a message, adds it as the newest.
         break_off: called, makes the service (your test's double of it) end every body in its middle from then on, as
             a connection does that is lost: many HTTP clients return half a body without an error.
+
+        leave_out: called, adds things that the source passes over, and returns how `Skipped` names those that are
+            messages, or may be; for a source with `archipec.contract.SupportsSkipped`.
 
     Attributes:
         window: small messages a source may keep under way; one folder of ``populated`` must hold more.
@@ -170,6 +174,32 @@ class SourceConformance(SourceFetch):
                     assert not found, f"a folder that isn't there must hold nothing: {found[:3]}"
         with mailbox.place.open() as source:
             self.read_all(source, mailbox.busiest)
+
+    def test_what_is_passed_over_is_said(
+        self, mailbox: Mailbox, leave_out: Callable[[], Iterable[str]] | None
+    ) -> None:
+        """Rule: what a source finds and does not read is named, each thing once, with the reason, by every run."""
+        with mailbox.place.open() as source:
+            if not isinstance(source, SupportsSkipped):
+                self.not_applicable("the source passes over nothing")
+        expected = set() if leave_out is None else set(leave_out())
+        told = []
+        for _ in range(2):
+            with mailbox.place.open() as source:
+                assert isinstance(source, SupportsSkipped)
+                for folder in list(source.folders()):
+                    self.read_all(source, folder.name)
+                told.append(list(source.skipped()))
+        for one in told[0]:
+            assert isinstance(one, Skipped), f"skipped must yield Skipped, not {one!r}"
+            assert one.name and one.reason, f"what is passed over needs a name and a reason: {one}"
+        names = Counter(one.name for one in told[0])
+        assert max(names.values(), default=1) == 1, f"each thing passed over must be named once: {names}"
+        assert sorted(told[0]) == sorted(told[1]), "what is passed over must be said by every run, not by one"
+        messages = {one.name for one in told[0] if one.message}
+        assert expected <= messages, (
+            f"a message that is not read must be said to be passed over: {sorted(expected - messages)}"
+        )
 
     def test_quota_is_sane(self, mailbox: Mailbox) -> None:
         """Rule: a quota is None or says bytes used and a limit above zero."""

@@ -69,6 +69,11 @@ class SourceCases(PluginConformance):
         return None
 
     @pytest.fixture
+    def leave_out(self) -> Callable[[], Iterable[str]] | None:
+        """Adds things that the source passes over; returns the names of those that are messages."""
+        return None
+
+    @pytest.fixture
     def deliver(self) -> Callable[[str, bytes], None] | None:
         """Adds a message to a folder."""
         return None

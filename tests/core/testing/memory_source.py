@@ -14,11 +14,13 @@ from archipec.contract import (
     DeletionOrder,
     Fetched,
     Folder,
+    Item,
     Json,
     Listed,
     Option,
     Quota,
     Secret,
+    Skipped,
     Source,
     SourceType,
     port_number,
@@ -39,11 +41,17 @@ class Server:
     seen: set[tuple[str, int]] = field(default_factory=set)
     marked: set[tuple[str, bytes]] = field(default_factory=set)
     breaks_off: bool = False
+    last: dict[str, int] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+
+    def next_number(self, folder: str) -> int:
+        """Return a number that no message of a folder has or had."""
+        self.last[folder] = self.last.get(folder, 0) + 1
+        return self.last[folder]
 
     def deliver(self, folder: str, raw: bytes) -> None:
         """Add a message under the next number."""
-        messages = self.folders.setdefault(folder, [])
-        messages.append((messages[-1][0] + 1 if messages else 1, raw))
+        self.folders.setdefault(folder, []).append((self.next_number(folder), raw))
 
 
 SERVERS: dict[str, Server] = {}
@@ -126,6 +134,11 @@ class MemorySource:
             if raw is not None:
                 yield ref, self.head(raw)
 
+    def skipped(self) -> Iterator[Skipped]:
+        """Name messages that another program keeps locked."""
+        for name in sorted(self.server.locked):
+            yield Skipped(name, "another program has it locked")
+
     def quota(self) -> Quota | None:
         """Tell how full the mailbox is."""
         used = sum(len(raw) for messages in self.server.folders.values() for _, raw in messages)
@@ -159,6 +172,18 @@ class MemorySource:
         """Delete what an order names."""
         messages = self.server.folders[order.folder]
         messages[:] = [one for one in messages if f"{self.server.validity}/{one[0]}" != order.ref]
+
+    def put_back(self, item: Item) -> None:
+        """Deliver a message again."""
+        with item.open() as reader:
+            self.deliver_again(item.folder, reader.read(), item.flags)
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Add a message under a number that none had before."""
+        number = self.server.next_number(folder)
+        self.server.folders[folder].append((number, raw))
+        if "\\Seen" in flags:
+            self.server.seen.add((folder, number))
 
     def message(self, folder: str, ref: str) -> bytes | None:
         """Return the bytes a ref names, None when it names nothing."""

@@ -84,6 +84,16 @@ class TestMemorySource(SourceConformance):
         return lambda: setattr(server, "breaks_off", True)
 
     @pytest.fixture
+    def leave_out(self, server: memory_source.Server) -> Callable[[], Sequence[str]]:
+        """Two locked messages."""
+
+        def leave_out() -> Sequence[str]:
+            server.locked |= {"INBOX 101", "INBOX 102"}
+            return sorted(server.locked)
+
+        return leave_out
+
+    @pytest.fixture
     def deliver(self, server: memory_source.Server) -> Callable[[str, bytes], None]:
         """Adds a message."""
         return server.deliver
@@ -117,6 +127,7 @@ class TestMemoryDeletion(DeletionConformance):
             server.deliver("INBOX", raw)
         for raw in messages[:3]:
             server.deliver("Altro", raw)
+        server.seen |= {("INBOX", number) for number in range(1, 9)}
         return {"INBOX": messages, "Altro": messages[:3]}
 
     @pytest.fixture

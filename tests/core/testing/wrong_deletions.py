@@ -115,6 +115,53 @@ class DeletesEverywhere(MemorySource):
             self.server.folders[folder] = [one for one in messages if ContentKey.of(one[1]) != order.key]
 
 
+@broken("test_a_deleted_message_is_put_back", says="there again, once, byte for byte")
+class PutsBackOtherLineEnds(MemorySource):
+    """Makes text of a message."""
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Write the line ends of this system."""
+        super().deliver_again(folder, raw.replace(b"\r\n", b"\n"), flags)
+
+
+@broken("test_a_deleted_message_is_put_back", says="there again, once, byte for byte")
+class PutsBackNothing(MemorySource):
+    """Says that it is there again."""
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Do nothing."""
+
+
+@broken("test_a_deleted_message_is_put_back", says="one put back has a new one")
+class UsesAReferenceAgain(MemorySource):
+    """Gives a message the number that it had."""
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Take the first number that is free."""
+        taken = {number for number, _ in self.server.folders[folder]}
+        number = next(one for one in range(1, 1000) if one not in taken)
+        self.server.folders[folder].append((number, raw))
+
+
+@broken("test_a_deleted_message_is_put_back", says="must have its flags")
+class PutsBackUnread(MemorySource):
+    """Forgets that it was read."""
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Deliver it as new."""
+        super().deliver_again(folder, raw, ())
+
+
+@broken("test_a_deleted_message_is_put_back", says="leave the others as they were")
+class PutsBackInPlaceOfAnother(MemorySource):
+    """Makes room first."""
+
+    def deliver_again(self, folder: str, raw: bytes, flags: tuple[str, ...]) -> None:
+        """Delete the oldest one."""
+        del self.server.folders[folder][0]
+        super().deliver_again(folder, raw, flags)
+
+
 @broken(
     "test_an_expired_order",
     "test_an_order_for_another_message",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from archipec.contract import Fetched, Folder, Json, Listed, Quota
+from archipec.contract import Fetched, Folder, Json, Listed, Quota, Skipped
 from archipec.errors import IntegrityError, Interrupted, TransientError
 
 from . import memory_source, test_reference
@@ -411,6 +411,53 @@ class LogsTheLogin(MemorySource):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.context.log.debug("LOGIN studio %s", self.server.password)
+
+
+@broken("test_what_is_passed_over_is_said", says="must be said to be passed over")
+class PassesOverInSilence(MemorySource):
+    """Reads what it can."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Say nothing."""
+        return iter(())
+
+
+@broken("test_what_is_passed_over_is_said", says="must be said to be passed over")
+class CallsMessagesNone(MemorySource):
+    """Plays down what it leaves out."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Say that it is no message."""
+        return (one._replace(message=False) for one in super().skipped())
+
+
+@broken("test_what_is_passed_over_is_said", says="by every run")
+class SaysItOnce(MemorySource):
+    """Thinks that it was heard."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Forget what was said."""
+        yield from super().skipped()
+        self.server.locked.clear()
+
+
+@broken("test_what_is_passed_over_is_said", says="must be named once")
+class SaysItTwice(MemorySource):
+    """Counts a thing for each time it met it."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Say all again."""
+        yield from super().skipped()
+        yield from super().skipped()
+
+
+@broken("test_what_is_passed_over_is_said", says="a name and a reason")
+class GivesNoReason(MemorySource):
+    """Leaves it to the reader."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Name it and no more."""
+        return (one._replace(reason="") for one in super().skipped())
 
 
 globals().update({each.cases.__name__: each.cases for each in WRONG.values()})

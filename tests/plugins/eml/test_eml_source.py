@@ -517,6 +517,15 @@ class TestConformance(SourceConformance):
         }
 
     @pytest.fixture
+    def leave_out(self, tmp_path: Path) -> Callable[[], Sequence[str]]:
+        def leave_out() -> Sequence[str]:
+            (tmp_path / "scaricati" / "empty.eml").write_bytes(b"")
+            (tmp_path / "scaricati" / "invoice.pdf").write_bytes(b"%PDF-1.4")
+            return ["empty.eml"]
+
+        return leave_out
+
+    @pytest.fixture
     def deliver(self, tmp_path: Path) -> Callable[[str, bytes], None]:
         def deliver(folder: str, raw: bytes) -> None:
             (tmp_path / "scaricati" / folder / "zz.eml").write_bytes(raw)
