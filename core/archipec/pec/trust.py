@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from archipec.errors import IntegrityError
 from archipec.pec.anchors import ROOTS, Anchors, Root, known_roots
+from archipec.pec.certification_path import (
+    InvalidPath,
+    NameNotPermitted,
+    Strength,
+    check_path,
+    find_paths,
+    validity,
+)
 from archipec.pec.cms import split_certificates
 
 if TYPE_CHECKING:
@@ -22,16 +30,10 @@ if TYPE_CHECKING:
 
 _MAX_CERTIFICATES = 32  # of one seal; real ones carry two or three
 _MAX_ENCODED = 64 * 1024  # bytes of them; the name constraints of AgID CA1 alone have three thousand
-_MAX_LENGTH = 5  # of a path, without the root
-_MAX_PATHS = 8
-_MAX_STEPS = 100  # certificates tried while looking for them
 _SKI = 0x80  # tag of a SignerIdentifier that is a key identifier
 
-# Paths are validated apart from their dates: with a tolerance that no date exceeds.
-_MOMENT = datetime(2020, 1, 1, tzinfo=UTC)
-_ANY_DATE = timedelta(days=365_000)
-_SMALLEST_RSA = 1024  # DigitPA's era
-_WEAK = frozenset({"md2", "md5"})  # SHA-1 is what most PEC was certified with
+# SHA-1 and short keys are what most PEC was certified with, until DigitPA's last certificates ended.
+_STRENGTH = Strength(digests=frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}), rsa_bits=1024)
 _SIGNING = {"digital_signature", "non_repudiation"}
 
 
@@ -132,7 +134,7 @@ def _described(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> 
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     names = leaf.subject_alt_name_value
-    paths, fault = _Search(pool, anchors).paths(leaf)
+    paths, fault = _paths(leaf, pool, anchors)
     return Signer(
         name=_words(leaf.subject),
         issuer=_words(leaf.issuer),
@@ -145,70 +147,49 @@ def _described(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> 
     )
 
 
-class _Search:
-    """Builds paths from the certificates of one seal and validates them."""
+def _paths(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> tuple[list[Path], str]:
+    """The valid paths and, when there is none, why."""
+    from asn1crypto import x509
 
-    def __init__(self, pool: list[Certificate], anchors: Anchors) -> None:
-        from asn1crypto import x509
-
-        self._pool = pool
-        self._left = _MAX_STEPS
-        rules = {root.sha256: root for root in ROOTS}
-        # A root of PEC that is not on this machine keeps its rule when a person adds it.
-        self._anchors: list[tuple[Certificate, Root | None]] = [
-            (x509.Certificate.load(der), rules.get(hashlib.sha256(der).hexdigest()))
-            for der in dict.fromkeys((*known_roots().values(), *anchors.extra))
-        ]
-
-    def paths(self, leaf: Certificate) -> tuple[list[Path], str]:
-        """The valid paths and, when there is none, why."""
-        found: list[Path] = []
-        fault = ""
-        candidates = self._candidates([leaf])
-        for chain, anchor, root in candidates:
-            refused = _fault(chain, anchor, root)
-            if refused:
-                fault = fault or refused
-            else:
-                found.append(_window(chain, anchor, root))
-        if not candidates:
-            fault = self._dead_end(leaf)
-        return found, "" if found else fault
-
-    def _candidates(
-        self, chain: list[Certificate]
-    ) -> list[tuple[list[Certificate], Certificate, Root | None]]:
-        """Chains whose names lead to an anchor, from the leaf to what the anchor has issued."""
-        self._left -= 1
-        last = chain[-1]
-        found = [(chain, anchor, root) for anchor, root in self._anchors if anchor.subject == last.issuer]
-        if len(chain) < _MAX_LENGTH:
-            for issuer in self._pool:
-                if len(found) >= _MAX_PATHS or self._left <= 0:
-                    break
-                if issuer.subject == last.issuer and issuer not in chain:
-                    found += self._candidates([*chain, issuer])
-        return found[:_MAX_PATHS]
-
-    def _dead_end(self, leaf: Certificate) -> str:
-        """Where the chain of names ends, for a person."""
-        last, rest = leaf, [one for one in self._pool if one is not leaf]
-        while (issuer := next((one for one in rest if one.subject == last.issuer), None)) is not None:
-            last = issuer
-            rest.remove(issuer)
-        missing = str(last.issuer.native.get("common_name", ""))
-        for root in ROOTS:
-            if root.name == missing:
-                return f'was certified below "{root.name}", a root that this machine does not have'
-        if last is leaf and last.issuer != last.subject:
-            return f'was certified by "{_words(last.issuer)}", whose own certificate is neither in the message nor trusted'
-        return f'was certified below "{_words(last.issuer)}", which is not trusted for certified mail'
+    rules = {root.sha256: root for root in ROOTS}
+    # A root of PEC that is not on this machine keeps its rule when a person adds it.
+    encoded = dict.fromkeys((*known_roots().values(), *anchors.extra))
+    trusted = [x509.Certificate.load(der) for der in encoded]
+    candidates = find_paths(leaf, pool, trusted)
+    if not candidates:
+        return [], _dead_end(leaf, pool)
+    found: list[Path] = []
+    fault = ""
+    for path in candidates:
+        root = rules.get(hashlib.sha256(path[-1].dump()).hexdigest())
+        refused = _fault(path, root)
+        if refused:
+            fault = fault or refused
+        else:
+            found.append(_window(path, root))
+    return found, "" if found else fault
 
 
-def _fault(chain: list[Certificate], anchor: Certificate, root: Root | None) -> str:
-    """Why a chain is not to be trusted whatever the date; empty when it is."""
+def _dead_end(leaf: Certificate, pool: list[Certificate]) -> str:
+    """Where the chain of names ends, for a person."""
+    last, rest = leaf, [one for one in pool if one is not leaf]
+    while (issuer := next((one for one in rest if one.subject == last.issuer), None)) is not None:
+        last = issuer
+        rest.remove(issuer)
+    missing = str(last.issuer.native.get("common_name", ""))
+    for root in ROOTS:
+        if root.name == missing:
+            return f'was certified below "{root.name}", a root that this machine does not have'
+    if last is leaf and last.issuer != last.subject:
+        return f'was certified by "{_words(last.issuer)}", whose own certificate is neither in the message nor trusted'
+    return f'was certified below "{_words(last.issuer)}", which is not trusted for certified mail'
+
+
+def _fault(path: list[Certificate], root: Root | None) -> str:
+    """Why a path is not to be trusted whatever the date; empty when it is."""
+    chain = path[:-1]
     try:
-        return _usage_fault(chain, root) or _authority_fault(chain, root) or _path_fault(chain, anchor)
+        return _usage_fault(chain, root) or _authority_fault(chain, root) or _path_fault(path)
     except Exception:  # noqa: BLE001 - as above
         return "has a certificate whose chain to the root can't be read"
 
@@ -244,41 +225,23 @@ def _authority_fault(chain: list[Certificate], root: Root | None) -> str:
     return f'was certified by "{_words(chain[0].issuer)}", which is no authority for certified mail'
 
 
-def _path_fault(chain: list[Certificate], anchor: Certificate) -> str:
-    """Whether signatures, name constraints and basic constraints hold from the anchor to the leaf (RFC 5280 §6.1)."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from pyhanko_certvalidator.authority import CertTrustAnchor
-    from pyhanko_certvalidator.context import ValidationContext
-    from pyhanko_certvalidator.errors import ValidationError
-    from pyhanko_certvalidator.path import ValidationPath
-    from pyhanko_certvalidator.policy_decl import DisallowWeakAlgorithmsPolicy
-    from pyhanko_certvalidator.validate import validate_path
-
-    context = ValidationContext(
-        trust_roots=[anchor],
-        moment=_MOMENT,
-        time_tolerance=_ANY_DATE,
-        allow_fetching=False,
-        algorithm_usage_policy=DisallowWeakAlgorithmsPolicy(  # type: ignore[no-untyped-call]
-            _WEAK, rsa_key_size_threshold=_SMALLEST_RSA
-        ),
-    )
-    path = ValidationPath(CertTrustAnchor(anchor), interm=chain[:0:-1], leaf=chain[0])
+def _path_fault(path: list[Certificate]) -> str:
+    """Whether a path is right from the anchor to the leaf (RFC 5280 §6.1)."""
     try:
-        validate_path(context, path)
-    except (ValidationError, UnsupportedAlgorithm, NotImplementedError, AssertionError) as error:
-        if "namespace" in str(error):
-            return f'has a certificate for names that "{_words(chain[0].issuer)}" may not certify'
+        check_path(path, _STRENGTH)
+    except NameNotPermitted:
+        return f'has a certificate for names that "{_words(path[0].issuer)}" may not certify'
+    except InvalidPath:
         return "has a certificate whose chain to the root is not in order"
     return ""
 
 
-def _window(chain: list[Certificate], anchor: Certificate, root: Root | None) -> Path:
-    certificates = [*chain, anchor]
+def _window(path: list[Certificate], root: Root | None) -> Path:
+    since, until = validity(path)
     return Path(
-        root=_words(anchor.subject),
-        since=max(one.not_valid_before for one in certificates),
-        until=min(one.not_valid_after for one in certificates),
+        root=_words(path[-1].subject),
+        since=since,
+        until=until,
         historical=root is not None and root.historical,
     )
 

@@ -6,7 +6,6 @@ certificates of authorities expire, and what they stamped before stays stamped.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import http.client
 import math
@@ -24,6 +23,7 @@ from asn1crypto import cms, core, tsp, x509
 
 from archipec.errors import IntegrityError, PermanentError, TransientError
 from archipec.pec.anchors import load_anchors
+from archipec.pec.certification_path import InvalidPath, Strength, check_path, find_paths, validity
 from archipec.pec.cms import SignerInfo, read_signed_data, split_certificates
 from archipec.pec.signature import verifies
 
@@ -35,6 +35,7 @@ _SKEW = timedelta(hours=1)  # by which clocks may differ
 _LARGEST = 128 * 1024  # bytes of a response; real ones have 3 to 10 KB
 _MOST_CERTIFICATES = 16
 _TST_INFO = bytes.fromhex("2a864886f70d0109100104")  # id-ct-TSTInfo, encoded
+_STRENGTH = Strength(digests=frozenset({"sha224", "sha256", "sha384", "sha512"}), rsa_bits=2048)
 _GRANTED, _CHANGED = "granted", "granted_with_mods"
 
 
@@ -284,10 +285,6 @@ def _signing_certificate(token: _Token) -> bytes:
 
 
 def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) -> None:
-    from pyhanko_certvalidator import CertificateValidator
-    from pyhanko_certvalidator.context import ValidationContext
-    from pyhanko_certvalidator.errors import PathBuildingError, ValidationError
-
     roots = _roots(ca)
     try:
         name = _line(str(certificate.subject.native.get("common_name") or certificate.subject.human_friendly))
@@ -300,25 +297,43 @@ def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) 
                 hint="the option tsa names another authority",
             )
         pool = [x509.Certificate.load(encoded) for encoded in token.certificates]
-        context = ValidationContext(
-            trust_roots=roots, other_certs=pool, moment=token.at, allow_fetching=False
-        )
-        asyncio.run(CertificateValidator(certificate, validation_context=context).async_validate_path())
+        paths = find_paths(certificate, pool, roots)
+        if any(one.dump() == certificate.dump() for one in roots):
+            paths.insert(0, [certificate])
+        faults = [_fault(path, token.at) for path in paths]
     except IntegrityError:
         raise
-    except PathBuildingError as error:
+    except Exception as error:
+        raise IntegrityError("a certificate in the time stamp can't be read") from error
+    if not faults:
         raise IntegrityError(
             f'the certificate of the time-stamping authority is not trusted: "{name}"',
             hint="the option tsa_ca names a file with the authority's root certificate",
-        ) from error
-    except ValidationError as error:
+        )
+    if all(faults):
         raise IntegrityError(
             f'the certificate that the time stamp is signed with, "{name}", was not valid then:'
-            f" {_line(str(error))}",
+            f" {_line(faults[0])}",
             hint="the option tsa names another authority",
-        ) from error
-    except Exception as error:
-        raise IntegrityError("a certificate in the time stamp can't be read") from error
+        )
+
+
+def _fault(path: list[x509.Certificate], at: datetime) -> str:
+    """Why a path does not make a certificate one to trust at a time; empty when it does."""
+    try:
+        if len(path) > 1:
+            check_path(path, _STRENGTH)
+    except InvalidPath as error:
+        return str(error)
+    since, until = validity(path)
+    if since <= at <= until:
+        return ""
+    return (
+        f"it and the certificates above it are valid together from {since:%Y-%m-%d %H:%M:%S}"
+        f" to {until:%Y-%m-%d %H:%M:%S} UTC"
+        if since <= until
+        else "the certificates above it are valid at other times"
+    )
 
 
 def _roots(ca: Path | None) -> list[x509.Certificate]:

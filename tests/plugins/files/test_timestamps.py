@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Self
 import pytest
 from asn1crypto import cms, pem, x509
 from asn1crypto.tsp import TimeStampReq, TimeStampResp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from archipec.contract import SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, ConfigError, IntegrityError, PermanentError, TransientError
@@ -117,6 +120,28 @@ class TestProtocol:
             request_token(tsa.at(path), DIGEST, tsa.ca_file)
         assert tsa.at(path) in caught.value.message
         assert caught.value.hint and "\n" not in caught.value.message
+
+    def test_a_root_of_the_same_name_and_another_key(self, tsa: TimeStampAuthority, tmp_path: Path) -> None:
+        real = x509.load_pem_x509_certificate(tsa.ca_file.read_bytes())
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            x509.CertificateBuilder(issuer_name=real.subject, subject_name=real.subject)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(real.not_valid_before_utc)
+            .not_valid_after(real.not_valid_after_utc)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        )
+        other = tmp_path / "other.pem"
+        other.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        with pytest.raises(PermanentError, match="did not sign the certificate of"):
+            request_token(tsa.url, DIGEST, other)
+        both = tmp_path / "both.pem"
+        both.write_bytes(other.read_bytes() + tsa.ca_file.read_bytes())
+        assert request_token(tsa.url, DIGEST, both)
+
+    def test_the_certificate_itself_may_be_trusted(self, tsa: TimeStampAuthority) -> None:
+        assert request_token(tsa.url, DIGEST, tsa.ca_file.with_name("tsa.crt"))
 
     def test_another_policy_than_asked_for(self, tsa: TimeStampAuthority) -> None:
         request_token(tsa.url, DIGEST, tsa.ca_file, POLICY)
