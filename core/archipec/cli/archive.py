@@ -204,7 +204,7 @@ def _show_waiting(report: Report) -> None:
             earlier = settled.stored - report.sinks[name].stored
             if earlier > 0:
                 click.echo(f"  {name}: {count(earlier)} of earlier runs confirmed")
-            show_settled(settled)
+            show_settled(settled, report.sinks[name].pending if report.listed else 0)
 
 
 def _show_failures(report: Report) -> None:

@@ -13,7 +13,7 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, selection_options
-from archipec.cli.terminal import count, on_signals, progress, size
+from archipec.cli.terminal import count, counted, on_signals, progress, size
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
@@ -186,7 +186,7 @@ def show_run(report: PruneReport) -> None:
 
 
 def _sum(rows: Sequence[Row]) -> str:
-    return f"{count(len(rows))} messages ({size(sum(row.size for row in rows))})"
+    return f"{counted(len(rows), 'message')} ({size(sum(row.size for row in rows))})"
 
 
 def _table(rows: Sequence[Row]) -> None:

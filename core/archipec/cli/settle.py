@@ -87,10 +87,14 @@ def _show(report: SettleReport, *, as_json: bool) -> None:
         say_error(error, report.pipeline)
 
 
-def show_settled(settled: SinkSettled) -> None:
-    """Say what waits and what was rejected, and why."""
+def show_settled(settled: SinkSettled, said: int = 0) -> None:
+    """Say what waits and what was rejected, and why.
+
+    Args:
+        said: how many are pending by what was said before; the same number is not said again.
+    """
     for number, words in ((settled.pending, "pending"), (settled.refused, "rejected")):
-        if number:
+        if number and not (words == "pending" and number == said):
             click.echo(f"  {count(number)} {words}")
     for reason, number in settled.overdue[:_REASONS_SHOWN]:
         click.echo(printable(f"    needs a person: {count(number)}: {reason}"))

@@ -127,10 +127,10 @@ class Deletion:
             generation = order.ref.partition("/")[0]
             known, place = parse_ref(order.ref)
             if place > 1:
-                yield order, _refused(order, _SHARED)
+                yield order, _refused(_SHARED)
             elif not uidvalidity or generation != uidvalidity or known is None:
                 reason = "the folder is not the one it was: its messages are numbered anew"
-                yield order, _refused(order, reason)
+                yield order, _refused(reason)
             else:
                 by_uid[known] = order
         uids = sorted(by_uid)
@@ -145,17 +145,17 @@ class Deletion:
             yield order, AlreadyGone(f"message {order.ref} was no longer there")
         for uid in [uid for uid in orders if seen[uid].shared]:
             order = orders.pop(uid)
-            yield order, _refused(order, _SHARED)
+            yield order, _refused(_SHARED)
         others = self._others(exchange, orders, seen)
         for uid in others:
             order = orders.pop(uid)
-            yield order, _refused(order, "it is not the one that was archived")
+            yield order, _refused("it is not the one that was archived")
         for uid in [uid for uid in orders if _FLAGGED in seen[uid].flags]:
             order = orders.pop(uid)
-            yield order, _refused(order, "it is flagged by now")
+            yield order, _refused("it is flagged by now")
         for uid in [uid for uid, order in orders.items() if order.expires_at <= self._now()]:
             order = orders.pop(uid)
-            yield order, _refused(order, "the order has expired")
+            yield order, _refused("the order has expired")
         if not orders:
             return
         unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
@@ -183,7 +183,7 @@ class Deletion:
                     ),
                 )
             else:
-                yield order, _refused(order, reason or "the server still has it")
+                yield order, _refused(reason or "the server still has it")
         self._refuse_strangers(len(orders) - len(left))
 
     def _refuse_strangers(self, ordered: int) -> None:
@@ -314,12 +314,12 @@ def _flags(token: Token) -> frozenset[bytes]:
     return frozenset(word.lower() for word in words if isinstance(word, bytes))
 
 
-def _refused(order: DeletionOrder, reason: str, scope: Scope = Scope.MESSAGE) -> Refused:
-    return Refused(f"message {order.ref} is not deleted: {reason}", scope=scope)
+def _refused(reason: str, scope: Scope = Scope.MESSAGE) -> Refused:
+    return Refused(reason, scope=scope)
 
 
 def _refuse_all(
     orders: Iterable[DeletionOrder], reason: str, scope: Scope = Scope.MESSAGE
 ) -> Iterator[Outcome]:
     for order in orders:
-        yield order, _refused(order, reason, scope)
+        yield order, _refused(reason, scope)

@@ -217,7 +217,8 @@ class Lister:
         self._on_error(
             folder.name,
             Incomplete(
-                f'folder "{folder.name}": the source says that it holds {count} messages, and lists only {present}',
+                f'folder "{folder.name}": the source says that it holds {count} message{"" if count == 1 else "s"},'
+                f" and lists only {present}",
                 hint="the next run lists it whole again; if that doesn't help, ask the provider",
             ),
         )

@@ -65,7 +65,7 @@ class Kept(enum.StrEnum):
 
 
 _WORDS = {
-    Kept.NOT_ARCHIVED: "not in every required archive",
+    Kept.NOT_ARCHIVED: "not in every required archive, or new or numbered anew since `archipec archive` ran",
     Kept.PENDING: "waiting for an archive's confirmation",
     Kept.FLAGGED: "flagged in the mailbox",
     Kept.NOT_SELECTED: "not chosen by the selection",
