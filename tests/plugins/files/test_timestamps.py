@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from asn1crypto import cms, pem, x509
+from asn1crypto import cms, pem
+from asn1crypto import x509 as asn1
 from asn1crypto.tsp import TimeStampReq, TimeStampResp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -235,7 +236,7 @@ class TestProtocol:
     ) -> None:
         """Of several certificates of one name and one key the one counts whose hash was signed (RFC 5816)."""
         response = TimeStampResp.load(protocol._bounded_post(tsa.at(f"/{signed_with}"), question()))
-        added = x509.Certificate.load(pem.unarmor((tsa.root / "good" / f"{beside}.crt").read_bytes())[2])
+        added = asn1.Certificate.load(pem.unarmor((tsa.root / "good" / f"{beside}.crt").read_bytes())[2])
         response["time_stamp_token"]["content"]["certificates"].append(
             cms.CertificateChoices({"certificate": added})
         )
@@ -249,7 +250,7 @@ class TestProtocol:
         """Another one of the same name and key is not taken for it."""
         response = TimeStampResp.load(request_token(tsa.url, DIGEST, tsa.ca_file))
         own, other = (
-            x509.Certificate.load(pem.unarmor((tsa.root / "good" / f"{name}.crt").read_bytes())[2])
+            asn1.Certificate.load(pem.unarmor((tsa.root / "good" / f"{name}.crt").read_bytes())[2])
             for name in ("tsa", "mail")
         )
         certificates = response["time_stamp_token"]["content"]["certificates"]
