@@ -134,6 +134,35 @@ def test_missing_receipts_name_the_distribution(strangers: Strangers, letters: s
     assert 'the plugin "shelf" (archipec-acme 2.5) gave no receipt for 1 of the messages' in result.err
 
 
+def test_a_sink_that_can_t_take_one_message_now_takes_the_others(
+    strangers: Strangers, letters: str, tmp_path: Path
+) -> None:
+    """HTTP status 503 for one upload: a TransientError of scope MESSAGE is that message's alone."""
+    strangers.install(
+        """
+        class Bad(Shelf):
+            busy = None
+            def put(self, item):
+                Bad.busy = Bad.busy or item.key
+                if item.key == Bad.busy:
+                    raise TransientError("HTTP status 503", scope=Scope.MESSAGE, retry_after=0)
+                super().put(item)
+        globals().update(yields(sink(Bad)))
+        """
+    )
+    shelf = tmp_path / "shelf"
+    to = ("--to", f"maildir:{tmp_path / 'good'}", "--to", f"shelf:{shelf}")
+    report = strangers("archive", "--json", "--from", letters, *to, expect=3).object
+    assert report["sinks"]["maildir"]["stored"] == 5
+    assert report["sinks"]["shelf"] == {"stored": 4, "pending": 0, "failed": 1}
+    (failure,) = report["failures"]
+    assert failure["reason"] == "shelf: HTTP status 503"
+    path = strangers.site / "archipec_acme_module.py"
+    path.write_text(path.read_text().replace("sink(Bad)", "sink(Shelf)"))
+    strangers("archive", "--json", "--from", letters, *to)
+    assert len([one for one in shelf.iterdir() if len(one.name) == 64]) == 5
+
+
 # -- secrets ------------------------------------------------------------------------------------------
 
 _SASL = base64.b64encode(f"me\0me\0{PASSWORD}".encode()).decode()
