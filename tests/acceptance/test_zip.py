@@ -24,7 +24,7 @@ FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 POINTS = (
     *("after-write:700", "after-table:1", "before-end:1", "after-end:1"),
     *("after-write:1", "after-write:1000", "after-write:1100", "before-table:1", "before-table:2"),
-    *("after-table:2", "after-seal:1", "after-commit:1", "after-commit:2", "before-receipts:3"),
+    *("after-table:2", "after-finish:1", "after-commit:1", "after-commit:2", "before-receipts:3"),
     *("before-directory-sync:1", "before-sync:1", "after-sync:2", "after-put:1150"),
     *("before-inventory:1", "after-inventory:2", "before-inventory-end:1", "after-inventory-end:1"),
 )

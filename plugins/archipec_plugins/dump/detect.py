@@ -9,10 +9,10 @@ from typing import Final
 
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.files.archives import archive_type
-from archipec_plugins.files.reading import check_place, open_file, subfolders, trouble
+from archipec_plugins.files.reading import check_path, open_file, read_error, subfolders
 from archipec_plugins.maildir.source import maildir_parts
 
-__all__ = ["recognise"]
+__all__ = ["detect"]
 
 _ENDINGS: Final = {".eml": "eml", ".zip": "zip"}
 _NO_MAIL: Final = (".xml", ".pdf", ".p7m", ".p7s", ".txt", ".html", ".toc", ".json", ".md")
@@ -20,13 +20,13 @@ _ARCHIVES: Final = ("eml", "maildir", "mbox", "zip")
 _HINT: Final = "known are Maildirs, mbox files, Thunderbird's folders, .eml files and zips of these"
 
 
-def recognise(path: Path) -> str:
+def detect(path: Path) -> str:
     """Return the name of the source that reads a file or folder: eml, maildir, mbox, thunderbird or zip.
 
     Raises:
         PermanentError: none does, or several would.
     """
-    status = check_place(path)
+    status = check_path(path)
     try:
         if stat.S_ISREG(status.st_mode):
             return _kind_of_file(os.path.realpath(path)) or "eml"
@@ -34,7 +34,7 @@ def recognise(path: Path) -> str:
             return known
         kinds = _kinds_in(path)
     except OSError as error:
-        raise trouble(error, path, Scope.ENDPOINT) from error
+        raise read_error(error, path, Scope.ENDPOINT) from error
     if "thunderbird" in kinds:
         return "thunderbird"
     if not kinds:

@@ -8,7 +8,7 @@ from typing import Any
 
 from archipec.contract import Context, Source, SourceType
 from archipec_plugins.dump.config import Config
-from archipec_plugins.dump.detect import recognise
+from archipec_plugins.dump.detect import detect
 from archipec_plugins.eml import EML
 from archipec_plugins.maildir import MAILDIR
 from archipec_plugins.mbox import MBOX
@@ -29,7 +29,7 @@ def open_source(config: Config, context: Context) -> Iterator[Source]:
     Raises:
         PermanentError: nobody reads it, or several would.
     """
-    kind = recognise(config.path)
+    kind = detect(config.path)
     context.log.info("%s is read as %s", config.path, kind)
     record = _RECORDS[kind]
     values = {"path": config.path, "dialect": config.dialect, "loose": config.loose}

@@ -22,14 +22,14 @@ from archipec_plugins.files.staging import Staging, is_interrupted
 from archipec_plugins.files.streams import CHUNK
 from archipec_plugins.files.toc import regular_size
 
-__all__ = ["Catalog"]
+__all__ = ["EmlIndex"]
 
 _OFFSET = struct.Struct(">Q")
 _FEWEST = 4  # bytes of a digest that a name has
 
 
-class Catalog:
-    """Files by content key; see `archipec_plugins.files.tree.Catalog`.
+class EmlIndex:
+    """Files by content key; see `archipec_plugins.files.tree.EmlIndex`.
 
     Memory holds where a message's line begins in the manifest, and the disk the rest.
 
@@ -38,7 +38,7 @@ class Catalog:
         folder_of: tells the directory for an item, relative to the root.
     """
 
-    beside: tuple[str, ...] = ()
+    sibling_dirs: tuple[str, ...] = ()
     whole_paths = True
 
     def __init__(self, root: str, folder_of: Callable[[Item], str], manifest: Manifest) -> None:
@@ -61,7 +61,7 @@ class Catalog:
         """Nothing to learn: the names suit every file system."""
 
     def new_path(self, item: Item) -> str:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         folder, digest = self._folder_of(item), bytes.fromhex(item.key.sha256)
         for name in eml_names(item):
             path = f"{folder}/{name}"
@@ -82,14 +82,14 @@ class Catalog:
         return item.date
 
     def add(self, path: str, sha256: str) -> None:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         digest = bytes.fromhex(sha256)
         self._loaded().add(digest, _OFFSET.pack(self._manifest.add(sha256, path)))
         self._named.pop(digest[:_FEWEST], None)
         self._count += 1
 
     def held(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
         self._loaded()
         for line in self._manifest:
             size = regular_size(f"{self._root}/{line.path}") if line.path else None
@@ -99,19 +99,19 @@ class Catalog:
             yield Entry(self._key(sha256, path), path)
 
     def number(self) -> int | None:
-        """See `archipec_plugins.files.tree.Catalog`: as the manifest has it."""
+        """See `archipec_plugins.files.tree.EmlIndex`: as the manifest has it."""
         return None if self._index is None else self._count
 
     def key_of(self, line: Line) -> ContentKey:
-        """See `archipec_plugins.files.tree.Catalog`: a manifest says nothing of sizes."""
+        """See `archipec_plugins.files.tree.EmlIndex`: a manifest says nothing of sizes."""
         return ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
         return self._existing(key.sha256)
 
     def holds(self, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         return bool(self._existing(sha256))
 
     def _existing(self, sha256: str) -> list[str]:
@@ -124,21 +124,21 @@ class Catalog:
         return regular_size(f"{self._root}/{path}") is not None
 
     def is_own(self, file: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         return mark_of(file) is not None
 
-    def vouches(self, path: str, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`."""
+    def name_matches(self, path: str, sha256: str) -> bool:
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         mark = mark_of(path.rpartition("/")[2])
         return mark is not None and sha256.startswith(mark)
 
     def unlisted(self) -> Iterator[str]:
-        """See `archipec_plugins.files.tree.Catalog`: a file whose content isn't what its name says is nobody's."""
+        """See `archipec_plugins.files.tree.EmlIndex`: a file whose content isn't what its name says is nobody's."""
         for path, _ in self._unlisted():
             yield path
 
-    def mend(self) -> None:
-        """See `archipec_plugins.files.tree.Catalog`."""
+    def repair_manifest(self) -> None:
+        """See `archipec_plugins.files.tree.EmlIndex`."""
         self._loaded()
         found, self._found = self._found, {}
         self._count -= sum(map(len, found.values()))
@@ -147,7 +147,7 @@ class Catalog:
                 self.add(path, sha256)
 
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the manifest can't be read."""
+        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
         self._index = None
         index = self._loaded()
         found = {sha256: paths[-1] for sha256, paths in self._found.items()}

@@ -41,14 +41,14 @@ def _where(config: Config) -> str:
 
 @contextmanager
 def _open(config: Config, context: Context) -> Iterator[Sink]:
-    from archipec_plugins.eml.index import Catalog
+    from archipec_plugins.eml.index import EmlIndex
     from archipec_plugins.files.manifest import Manifest
     from archipec_plugins.files.tree import TreeSink
 
     root = str(config.path)
     manifest = Manifest(root)
-    catalog = Catalog(root, _folder_of(root, config.layout), manifest)
-    sink = TreeSink(root, catalog, manifest, config.timestamps, context)
+    index = EmlIndex(root, _folder_of(root, config.layout), manifest)
+    sink = TreeSink(root, index, manifest, config.timestamps, context)
     try:
         yield sink
     finally:
@@ -67,14 +67,14 @@ def _folder_of(root: str, layout: str) -> Callable[[Item], str]:
 def open_to_check(root: Path, context: Context) -> TreeSink:
     """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
     from archipec.timestamp import Authority
-    from archipec_plugins.eml.index import Catalog
+    from archipec_plugins.eml.index import EmlIndex
     from archipec_plugins.files import layout as folders
     from archipec_plugins.files.manifest import Manifest
     from archipec_plugins.files.tree import TreeSink
 
     manifest = Manifest(str(root))
-    catalog = Catalog(str(root), folders.by_date, manifest)
-    return TreeSink(str(root), catalog, manifest, Timestamps(Authority()), context)
+    index = EmlIndex(str(root), folders.by_date, manifest)
+    return TreeSink(str(root), index, manifest, Timestamps(Authority()), context)
 
 
 def _root(config: Config) -> Path:

@@ -14,12 +14,12 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec.pec.headers import MAX_HEADER
-from archipec_plugins.files.archives import problems_of
+from archipec_plugins.files.archives import archive_problems
 from archipec_plugins.files.escape import escape, unescape
-from archipec_plugins.files.folders import LeftOut
+from archipec_plugins.files.folders import SkippedFiles
 from archipec_plugins.files.manifest import is_bookkeeping
 from archipec_plugins.files.reading import is_inside, open_file
-from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.unsealed import envelope_is_missing, is_loose
 
 __all__ = ["TOP", "EmlSource", "open_source"]
@@ -54,8 +54,8 @@ def open_source(path: Path, context: Context, *, loose: bool) -> Iterator[EmlSou
         raise PermanentError(f"{path} is neither a folder nor a file", hint="give a folder of .eml files")
     source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=loose)
     yield source
-    if source.left_out:
-        context.log.warning("%d files in %s are left out", len(source.left_out), path)
+    if source.skipped_files:
+        context.log.warning("%d files in %s are left out", len(source.skipped_files), path)
 
 
 class _Ref(NamedTuple):
@@ -98,18 +98,18 @@ class EmlSource:
         self._only = path.name if one_file else None
         self._context = context
         self._takes_loose = loose
-        self.left_out = LeftOut(context)
+        self.skipped_files = SkippedFiles(context)
 
     def skipped(self) -> Iterator[Skipped]:
         """See `archipec.contract.SupportsSkipped`."""
-        yield from self.left_out
+        yield from self.skipped_files
 
     def check(self) -> Iterator[ArchipecError]:
         """See `archipec.contract.SupportsCheck`: whether an archive of ours that is read here is whole."""
         if self._only is None:
             from archipec_plugins.eml.sink import open_to_check
 
-            yield from problems_of(self._path, "eml", lambda: open_to_check(self._path, self._context))
+            yield from archive_problems(self._path, "eml", lambda: open_to_check(self._path, self._context))
 
     def folders(self) -> Iterator[Folder]:
         """Yield the directories that hold messages, each before those inside it.
@@ -128,7 +128,7 @@ class EmlSource:
             except OSError as error:
                 if folder == TOP:
                     raise self._trouble(error, self._path, Scope.ENDPOINT) from error
-                self.left_out.note(
+                self.skipped_files.note(
                     folder, self._trouble(error, self._directory(folder), Scope.FOLDER).message
                 )
                 continue
@@ -240,7 +240,7 @@ class EmlSource:
             if isinstance(found, _Ref):
                 yield found
             elif found is not None:
-                self.left_out.note(_joined(folder, name), found.reason, message=found.message)
+                self.skipped_files.note(_joined(folder, name), found.reason, message=found.message)
 
     def _subfolders(self, folder: str) -> list[str]:
         """The directories inside a directory, by name. Links are not followed: they may lead in circles."""
@@ -257,9 +257,9 @@ class EmlSource:
             path = _joined(folder, name)
             if link:
                 elsewhere = not is_inside(self._directory(folder) / name, self._top)
-                self.left_out.note(path, "it is a link to a folder", message=elsewhere)
+                self.skipped_files.note(path, "it is a link to a folder", message=elsewhere)
             elif path.count("/") >= _MAX_DEPTH:
-                self.left_out.note(path, f"it lies more than {_MAX_DEPTH} folders deep")
+                self.skipped_files.note(path, f"it lies more than {_MAX_DEPTH} folders deep")
             else:
                 inside.append(path)
         return inside
@@ -287,7 +287,7 @@ class EmlSource:
             if not stat.S_ISREG(status.st_mode):
                 return _Reason("it is no regular file", message=False)
             with self._open(path) as file:
-                reason = why_not(file.read(SNIFFED), path.name)
+                reason = rejection_reason(file.read(SNIFFED), path.name)
                 return (
                     _Reason(reason, message=named) if reason else _Ref.of(path.name, os.fstat(file.fileno()))
                 )

@@ -9,7 +9,7 @@ from typing import Protocol
 from archipec.errors import ArchipecError, UnfitRecord, from_os_error
 from archipec.inventory import MARKER, last_summary, read_marker_file
 
-__all__ = ["Checked", "archive_type", "is_archive", "problems_of"]
+__all__ = ["Checked", "archive_problems", "archive_type", "is_archive"]
 
 
 class Checked(Protocol):
@@ -38,7 +38,7 @@ def is_archive(root: Path) -> bool:
         return False
 
 
-def problems_of(root: Path, sink: str, make: Callable[[], Checked]) -> Iterator[ArchipecError]:
+def archive_problems(root: Path, sink: str, make: Callable[[], Checked]) -> Iterator[ArchipecError]:
     """Yield what an archive of ours lacks by its own record; nothing of a folder that is none.
 
     Args:

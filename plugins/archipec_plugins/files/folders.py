@@ -15,20 +15,20 @@ from archipec.pec.headers import MAX_HEADER, header_block
 from archipec_plugins.files.escape import escape
 
 __all__ = [
-    "PLAIN",
-    "Box",
-    "BoxSource",
-    "Entry",
-    "Flavour",
+    "NO_PREAMBLE",
+    "FolderEntry",
+    "FolderSource",
     "HeaderSource",
-    "LeftOut",
-    "Names",
-    "failing",
+    "MailFolder",
+    "Preamble",
+    "SkippedFiles",
+    "UniqueNames",
     "listing",
+    "raising",
 ]
 
 
-class Box(Protocol):
+class MailFolder(Protocol):
     """One folder of a source; `scan` and `fetch` as those of `archipec.contract.Source`."""
 
     @property
@@ -45,7 +45,7 @@ class Box(Protocol):
         ...
 
 
-class LeftOut:
+class SkippedFiles:
     """Notes what is not read, and why: each thing is logged once, and counted."""
 
     def __init__(self, context: Context) -> None:
@@ -75,7 +75,7 @@ class LeftOut:
         return len(self._skipped)
 
 
-class Names:
+class UniqueNames:
     """Gives every box a name of its own: the second ``INBOX`` becomes ``INBOX (2)``."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Names:
         return free
 
 
-class BoxSource:
+class FolderSource:
     """A `archipec.contract.Source` made of boxes.
 
     Args:
@@ -102,18 +102,18 @@ class BoxSource:
 
     def __init__(
         self,
-        find: Callable[[], Iterable[Box]],
-        left_out: LeftOut,
+        find: Callable[[], Iterable[MailFolder]],
+        skipped: SkippedFiles,
         check: Callable[[], Iterable[ArchipecError]] = tuple,
     ) -> None:
         self._find = find
-        self._boxes: dict[str, Box] | None = None
+        self._mail_folders: dict[str, MailFolder] | None = None
         self._check = check
-        self.left_out = left_out
+        self.skipped_files = skipped
 
     def skipped(self) -> Iterator[Skipped]:
         """See `archipec.contract.SupportsSkipped`."""
-        yield from self.left_out
+        yield from self.skipped_files
 
     def check(self) -> Iterator[ArchipecError]:
         """See `archipec.contract.SupportsCheck`."""
@@ -121,32 +121,32 @@ class BoxSource:
 
     def folders(self) -> list[Folder]:
         """Return the folders, in the order in which they were found."""
-        self._boxes = {box.name: box for box in self._find()}
-        return [Folder(name) for name in self._boxes]
+        self._mail_folders = {mail_folder.name: mail_folder for mail_folder in self._find()}
+        return [Folder(name) for name in self._mail_folders]
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
         """See `archipec.contract.Source.scan`."""
-        return self._box(folder).scan(after)
+        return self._mail_folder(folder).scan(after)
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """See `archipec.contract.Source.fetch`."""
-        return self._box(folder).fetch(refs)
+        return self._mail_folder(folder).fetch(refs)
 
-    def _box(self, folder: str) -> Box:
-        if self._boxes is None:
+    def _mail_folder(self, folder: str) -> MailFolder:
+        if self._mail_folders is None:
             self.folders()
-        box = (self._boxes or {}).get(folder)
-        if box is None:
+        mail_folder = (self._mail_folders or {}).get(folder)
+        if mail_folder is None:
             raise PermanentError(f"there is no folder {folder!r} any more", scope=Scope.FOLDER)
-        return box
+        return mail_folder
 
 
-class HeaderSource(BoxSource):
-    """A `BoxSource` whose boxes read any message as cheaply as the next one, and so headers as well."""
+class HeaderSource(FolderSource):
+    """A `FolderSource` whose boxes read any message as cheaply as the next one, and so headers as well."""
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """See `archipec.contract.SupportsHeaders`; empty where a message can't be read."""
-        for fetched in self._box(folder).fetch(refs):
+        for fetched in self._mail_folder(folder).fetch(refs):
             try:
                 yield fetched.ref, _head(fetched.chunks)
             except ArchipecError as error:
@@ -167,13 +167,13 @@ def _head(chunks: Iterator[bytes]) -> bytes:
     return raw[:MAX_HEADER]
 
 
-def failing(error: ArchipecError) -> Iterator[bytes]:
+def raising(error: ArchipecError) -> Iterator[bytes]:
     """Return the chunks of a message that can't be read."""
     raise error
     yield b""
 
 
-class Flavour(Protocol):
+class Preamble(Protocol):
     """What a mail program writes in front of a message."""
 
     def skip(self, beginning: bytes) -> int:
@@ -193,10 +193,10 @@ class _Plain:
         return ()
 
 
-PLAIN: Final[Flavour] = _Plain()
+NO_PREAMBLE: Final[Preamble] = _Plain()
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """A message of a box that is listed anew each time: what `Listed` says, but for folder and cursor."""
 
     ref: str
@@ -205,7 +205,9 @@ class Entry(NamedTuple):
     flags: tuple[str, ...]
 
 
-def listing(folder: str, entries: Callable[[], Iterable[Entry]], after: Json | None) -> Iterator[Listed]:
+def listing(
+    folder: str, entries: Callable[[], Iterable[FolderEntry]], after: Json | None
+) -> Iterator[Listed]:
     """List a box that has no numbers of its own to go on from.
 
     The cursor is how many messages were listed, and a hash of their refs: where the list still begins with those,

@@ -16,14 +16,14 @@ from archipec_plugins.files.escape import escape
 
 __all__ = [
     "CHUNK",
-    "check_place",
+    "check_path",
     "chunks",
     "is_inside",
     "kind_of",
     "leads_to_folder",
     "open_file",
+    "read_error",
     "subfolders",
-    "trouble",
 ]
 
 CHUNK: Final = 256 * 1024
@@ -33,7 +33,7 @@ _FLAGS: Final = (
 )
 
 
-def check_place(path: Path) -> os.stat_result:
+def check_path(path: Path) -> os.stat_result:
     """Return the status of what a source is told to read.
 
     Raises:
@@ -78,7 +78,7 @@ def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
             left -= len(chunk)
             yield chunk
     except OSError as error:
-        raise trouble(error, name, Scope.MESSAGE) from error
+        raise read_error(error, name, Scope.MESSAGE) from error
     if left:
         raise TransientError(f"{escape(name)} was changed while it was read", scope=Scope.MESSAGE)
 
@@ -151,7 +151,7 @@ def kind_of(entry: os.DirEntry[str]) -> str:
     return "it is a link" if stat.S_ISLNK(mode) else "it is no regular file"
 
 
-def trouble(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:
+def read_error(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:
     """Return the error for something that can't be read."""
     told = from_os_error(error, escape(str(path)))
     if isinstance(told, TransientError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["SNIFFED", "why_not"]
+__all__ = ["SNIFFED", "rejection_reason"]
 
 SNIFFED: Final = 4096
 """Bytes that are looked at."""
@@ -29,7 +29,7 @@ _KNOWN: Final = frozenset(
 )
 
 
-def why_not(head: bytes, name: str) -> str | None:
+def rejection_reason(head: bytes, name: str) -> str | None:
     """Return why a file is no message, None when it is one.
 
     A file called ``.eml`` is taken at its word unless it is evidently something else. Any other must begin

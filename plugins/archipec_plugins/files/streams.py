@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "CREATE",
-    "cannot_tell",
-    "checked",
     "item_chunks",
+    "lookup_error",
+    "map_os_errors",
     "open_copy",
     "place_url",
     "stream_of",
-    "translated",
     "unix_time",
+    "verify_key",
     "write_all",
 ]
 
@@ -53,10 +53,10 @@ def item_chunks(item: Item) -> Iterator[bytes]:
         yield item.body
         return
     with item.open() as reader:
-        yield from checked(iter(lambda: reader.read(CHUNK), b""), item.key, f"folder {item.folder!r}")
+        yield from verify_key(iter(lambda: reader.read(CHUNK), b""), item.key, f"folder {item.folder!r}")
 
 
-def checked(chunks: Iterable[bytes], key: ContentKey, where: str) -> Iterator[bytes]:
+def verify_key(chunks: Iterable[bytes], key: ContentKey, where: str) -> Iterator[bytes]:
     """Pass chunks on, and raise IntegrityError at the end unless they were the message of that key.
 
     Args:
@@ -73,7 +73,7 @@ def checked(chunks: Iterable[bytes], key: ContentKey, where: str) -> Iterator[by
         raise IntegrityError(f"{where}: these are not the bytes of message {key}")
 
 
-def translated(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
+def map_os_errors(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     """Pass chunks of the file ``what`` on; an OSError that reading them raises becomes an error of archipec."""
     try:
         yield from chunks
@@ -155,7 +155,7 @@ def unix_time(date: datetime) -> int:
     return max(0, min(int(date.timestamp()), _LAST_SECOND))
 
 
-def cannot_tell(error: OSError, root: str) -> ArchipecError:
+def lookup_error(error: OSError, root: str) -> ArchipecError:
     """Return the error for a look-up that failed: whether a copy is kept can't be told now, nor denied."""
     told = from_os_error(error, error.filename or root)
     if isinstance(told, TransientError):

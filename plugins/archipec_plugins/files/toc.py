@@ -13,13 +13,13 @@ from archipec.inventory import Entry
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex, Table
 
-__all__ = ["Catalog", "Place", "regular_size"]
+__all__ = ["StoredAt", "TocIndex", "regular_size"]
 
 _PLACE = struct.Struct(">IQQB")
 _NO_END = 1 << 62
 
 
-class Place(NamedTuple):
+class StoredAt(NamedTuple):
     """Where a message lies.
 
     Attributes:
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     form: int = 0
 
 
-class Catalog(ABC):
+class TocIndex(ABC):
     """The places of all copies by content key, read from the tables of contents when it is first needed.
 
     It is also the archive's `archipec_plugins.files.inventory.Holdings`. A file that is a link, a folder or a pipe by
@@ -56,14 +56,14 @@ class Catalog(ABC):
         """Return the names of the archive's files in order, those included of which only the table is left."""
 
     @abstractmethod
-    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, StoredAt]]:
         """Read a file's table: the messages within its first ``size`` bytes, in the order in which they were stored."""
 
     @abstractmethod
     def toc_path(self, file: str) -> str:
         """Return the path of a file's table."""
 
-    def _entries(self) -> Iterator[tuple[ContentKey, Place]]:
+    def _entries(self) -> Iterator[tuple[ContentKey, StoredAt]]:
         """Read the tables, each message after those stored before it.
 
         Raises:
@@ -126,13 +126,13 @@ class Catalog(ABC):
         """Read the tables anew when they are needed next."""
         self._index = None
 
-    def add(self, key: ContentKey, place: Place) -> None:
+    def add(self, key: ContentKey, place: StoredAt) -> None:
         """Note a message that was stored."""
         if self._index is not None:
             self._index.add(bytes.fromhex(key.sha256), self._packed(place))
             self._count += 1
 
-    def places(self, key: ContentKey) -> list[Place]:
+    def places(self, key: ContentKey) -> list[StoredAt]:
         """Return the places of every copy of a message, the latest first; raises what `load` does."""
         if self._index is None:
             self.load()
@@ -140,17 +140,17 @@ class Catalog(ABC):
         found = []
         for packed in reversed(self._index.values(bytes.fromhex(key.sha256))):
             file, offset, stored, form = _PLACE.unpack(packed)
-            found.append(Place(self._files[file], offset, stored, form))
+            found.append(StoredAt(self._files[file], offset, stored, form))
         return found
 
-    def __iter__(self) -> Iterator[tuple[ContentKey, Place]]:
+    def __iter__(self) -> Iterator[tuple[ContentKey, StoredAt]]:
         """Yield every message with its place, each once; of several copies the latest. Raises what `load` does."""
         self.load()
         for key, place in self._entries():
             if self.places(key)[:1] == [place]:
                 yield key, place
 
-    def _packed(self, place: Place) -> bytes:
+    def _packed(self, place: StoredAt) -> bytes:
         return _PLACE.pack(self._files.number(place.file), place.offset, place.stored, place.form)
 
 

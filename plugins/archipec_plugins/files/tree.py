@@ -1,6 +1,6 @@
 """An archive that is a tree of directories with a file for each message, exactly as it came: Maildirs, .eml files.
 
-What is the same for all of them is here; how files are named, and how they are found again, a `Catalog` knows.
+What is the same for all of them is here; how files are named, and how they are found again, a `FileIndex` knows.
 """
 
 # Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
@@ -26,13 +26,20 @@ from archipec.inventory import Entry
 from archipec_plugins.files.inventory import InventoryKeeper, distinct, first_few
 from archipec_plugins.files.manifest import Line, Manifest
 from archipec_plugins.files.staging import Staging, is_interrupted
-from archipec_plugins.files.streams import CHUNK, cannot_tell, checked, open_copy, stream_of, translated
+from archipec_plugins.files.streams import (
+    CHUNK,
+    lookup_error,
+    map_os_errors,
+    open_copy,
+    stream_of,
+    verify_key,
+)
 from archipec_plugins.files.timestamps import Timestamps
 
-__all__ = ["Catalog", "TreeSink"]
+__all__ = ["FileIndex", "TreeSink"]
 
 
-class Catalog(Protocol):
+class FileIndex(Protocol):
     """How the files of an archive are named and found. All paths are relative to its root.
 
     It learns what files there are when it is first asked for one.
@@ -42,7 +49,7 @@ class Catalog(Protocol):
         whole_paths: the inventory is given a copy's path; else its directory, because the name follows from the message.
     """
 
-    beside: tuple[str, ...]
+    sibling_dirs: tuple[str, ...]
     whole_paths: bool
 
     @property
@@ -73,13 +80,13 @@ class Catalog(Protocol):
     def key_of(self, line: Line) -> ContentKey:
         """Return the key of a message that the manifest lists; of one that is gone, its size may be 0 for unknown."""
 
-    def vouches(self, path: str, sha256: str) -> bool:
+    def name_matches(self, path: str, sha256: str) -> bool:
         """Tell whether it is one that this catalog gives to messages with this hash."""
 
     def unlisted(self) -> Iterator[str]:
         """Yield the paths of the archive's files that its manifest doesn't list."""
 
-    def mend(self) -> None:
+    def repair_manifest(self) -> None:
         """Give those a line in the manifest."""
 
     def held(self) -> Iterator[Entry]:
@@ -103,10 +110,10 @@ class _Holdings:
 
     located = False
 
-    def __init__(self, root: str, catalog: Catalog) -> None:
+    def __init__(self, root: str, index: FileIndex) -> None:
         self._root = root
-        self.held = self.claimed = catalog.held
-        self.number = catalog.number
+        self.held = self.claimed = index.held
+        self.number = index.number
 
     def why_missing(self, file: str) -> str:
         path = Path(self._root, file)
@@ -125,14 +132,14 @@ class TreeSink:
     """
 
     def __init__(
-        self, root: str, catalog: Catalog, manifest: Manifest, timestamps: Timestamps, context: Context
+        self, root: str, index: FileIndex, manifest: Manifest, timestamps: Timestamps, context: Context
     ) -> None:
         self._root = root
-        self._catalog = catalog
+        self._index = index
         self._manifest = manifest
         self._timestamps = timestamps
         self._context = context
-        self._inventory = InventoryKeeper(root, _Holdings(root, catalog), context.log)
+        self._inventory = InventoryKeeper(root, _Holdings(root, index), context.log)
         self._staging: Staging | None = None
         self._staged: list[_Staged] = []
         self._receipts: list[Receipt] = []
@@ -155,11 +162,11 @@ class TreeSink:
 
     def _stage(self, item: Item) -> Receipt:
         staging = self._ready()
-        path = self._catalog.new_path(item)
+        path = self._index.new_path(item)
         directory, _, file = path.rpartition("/")
         if directory not in self._made:
             self._make(directory)
-        staging.write(item, file, self._catalog.changed(item))
+        staging.write(item, file, self._index.changed(item))
         self._staged.append(_Staged(directory, file, item.key))
         return Receipt(item.key, State.STORED, path)
 
@@ -169,15 +176,15 @@ class TreeSink:
             self._inventory.begin()
             # Before an archive grows: one of an older version has no manifest.
             if is_interrupted(self._root) or not self._manifest.exists():
-                self._catalog.mend()
-            self._staging = Staging(self._root, self._catalog.is_own)
-            self._catalog.prepare(self._staging)
+                self._index.repair_manifest()
+            self._staging = Staging(self._root, self._index.is_own)
+            self._index.prepare(self._staging)
         return self._staging
 
     def _make(self, directory: str) -> None:
         *parents, last = [*_parents(directory)[1:], directory]
-        beside = [f"{parents[-1]}/{name}" for name in self._catalog.beside] if parents else []
-        for path in (*parents, *beside, last):
+        sibling_dirs = [f"{parents[-1]}/{name}" for name in self._index.sibling_dirs] if parents else []
+        for path in (*parents, *sibling_dirs, last):
             make_directory(f"{self._root}/{path}")
         self._made.add(directory)
 
@@ -200,7 +207,7 @@ class TreeSink:
 
     def _entry(self, staged: _Staged) -> Entry:
         path = f"{staged.directory}/{staged.file}"
-        return Entry(staged.key, path if self._catalog.whole_paths else staged.directory)
+        return Entry(staged.key, path if self._index.whole_paths else staged.directory)
 
     def _publish(self, staging: Staging, staged: Sequence[_Staged]) -> None:
         self._manifest.open()  # now, while nothing is in view yet
@@ -214,7 +221,7 @@ class TreeSink:
             if os.path.lexists(target):  # a rename would replace it
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
             os.rename(staging.path(file), target)
-            self._catalog.add(path, key.sha256)
+            self._index.add(path, key.sha256)
         self._manifest.write()
         touched |= {parent for directory in new for parent in _parents(directory)}
         self._flush(touched)
@@ -238,11 +245,11 @@ class TreeSink:
             if receipt is None:
                 os.stat(self._root)  # an archive that went away has no say in what is absent
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         return receipt
 
     def _intact(self, key: ContentKey) -> Receipt | None:
-        for path in self._catalog.existing(key):
+        for path in self._index.existing(key):
             try:
                 with self._open(path) as file:
                     for _ in _chunks(file, path, key):
@@ -267,23 +274,23 @@ class TreeSink:
         try:
             path, file = self._open_copy(receipt)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         with file, stream_of(_chunks(file, path, receipt.key), file) as stream:
             yield stream
 
     def _open_copy(self, receipt: Receipt) -> tuple[str, FileIO]:
         """Open the copy a receipt names; another one when it was renamed, or is known to be stored again since."""
         key, token = receipt.key, receipt.token
-        paths = self._catalog.existing(key) if self._catalog.loaded else []
+        paths = self._index.existing(key) if self._index.loaded else []
         if (
             len(paths) < 2
             and isinstance(token, str)
             and ".." not in token.split("/")
-            and self._catalog.vouches(token, key.sha256)
+            and self._index.name_matches(token, key.sha256)
         ):
             with suppress(FileNotFoundError, NotADirectoryError):
                 return token, self._open(token)
-        for path in paths or self._catalog.existing(key):
+        for path in paths or self._index.existing(key):
             return path, self._open(path)
         raise MissingCopy(f"message {key} is no longer in {self._root}")
 
@@ -293,10 +300,10 @@ class TreeSink:
     def iterate(self) -> Iterator[Receipt]:
         """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
         try:
-            for key, path in self._catalog:
+            for key, path in self._index:
                 yield Receipt(key, State.STORED, path)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
     def finish(self) -> None:
         """List what is not listed yet, and have the manifest time-stamped; see `archipec.contract.SupportsFinish`."""
@@ -314,7 +321,7 @@ class TreeSink:
     def _is_to_mend(self) -> bool:
         if is_interrupted(self._root):
             return True
-        return not self._manifest.exists() and next(self._catalog.unlisted(), None) is not None
+        return not self._manifest.exists() and next(self._index.unlisted(), None) is not None
 
     def check(self) -> Iterator[ArchipecError]:
         """See `archipec.contract.SupportsCheck`."""
@@ -326,9 +333,9 @@ class TreeSink:
         try:
             # Of a message that both of them miss, the one counts that tells more.
             both = self._check_manifest(), self._inventory.problems()
-            yield from distinct(chain(*(reversed(both) if self._catalog.whole_paths else both)))
+            yield from distinct(chain(*(reversed(both) if self._index.whole_paths else both)))
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
     def _check_manifest(self) -> Iterator[ArchipecError]:
         path = self._manifest.path
@@ -337,7 +344,7 @@ class TreeSink:
         if is_interrupted(self._root):
             return
         if self._manifest.exists():
-            unlisted = (UnfitRecord(f"{path} doesn't list {each}") for each in self._catalog.unlisted())
+            unlisted = (UnfitRecord(f"{path} doesn't list {each}") for each in self._index.unlisted())
             yield from first_few(unlisted, path)
         elif self._inventory.lists_something():
             yield UnfitRecord(f"{path} is gone", hint="the next `archipec archive` makes it anew")
@@ -346,11 +353,11 @@ class TreeSink:
         path = self._manifest.path
         if not line.path:
             return UnfitRecord(f"{path}: what stands at byte {line.offset} is no line of a manifest")
-        if not self._catalog.vouches(line.path, line.sha256):
+        if not self._index.name_matches(line.path, line.sha256):
             return UnfitRecord(f"{path}: the line at byte {line.offset} was altered: {line.path}")
-        if os.path.lexists(f"{self._root}/{line.path}") or self._catalog.holds(line.sha256):
+        if os.path.lexists(f"{self._root}/{line.path}") or self._index.holds(line.sha256):
             return None
-        key = self._catalog.key_of(line)
+        key = self._index.key_of(line)
         return MissingCopy(f"{path} lists a file that is not there: {line.path}", key=key)
 
     def close(self) -> None:
@@ -370,4 +377,4 @@ def _parents(directory: str) -> list[str]:
 
 
 def _chunks(file: FileIO, path: str, key: ContentKey) -> Iterator[bytes]:
-    return checked(translated(iter(lambda: file.read(CHUNK), b""), path), key, path)
+    return verify_key(map_os_errors(iter(lambda: file.read(CHUNK), b""), path), key, path)

@@ -13,7 +13,7 @@ from archipec.contract import Context
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex
-from archipec_plugins.files.streams import checked
+from archipec_plugins.files.streams import verify_key
 from archipec_plugins.imap.commands import Dialogue
 from archipec_plugins.imap.grammar import fetch_line, uid_set
 from archipec_plugins.imap.select import Viewer
@@ -165,7 +165,7 @@ class Catalog:
     def chunks(self, key: ContentKey, place: Place) -> Iterator[bytes] | None:
         """Return the bytes of a message, None when it is not there; other bytes than its own end in IntegrityError."""
         for _, chunks in self._read_whole(place.folder, [place.ref]):
-            return checked(chunks, key, f'message {place.uid} of folder "{place.folder}"')
+            return verify_key(chunks, key, f'message {place.uid} of folder "{place.folder}"')
         return None
 
     def _list_all(self) -> None:

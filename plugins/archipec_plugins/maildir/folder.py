@@ -14,12 +14,12 @@ from typing import Final
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import Scope
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import PLAIN, Entry, Flavour, LeftOut, failing, listing
-from archipec_plugins.files.reading import chunks, open_file, trouble
+from archipec_plugins.files.folders import NO_PREAMBLE, FolderEntry, Preamble, SkippedFiles, listing, raising
+from archipec_plugins.files.reading import chunks, open_file, read_error
 from archipec_plugins.maildir.found_names import FileName, parse
 from archipec_plugins.maildir.names import key_of
 
-__all__ = ["KEPT_IN", "MaildirBox", "is_junk", "received"]
+__all__ = ["KEPT_IN", "MaildirFolder", "is_junk", "received"]
 
 KEPT_IN: Final = ("cur", "new")
 """The directories of a Maildir that hold messages; those in ``tmp`` were never delivered."""
@@ -28,7 +28,7 @@ _BEGINNING: Final = 4096
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last that `datetime` has
 
 
-class MaildirBox:
+class MaildirFolder:
     """A Maildir: one file, one message, exactly as it came.
 
     A ref is the part of a file's name that stays when flags change, with the file's size and time.
@@ -39,13 +39,18 @@ class MaildirBox:
     """
 
     def __init__(
-        self, name: str, path: str, context: Context, left_out: LeftOut, flavour: Flavour = PLAIN
+        self,
+        name: str,
+        path: str,
+        context: Context,
+        skipped: SkippedFiles,
+        preamble_format: Preamble = NO_PREAMBLE,
     ) -> None:
         self.name = name
         self._path = path
         self._context = context
-        self._left_out = left_out
-        self._flavour = flavour
+        self._skipped = skipped
+        self._preamble_format = preamble_format
         self._paths: dict[str, str] | None = None
 
     def scan(self, after: Json | None) -> Iterator[Listed]:
@@ -54,9 +59,9 @@ class MaildirBox:
         try:
             yield from listing(self.name, self._entries, after)
         except OSError as error:
-            raise trouble(error, self._path, Scope.FOLDER) from error
+            raise read_error(error, self._path, Scope.FOLDER) from error
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[FolderEntry]:
         for base, name, path in self._files():
             if self._context.cancelled():
                 return
@@ -64,18 +69,18 @@ class MaildirBox:
             if status is None:
                 continue
             size, flags = status.st_size, name.flags
-            if self._flavour is not PLAIN:
+            if self._preamble_format is not NO_PREAMBLE:
                 preamble = self._preamble(path)
-                told = self._flavour.flags(preamble)
+                told = self._preamble_format.flags(preamble)
                 if told is None:
                     continue
                 size, flags = size - len(preamble), flags + told
-            yield Entry(_ref(base, status), size, received(name.time, status.st_mtime), flags)
+            yield FolderEntry(_ref(base, status), size, received(name.time, status.st_mtime), flags)
 
     def _preamble(self, path: str) -> bytes:
         with open_file(f"{self._path}/{path}") as file:
             beginning = file.read(_BEGINNING)
-        return beginning[: self._flavour.skip(beginning)]
+        return beginning[: self._preamble_format.skip(beginning)]
 
     def _files(self) -> list[tuple[str, FileName, str]]:
         """Return (unique part as text, name, path from the Maildir) of all files, the oldest first.
@@ -95,7 +100,7 @@ class MaildirBox:
                     found.append((parse(file), f"{directory}/{file}"))
                 elif not is_junk(file):
                     hidden = escape(f"{self.name}/{directory}/{file}")
-                    self._left_out.note(hidden, "its name begins with a dot: no mail program shows it")
+                    self._skipped.note(hidden, "its name begins with a dot: no mail program shows it")
         found.sort(key=lambda each: (each[0].time, each[0].base, each[1]))
         unique: list[tuple[str, FileName, str]] = []
         for name, path in found:
@@ -114,12 +119,12 @@ class MaildirBox:
         if stat.S_ISREG(status.st_mode):
             if status.st_size:
                 return status
-            self._left_out.note(name, "it is empty")
+            self._skipped.note(name, "it is empty")
         elif stat.S_ISLNK(status.st_mode):
-            self._left_out.note(name, "it is a link")
+            self._skipped.note(name, "it is a link")
         else:
             is_folder = stat.S_ISDIR(status.st_mode)
-            self._left_out.note(name, "it is no regular file", message=is_folder)
+            self._skipped.note(name, "it is no regular file", message=is_folder)
         return None
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
@@ -133,10 +138,10 @@ class MaildirBox:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield Fetched(ref, failing(trouble(error, path, Scope.MESSAGE)))
+                yield Fetched(ref, raising(read_error(error, path, Scope.MESSAGE)))
                 continue
             with file:
-                skipped = file.seek(self._flavour.skip(file.read(_BEGINNING)))
+                skipped = file.seek(self._preamble_format.skip(file.read(_BEGINNING)))
                 size = os.fstat(file.fileno()).st_size - skipped
                 # What our own archives hold is as the server sent it.
                 own = key_of(path.rpartition("/")[2]) is not None
@@ -163,7 +168,7 @@ class MaildirBox:
         try:
             return {base: path for base, _, path in self._files()}
         except OSError as error:
-            raise trouble(error, self._path, Scope.FOLDER) from error
+            raise read_error(error, self._path, Scope.FOLDER) from error
 
 
 def is_junk(file: str) -> bool:

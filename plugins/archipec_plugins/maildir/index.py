@@ -18,7 +18,7 @@ from archipec_plugins.files.staging import Staging
 from archipec_plugins.files.streams import unix_time
 from archipec_plugins.maildir import names
 
-__all__ = ["Catalog", "walk"]
+__all__ = ["MaildirIndex", "walk"]
 
 _PLACE = struct.Struct(">IQHIQ")  # directory, time, copy, info, size
 _COPY = struct.Struct(">H")
@@ -26,8 +26,8 @@ _KEPT_IN = ("cur", "new")
 _AT_ONCE = 20_000
 
 
-class Catalog:
-    """The paths of all copies by content key, read from the directories; see `archipec_plugins.files.tree.Catalog`.
+class MaildirIndex:
+    """The paths of all copies by content key, read from the directories; see `archipec_plugins.files.tree.MaildirIndex`.
 
     A file that a mail program renamed is found again: flags are the only part it changes.
 
@@ -36,7 +36,7 @@ class Catalog:
         maildir_of: tells the Maildir for an item, relative to the root.
     """
 
-    beside: tuple[str, ...] = ("tmp", "new")
+    sibling_dirs: tuple[str, ...] = ("tmp", "new")
     whole_paths = False
 
     def __init__(self, root: str, maildir_of: Callable[[Item], str], manifest: Manifest) -> None:
@@ -64,7 +64,7 @@ class Catalog:
         self._separator = ":" if sys.platform != "win32" and staging.allows(str(name)) else ";"
 
     def new_path(self, item: Item) -> str:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         copies = self._copies(item.key)
         name = names.Name(
             unix_time(item.date),
@@ -80,7 +80,7 @@ class Catalog:
         return item.received or item.date
 
     def add(self, path: str, sha256: str) -> None:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         self._manifest.add(sha256, path)
         directory, _, file = path.rpartition("/")
         name = names.parse(file)
@@ -89,20 +89,20 @@ class Catalog:
             self._count += 1
 
     def held(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the directories can't be read."""
+        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
         for directory, name in self._walk():
             yield Entry(ContentKey(name.sha256, name.size), directory)
 
     def number(self) -> int | None:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         return None if self._index is None else self._count
 
     def key_of(self, line: Line) -> ContentKey:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         return names.key_of(line.path.rpartition("/")[2]) or ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the directories can't be read."""
+        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
         paths = self._paths(key)
         if all(os.path.exists(f"{self._root}/{path}") for path in paths):  # noqa: PTH110  many, as strings
             return paths
@@ -110,25 +110,25 @@ class Catalog:
         return self._paths(key)
 
     def holds(self, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`; goes by what was there when the directories were read."""
+        """See `archipec_plugins.files.tree.MaildirIndex`; goes by what was there when the directories were read."""
         return bool(self._loaded().values(bytes.fromhex(sha256)))
 
     def is_own(self, file: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`."""
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         return names.parse(file) is not None
 
-    def vouches(self, path: str, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.Catalog`."""
+    def name_matches(self, path: str, sha256: str) -> bool:
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         key = names.key_of(path.rpartition("/")[2])
         return key is not None and key.sha256 == sha256
 
     def unlisted(self) -> Iterator[str]:
-        """See `archipec_plugins.files.tree.Catalog`: a file that was renamed since is listed."""
+        """See `archipec_plugins.files.tree.MaildirIndex`: a file that was renamed since is listed."""
         for path, _ in self._unlisted():
             yield path
 
-    def mend(self) -> None:
-        """See `archipec_plugins.files.tree.Catalog`."""
+    def repair_manifest(self) -> None:
+        """See `archipec_plugins.files.tree.MaildirIndex`."""
         for path, name in self._unlisted():
             self._manifest.add(name.sha256, path)
 
@@ -144,7 +144,7 @@ class Catalog:
                 yield path, name
 
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
-        """See `archipec_plugins.files.tree.Catalog`; OSError: the directories can't be read."""
+        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
         self._refresh()
         for directory, name in self._walk():
             key, path = ContentKey(name.sha256, name.size), f"{directory}/{name}"

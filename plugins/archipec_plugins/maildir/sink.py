@@ -49,12 +49,12 @@ def _open(config: Config, context: Context) -> Iterator[Sink]:
     from archipec_plugins.files import layout as folders
     from archipec_plugins.files.manifest import Manifest
     from archipec_plugins.files.tree import TreeSink
-    from archipec_plugins.maildir.index import Catalog
+    from archipec_plugins.maildir.index import MaildirIndex
 
     root = str(config.path)
     maildir_of = folders.by_date if config.layout == "date" else folders.by_folder(root)
     manifest = Manifest(root)
-    sink = TreeSink(root, Catalog(root, maildir_of, manifest), manifest, config.timestamps, context)
+    sink = TreeSink(root, MaildirIndex(root, maildir_of, manifest), manifest, config.timestamps, context)
     try:
         yield sink
     finally:
@@ -67,11 +67,11 @@ def open_to_check(root: Path, context: Context) -> TreeSink:
     from archipec_plugins.files import layout as folders
     from archipec_plugins.files.manifest import Manifest
     from archipec_plugins.files.tree import TreeSink
-    from archipec_plugins.maildir.index import Catalog
+    from archipec_plugins.maildir.index import MaildirIndex
 
     manifest = Manifest(str(root))
-    catalog = Catalog(str(root), folders.by_date, manifest)
-    return TreeSink(str(root), catalog, manifest, Timestamps(Authority()), context)
+    index = MaildirIndex(str(root), folders.by_date, manifest)
+    return TreeSink(str(root), index, manifest, Timestamps(Authority()), context)
 
 
 def _root(config: Config) -> Path:

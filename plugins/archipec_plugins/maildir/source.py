@@ -9,11 +9,11 @@ from pathlib import Path
 
 from archipec.contract import Context
 from archipec.errors import ArchipecError, PermanentError, Scope
-from archipec_plugins.files.archives import is_archive, problems_of
+from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import HeaderSource, LeftOut, Names
-from archipec_plugins.files.reading import check_place, kind_of, subfolders, trouble
-from archipec_plugins.maildir.folder import KEPT_IN, MaildirBox, is_junk
+from archipec_plugins.files.folders import HeaderSource, SkippedFiles, UniqueNames
+from archipec_plugins.files.reading import check_path, kind_of, read_error, subfolders
+from archipec_plugins.maildir.folder import KEPT_IN, MaildirFolder, is_junk
 from archipec_plugins.maildir.found_names import folder_name
 
 __all__ = ["find_maildirs", "maildir_parts", "open_source"]
@@ -26,40 +26,43 @@ def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
     Raises:
         PermanentError: there is none.
     """
-    check_place(path)
-    left_out = LeftOut(context)
-    boxes = list(find_maildirs(path, context, left_out))
-    if not boxes and not is_archive(path):
+    check_path(path)
+    skipped = SkippedFiles(context)
+    mail_folders = list(find_maildirs(path, context, skipped))
+    if not mail_folders and not is_archive(path):
         raise PermanentError(
             f"there is no Maildir in {path}", hint='a Maildir is a folder that holds "cur" and "new"'
         )
     yield HeaderSource(
-        lambda: find_maildirs(path, context, left_out), left_out, lambda: _problems(path, context)
+        lambda: find_maildirs(path, context, skipped), skipped, lambda: _problems(path, context)
     )
 
 
 def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
     from archipec_plugins.maildir.sink import open_to_check
 
-    return problems_of(path, "maildir", lambda: open_to_check(path, context))
+    return archive_problems(path, "maildir", lambda: open_to_check(path, context))
 
 
-def find_maildirs(path: Path, context: Context, left_out: LeftOut) -> Iterator[MaildirBox]:
+def find_maildirs(path: Path, context: Context, skipped: SkippedFiles) -> Iterator[MaildirFolder]:
     """Yield the Maildirs below a folder, itself included."""
-    names = Names()
+    names = UniqueNames()
     try:
-        for relative, entries in subfolders(str(path), maildir_parts, left_out.skip):
+        for relative, entries in subfolders(str(path), maildir_parts, skipped.skip):
             kept = [entry for entry in entries if entry.name in KEPT_IN and entry.is_dir()]
             if any(entry.is_symlink() for entry in kept):
-                left_out.note(escape(relative or "."), "it is a Maildir of links")
+                skipped.note(escape(relative or "."), "it is a Maildir of links")
                 continue
-            _note_others(relative, entries, left_out, in_maildir=bool(kept))
+            _note_others(relative, entries, skipped, in_maildir=bool(kept))
             if kept:
-                yield MaildirBox(
-                    names.take(folder_name(relative)), f"{path}/{relative}".rstrip("/"), context, left_out
+                yield MaildirFolder(
+                    names.take(folder_name(relative)),
+                    f"{path}/{relative}".rstrip("/"),
+                    context,
+                    skipped,
                 )
     except OSError as error:
-        raise trouble(error, path, Scope.ENDPOINT) from error
+        raise read_error(error, path, Scope.ENDPOINT) from error
 
 
 def maildir_parts(entries: list[os.DirEntry[str]]) -> Container[str]:
@@ -72,7 +75,7 @@ def maildir_parts(entries: list[os.DirEntry[str]]) -> Container[str]:
 
 
 def _note_others(
-    relative: str, entries: list[os.DirEntry[str]], left_out: LeftOut, *, in_maildir: bool
+    relative: str, entries: list[os.DirEntry[str]], skipped: SkippedFiles, *, in_maildir: bool
 ) -> None:
     """Note what lies beside the messages: saved mail, and what was never delivered."""
     for entry in entries:
@@ -82,10 +85,10 @@ def _note_others(
                 with os.scandir(entry.path) as found:
                     names = sorted(one.name for one in found if not is_junk(one.name))
             except OSError as error:
-                left_out.note(where, f"it can't be read: {(error.strerror or str(error)).lower()}")
+                skipped.note(where, f"it can't be read: {(error.strerror or str(error)).lower()}")
                 continue
             for name in names:
-                left_out.note(f"{where}/{escape(name)}", "it was never delivered: it lies in tmp")
+                skipped.note(f"{where}/{escape(name)}", "it was never delivered: it lies in tmp")
         elif entry.name.lower().endswith(".eml") and not entry.is_dir():
             reason = kind_of(entry) or "it lies in no Maildir: give --from eml:FOLDER to read it"
-            left_out.note(where, reason)
+            skipped.note(where, reason)

@@ -18,22 +18,22 @@ from archipec_plugins.files.streams import CHUNK, item_chunks, write_all
 from archipec_plugins.mbox.mboxrd import SENDER, ending, quote
 from archipec_plugins.mbox.toc import (
     FIRST_LINE,
-    Entry,
-    Toc,
+    MboxEntry,
+    MboxToc,
     is_in_order,
     mark_line,
     message_line,
     toc_path,
 )
 
-__all__ = ["MboxFile", "Record"]
+__all__ = ["MboxFile", "MboxRecord"]
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _FROM_LINE = re.compile(rb"\nFrom ")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class MboxRecord:
     """A message as it will lie in an mbox.
 
     Attributes:
@@ -105,7 +105,7 @@ class MboxFile:
         self._written = self.end
 
     def _repair(self) -> None:
-        toc = Toc(toc_path(self.path), self.end)
+        toc = MboxToc(toc_path(self.path), self.end)
         count = sum(1 for _ in toc)
         if toc.end < self._toc_end:
             self._log.warning("%s: dropping lines that are torn or no longer true", toc_path(self.path))
@@ -159,7 +159,7 @@ class MboxFile:
             not self._broken and os.path.samestat(there, os.fstat(self._data)) and there.st_size == self.end
         )
 
-    def append(self, records: Sequence[Record]) -> list[Entry]:
+    def append(self, records: Sequence[MboxRecord]) -> list[MboxEntry]:
         """Append messages and commit them, durably; all or, when it raises, none.
 
         Raises:
@@ -192,14 +192,14 @@ class MboxFile:
         self._toc_end += len(lines)
         self._announced = True
 
-    def _write(self, records: Sequence[Record]) -> list[Entry]:
-        entries: list[Entry] = []
+    def _write(self, records: Sequence[MboxRecord]) -> list[MboxEntry]:
+        entries: list[MboxEntry] = []
         position = self.end
         pending = [self._missing_blank_line()]
         size = len(pending[0])
         for record in records:
             offset = position + size + len(record.separator)
-            entries.append(Entry(offset, record.stored, record.key.size, record.key.sha256))
+            entries.append(MboxEntry(offset, record.stored, record.key.size, record.key.sha256))
             for chunk in record:
                 pending.append(chunk)
                 size += len(chunk)

@@ -9,19 +9,19 @@ from typing import Final, NamedTuple
 
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import IntegrityError
-from archipec_plugins.files.folders import PLAIN, Flavour, LeftOut, failing
+from archipec_plugins.files.folders import NO_PREAMBLE, Preamble, SkippedFiles, raising
 from archipec_plugins.mbox.dialect import Dialect, restored
 from archipec_plugins.mbox.scanner import SERVER_DATA, Scanner, Span, digest_of
 from archipec_plugins.mbox.streams import Part, Stream
 
-__all__ = ["MboxBox", "Opened"]
+__all__ = ["MboxFolder", "OpenedMbox"]
 
 _IN_MEMORY: Final = 1 << 20
 _CHUNK: Final = 256 * 1024
 _REF = re.compile(r"(mboxrd|mboxo|mboxcl2):([0-9]{1,15})\+([0-9]{1,15}):([0-9a-f]{16})")
 
 
-class Opened(NamedTuple):
+class OpenedMbox(NamedTuple):
     """An mbox ready to be read, and what tells whether it has changed since an earlier run."""
 
     stream: Stream
@@ -45,7 +45,7 @@ class _Ref(NamedTuple):
         return None if match is None else cls(Dialect(match[1]), int(match[2]), int(match[3]), match[4])
 
 
-class MboxBox:
+class MboxFolder:
     """An mbox: messages one after the other, found in one pass, read in another.
 
     Args:
@@ -56,18 +56,18 @@ class MboxBox:
     def __init__(
         self,
         name: str,
-        opener: Callable[[], AbstractContextManager[Opened]],
+        opener: Callable[[], AbstractContextManager[OpenedMbox]],
         dialect: Dialect | None,
         context: Context,
-        left_out: LeftOut,
-        flavour: Flavour = PLAIN,
+        skipped: SkippedFiles,
+        preamble_format: Preamble = NO_PREAMBLE,
     ) -> None:
         self.name = name
         self._opener = opener
         self._dialect = dialect
         self._context = context
-        self._left_out = left_out
-        self._flavour = flavour
+        self._skipped = skipped
+        self._preamble_format = preamble_format
 
     def scan(self, after: Json | None) -> Iterator[Listed]:
         """List the messages in the order in which they were appended; see `archipec.contract.Source`."""
@@ -82,11 +82,11 @@ class MboxBox:
                     return
                 if known != stamp and not self._still_there(stream, last, ended):
                     start, dialect = 0, self._dialect
-            scanner = Scanner(stream, dialect, self._flavour.skip, self._note)
+            scanner = Scanner(stream, dialect, self._preamble_format.skip, self._note)
             for span in scanner.spans(start):
                 if self._context.cancelled():
                     return
-                flags = self._flavour.flags(span.preamble)
+                flags = self._preamble_format.flags(span.preamble)
                 if flags is not None:
                     yield self.listed(span, flags, stamp)
             self._say_doubts(scanner)
@@ -95,7 +95,7 @@ class MboxBox:
         """Yield the messages between two offsets."""
         with self._opener() as (stream, _):
             part = Part(stream, end)
-            scanner = Scanner(part, dialect, self._flavour.skip, self._note)
+            scanner = Scanner(part, dialect, self._preamble_format.skip, self._note)
             yield from scanner.spans(start)
             self._say_doubts(scanner)
 
@@ -119,10 +119,10 @@ class MboxBox:
     def _note(self, offset: int, reason: str) -> None:
         usual = reason == SERVER_DATA
         what = f"{self.name}, from byte {offset} on,"
-        self._left_out.note(what, reason, message=not usual, usual=usual)
+        self._skipped.note(what, reason, message=not usual, usual=usual)
 
     def _still_there(self, stream: Stream, last: _Ref, ended: int) -> bool:
-        scanner = Scanner(stream, last.dialect, self._flavour.skip, lambda _offset, _reason: None)
+        scanner = Scanner(stream, last.dialect, self._preamble_format.skip, lambda _offset, _reason: None)
         digest = digest_of()
         try:
             for chunk in _stored(stream, last):
@@ -142,7 +142,7 @@ class MboxBox:
                     stream.check(ref.offset, ref.length)
                     chunks = self._checked(stream, ref)
                 except IntegrityError as error:
-                    yield Fetched(text, failing(error))
+                    yield Fetched(text, raising(error))
                     continue
                 if chunks is not None:
                     yield Fetched(text, restored(chunks, ref.dialect), saved=True)

@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archipec.message import ContentKey
-from archipec_plugins.files.toc import Catalog, Place
-from archipec_plugins.mbox.toc import Toc, toc_path
+from archipec_plugins.files.toc import StoredAt, TocIndex
+from archipec_plugins.mbox.toc import MboxToc, toc_path
 
-__all__ = ["MboxCatalog", "is_mbox", "last_number", "numbered"]
+__all__ = ["MboxTocIndex", "is_mbox", "last_number", "numbered"]
 
 _FILE = re.compile(r"archive(?:-([0-9]{4,6}))?\.mbox")
 
 
-class MboxCatalog(Catalog):
-    """See `Catalog`; a place is that of a message's first byte, the line of its separator being before it."""
+class MboxTocIndex(TocIndex):
+    """See `TocIndex`; a place is that of a message's first byte, the line of its separator being before it."""
 
     def _parts(self) -> list[str]:
         names = {path.name.removesuffix(toc_path("")) for path in Path(self._root).iterdir()}
         return sorted(filter(is_mbox, names))
 
-    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
-        for entry in Toc(self.toc_path(file), size):
-            yield ContentKey(entry.sha256, entry.size), Place(file, entry.offset, entry.stored)
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, StoredAt]]:
+        for entry in MboxToc(self.toc_path(file), size):
+            yield ContentKey(entry.sha256, entry.size), StoredAt(file, entry.offset, entry.stored)
 
     def toc_path(self, file: str) -> str:
-        """See `Catalog.toc_path`."""
+        """See `TocIndex.toc_path`."""
         return toc_path(f"{self._root}/{file}")
 
 

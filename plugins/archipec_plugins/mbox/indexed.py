@@ -10,16 +10,16 @@ from typing import Final
 
 from archipec.contract import ContentKey, Context, Fetched, Json, Listed
 from archipec.errors import IntegrityError, MissingCopy, Scope
-from archipec_plugins.files.folders import Entry, LeftOut, failing, listing
-from archipec_plugins.files.reading import check_place, open_file, trouble
+from archipec_plugins.files.folders import FolderEntry, SkippedFiles, listing, raising
+from archipec_plugins.files.reading import check_path, open_file, read_error
 from archipec_plugins.mbox.dialect import Dialect
-from archipec_plugins.mbox.folder import MboxBox
+from archipec_plugins.mbox.folder import MboxFolder
 from archipec_plugins.mbox.mboxrd import SENDER, SEPARATOR_LENGTH, is_separator
 from archipec_plugins.mbox.message import chunks_of, open_message
 from archipec_plugins.mbox.streams import FileStream
-from archipec_plugins.mbox.toc import Toc
+from archipec_plugins.mbox.toc import MboxToc
 
-__all__ = ["TOC", "OwnMbox"]
+__all__ = ["TOC", "IndexedMbox"]
 
 TOC: Final = ".toc"
 """What the name of a table of contents ends in."""
@@ -29,7 +29,7 @@ _MONTHS: Final = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 _BLANK: Final = 2
 
 
-class OwnMbox:
+class IndexedMbox:
     """An mbox with the table of contents that archipec wrote.
 
     Messages that other programs put between or behind ours are in no table: those are found as in any mbox.
@@ -38,11 +38,13 @@ class OwnMbox:
         others: reads the same file without its table.
     """
 
-    def __init__(self, name: str, path: str, context: Context, left_out: LeftOut, others: MboxBox) -> None:
+    def __init__(
+        self, name: str, path: str, context: Context, skipped: SkippedFiles, others: MboxFolder
+    ) -> None:
         self.name = name
         self._path = path
         self._context = context
-        self._left_out = left_out
+        self._skipped = skipped
         self._others = others
 
     def scan(self, after: Json | None) -> Iterator[Listed]:
@@ -50,12 +52,12 @@ class OwnMbox:
         try:
             yield from listing(self.name, self._entries, after)
         except OSError as error:
-            raise trouble(error, self._path, Scope.FOLDER) from error
+            raise read_error(error, self._path, Scope.FOLDER) from error
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[FolderEntry]:
         with open_file(self._path) as file:
             stream = FileStream(file, self._path)
-            toc, end = Toc(self._path + TOC, stream.size), 0
+            toc, end = MboxToc(self._path + TOC, stream.size), 0
             for each in toc:
                 if self._context.cancelled():
                     return
@@ -63,12 +65,12 @@ class OwnMbox:
                 if each.offset - SEPARATOR_LENGTH > end + _BLANK:
                     yield from self._between(end, each.offset - SEPARATOR_LENGTH, ours=True)
                 ref = f"toc:{each.offset}+{each.stored}:{each.size}:{each.sha256}"
-                yield Entry(ref, each.size, _moment(separator), ())
+                yield FolderEntry(ref, each.size, _moment(separator), ())
                 end = max(end, each.offset + each.stored)
             if stream.size > end + _BLANK:
                 yield from self._between(end, stream.size, ours=toc.appending is None)
 
-    def _between(self, start: int, end: int, *, ours: bool) -> Iterator[Entry]:
+    def _between(self, start: int, end: int, *, ours: bool) -> Iterator[FolderEntry]:
         """Yield the messages between two offsets.
 
         Args:
@@ -77,7 +79,7 @@ class OwnMbox:
         for span in self._others.spans(start, end, Dialect.RD):
             if ours or not span.separator.startswith(SENDER):
                 listed = self._others.listed(span, (), "")
-                yield Entry(listed.ref, listed.size, None, ())
+                yield FolderEntry(listed.ref, listed.size, None, ())
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""
@@ -90,13 +92,13 @@ class OwnMbox:
             try:
                 file = open_message(self._path, offset, stored)
             except MissingCopy:
-                check_place(Path(self._path))
+                check_path(Path(self._path))
                 continue
             except IntegrityError as error:
-                yield Fetched(ref, failing(error))
+                yield Fetched(ref, raising(error))
                 continue
             except OSError as error:
-                raise trouble(error, self._path, Scope.FOLDER) from error
+                raise read_error(error, self._path, Scope.FOLDER) from error
             with file:
                 key = ContentKey(match[4], int(match[3]))
                 yield Fetched(ref, chunks_of(file, self._path, stored, key))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import CHUNK, checked, open_copy, translated
+from archipec_plugins.files.streams import CHUNK, map_os_errors, open_copy, verify_key
 from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 
 __all__ = ["chunks_of", "open_message"]
@@ -52,9 +52,9 @@ def chunks_of(file: FileIO | BufferedReader, path: str, stored: int, key: Conten
         IntegrityError: at the end: it is not the message of ``key``, or what follows it is damaged.
         ArchipecError: the file can't be read.
     """
-    chunks = translated(_stored_chunks(file, path, stored), path)
+    chunks = map_os_errors(_stored_chunks(file, path, stored), path)
     # Quoting only ever adds: a message stored in as many bytes as it has is stored as it is.
-    return checked(chunks if stored == key.size else unquote(chunks), key, path)
+    return verify_key(chunks if stored == key.size else unquote(chunks), key, path)
 
 
 def _stored_chunks(file: FileIO | BufferedReader, path: str, stored: int) -> Iterator[bytes]:

@@ -134,9 +134,9 @@ class Scanner:
                 yield span
 
     def _behind_damage(self, offset: int) -> tuple[Window, int | None]:
-        seams = self._stream.seams
-        number = bisect_right(seams, offset)
-        window = Window(self._stream, seams[number] if number < len(seams) else self._stream.size)
+        part_starts = self._stream.part_starts
+        number = bisect_right(part_starts, offset)
+        window = Window(self._stream, part_starts[number] if number < len(part_starts) else self._stream.size)
         return window, self._first_separator(window, window.base)
 
     # -- messages ------------------------------------------------------------------------------
@@ -229,9 +229,9 @@ class Scanner:
         """Return where a line that may be a separator begins, at ``offset`` or behind it; -1 for nowhere in memory."""
         found = window.find(b"\n" + _FROM, offset - 1)
         at = found + 1 if found >= 0 else -1
-        number = bisect_right(self._stream.seams, max(offset - 1, start))
-        if number < len(self._stream.seams):
-            seam = self._stream.seams[number]
+        number = bisect_right(self._stream.part_starts, max(offset - 1, start))
+        if number < len(self._stream.part_starts):
+            seam = self._stream.part_starts[number]
             if seam <= window.end and (at < 0 or seam < at):
                 return seam
         return at
@@ -286,7 +286,7 @@ class Scanner:
             return True  # ours: whoever writes them quotes all others
         form = shape_of(line)
         behind = behind_of(window.bytes(behind_line, at + _LOOK))
-        apart = _is_apart(window, at) or at in self._stream.seams
+        apart = _is_apart(window, at) or at in self._stream.part_starts
         usual = self._habit is None or form == self._habit
         if form.shape is Shape.PLAIN:
             separates = usual and apart and behind is Behind.HEADER

@@ -14,10 +14,10 @@ from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.inventory import Entry
 from archipec_plugins.files.inventory import InventoryKeeper
-from archipec_plugins.files.streams import CHUNK, cannot_tell, item_chunks, stream_of, unix_time
-from archipec_plugins.files.toc import Place
-from archipec_plugins.mbox.file import MboxFile, Record
-from archipec_plugins.mbox.index import MboxCatalog, is_mbox, last_number, numbered
+from archipec_plugins.files.streams import CHUNK, item_chunks, lookup_error, stream_of, unix_time
+from archipec_plugins.files.toc import StoredAt
+from archipec_plugins.mbox.file import MboxFile, MboxRecord
+from archipec_plugins.mbox.index import MboxTocIndex, is_mbox, last_number, numbered
 from archipec_plugins.mbox.mboxrd import ending, quote, separator
 from archipec_plugins.mbox.message import chunks_of, open_message
 from archipec_plugins.mbox.toc import toc_path
@@ -43,10 +43,10 @@ class MboxSink:
         self._split = split
         self._split_size = split_size
         self._log = log
-        self._catalog = MboxCatalog(root)
-        self._inventory = InventoryKeeper(root, self._catalog, log)
+        self._index = MboxTocIndex(root)
+        self._inventory = InventoryKeeper(root, self._index, log)
         self._open_files: dict[str, MboxFile] = {}
-        self._staged: dict[ContentKey, Record] = {}
+        self._staged: dict[ContentKey, MboxRecord] = {}
         self._held: dict[ContentKey, Receipt] = {}
         self._puts: list[ContentKey] = []
         self._flushed: set[str] = set()
@@ -78,34 +78,34 @@ class MboxSink:
                 self._inventory.add(Entry(record.key, name) for record in records)
                 self._flushed.add(name)
                 for record, entry in zip(records, entries, strict=True):
-                    place = Place(name, entry.offset, entry.stored)
-                    self._catalog.add(record.key, place)
+                    place = StoredAt(name, entry.offset, entry.stored)
+                    self._index.add(record.key, place)
                     receipts[record.key] = _receipt(record.key, place)
         except BaseException as error:
             # What is there now, the tables tell; whether it is durable, nobody knows.
             self._inventory.interrupt()
-            self._catalog.forget()
+            self._index.forget()
             self._flushed.clear()
             if isinstance(error, OSError):
                 raise from_os_error(error, error.filename or self._root) from error
             raise
         return [receipts[key] for key in puts]
 
-    def _distribute(self, records: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:
+    def _distribute(self, records: Iterable[MboxRecord]) -> Iterator[tuple[str, list[MboxRecord]]]:
         """Yield the name of each file to append to, with the records for it."""
         if self._split == "size":
             yield from self._by_size(records)
             return
-        groups: dict[str, list[Record]] = {}
+        groups: dict[str, list[MboxRecord]] = {}
         for record in records:
             name = numbered(record.item.date.year) if self._split == "year" else "archive.mbox"
             groups.setdefault(name, []).append(record)
         yield from groups.items()
 
-    def _by_size(self, records: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:
+    def _by_size(self, records: Iterable[MboxRecord]) -> Iterator[tuple[str, list[MboxRecord]]]:
         number = last_number(self._root)
         end = self._file(numbered(number)).end
-        group: list[Record] = []
+        group: list[MboxRecord] = []
         for record in records:
             while end and end + record.length > self._split_size:
                 if group:
@@ -137,11 +137,11 @@ class MboxSink:
             if receipt is None:
                 Path(self._root).stat()  # an archive that went away has no say in what is absent
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         return receipt
 
     def _intact(self, key: ContentKey) -> Receipt | None:
-        for place in self._catalog.places(key):
+        for place in self._index.places(key):
             path = f"{self._root}/{place.file}"
             try:
                 with open_message(path, place.offset, place.stored) as file:
@@ -164,26 +164,26 @@ class MboxSink:
             path = f"{self._root}/{place.file}"
             file = open_message(path, place.offset, place.stored)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         with file, stream_of(chunks_of(file, path, place.stored, receipt.key), file) as stream:
             yield stream
 
-    def _place_to_read(self, receipt: Receipt) -> Place:
+    def _place_to_read(self, receipt: Receipt) -> StoredAt:
         """Return the place a receipt names; a later one when the message is known to be stored again since."""
-        if self._catalog.loaded and len(places := self._catalog.places(receipt.key)) > 1:
+        if self._index.loaded and len(places := self._index.places(receipt.key)) > 1:
             return places[0]
         match receipt.token:
             case {"file": str(name), "offset": int(offset), "length": int(stored)} if is_mbox(name):
-                return Place(name, offset, stored)
+                return StoredAt(name, offset, stored)
         raise IntegrityError(f"message {receipt.key}: this receipt is none of an mbox: {receipt.token!r}")
 
     def iterate(self) -> Iterator[Receipt]:
         """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
         try:
-            for key, place in self._catalog:
+            for key, place in self._index:
                 yield _receipt(key, place)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
     def finish(self) -> None:
         """See `archipec.contract.SupportsFinish.finish`: bring the inventory to its end."""
@@ -201,7 +201,7 @@ class MboxSink:
         try:
             yield from self._inventory.problems()
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
     def close(self) -> None:
         """Close the files; what was staged and not committed was in memory only."""
@@ -210,7 +210,7 @@ class MboxSink:
             file.close()
 
 
-def _record(item: Item) -> Record:
+def _record(item: Item) -> MboxRecord:
     """Check an item and prepare it; one too large to be held is read once more when it is stored."""
     kept: list[bytes] | None = [] if item.key.size <= CHUNK else None
     stored, last = 0, b""
@@ -220,8 +220,8 @@ def _record(item: Item) -> Record:
         if kept is not None:
             kept.append(chunk)
     before = separator(unix_time(item.received or item.date))
-    return Record(item, before, stored, kept, ending(last))
+    return MboxRecord(item, before, stored, kept, ending(last))
 
 
-def _receipt(key: ContentKey, place: Place) -> Receipt:
+def _receipt(key: ContentKey, place: StoredAt) -> Receipt:
     return Receipt(key, State.STORED, {"file": place.file, "offset": place.offset, "length": place.stored})

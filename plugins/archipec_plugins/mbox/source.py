@@ -12,19 +12,26 @@ from typing import Final
 from archipec.contract import ContentKey, Context
 from archipec.errors import ArchipecError, MissingCopy, PermanentError, Scope
 from archipec.inventory import MARKER
-from archipec_plugins.files.archives import is_archive, problems_of
+from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import PLAIN, Box, Flavour, HeaderSource, LeftOut, Names
-from archipec_plugins.files.reading import check_place, kind_of, open_file, subfolders, trouble
+from archipec_plugins.files.folders import (
+    NO_PREAMBLE,
+    HeaderSource,
+    MailFolder,
+    Preamble,
+    SkippedFiles,
+    UniqueNames,
+)
+from archipec_plugins.files.reading import check_path, kind_of, open_file, read_error, subfolders
 from archipec_plugins.files.toc import regular_size
 from archipec_plugins.mbox.config import Config
 from archipec_plugins.mbox.dialect import Dialect
-from archipec_plugins.mbox.folder import MboxBox, Opened
-from archipec_plugins.mbox.indexed import TOC, OwnMbox
+from archipec_plugins.mbox.folder import MboxFolder, OpenedMbox
+from archipec_plugins.mbox.indexed import TOC, IndexedMbox
 from archipec_plugins.mbox.mozilla_status import MozillaStatus
 from archipec_plugins.mbox.streams import FileStream
 
-__all__ = ["begins_like_mbox", "box_of", "find_mboxes", "open_source"]
+__all__ = ["begins_like_mbox", "find_mboxes", "mbox_folder", "open_source"]
 
 _ENDINGS: Final = (".mbox", ".mbx")
 _SNIFFED: Final = 64
@@ -39,71 +46,73 @@ def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
     Raises:
         PermanentError: there is none.
     """
-    status = check_place(config.path)
-    left_out = LeftOut(context)
+    status = check_path(config.path)
+    skipped = SkippedFiles(context)
     one_file = stat.S_ISREG(status.st_mode)
 
-    def find() -> Iterator[Box]:
+    def find() -> Iterator[MailFolder]:
         if one_file:
             name = _folder_name(config.path.name)
-            return iter([box_of(name, os.path.realpath(config.path), config.dialect, context, left_out)])
-        return find_mboxes(config.path, config.dialect, context, left_out)
+            return iter([mbox_folder(name, os.path.realpath(config.path), config.dialect, context, skipped)])
+        return find_mboxes(config.path, config.dialect, context, skipped)
 
     if one_file and status.st_size and not begins_like_mbox(os.path.realpath(config.path)):
         raise PermanentError(f"{config.path} is no mbox: it doesn't begin with a From line")
     if not one_file and next(find(), None) is None and not is_archive(config.path):
         raise PermanentError(f"there is no mbox in {config.path}", hint="an mbox begins with a From line")
     yield HeaderSource(
-        find, left_out, lambda: _cut_off(config.path) if one_file else _problems(config.path, context)
+        find, skipped, lambda: _cut_off(config.path) if one_file else _problems(config.path, context)
     )
 
 
 def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
     from archipec_plugins.mbox.sink import MboxSink
 
-    return problems_of(path, "mbox", lambda: MboxSink(str(path), "none", 0, context.log))
+    return archive_problems(path, "mbox", lambda: MboxSink(str(path), "none", 0, context.log))
 
 
 def _cut_off(path: Path) -> Iterator[ArchipecError]:
     """Yield a MissingCopy for each message that the table of a single file lists, and that lies behind its end."""
-    from archipec_plugins.mbox.toc import Toc
+    from archipec_plugins.mbox.toc import MboxToc
 
     size = regular_size(os.path.realpath(path))
     if size is None or regular_size(f"{path}{TOC}") is None:
         return
-    for entry in Toc(f"{path}{TOC}", _NO_END):
+    for entry in MboxToc(f"{path}{TOC}", _NO_END):
         if entry.offset + entry.stored > size:
             yield MissingCopy(f"{path} was cut short", key=ContentKey(entry.sha256, entry.size))
 
 
-def find_mboxes(path: Path, dialect: Dialect | None, context: Context, left_out: LeftOut) -> Iterator[Box]:
+def find_mboxes(
+    path: Path, dialect: Dialect | None, context: Context, skipped: SkippedFiles
+) -> Iterator[MailFolder]:
     """Yield the mboxes below a folder."""
-    names = Names()
+    names = UniqueNames()
     try:
-        for relative, entries in subfolders(str(path), skip=left_out.skip):
+        for relative, entries in subfolders(str(path), skip=skipped.skip):
             for entry in entries:
                 inside = f"{relative}/{entry.name}" if relative else entry.name
                 if entry.name.startswith(".archipec") or entry.name.endswith(TOC) or entry.is_dir():
                     continue
-                if _is_mbox(entry, inside, left_out):
+                if _is_mbox(entry, inside, skipped):
                     name = names.take(_folder_name(inside))
-                    yield box_of(name, f"{path}/{inside}", dialect, context, left_out)
+                    yield mbox_folder(name, f"{path}/{inside}", dialect, context, skipped)
     except OSError as error:
-        raise trouble(error, path, Scope.ENDPOINT) from error
+        raise read_error(error, path, Scope.ENDPOINT) from error
 
 
-def _is_mbox(entry: os.DirEntry[str], inside: str, left_out: LeftOut) -> bool:
+def _is_mbox(entry: os.DirEntry[str], inside: str, skipped: SkippedFiles) -> bool:
     try:
         if begins_like_mbox(entry.path):
             return True
         if entry.stat(follow_symlinks=False).st_size and entry.name != MARKER:
             named = entry.name.lower()
             reason = "it doesn't begin with a From line"
-            left_out.note(escape(inside), reason, message=named.endswith((*_ENDINGS, ".eml")))
+            skipped.note(escape(inside), reason, message=named.endswith((*_ENDINGS, ".eml")))
     except OSError as error:
         kind = kind_of(entry)
         reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
-        left_out.note(escape(inside), reason, message=kind != "it is no regular file")
+        skipped.note(escape(inside), reason, message=kind != "it is no regular file")
     return False
 
 
@@ -128,32 +137,32 @@ def _is_thunderbird_s(path: str) -> bool:
     return MozillaStatus().skip(first) > 0
 
 
-def box_of(
+def mbox_folder(
     name: str,
     path: str,
     dialect: Dialect | None,
     context: Context,
-    left_out: LeftOut,
-    flavour: Flavour = PLAIN,
-) -> Box:
+    skipped: SkippedFiles,
+    preamble_format: Preamble = NO_PREAMBLE,
+) -> MailFolder:
     """Return the box for a file: by its table of contents when archipec wrote it, without what Thunderbird adds."""
-    if flavour is PLAIN and _is_thunderbird_s(path):
-        flavour, dialect = MozillaStatus(), dialect or Dialect.RD
+    if preamble_format is NO_PREAMBLE and _is_thunderbird_s(path):
+        preamble_format, dialect = MozillaStatus(), dialect or Dialect.RD
 
     @contextmanager
-    def opener() -> Iterator[Opened]:
+    def opener() -> Iterator[OpenedMbox]:
         try:
             file = open_file(path)
         except OSError as error:
-            raise trouble(error, path, Scope.FOLDER) from error
+            raise read_error(error, path, Scope.FOLDER) from error
         with file:
             status = os.fstat(file.fileno())
-            yield Opened(FileStream(file, path), f"{status.st_size}:{status.st_mtime_ns}")
+            yield OpenedMbox(FileStream(file, path), f"{status.st_size}:{status.st_mtime_ns}")
 
-    box = MboxBox(name, opener, dialect, context, left_out, flavour)
+    mail_folder = MboxFolder(name, opener, dialect, context, skipped, preamble_format)
     if dialect is None and os.path.isfile(path + TOC):  # noqa: PTH113
-        return OwnMbox(name, path, context, left_out, box)
-    return box
+        return IndexedMbox(name, path, context, skipped, mail_folder)
+    return mail_folder
 
 
 def _folder_name(path: str) -> str:

@@ -6,7 +6,7 @@ from io import FileIO
 from typing import Protocol
 
 from archipec.errors import Scope
-from archipec_plugins.files.reading import trouble
+from archipec_plugins.files.reading import read_error
 
 __all__ = ["FileStream", "Part", "Stream"]
 
@@ -20,7 +20,7 @@ class Stream(Protocol):
         ...
 
     @property
-    def seams(self) -> tuple[int, ...]:
+    def part_starts(self) -> tuple[int, ...]:
         """Offsets, ascending and without 0, where a part begins that was a file of its own."""
         ...
 
@@ -45,7 +45,7 @@ class Stream(Protocol):
 class FileStream:
     """A file as a `Stream`."""
 
-    seams: tuple[int, ...] = ()
+    part_starts: tuple[int, ...] = ()
 
     def __init__(self, file: FileIO, path: str) -> None:
         self._file = file
@@ -54,7 +54,7 @@ class FileStream:
         try:
             self.size = file.seek(0, 2)
         except OSError as error:
-            raise trouble(error, path, Scope.FOLDER) from error
+            raise read_error(error, path, Scope.FOLDER) from error
         self._position = self.size
 
     def read(self, offset: int, limit: int) -> bytes:
@@ -64,7 +64,7 @@ class FileStream:
                 self._file.seek(offset)
             data = self._file.read(limit)
         except OSError as error:
-            raise trouble(error, self._path, Scope.FOLDER) from error
+            raise read_error(error, self._path, Scope.FOLDER) from error
         self._position = offset + len(data)
         return data
 
@@ -78,7 +78,7 @@ class Part:
     def __init__(self, stream: Stream, end: int) -> None:
         self._stream = stream
         self.size = min(end, stream.size)
-        self.seams = tuple(seam for seam in stream.seams if seam < end)
+        self.part_starts = tuple(seam for seam in stream.part_starts if seam < end)
 
     def read(self, offset: int, limit: int) -> bytes:
         """See `Stream.read`."""

@@ -23,7 +23,7 @@ from archipec.crc_lines import LONGEST_LINE, checked_line, lines_of, text_of
 from archipec.durability import open_regular
 from archipec.errors import PermanentError
 
-__all__ = ["FIRST_LINE", "Entry", "Toc", "is_in_order", "mark_line", "message_line", "toc_path"]
+__all__ = ["FIRST_LINE", "MboxEntry", "MboxToc", "is_in_order", "mark_line", "message_line", "toc_path"]
 
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
 _LINE = re.compile(
@@ -31,7 +31,7 @@ _LINE = re.compile(
 )
 
 
-class Entry(NamedTuple):
+class MboxEntry(NamedTuple):
     """A stored message.
 
     Attributes:
@@ -55,7 +55,7 @@ def toc_path(path: str) -> str:
 FIRST_LINE = checked_line("V 1")
 
 
-def message_line(entry: Entry) -> bytes:
+def message_line(entry: MboxEntry) -> bytes:
     """Return the line that commits a message."""
     return checked_line(f"M {entry.offset} {entry.stored} {entry.size} {entry.sha256}")
 
@@ -87,7 +87,7 @@ def is_in_order(path: str, size: int) -> bool:
     return match is not None and match[5] == b"Z" and int(match[6]) <= size
 
 
-class Toc:
+class MboxToc:
     """A table of contents as it is found, read once by iterating over it to the end.
 
     Args:
@@ -107,7 +107,7 @@ class Toc:
         self.reach = 0
         self.appending: int | None = None
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[MboxEntry]:
         """Yield the messages in the order they were stored.
 
         Raises:
@@ -121,7 +121,7 @@ class Toc:
             if match is None:
                 continue
             if match[4]:
-                entry = Entry(int(match[1]), int(match[2]), int(match[3]), match[4].decode())
+                entry = MboxEntry(int(match[1]), int(match[2]), int(match[3]), match[4].decode())
                 void = entry.offset + entry.stored > self._size
                 if void:
                     continue

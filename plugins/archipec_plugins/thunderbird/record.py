@@ -25,7 +25,7 @@ from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex, Table
 from archipec_plugins.files.streams import write_all
 
-__all__ = ["Entry", "Record"]
+__all__ = ["ViewEntry", "ViewRecord"]
 
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
@@ -33,7 +33,7 @@ _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _PLACE = struct.Struct(">QQQI")  # size, offset, bytes stored, file
 
 
-class Entry(NamedTuple):
+class ViewEntry(NamedTuple):
     """A message that was put into the view.
 
     Attributes:
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     file: str
 
 
-class Record:
+class ViewRecord:
     """The record of a view, read when it is made.
 
     Attributes:
@@ -80,15 +80,15 @@ class Record:
                         hint="use that version, or update",
                     )
 
-    def get(self, key: ContentKey) -> Entry | None:
+    def get(self, key: ContentKey) -> ViewEntry | None:
         """Return where a message was put, None when it never was."""
         for packed in self._index.values(bytes.fromhex(key.sha256)):
             size, offset, stored, number = _PLACE.unpack(packed)
             if size == key.size:
-                return Entry(key, offset, stored, self._files[number])
+                return ViewEntry(key, offset, stored, self._files[number])
         return None
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ViewEntry]:
         """Yield everything that was ever put there.
 
         Raises:
@@ -105,7 +105,7 @@ class Record:
         self._add([f"A {offset} {file}" for file, offset in offsets.items()])
         self.unfinished |= offsets
 
-    def finish(self, entries: list[Entry]) -> None:
+    def finish(self, entries: list[ViewEntry]) -> None:
         """Note, durably, what was put there; what was begun is done.
 
         Raises:
@@ -119,7 +119,7 @@ class Record:
             self._note(entry)
         self.unfinished.clear()
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: ViewEntry) -> None:
         key, offset, stored, file = entry
         place = _PLACE.pack(key.size, offset, stored, self._files.number(file))
         self._index.add(bytes.fromhex(key.sha256), place)
@@ -153,6 +153,6 @@ class Record:
         return os.read(descriptor, 1) not in (b"", b"\n")
 
 
-def _entry(words: list[str]) -> Entry:
+def _entry(words: list[str]) -> ViewEntry:
     _, sha256, size, offset, stored, *file = words
-    return Entry(ContentKey(sha256, int(size)), int(offset), int(stored), " ".join(file))
+    return ViewEntry(ContentKey(sha256, int(size)), int(offset), int(stored), " ".join(file))

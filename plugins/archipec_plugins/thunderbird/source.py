@@ -11,12 +11,12 @@ from typing import Final
 from archipec.contract import Context, Skipped
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import Box, HeaderSource, LeftOut, Names
-from archipec_plugins.files.reading import check_place, kind_of, trouble
-from archipec_plugins.maildir.folder import MaildirBox
+from archipec_plugins.files.folders import HeaderSource, MailFolder, SkippedFiles, UniqueNames
+from archipec_plugins.files.reading import check_path, kind_of, read_error
+from archipec_plugins.maildir.folder import MaildirFolder
 from archipec_plugins.mbox.dialect import Dialect
 from archipec_plugins.mbox.mozilla_status import MozillaStatus
-from archipec_plugins.mbox.source import begins_like_mbox, box_of
+from archipec_plugins.mbox.source import begins_like_mbox, mbox_folder
 
 __all__ = ["open_source"]
 
@@ -33,21 +33,21 @@ def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
     Raises:
         PermanentError: there is no folder of Thunderbird's.
     """
-    check_place(path)
-    left_out, status = LeftOut(context), MozillaStatus()
-    finder = _Finder(context, left_out, status)
+    check_path(path)
+    skipped, status = SkippedFiles(context), MozillaStatus()
+    finder = _Finder(context, skipped, status)
 
-    def boxes() -> list[Box]:
+    def mail_folders() -> list[MailFolder]:
         # Every listing counts anew.
         status.deleted = status.partial = 0
-        return finder.boxes(path)
+        return finder.mail_folders(path)
 
-    if not finder.boxes(path):
+    if not finder.mail_folders(path):
         raise PermanentError(
             f"there are no folders of Thunderbird in {path}",
             hint='give a profile, or what is in its "Mail" or "ImapMail"',
         )
-    yield _ThunderbirdSource(boxes, left_out, status)
+    yield _ThunderbirdSource(mail_folders, skipped, status)
     if status.deleted:
         context.log.info("deleted messages passed over: %d", status.deleted)
     if status.partial:
@@ -57,8 +57,10 @@ def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
 
 
 class _ThunderbirdSource(HeaderSource):
-    def __init__(self, find: Callable[[], list[Box]], left_out: LeftOut, status: MozillaStatus) -> None:
-        super().__init__(find, left_out)
+    def __init__(
+        self, find: Callable[[], list[MailFolder]], skipped: SkippedFiles, status: MozillaStatus
+    ) -> None:
+        super().__init__(find, skipped)
         self._status = status
 
     def skipped(self) -> Iterator[Skipped]:
@@ -69,24 +71,24 @@ class _ThunderbirdSource(HeaderSource):
 
 
 class _Finder:
-    def __init__(self, context: Context, left_out: LeftOut, status: MozillaStatus) -> None:
+    def __init__(self, context: Context, skipped: SkippedFiles, status: MozillaStatus) -> None:
         self._context = context
-        self._left_out = left_out
+        self._skipped = skipped
         self._status = status
 
-    def boxes(self, path: Path) -> list[Box]:
+    def mail_folders(self, path: Path) -> list[MailFolder]:
         """Return all folders, account by account."""
-        names = Names()
+        names = UniqueNames()
         try:
             return [
-                box
+                mail_folder
                 for account, name in _accounts(path)
-                for box in self._folders(str(account), name, names, 0)
+                for mail_folder in self._folders(str(account), name, names, 0)
             ]
         except OSError as error:
-            raise trouble(error, path, Scope.ENDPOINT) from error
+            raise read_error(error, path, Scope.ENDPOINT) from error
 
-    def _folders(self, directory: str, parent: str, names: Names, depth: int) -> Iterator[Box]:
+    def _folders(self, directory: str, parent: str, names: UniqueNames, depth: int) -> Iterator[MailFolder]:
         """Yield the folders in a directory, each before those below it."""
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -96,35 +98,37 @@ class _Finder:
             stem = entry.name.removesuffix(_SUBFOLDERS)
             name = f"{parent}/{escape(stem)}" if parent else escape(stem)
             if entry.is_symlink():
-                self._left_out.note(name, "it is a link")
+                self._skipped.note(name, "it is a link")
             elif not entry.is_dir():
                 yield from self._mbox(entry, name, names)
             elif entry.name.endswith(_SUBFOLDERS):
                 if depth < _MAX_DEPTH:
                     yield from self._folders_below(entry.path, name, names, depth + 1)
                 else:
-                    self._left_out.note(name, f"it lies more than {_MAX_DEPTH} folders deep")
+                    self._skipped.note(name, f"it lies more than {_MAX_DEPTH} folders deep")
             elif os.path.isdir(f"{entry.path}/cur"):  # noqa: PTH112
-                yield MaildirBox(names.take(name), entry.path, self._context, self._left_out, self._status)
+                yield MaildirFolder(names.take(name), entry.path, self._context, self._skipped, self._status)
 
-    def _folders_below(self, directory: str, parent: str, names: Names, depth: int) -> Iterator[Box]:
+    def _folders_below(
+        self, directory: str, parent: str, names: UniqueNames, depth: int
+    ) -> Iterator[MailFolder]:
         try:
             yield from self._folders(directory, parent, names, depth)
         except OSError as error:
-            self._left_out.note(parent, f"it can't be read: {(error.strerror or str(error)).lower()}")
+            self._skipped.note(parent, f"it can't be read: {(error.strerror or str(error)).lower()}")
 
-    def _mbox(self, entry: os.DirEntry[str], name: str, names: Names) -> Iterator[Box]:
+    def _mbox(self, entry: os.DirEntry[str], name: str, names: UniqueNames) -> Iterator[MailFolder]:
         try:
             if begins_like_mbox(entry.path):
-                yield box_of(
-                    names.take(name), entry.path, Dialect.RD, self._context, self._left_out, self._status
+                yield mbox_folder(
+                    names.take(name), entry.path, Dialect.RD, self._context, self._skipped, self._status
                 )
             elif entry.stat().st_size and "." not in entry.name:
-                self._left_out.note(name, "it doesn't begin with a From line")
+                self._skipped.note(name, "it doesn't begin with a From line")
         except OSError as error:
             kind = kind_of(entry)
             reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
-            self._left_out.note(name, reason, message=not kind)
+            self._skipped.note(name, reason, message=not kind)
 
 
 def _accounts(path: Path) -> list[tuple[Path, str]]:

@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.errors import IntegrityError, MissingCopy, from_os_error
-from archipec_plugins.files.streams import cannot_tell, item_chunks, stream_of
+from archipec_plugins.files.streams import item_chunks, lookup_error, stream_of
 from archipec_plugins.mbox.message import chunks_of
 from archipec_plugins.thunderbird import folder_file
 from archipec_plugins.thunderbird.config import Config
 from archipec_plugins.thunderbird.names import file_name, folder_path
 from archipec_plugins.thunderbird.profile import local_folders
-from archipec_plugins.thunderbird.record import Entry, Record
+from archipec_plugins.thunderbird.record import ViewEntry, ViewRecord
 from archipec_thunderbird.lock import ProfileLock
 
 __all__ = ["ThunderbirdSink", "open_sink"]
@@ -32,7 +32,7 @@ def open_sink(config: Config, _context: Context) -> Iterator[ThunderbirdSink]:
         pass
     record = config.profile / _RECORDS / f"{file_name(config.folder)}.view"
     try:
-        known = Record(record)
+        known = ViewRecord(record)
     except OSError as error:
         raise from_os_error(error, record) from error
     yield ThunderbirdSink(config, root, known)
@@ -44,7 +44,7 @@ class ThunderbirdSink:
     The profile is held against Thunderbird while files are written, and no longer.
     """
 
-    def __init__(self, config: Config, root: Path, record: Record) -> None:
+    def __init__(self, config: Config, root: Path, record: ViewRecord) -> None:
         self._config = config
         self._root = root
         self._record = record
@@ -94,7 +94,7 @@ class ThunderbirdSink:
         for file, group in by_file.items():
             places = folder_file.append(self._root / file, group)
             entries += [
-                Entry(item.key, offset, stored, file)
+                ViewEntry(item.key, offset, stored, file)
                 for item, (offset, stored) in zip(group, places, strict=True)
             ]
         self._record.finish(entries)
@@ -116,7 +116,7 @@ class ThunderbirdSink:
         except FileNotFoundError:
             raise MissingCopy(f"{path} is gone") from None
         except OSError as error:
-            raise cannot_tell(error, str(path)) from error
+            raise lookup_error(error, str(path)) from error
         with file:
             file.seek(entry.offset)
             with stream_of(chunks_of(file, str(path), entry.stored, receipt.key)) as stream:
@@ -128,8 +128,8 @@ class ThunderbirdSink:
             for entry in self._record:
                 yield _receipt(entry)
         except OSError as error:
-            raise cannot_tell(error, str(self._root)) from error
+            raise lookup_error(error, str(self._root)) from error
 
 
-def _receipt(entry: Entry) -> Receipt:
+def _receipt(entry: ViewEntry) -> Receipt:
     return Receipt(entry.key, State.STORED, entry.file)

@@ -12,10 +12,10 @@ from io import FileIO
 from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, Scope
-from archipec_plugins.files.reading import trouble
-from archipec_plugins.zip.directory import Directory, Member
+from archipec_plugins.files.reading import read_error
+from archipec_plugins.zip.directory import Directory, ZipMember
 
-__all__ = ["Reader", "ZipArchive"]
+__all__ = ["MemberReader", "ZipArchive"]
 
 _LOCAL: Final = struct.Struct("<4s5H3L2H")  # [4.3.7]
 _STORED, _DEFLATED = 0, 8
@@ -50,7 +50,7 @@ class ZipArchive:
             self._overlapping: set[int] = set()
             self._survey(status.st_size)
         except OSError as error:
-            raise trouble(error, path, Scope.FOLDER) from error
+            raise read_error(error, path, Scope.FOLDER) from error
 
     def _survey(self, size: int) -> None:
         """Look at all members together.
@@ -85,7 +85,7 @@ class ZipArchive:
                 wrong.add(number)
         return wrong or {second}
 
-    def refusal(self, member: Member) -> str | None:
+    def refusal(self, member: ZipMember) -> str | None:
         """Return why a member is not read, None when it may be. Its name is no reason: it never becomes a path."""
         kind = stat.S_IFMT(member.mode)
         refusals = (
@@ -104,7 +104,7 @@ class ZipArchive:
         )
         return next((reason for refused, reason in refusals if refused), None)
 
-    def open(self, member: Member) -> Reader:
+    def open(self, member: ZipMember) -> MemberReader:
         """Open a member that is not refused.
 
         Raises:
@@ -119,9 +119,9 @@ class ZipArchive:
         start = member.header + _LOCAL.size + name_size + extra_size
         if start + member.stored > self.directory.start:
             raise self.damage(member, "it is cut off")
-        return Reader(self, member, start)
+        return MemberReader(self, member, start)
 
-    def damage(self, member: Member, reason: str) -> IntegrityError:
+    def damage(self, member: ZipMember, reason: str) -> IntegrityError:
         """Return the error for a member that can't be read, or not to its end."""
         return IntegrityError(f"{self.name}: {member.name}: {reason}", hint="download or copy the zip again")
 
@@ -133,7 +133,7 @@ class ZipArchive:
             while len(data) < size and (more := self._file.read(size - len(data))):
                 data += more
         except OSError as error:
-            raise trouble(error, self.path, Scope.FOLDER) from error
+            raise read_error(error, self.path, Scope.FOLDER) from error
         return data
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class ZipArchive:
         self._file.close()
 
 
-class Reader:
+class MemberReader:
     """A member being read from its beginning, in a few hundred kilobytes of memory whatever its size.
 
     Attributes:
@@ -149,7 +149,7 @@ class Reader:
         intact: at the end: the checksum is right.
     """
 
-    def __init__(self, archive: ZipArchive, member: Member, start: int) -> None:
+    def __init__(self, archive: ZipArchive, member: ZipMember, start: int) -> None:
         self._archive = archive
         self.member = member
         self._at, self._stop = start, start + member.stored

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from archipec.errors import PermanentError
 
-__all__ = ["Directory", "Member"]
+__all__ = ["Directory", "ZipMember"]
 
 _END: Final = struct.Struct("<4s4H2LH")  # [4.3.16]
 _END_64: Final = struct.Struct("<4sQ2H2L4Q")  # [4.3.14]
@@ -28,7 +28,7 @@ _UTF8: Final = 1 << 11
 _ZIP64, _TIMES, _UNICODE_NAME = 0x0001, 0x5455, 0x7075
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """A member of a zip file, as its directory tells of it.
 
     Attributes:
@@ -88,12 +88,12 @@ class Directory:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[ZipMember]:
         """Yield the members in the directory's order."""
         for number in range(len(self)):
             yield self[number]
 
-    def __getitem__(self, number: int) -> Member:
+    def __getitem__(self, number: int) -> ZipMember:
         record = self._read(self._positions[number], _RECORD.size)
         fields = _RECORD.unpack(record)
         _, made_by, _, flags, method, _, _, crc, stored, size = fields[:10]
@@ -107,7 +107,7 @@ class Directory:
         mode = attributes >> 16 if made_by >> 8 == 3 else 0
         name = _decoded(raw_name, flags, extra.get(_UNICODE_NAME, b""))
         modified = _modified(extra.get(_TIMES, b""))
-        return Member(
+        return ZipMember(
             number, name, raw_name, header + self._shift, stored, size, crc, flags, method, mode, modified
         )
 

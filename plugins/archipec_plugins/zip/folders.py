@@ -12,14 +12,14 @@ from typing import Final
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import Entry, failing, listing
-from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.folders import FolderEntry, listing, raising
+from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.unsealed import envelope_is_missing
 from archipec_plugins.maildir.found_names import parse
 from archipec_plugins.zip.archive import ZipArchive
-from archipec_plugins.zip.directory import Member
+from archipec_plugins.zip.directory import ZipMember
 
-__all__ = ["MOST_ARCHIVES", "BrokenBox", "MembersBox"]
+__all__ = ["MOST_ARCHIVES", "BrokenFolder", "MembersFolder"]
 
 _REF = re.compile(r"(.+):([0-9]{1,6}):([0-9a-f]{8}):([0-9]{1,15})", re.DOTALL)
 _NUMBER_BITS: Final = 20
@@ -27,7 +27,7 @@ _ARCHIVE_BITS: Final = 11
 MOST_ARCHIVES: Final = 1 << _ARCHIVE_BITS
 
 
-class MembersBox:
+class MembersFolder:
     """Messages that are members of zip files: of a Maildir, or ``.eml``.
 
     A ref is the zip's name with the member's place, checksum and size. Each message takes 8 bytes of memory.
@@ -43,7 +43,7 @@ class MembersBox:
         self._takes_loose = takes_loose
         self._loose: set[tuple[int, int]] = set()
 
-    def add(self, archive: int, member: Member, *, loose: bool) -> None:
+    def add(self, archive: int, member: ZipMember, *, loose: bool) -> None:
         """Add a member.
 
         Args:
@@ -60,7 +60,7 @@ class MembersBox:
         self._members = array("Q", sorted(self._members))
         yield from listing(self.name, self._entries, after)
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[FolderEntry]:
         for packed in self._members:
             if self._context.cancelled():
                 return
@@ -70,7 +70,7 @@ class MembersBox:
             moments = [moment for moment in (name.time, member.modified) if moment > 0]
             # A time of the file alone says when it was exported.
             received = datetime.fromtimestamp(min(moments), UTC) if name.time else None
-            yield Entry(_ref(archive, member), member.size, received, name.flags)
+            yield FolderEntry(_ref(archive, member), member.size, received, name.flags)
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read members; see `archipec.contract.Source`."""
@@ -95,20 +95,20 @@ class MembersBox:
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
-                yield Fetched(ref, failing(error))
+                yield Fetched(ref, raising(error))
 
 
-def _ref(archive: ZipArchive, member: Member) -> str:
+def _ref(archive: ZipArchive, member: ZipMember) -> str:
     return f"{escape(archive.name)}:{member.number}:{member.crc:08x}:{member.size}"
 
 
-def _check(member: Member, beginning: bytes) -> str | None:
+def _check(member: ZipMember, beginning: bytes) -> str | None:
     # Whatever lies in a Maildir is a message.
     name = member.name.rpartition("/")[2]
-    return why_not(beginning[:SNIFFED], name) if name.casefold().endswith(".eml") else None
+    return rejection_reason(beginning[:SNIFFED], name) if name.casefold().endswith(".eml") else None
 
 
-class BrokenBox:
+class BrokenFolder:
     """A zip file that can't be read, beside others that can.
 
     Args:

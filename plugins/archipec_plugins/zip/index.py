@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archipec.message import ContentKey
-from archipec_plugins.files.toc import Catalog, Place, regular_size
-from archipec_plugins.zip.toc import Entry, Toc, toc_path
+from archipec_plugins.files.toc import StoredAt, TocIndex, regular_size
+from archipec_plugins.zip.toc import ZipEntry, ZipToc, toc_path
 
-__all__ = ["IN_MBOX", "ZipCatalog", "file_name", "is_zip", "last_numbers", "place_of", "zips_in"]
+__all__ = ["IN_MBOX", "ZipTocIndex", "file_name", "is_zip", "last_numbers", "stored_at", "zips_in"]
 
 IN_MBOX = 1 << 7
 """The form of a message in an mbox, to be added to the method by which it is compressed; of a member, 0 is."""
@@ -22,8 +22,8 @@ IN_MBOX = 1 << 7
 _FILE = re.compile(r"(archive(?:-[0-9]{4}(?:-[0-9]{2})?)?)(?:_([0-9]{2,9}))?\.zip")
 
 
-class ZipCatalog(Catalog):
-    """See `Catalog`; a place is that of a member's local header, or of the line before a message in an mbox.
+class ZipTocIndex(TocIndex):
+    """See `TocIndex`; a place is that of a member's local header, or of the line before a message in an mbox.
 
     Attributes:
         directories: where the last directory of each file begins.
@@ -33,7 +33,7 @@ class ZipCatalog(Catalog):
         super().__init__(root)
         self.directories: dict[str, int] = {}
 
-    def is_listed(self, place: Place) -> bool:
+    def is_listed(self, place: StoredAt) -> bool:
         """Tell whether a message is in its zip's directory by now."""
         return place.offset < self.directories.get(place.file, 0)
 
@@ -41,14 +41,14 @@ class ZipCatalog(Catalog):
         names = {path.name.removesuffix(toc_path("")) for path in Path(self._root).iterdir()}
         return sorted(filter(is_zip, names))
 
-    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, Place]]:
-        toc = Toc(self.toc_path(file), size)
+    def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, StoredAt]]:
+        toc = ZipToc(self.toc_path(file), size)
         for entry in toc:
-            yield ContentKey(entry.sha256, entry.size), place_of(file, entry)
+            yield ContentKey(entry.sha256, entry.size), stored_at(file, entry)
         self.directories[file] = toc.directory
 
     def toc_path(self, file: str) -> str:
-        """See `Catalog.toc_path`."""
+        """See `TocIndex.toc_path`."""
         return toc_path(f"{self._root}/{file}")
 
 
@@ -59,9 +59,9 @@ def zips_in(root: str) -> list[Path]:
     )
 
 
-def place_of(file: str, entry: Entry) -> Place:
+def stored_at(file: str, entry: ZipEntry) -> StoredAt:
     """Return where a message lies that a table tells of."""
-    return Place(file, entry.offset, entry.stored, entry.method | (IN_MBOX if entry.part else 0))
+    return StoredAt(file, entry.offset, entry.stored, entry.method | (IN_MBOX if entry.part else 0))
 
 
 def is_zip(name: str) -> bool:

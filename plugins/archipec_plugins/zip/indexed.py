@@ -12,14 +12,14 @@ from typing import Final
 
 from archipec.contract import ContentKey, Context, Fetched, Json, Listed
 from archipec.errors import IntegrityError, MissingCopy, Scope
-from archipec_plugins.files.folders import Entry, failing, listing
-from archipec_plugins.files.reading import check_place, trouble
-from archipec_plugins.files.toc import Place
-from archipec_plugins.zip.index import place_of
+from archipec_plugins.files.folders import FolderEntry, listing, raising
+from archipec_plugins.files.reading import check_path, read_error
+from archipec_plugins.files.toc import StoredAt
+from archipec_plugins.zip.index import stored_at
 from archipec_plugins.zip.message import chunks_of, open_message
-from archipec_plugins.zip.toc import Toc, toc_path
+from archipec_plugins.zip.toc import ZipToc, toc_path
 
-__all__ = ["OwnMbox", "has_table"]
+__all__ = ["IndexedZipMbox", "has_table"]
 
 _REF: Final = re.compile(r"toc:([0-9]{1,15})\+([0-9]{1,15}):([0-9]{1,3}):([0-9]{1,15}):([0-9a-f]{64})")
 
@@ -32,16 +32,16 @@ def has_table(path: str) -> bool:
     """
     try:
         size = Path(path).stat().st_size
-        toc = Toc(toc_path(path), size)
+        toc = ZipToc(toc_path(path), size)
         for _ in toc:
             pass
     except OSError as error:
-        raise trouble(error, path, Scope.FOLDER) from error
+        raise read_error(error, path, Scope.FOLDER) from error
     finished = toc.appending is None and toc.zip_end == size
     return toc.inside == "mbox" and finished and not toc.damaged
 
 
-class OwnMbox:
+class IndexedZipMbox:
     """An mbox in a zip with the table that archipec wrote."""
 
     def __init__(self, name: str, path: str, context: Context) -> None:
@@ -54,30 +54,30 @@ class OwnMbox:
         try:
             yield from listing(self.name, self._entries, after)
         except OSError as error:
-            raise trouble(error, self._path, Scope.FOLDER) from error
+            raise read_error(error, self._path, Scope.FOLDER) from error
 
-    def _entries(self) -> Iterator[Entry]:
-        for each in Toc(toc_path(self._path), Path(self._path).stat().st_size):
+    def _entries(self) -> Iterator[FolderEntry]:
+        for each in ZipToc(toc_path(self._path), Path(self._path).stat().st_size):
             if self._context.cancelled():
                 return
-            place = place_of("", each)
+            place = stored_at("", each)
             ref = f"toc:{place.offset}+{place.stored}:{place.form}:{each.size}:{each.sha256}"
-            yield Entry(ref, each.size, None, ())
+            yield FolderEntry(ref, each.size, None, ())
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""
         for match in filter(None, map(_REF.fullmatch, refs)):
-            place = Place("", int(match[1]), int(match[2]), int(match[3]))
+            place = StoredAt("", int(match[1]), int(match[2]), int(match[3]))
             try:
                 file = open_message(self._path, place)
             except MissingCopy:
-                check_place(Path(self._path))
+                check_path(Path(self._path))
                 continue
             except IntegrityError as error:
-                yield Fetched(match[0], failing(error))
+                yield Fetched(match[0], raising(error))
                 continue
             except OSError as error:
-                raise trouble(error, self._path, Scope.FOLDER) from error
+                raise read_error(error, self._path, Scope.FOLDER) from error
             with file:
                 key = ContentKey(match[5], int(match[4]))
                 yield Fetched(match[0], chunks_of(file, self._path, place, key))

@@ -23,18 +23,18 @@ from archipec_plugins.zip.format import (
     header_size,
     local_header,
 )
-from archipec_plugins.zip.output import Output
+from archipec_plugins.zip.output import BufferedWriter
 from archipec_plugins.zip.staging import LARGEST_MBOX, Staged
-from archipec_plugins.zip.toc import Entry
+from archipec_plugins.zip.toc import ZipEntry
 
-__all__ = ["Contents", "Mbox", "Members", "contents_of"]
+__all__ = ["Layout", "MboxLayout", "MemberLayout", "layout_of"]
 
 _MOST_MEMBERS: Final = 490_000  # archipec's own source reads 500,000
 _NO_DATE: Final = 1 << 21 | 1 << 16
 _MAILDIR: Final = ("cur/", "new/", "tmp/")
 
 
-class Contents(ABC):
+class Layout(ABC):
     """What a zip holds so far.
 
     Attributes:
@@ -48,17 +48,17 @@ class Contents(ABC):
         self.payload = 0
         self.directory = 0
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: ZipEntry) -> None:
         """Count a message, once it is written or when the table tells of it."""
         self.count += 1
         self.payload += entry.stored
 
     @abstractmethod
-    def begin(self, out: Output, first: Staged) -> None:
+    def begin(self, out: BufferedWriter, first: Staged) -> None:
         """Write what a zip begins with, before its first message; raises OSError."""
 
     @abstractmethod
-    def write(self, out: Output, staged: Staged) -> Entry:
+    def write(self, out: BufferedWriter, staged: Staged) -> ZipEntry:
         """Write a message; raises OSError, or IntegrityError when its bytes are not those of before."""
 
     @abstractmethod
@@ -66,11 +66,11 @@ class Contents(ABC):
         """Tell whether the format allows for this message too."""
 
     @abstractmethod
-    def finish(self, out: Output, entries: Iterable[Entry]) -> Iterator[Member]:
+    def finish(self, out: BufferedWriter, entries: Iterable[ZipEntry]) -> Iterator[Member]:
         """Write what comes after all the messages, and yield what the directory lists; raises OSError."""
 
 
-class Members(Contents):
+class MemberLayout(Layout):
     """Messages that are members of the zip, each by itself.
 
     Args:
@@ -89,25 +89,25 @@ class Members(Contents):
             self.payload += header_size(folder)
             self.directory += len(central_record(folder))
 
-    def note(self, entry: Entry) -> None:
-        """See `Contents.note`."""
+    def note(self, entry: ZipEntry) -> None:
+        """See `Layout.note`."""
         super().note(entry)
         member = entry.member()
         self.payload += header_size(member)
         self.directory += len(central_record(member))
         self._taken.add(hash(entry.name.casefold()))
 
-    def begin(self, out: Output, first: Staged) -> None:
-        """See `Contents.begin`."""
+    def begin(self, out: BufferedWriter, first: Staged) -> None:
+        """See `Layout.begin`."""
         del first
         for folder in self._folders:
             out.write(local_header(folder))
 
-    def write(self, out: Output, staged: Staged) -> Entry:
-        """See `Contents.write`."""
+    def write(self, out: BufferedWriter, staged: Staged) -> ZipEntry:
+        """See `Layout.write`."""
         item = staged.item
         name = next(name for name in self._names(item) if hash(name.casefold()) not in self._taken)
-        entry = Entry(
+        entry = ZipEntry(
             out.offset,
             staged.size,
             item.key.size,
@@ -127,19 +127,19 @@ class Members(Contents):
         return entry
 
     def takes(self, staged: Staged) -> bool:
-        """See `Contents.takes`."""
+        """See `Layout.takes`."""
         del staged
         return self.count < _MOST_MEMBERS
 
-    def finish(self, out: Output, entries: Iterable[Entry]) -> Iterator[Member]:
-        """See `Contents.finish`."""
+    def finish(self, out: BufferedWriter, entries: Iterable[ZipEntry]) -> Iterator[Member]:
+        """See `Layout.finish`."""
         del out
         yield from self._folders
         for entry in entries:
             yield entry.member()
 
 
-class Mbox(Contents):
+class MboxLayout(Layout):
     """Messages in one mbox, the zip's only member. Its sizes come into its header when it is whole.
 
     Args:
@@ -151,18 +151,18 @@ class Mbox(Contents):
         self._so_far = Member(name, 0, STORED, 0, 0, 0, _NO_DATE)
         self.directory = len(central_record(self._so_far))
 
-    def note(self, entry: Entry) -> None:
-        """See `Contents.note`."""
+    def note(self, entry: ZipEntry) -> None:
+        """See `Layout.note`."""
         super().note(entry)
         self._so_far = entry.member()
 
-    def begin(self, out: Output, first: Staged) -> None:
-        """See `Contents.begin`."""
+    def begin(self, out: BufferedWriter, first: Staged) -> None:
+        """See `Layout.begin`."""
         self._so_far = self._so_far._replace(method=first.method, dos=dos_time(first.item.date))
         out.write(local_header(self._so_far))
 
-    def write(self, out: Output, staged: Staged) -> Entry:
-        """See `Contents.write`."""
+    def write(self, out: BufferedWriter, staged: Staged) -> ZipEntry:
+        """See `Layout.write`."""
         _, _, method, crc, _, unpacked, dos = self._so_far
         offset, key = out.offset, staged.item.key
         for chunk in staged.chunks():
@@ -170,14 +170,14 @@ class Mbox(Contents):
             unpacked += len(chunk)
             out.write(blocks(chunk) if method == DEFLATED else chunk)
         stored, name = out.offset - offset, self._so_far.name
-        return Entry(offset, stored, key.size, key.sha256, method, crc, unpacked, dos, name, part=True)
+        return ZipEntry(offset, stored, key.size, key.sha256, method, crc, unpacked, dos, name, part=True)
 
     def takes(self, staged: Staged) -> bool:
-        """See `Contents.takes`."""
+        """See `Layout.takes`."""
         return self._so_far.size + staged.size <= LARGEST_MBOX and staged.method == self._so_far.method
 
-    def finish(self, out: Output, entries: Iterable[Entry]) -> Iterator[Member]:
-        """See `Contents.finish`."""
+    def finish(self, out: BufferedWriter, entries: Iterable[ZipEntry]) -> Iterator[Member]:
+        """See `Layout.finish`."""
         del entries
         if self._so_far.method == DEFLATED:
             out.write(LAST_BLOCK)
@@ -187,7 +187,7 @@ class Mbox(Contents):
         yield member
 
 
-def contents_of(inside: str, stem: str) -> Contents:
+def layout_of(inside: str, stem: str) -> Layout:
     """Return what a new zip holds.
 
     Args:
@@ -195,8 +195,8 @@ def contents_of(inside: str, stem: str) -> Contents:
         stem: the zip's name without its ending.
     """
     if inside == "mbox":
-        return Mbox(f"{stem}.mbox")
-    return Members(_maildir_names, _MAILDIR) if inside == "maildir" else Members(_eml_names)
+        return MboxLayout(f"{stem}.mbox")
+    return MemberLayout(_maildir_names, _MAILDIR) if inside == "maildir" else MemberLayout(_eml_names)
 
 
 def _eml_names(item: Item) -> Iterator[str]:

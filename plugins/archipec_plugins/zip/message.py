@@ -10,8 +10,8 @@ from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import CHUNK, checked, open_copy, translated
-from archipec_plugins.files.toc import Place
+from archipec_plugins.files.streams import CHUNK, map_os_errors, open_copy, verify_key
+from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 from archipec_plugins.zip.deflate import inflated
 from archipec_plugins.zip.format import DEFLATED, LOCAL_HEADER_SIZE, names_size
@@ -20,7 +20,7 @@ from archipec_plugins.zip.index import IN_MBOX
 __all__ = ["chunks_of", "open_message"]
 
 
-def open_message(path: str, place: Place) -> FileIO:
+def open_message(path: str, place: StoredAt) -> FileIO:
     """Open a zip at the first byte of a message's data.
 
     Raises:
@@ -49,19 +49,19 @@ def open_message(path: str, place: Place) -> FileIO:
     return file
 
 
-def chunks_of(file: FileIO, path: str, place: Place, key: ContentKey) -> Iterator[bytes]:
+def chunks_of(file: FileIO, path: str, place: StoredAt, key: ContentKey) -> Iterator[bytes]:
     """Yield a message, as it came, from a file that `open_message` opened.
 
     Raises:
         IntegrityError: at the end: it is not the message of ``key``, or what is around it is damaged.
         ArchipecError: the file can't be read.
     """
-    chunks = translated(_stored_chunks(file, path, place.stored), path)
+    chunks = map_os_errors(_stored_chunks(file, path, place.stored), path)
     if place.form & DEFLATED:
         chunks = inflated(chunks, path)
     if place.form & IN_MBOX:
         chunks = _taken_out(chunks, path, key.size)
-    return checked(chunks, key, path)
+    return verify_key(chunks, key, path)
 
 
 def _stored_chunks(file: FileIO, path: str, stored: int) -> Iterator[bytes]:

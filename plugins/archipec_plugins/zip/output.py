@@ -6,10 +6,10 @@ import os
 
 from archipec_plugins.files.streams import CHUNK, write_all
 
-__all__ = ["Output"]
+__all__ = ["BufferedWriter"]
 
 
-class Output:
+class BufferedWriter:
     """Bytes on their way into a file, written a megabyte at a time.
 
     Attributes:

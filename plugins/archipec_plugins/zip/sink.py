@@ -14,22 +14,22 @@ from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.inventory import Entry
 from archipec_plugins.files.inventory import InventoryKeeper
-from archipec_plugins.files.streams import cannot_tell, stream_of
-from archipec_plugins.files.toc import Place
+from archipec_plugins.files.streams import lookup_error, stream_of
+from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.zip.format import DEFLATED, STORED
 from archipec_plugins.zip.index import (
     IN_MBOX,
-    ZipCatalog,
+    ZipTocIndex,
     file_name,
     is_zip,
     last_numbers,
-    place_of,
+    stored_at,
     zips_in,
 )
 from archipec_plugins.zip.message import chunks_of, open_message
 from archipec_plugins.zip.staging import Staged, stage_for_mbox, stage_member
 from archipec_plugins.zip.toc import is_finished, toc_path
-from archipec_plugins.zip.writer import Volume, has_sound_end
+from archipec_plugins.zip.writer import ZipWriter, has_sound_end
 
 __all__ = ["ZipSink"]
 
@@ -63,9 +63,9 @@ class ZipSink:
         self._split = split
         self._log = log
         self._deflate = deflate
-        self._catalog = ZipCatalog(self._root)
-        self._inventory = InventoryKeeper(root, self._catalog, log)
-        self._volumes: dict[str, Volume] = {}
+        self._index = ZipTocIndex(self._root)
+        self._inventory = InventoryKeeper(root, self._index, log)
+        self._writers: dict[str, ZipWriter] = {}
         self._numbers: dict[str, int] = {}
         self._staged: dict[ContentKey, Staged] = {}
         self._held: dict[ContentKey, Receipt] = {}
@@ -107,28 +107,28 @@ class ZipSink:
             receipts[key] = self._receipt(key, place)
         return [receipts[key] for key in puts]
 
-    def _store(self, staged: Iterable[Staged]) -> list[tuple[ContentKey, Place]]:
+    def _store(self, staged: Iterable[Staged]) -> list[tuple[ContentKey, StoredAt]]:
         groups: dict[str, list[Staged]] = {}
         for each in staged:
             groups.setdefault(self._stem(each.item), []).append(each)
-        touched: dict[Volume, None] = {}
-        full: list[Volume] = []
+        touched: dict[ZipWriter, None] = {}
+        full: list[ZipWriter] = []
         try:
             for stem, group in groups.items():
                 self._add(stem, group, touched, full)
             if touched:
-                sync_files(self._root, [volume.path for volume in touched])
-                for volume in touched:
-                    volume.note()
-                sync_files(self._root, [volume.toc for volume in touched])
+                sync_files(self._root, [writer.path for writer in touched])
+                for writer in touched:
+                    writer.note()
+                sync_files(self._root, [writer.toc for writer in touched])
         except BaseException:
-            for volume in touched:
-                volume.roll_back()
+            for writer in touched:
+                writer.roll_back()
             raise
-        places = [each for volume in touched for each in self._committed(volume)]
+        places = [each for writer in touched for each in self._committed(writer)]
         self._inventory.add(Entry(key, place.file) for key, place in places)
-        for volume in full:
-            self._seal(volume)
+        for writer in full:
+            self._finish(writer)
         return places
 
     def _stem(self, item: Item) -> str:
@@ -140,7 +140,7 @@ class ZipSink:
         return "archive"
 
     def _add(
-        self, stem: str, group: Iterable[Staged], touched: dict[Volume, None], full: list[Volume]
+        self, stem: str, group: Iterable[Staged], touched: dict[ZipWriter, None], full: list[ZipWriter]
     ) -> None:
         """Write messages into the zips they belong into.
 
@@ -149,48 +149,48 @@ class ZipSink:
             full: notes those that are written to no more.
         """
         split_size = self._split if isinstance(self._split, int) else None
-        volume = self._volume(stem)
+        writer = self._writer(stem)
         for staged in group:
-            while not (volume.usable and volume.has_room(staged, split_size)):
-                volume.flush()
-                full.append(volume)
+            while not (writer.usable and writer.has_room(staged, split_size)):
+                writer.flush()
+                full.append(writer)
                 self._numbers[stem] += 1
-                volume = self._volume(stem)
-            touched[volume] = None
-            volume.add(staged)
-        volume.flush()
+                writer = self._writer(stem)
+            touched[writer] = None
+            writer.add(staged)
+        writer.flush()
 
-    def _volume(self, stem: str) -> Volume:
+    def _writer(self, stem: str) -> ZipWriter:
         """Return the zip that messages are added to, the last one with this beginning of its name."""
         if not self._numbers:
             self._numbers = last_numbers(self._root)
         name = file_name(stem, self._numbers.setdefault(stem, 1))
-        volume = self._volumes.pop(name, None)
-        if volume is None or not volume.is_current():
-            volume = self._opened(f"{self._root}/{name}")
-        self._volumes[name] = volume
-        if len(self._volumes) > _MOST_OPEN:
-            self._volumes.pop(next(iter(self._volumes)))
-        return volume
+        writer = self._writers.pop(name, None)
+        if writer is None or not writer.is_current():
+            writer = self._opened(f"{self._root}/{name}")
+        self._writers[name] = writer
+        if len(self._writers) > _MOST_OPEN:
+            self._writers.pop(next(iter(self._writers)))
+        return writer
 
-    def _opened(self, path: str) -> Volume:
+    def _opened(self, path: str) -> ZipWriter:
         name = Path(path).name
-        return Volume(path, self._inside, self._log, partial(self._inventory.lists_more, name))
+        return ZipWriter(path, self._inside, self._log, partial(self._inventory.lists_more, name))
 
-    def _committed(self, volume: Volume) -> Iterator[tuple[ContentKey, Place]]:
-        self._flushed.add(volume.name)
-        for entry in volume.committed():
-            key, place = ContentKey(entry.sha256, entry.size), place_of(volume.name, entry)
-            self._catalog.add(key, place)
+    def _committed(self, writer: ZipWriter) -> Iterator[tuple[ContentKey, StoredAt]]:
+        self._flushed.add(writer.name)
+        for entry in writer.committed():
+            key, place = ContentKey(entry.sha256, entry.size), stored_at(writer.name, entry)
+            self._index.add(key, place)
             yield key, place
 
-    def _seal(self, volume: Volume) -> None:
-        volume.seal()
-        self._catalog.directories[volume.name] = volume.directory
+    def _finish(self, writer: ZipWriter) -> None:
+        writer.finish()
+        self._index.directories[writer.name] = writer.directory
 
     def _forget(self) -> None:
-        self._catalog.forget()
-        self._volumes.clear()
+        self._index.forget()
+        self._writers.clear()
         self._numbers.clear()
         self._flushed.clear()
 
@@ -217,10 +217,10 @@ class ZipSink:
         try:
             for path in zips_in(self._root):
                 if not is_finished(toc_path(str(path))):
-                    volume = self._volumes.get(path.name)
-                    if volume is None or not volume.is_current():
-                        volume = self._opened(str(path))
-                    self._seal(volume)
+                    writer = self._writers.get(path.name)
+                    if writer is None or not writer.is_current():
+                        writer = self._opened(str(path))
+                    self._finish(writer)
         except OSError as error:
             self._forget()
             raise from_os_error(error, error.filename or self._root) from error
@@ -236,14 +236,14 @@ class ZipSink:
                         hint="other programs may not open it; archipec reads its messages without: archive them anew",
                     )
         except OSError as error:
-            yield cannot_tell(error, self._root)
+            yield lookup_error(error, self._root)
 
     def check_record(self) -> Iterator[ArchipecError]:
         """Compare the inventory and the tables with what is there."""
         try:
             yield from self._inventory.problems()
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
     def close(self) -> None:
         """Let go of the archive."""
@@ -252,7 +252,7 @@ class ZipSink:
     def _is_kept(self, receipt: Receipt) -> bool:
         """Tell whether a copy is in a finished zip: one that was lost stays pending, for ``verify`` to find."""
         place = _place(receipt)
-        return place in self._catalog.places(receipt.key) and self._catalog.is_listed(place)
+        return place in self._index.places(receipt.key) and self._index.is_listed(place)
 
     def find(self, key: ContentKey) -> Receipt | None:
         """See `archipec.contract.Sink.find`."""
@@ -261,11 +261,11 @@ class ZipSink:
             if receipt is None:
                 Path(self._root).stat()  # an archive that went away has no say in what is absent
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         return receipt
 
     def _intact(self, key: ContentKey) -> Receipt | None:
-        for place in self._catalog.places(key):
+        for place in self._index.places(key):
             path = f"{self._root}/{place.file}"
             try:
                 with open_message(path, place) as file:
@@ -288,38 +288,38 @@ class ZipSink:
             path = f"{self._root}/{place.file}"
             file = open_message(path, place)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
         with file, stream_of(chunks_of(file, path, place, receipt.key), file) as stream:
             yield stream
 
-    def _place_to_read(self, receipt: Receipt) -> Place:
+    def _place_to_read(self, receipt: Receipt) -> StoredAt:
         """Return the place a receipt names; a later one when the message is known to be stored again since."""
-        if self._catalog.loaded and len(places := self._catalog.places(receipt.key)) > 1:
+        if self._index.loaded and len(places := self._index.places(receipt.key)) > 1:
             return places[0]
         return _place(receipt)
 
     def iterate(self) -> Iterator[Receipt]:
         """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
         try:
-            for key, place in self._catalog:
+            for key, place in self._index:
                 yield self._receipt(key, place)
         except OSError as error:
-            raise cannot_tell(error, self._root) from error
+            raise lookup_error(error, self._root) from error
 
-    def _receipt(self, key: ContentKey, place: Place) -> Receipt:
+    def _receipt(self, key: ContentKey, place: StoredAt) -> Receipt:
         token: dict[str, Json] = {
             "file": place.file,
             "offset": place.offset,
             "length": place.stored,
             "form": _NAMES[place.form],
         }
-        return Receipt(key, State.STORED if self._catalog.is_listed(place) else State.PENDING, token)
+        return Receipt(key, State.STORED if self._index.is_listed(place) else State.PENDING, token)
 
 
-def _place(receipt: Receipt) -> Place:
+def _place(receipt: Receipt) -> StoredAt:
     match receipt.token:
         case {"file": str(name), "offset": int(offset), "length": int(stored), "form": str(form)} if (
             is_zip(name) and form in _FORMS
         ):
-            return Place(name, offset, stored, _FORMS[form])
+            return StoredAt(name, offset, stored, _FORMS[form])
     raise IntegrityError(f"message {receipt.key}: this receipt is none of a zip: {receipt.token!r}")

@@ -14,19 +14,19 @@ from typing import Final, NamedTuple
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, Scope
 from archipec_plugins.eml.source import TOP
-from archipec_plugins.files.archives import is_archive, problems_of
+from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
-from archipec_plugins.files.folders import Box, BoxSource, HeaderSource, LeftOut, Names
-from archipec_plugins.files.reading import check_place, kind_of, open_file, subfolders, trouble
-from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.folders import FolderSource, HeaderSource, MailFolder, SkippedFiles, UniqueNames
+from archipec_plugins.files.reading import check_path, kind_of, open_file, read_error, subfolders
+from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.unsealed import is_loose
 from archipec_plugins.maildir.found_names import folder_name
-from archipec_plugins.mbox.folder import MboxBox, Opened
+from archipec_plugins.mbox.folder import MboxFolder, OpenedMbox
 from archipec_plugins.zip.archive import ZipArchive
 from archipec_plugins.zip.config import Config
-from archipec_plugins.zip.directory import Member
-from archipec_plugins.zip.folders import MOST_ARCHIVES, BrokenBox, MembersBox
-from archipec_plugins.zip.indexed import OwnMbox, has_table
+from archipec_plugins.zip.directory import ZipMember
+from archipec_plugins.zip.folders import MOST_ARCHIVES, BrokenFolder, MembersFolder
+from archipec_plugins.zip.indexed import IndexedZipMbox, has_table
 from archipec_plugins.zip.stream import ZipStream
 
 __all__ = ["open_source", "zips_in"]
@@ -44,58 +44,62 @@ _MBOX_NAME = re.compile(r"(.+)\.mbo?x", re.IGNORECASE)
 
 
 @contextmanager
-def open_source(config: Config, context: Context) -> Iterator[BoxSource]:
+def open_source(config: Config, context: Context) -> Iterator[FolderSource]:
     """Open a zip file, or a folder of them.
 
     Raises:
         PermanentError: there is none, or no mail in it.
     """
-    status = check_place(config.path)
-    left_out = LeftOut(context)
+    status = check_path(config.path)
+    skipped = SkippedFiles(context)
     one_file = stat.S_ISREG(status.st_mode)
-    paths = [config.path] if one_file else zips_in(config.path, left_out)
+    paths = [config.path] if one_file else zips_in(config.path, skipped)
     if not paths and not is_archive(config.path):
         raise PermanentError(f"there is no zip file in {config.path}")
     if len(paths) > MOST_ARCHIVES:
         raise PermanentError(f"{config.path} holds more than {MOST_ARCHIVES} zip files")
     with ExitStack() as opened:
         archives, broken = _open_all(paths, opened)
-        boxes = _Sorter(config, archives, context, left_out).boxes() + broken
-        if not boxes and (one_file or not is_archive(config.path)):
+        mail_folders = _Sorter(config, archives, context, skipped).mail_folders() + broken
+        if not mail_folders and (one_file or not is_archive(config.path)):
             raise PermanentError(
                 f"there is no mail in {config.path}", hint="zips of Maildirs, .eml or mbox files are read"
             )
         # Reading headers first would unpack an mbox over and over.
-        kind = BoxSource if any(isinstance(box, MboxBox) for box in boxes) else HeaderSource
-        yield kind(lambda: boxes, left_out, lambda: () if one_file else _problems(config.path, context))
+        kind = (
+            FolderSource
+            if any(isinstance(mail_folder, MboxFolder) for mail_folder in mail_folders)
+            else HeaderSource
+        )
+        yield kind(lambda: mail_folders, skipped, lambda: () if one_file else _problems(config.path, context))
 
 
 def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
     from archipec_plugins.zip.sink import ZipSink
 
-    return problems_of(path, "zip", lambda: ZipSink(str(path), "eml", 0, context.log, deflate=False))
+    return archive_problems(path, "zip", lambda: ZipSink(str(path), "eml", 0, context.log, deflate=False))
 
 
-def zips_in(path: Path, left_out: LeftOut) -> list[Path]:
+def zips_in(path: Path, skipped: SkippedFiles) -> list[Path]:
     """Return the zip files of a folder in the order of their numbers; note what else may be mail."""
     found: list[Path] = []
     try:
-        for relative, entries in subfolders(str(path), skip=left_out.skip):
+        for relative, entries in subfolders(str(path), skip=skipped.skip):
             for entry in entries:
                 name = entry.name.lower()
                 if not name.endswith((_ENDING, ".eml")) or entry.is_dir():
                     continue
                 where = escape(f"{relative}/{entry.name}" if relative else entry.name)
                 if kind := kind_of(entry):
-                    left_out.note(where, kind, message=kind == "it is a link")
+                    skipped.note(where, kind, message=kind == "it is a link")
                 elif relative:
-                    left_out.note(where, "it lies in a subfolder: read that by itself")
+                    skipped.note(where, "it lies in a subfolder: read that by itself")
                 elif name.endswith(_ENDING):
                     found.append(path / entry.name)
                 else:
-                    left_out.note(where, "it is no zip file: give --from eml:FOLDER to read it")
+                    skipped.note(where, "it is no zip file: give --from eml:FOLDER to read it")
     except OSError as error:
-        raise trouble(error, path, Scope.ENDPOINT) from error
+        raise read_error(error, path, Scope.ENDPOINT) from error
     return sorted(found, key=lambda each: _natural(each.name))
 
 
@@ -104,20 +108,20 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name)]
 
 
-def _open_all(paths: list[Path], opened: ExitStack) -> tuple[list[ZipArchive], list[Box]]:
+def _open_all(paths: list[Path], opened: ExitStack) -> tuple[list[ZipArchive], list[MailFolder]]:
     archives: list[ZipArchive] = []
-    broken: list[Box] = []
+    broken: list[MailFolder] = []
     for path in paths:
         try:
             file = open_file(os.path.realpath(path))
             opened.callback(file.close)
             archives.append(ZipArchive(file, str(path), path.name))
         except OSError as error:
-            raise trouble(error, path, Scope.FOLDER) from error
+            raise read_error(error, path, Scope.FOLDER) from error
         except PermanentError as error:
             if len(paths) == 1:
                 raise
-            broken.append(BrokenBox(escape(path.name), error))
+            broken.append(BrokenFolder(escape(path.name), error))
     return archives, broken
 
 
@@ -132,17 +136,17 @@ class _Sorter:
     """Sorts members into folders."""
 
     def __init__(
-        self, config: Config, archives: list[ZipArchive], context: Context, left_out: LeftOut
+        self, config: Config, archives: list[ZipArchive], context: Context, skipped: SkippedFiles
     ) -> None:
         self._config = config
         self._archives = archives
         self._context = context
-        self._left_out = left_out
-        self._messages: dict[str, MembersBox] = {}
+        self._skipped = skipped
+        self._messages: dict[str, MembersFolder] = {}
         self._maildirs: set[str] = set()
-        self._mboxes: dict[str, list[tuple[ZipArchive, Member]]] = {}
+        self._mboxes: dict[str, list[tuple[ZipArchive, ZipMember]]] = {}
 
-    def boxes(self) -> list[Box]:
+    def mail_folders(self) -> list[MailFolder]:
         """Return the folders of mail, in the order in which they are met."""
         for number, archive in enumerate(self._archives):
             beside = self._certification_data(archive)
@@ -152,16 +156,16 @@ class _Sorter:
                     continue
                 what = _display(archive, member)
                 if _NO_MAIL.fullmatch(member.name):
-                    self._left_out.note(what, "it is a file of a program's own", message=False, usual=True)
+                    self._skipped.note(what, "it is a file of a program's own", message=False, usual=True)
                 elif reason := archive.refusal(member):
-                    self._left_out.note(what, reason, message=not _OTHER_FILE.search(member.name))
-                elif left_out := self._place(number, archive, member, beside):
-                    self._left_out.note(what, left_out.reason, message=left_out.message)
-        names = Names()
+                    self._skipped.note(what, reason, message=not _OTHER_FILE.search(member.name))
+                elif skipped := self._place(number, archive, member, beside):
+                    self._skipped.note(what, skipped.reason, message=skipped.message)
+        names = UniqueNames()
         for name in self._messages:
             names.take(name)
-        boxes: list[Box] = list(self._messages.values())
-        return boxes + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
+        mail_folders: list[MailFolder] = list(self._messages.values())
+        return mail_folders + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
 
     def _find_maildirs(self, archive: ZipArchive) -> None:
         """Note which folders of a zip are Maildirs: in those ``tmp`` holds what was never delivered."""
@@ -182,7 +186,7 @@ class _Sorter:
         return found
 
     def _place(
-        self, number: int, archive: ZipArchive, member: Member, beside: Mapping[str, Iterable[str]]
+        self, number: int, archive: ZipArchive, member: ZipMember, beside: Mapping[str, Iterable[str]]
     ) -> _Reason | None:
         """Put a member where it belongs; return why it belongs nowhere."""
         parent, _, name = member.name.replace("\\", "/").rpartition("/")
@@ -210,33 +214,33 @@ class _Sorter:
             return None
         if beginning.startswith(b"PK\x03\x04"):
             return _Reason("it is a zip in a zip: unpack it first")
-        if reason := why_not(beginning, name):
+        if reason := rejection_reason(beginning, name):
             return _Reason(reason, message=False)
         self._add(escape(parent) or TOP, number, member)
         return None
 
-    def _add(self, folder: str, number: int, member: Member, *, loose: bool = False) -> None:
-        box = self._messages.get(folder)
-        if box is None:
-            box = self._messages[folder] = MembersBox(
+    def _add(self, folder: str, number: int, member: ZipMember, *, loose: bool = False) -> None:
+        mail_folder = self._messages.get(folder)
+        if mail_folder is None:
+            mail_folder = self._messages[folder] = MembersFolder(
                 folder, self._archives, self._context, takes_loose=self._config.loose
             )
-        box.add(number, member, loose=loose)
+        mail_folder.add(number, member, loose=loose)
 
-    def _mbox(self, name: str, parts: list[tuple[ZipArchive, Member]]) -> Box:
+    def _mbox(self, name: str, parts: list[tuple[ZipArchive, ZipMember]]) -> MailFolder:
         path = parts[0][0].path
         if len(parts) == 1 and self._config.dialect is None and has_table(path):
-            return OwnMbox(name, path, self._context)
+            return IndexedZipMbox(name, path, self._context)
         stream = ZipStream(parts)
         told = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
         stamp = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
         @contextmanager
-        def opener() -> Iterator[Opened]:
-            yield Opened(stream, stamp)
+        def opener() -> Iterator[OpenedMbox]:
+            yield OpenedMbox(stream, stamp)
 
-        return MboxBox(name, opener, self._config.dialect, self._context, self._left_out)
+        return MboxFolder(name, opener, self._config.dialect, self._context, self._skipped)
 
 
-def _display(archive: ZipArchive, member: Member) -> str:
+def _display(archive: ZipArchive, member: ZipMember) -> str:
     return escape(f"{archive.name}: {member.name}")

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import Final
 
 from archipec.errors import IntegrityError
-from archipec_plugins.zip.archive import Reader, ZipArchive
-from archipec_plugins.zip.directory import Member
+from archipec_plugins.zip.archive import MemberReader, ZipArchive
+from archipec_plugins.zip.directory import ZipMember
 
 __all__ = ["ZipStream"]
 
@@ -25,13 +25,13 @@ class ZipStream:
         parts: none of them empty.
     """
 
-    def __init__(self, parts: Sequence[tuple[ZipArchive, Member]]) -> None:
+    def __init__(self, parts: Sequence[tuple[ZipArchive, ZipMember]]) -> None:
         self._parts = parts
         ends = list(accumulate(member.size for _, member in parts))
         self._starts = [0, *ends[:-1]]
         self.size = ends[-1]
-        self.seams = tuple(self._starts[1:])
-        self._reader: Reader | None = None
+        self.part_starts = tuple(self._starts[1:])
+        self._reader: MemberReader | None = None
         self._part = -1
         self._sound: set[int] = set()
         self._damaged: dict[int, IntegrityError] = {}
@@ -81,7 +81,7 @@ class ZipStream:
             self._finish(number, reader)
         return data
 
-    def _finish(self, number: int, reader: Reader) -> None:
+    def _finish(self, number: int, reader: MemberReader) -> None:
         """Have the checksum looked at, once all of a part is read."""
         reader.read(1)
         if reader.intact:

@@ -5,7 +5,7 @@ Lines of text with a checksum each (`checked_lines`)::
     V 1 eml 5a9e8a5b                               the format, and what is inside
     A 0 3d442aeb                                   this program is appending from byte 0 on
     M 0 5012 5012 <SHA-256> 0 <CRC-32> 5012 1567245312 2026/11/NAME.eml <CRC>
-                                                   a message, as `Entry` has it
+                                                   a message, as `ZipEntry` has it
     E 5112 5290 1c291ca3 7f4388c0                  done: the directory lies from byte 5112 on, the zip ends at 5290,
                                                    and this is the CRC-32 of what lies between
 
@@ -26,7 +26,16 @@ from archipec.durability import open_regular
 from archipec.errors import PermanentError
 from archipec_plugins.zip.format import Member, header_size
 
-__all__ = ["Entry", "Toc", "append_line", "end_line", "first_line", "is_finished", "message_line", "toc_path"]
+__all__ = [
+    "ZipEntry",
+    "ZipToc",
+    "append_line",
+    "end_line",
+    "first_line",
+    "is_finished",
+    "message_line",
+    "toc_path",
+]
 
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
 _LINE = re.compile(
@@ -36,7 +45,7 @@ _LINE = re.compile(
 )
 
 
-class Entry(NamedTuple):
+class ZipEntry(NamedTuple):
     """A stored message, with the member of the zip that it is, or that it is the latest part of: an mbox grows.
 
     Attributes:
@@ -88,7 +97,7 @@ def append_line(offset: int) -> bytes:
     return checked_line(f"A {offset}")
 
 
-def message_line(entry: Entry) -> bytes:
+def message_line(entry: ZipEntry) -> bytes:
     """Return the line that commits a message."""
     numbers = f"{entry.offset} {entry.stored} {entry.size} {entry.sha256} {entry.method} {entry.crc:08x}"
     return checked_line(f"{'P' if entry.part else 'M'} {numbers} {entry.unpacked} {entry.dos} {entry.name}")
@@ -115,7 +124,7 @@ def is_finished(path: str) -> bool:
     return last is not None and last.startswith(b"E ")
 
 
-class Toc:
+class ZipToc:
     """A table of contents as it is found, read once by iterating over it to the end.
 
     Args:
@@ -144,7 +153,7 @@ class Toc:
         self.zip_end = 0
         self.crc = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ZipEntry]:
         """Yield the messages in the order they were stored.
 
         Raises:
@@ -183,9 +192,9 @@ class Toc:
                 )
 
 
-def _entry(match: re.Match[bytes]) -> Entry:
+def _entry(match: re.Match[bytes]) -> ZipEntry:
     kind, offset, stored, size, sha256, method, crc, unpacked, dos, name = match.groups()[:10]
-    return Entry(
+    return ZipEntry(
         int(offset),
         int(stored),
         int(size),

@@ -15,12 +15,12 @@ from zlib import crc32
 from archipec.durability import open_regular, sync_directory, sync_file
 from archipec_plugins.files.streams import CHUNK, write_all
 from archipec_plugins.zip.format import END_RECORD_SIZE, central_record, end_records, is_end_record
-from archipec_plugins.zip.layout import contents_of
-from archipec_plugins.zip.output import Output
+from archipec_plugins.zip.layout import layout_of
+from archipec_plugins.zip.output import BufferedWriter
 from archipec_plugins.zip.staging import Staged
 from archipec_plugins.zip.toc import (
-    Entry,
-    Toc,
+    ZipEntry,
+    ZipToc,
     append_line,
     end_line,
     first_line,
@@ -28,14 +28,14 @@ from archipec_plugins.zip.toc import (
     toc_path,
 )
 
-__all__ = ["Volume", "has_sound_end"]
+__all__ = ["ZipWriter", "has_sound_end"]
 
 _OPEN = os.O_RDWR | os.O_CREAT
 _RECORDS = 800  # bytes of a member's two records, its name of 240, and of the zip's end, all at most
 _WASTE = 16 << 20
 
 
-class Volume:
+class ZipWriter:
     """Adds to one zip; the host's lock sees to it that nobody else of archipec does.
 
     What is stored is never moved or written over, but for the header of an mbox, which gets its sizes. Messages are
@@ -67,13 +67,13 @@ class Volume:
         self._log = log
         self._size = _size_of(path)
         stem = self.name.removesuffix(".zip")
-        toc = Toc(self.toc, self._size)
-        held = contents_of(inside, stem)
+        toc = ZipToc(self.toc, self._size)
+        held = layout_of(inside, stem)
         for entry in toc:
             if not held.count:
-                held = contents_of(toc.inside, stem)
+                held = layout_of(toc.inside, stem)
             held.note(entry)
-        self._contents = held
+        self._layout = held
         self.directory = toc.directory
         self.end = toc.zip_end if toc.appending is None else max(toc.appending, toc.reach)
         as_left = self._is_as_left(interrupted=toc.appending is not None)
@@ -82,15 +82,15 @@ class Volume:
                 "%s: it has lost messages that the archive's record lists: nothing is cut off", self.toc
             )
             as_left = False
-        self.sealed = toc.appending is None or not as_left or (toc.damaged and not held.count)
+        self.finished = toc.appending is None or not as_left or (toc.damaged and not held.count)
         # Of a zip without messages only the name is used.
         self.inside = toc.inside if held.count else inside
         self._toc_end = self._noted = toc.end if held.count else 0
         finished = self.inside == "mbox" and held.count
         self.usable = as_left and not toc.damaged and not finished and self.inside == inside
         self._announced = False
-        self._added: list[Entry] = []
-        self._output: Output | None = None
+        self._added: list[ZipEntry] = []
+        self._output: BufferedWriter | None = None
         self._descriptor = -1
 
     def _is_as_left(self, *, interrupted: bool) -> bool:
@@ -113,7 +113,7 @@ class Volume:
         Args:
             split_size: bytes that a zip of more than one message has at most.
         """
-        held, offset = self._contents, self._output.offset if self._output else self.end
+        held, offset = self._layout, self._output.offset if self._output else self.end
         if not held.count:
             return True
         size = offset + staged.size + held.directory + _RECORDS
@@ -134,11 +134,11 @@ class Volume:
         """
         if self._output is None:
             self._descriptor = self._open()
-            self._output = Output(self._descriptor, self.end)
+            self._output = BufferedWriter(self._descriptor, self.end)
             if not self.end:
-                self._contents.begin(self._output, staged)
-        entry = self._contents.write(self._output, staged)
-        self._contents.note(entry)
+                self._layout.begin(self._output, staged)
+        entry = self._layout.write(self._output, staged)
+        self._layout.note(entry)
         self._added.append(entry)
 
     def flush(self) -> None:
@@ -152,20 +152,20 @@ class Volume:
         """Write what was added, and is durable, into the table, to be made durable by the caller; raises OSError."""
         self._noted = self._write_toc(b"".join(map(message_line, self._added)))
 
-    def committed(self) -> list[Entry]:
+    def committed(self) -> list[ZipEntry]:
         """Return what was added, now that the table is durable."""
         entries, self._added = self._added, []
         self.end, self._toc_end = self._size, self._noted
-        self.sealed = False
+        self.finished = False
         return entries
 
-    def seal(self) -> None:
+    def finish(self) -> None:
         """Write the directory and the end of the zip, durably; remove one without messages. Raises OSError."""
-        if self.sealed:
+        if self.finished:
             return
-        if not self._contents.count:
+        if not self._layout.count:
             self._remove()
-            self.sealed = True
+            self.finished = True
             return
         try:
             directory, end, crc = self._write_end()
@@ -175,15 +175,15 @@ class Volume:
             raise
         self.directory = directory
         self.end = self._size = end
-        self.sealed, self._announced = True, False
+        self.finished, self._announced = True, False
         self.usable = self.usable and self.inside != "mbox"
 
     def _write_end(self) -> tuple[int, int, int]:
         """Return where the directory begins, where the zip ends, and the CRC-32 of what lies between."""
         self._descriptor = self._open()
-        out = self._output = Output(self._descriptor, self.end)
+        out = self._output = BufferedWriter(self._descriptor, self.end)
         start = count = crc = 0
-        for member in self._contents.finish(out, Toc(self.toc, self.end)):
+        for member in self._layout.finish(out, ZipToc(self.toc, self.end)):
             start = start or out.offset
             record = central_record(member)
             count, crc = count + 1, crc32(record, crc)
@@ -261,7 +261,7 @@ def has_sound_end(path: Path) -> bool:
     """
     with open(open_regular(path, os.O_RDONLY), "rb") as file:
         size = file.seek(0, os.SEEK_END)
-        toc = Toc(toc_path(str(path)), size)
+        toc = ZipToc(toc_path(str(path)), size)
         for _ in toc:
             pass
         if toc.appending is not None or not toc.zip_end:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archipec.errors import PermanentError
-from archipec_plugins.dump.detect import recognise
+from archipec_plugins.dump.detect import detect
 
 RAW = b"Subject: x\r\n\r\nbody\r\n"
 MBOX = b"From a@b.it Sat Nov 21 20:00:00 2026\n" + RAW + b"\n"
@@ -48,21 +48,21 @@ def profile(root: Path) -> None:
 )
 def test_folders(make: Callable[[Path], None], kind: str, tmp_path: Path) -> None:
     make(tmp_path)
-    assert recognise(tmp_path) == kind
+    assert detect(tmp_path) == kind
 
 
 def test_files(tmp_path: Path) -> None:
     zips(tmp_path)
     (tmp_path / "x").write_bytes(b"\n" + MBOX)
     (tmp_path / "1.eml").write_bytes(RAW)
-    assert [recognise(tmp_path / name) for name in ("a.zip", "x", "1.eml")] == ["zip", "mbox", "eml"]
+    assert [detect(tmp_path / name) for name in ("a.zip", "x", "1.eml")] == ["zip", "mbox", "eml"]
 
 
 def test_several_formats_are_named(tmp_path: Path) -> None:
     zips(tmp_path)
     eml(tmp_path)
     with pytest.raises(PermanentError, match="several formats: eml, zip") as caught:
-        recognise(tmp_path)
+        detect(tmp_path)
     assert caught.value.hint == "say which: --from eml:DIR or --from zip:DIR"
 
 
@@ -70,4 +70,4 @@ def test_nothing(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_bytes(MBOX)
     (tmp_path / "doc.pdf").write_bytes(b"%PDF")
     with pytest.raises(PermanentError, match="there is no mail in"):
-        recognise(tmp_path)
+        detect(tmp_path)

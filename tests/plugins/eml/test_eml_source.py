@@ -24,7 +24,7 @@ from archipec.testing.messages import big_message, small_messages
 from archipec_plugins.eml import EML
 from archipec_plugins.eml.source import EmlSource
 from archipec_plugins.files.escape import escape, unescape
-from archipec_plugins.files.sniff import SNIFFED, why_not
+from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 
 MESSAGE = b"From: a@pec.example.it\r\nSubject: prova\r\n\r\ntesto\r\n"
 SAVED = {name: raw for name, raw in nasty_messages().items() if raw and not raw.startswith(b"From ")}
@@ -80,7 +80,7 @@ def test_a_message_is_one_by_its_content(name: str) -> None:
         b"Return-Path: <a@b.it>\r\nReceived: x\r\n" + b"X-Long: " + b"y" * SNIFFED,
         b"Date: x\r\nTo: y",
     ):
-        assert why_not(raw[:SNIFFED], name) is None
+        assert rejection_reason(raw[:SNIFFED], name) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_message_is_one_by_its_content(name: str) -> None:
 )
 def test_what_is_evidently_something_else_is_no_message_whatever_its_name(head: bytes, reason: str) -> None:
     for name in ("a.eml", "a"):
-        assert reason in (why_not(head, name) or "")
+        assert reason in (rejection_reason(head, name) or "")
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_what_is_evidently_something_else_is_no_message_whatever_its_name(head: 
     ],
 )
 def test_only_the_name_makes_these_messages(head: bytes) -> None:
-    assert why_not(head[:SNIFFED], "a.eml") is None
-    assert why_not(head[:SNIFFED], "a.txt") == "it doesn't begin like a message"
+    assert rejection_reason(head[:SNIFFED], "a.eml") is None
+    assert rejection_reason(head[:SNIFFED], "a.txt") == "it doesn't begin like a message"
 
 
 @given(st.binary(max_size=100), st.sampled_from(["a", "a.eml"]))
 def test_any_bytes_can_be_looked_at(head: bytes, name: str) -> None:
-    why_not(head, name)
-    why_not(b"From: a\r\nTo: b\r\n" + head, name)
+    rejection_reason(head, name)
+    rejection_reason(b"From: a\r\nTo: b\r\n" + head, name)
 
 
 # -- the tree --------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_links_and_pipes_are_left_alone(tmp_path: Path) -> None:
         assert [folder.name for folder in source.folders()] == ["INBOX"]
         found = refs(source)
         assert read(source, found) == [RAW]
-        assert {(reason, message) for _, reason, message in source.left_out} == {
+        assert {(reason, message) for _, reason, message in source.skipped_files} == {
             ("it is a link", True),
             ("it is a link to a folder", False),
             ("it is no regular file", False),

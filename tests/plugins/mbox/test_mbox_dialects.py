@@ -29,11 +29,11 @@ TWO = b"Subject: two\n\nbare LF\n"
 class Bytes:
     """Bytes as a stream, given in pieces of any size."""
 
-    def __init__(self, raw: bytes, step: int = 1 << 20, seams: tuple[int, ...] = ()) -> None:
+    def __init__(self, raw: bytes, step: int = 1 << 20, part_starts: tuple[int, ...] = ()) -> None:
         self.raw = raw
         self.size = len(raw)
         self.step = step
-        self.seams = seams
+        self.part_starts = part_starts
 
     def read(self, offset: int, limit: int) -> bytes:
         return self.raw[offset : offset + min(limit, self.step)]

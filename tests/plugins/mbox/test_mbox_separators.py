@@ -33,7 +33,7 @@ HABITS = {
 class Bytes:
     def __init__(self, raw: bytes, step: int) -> None:
         self.raw, self.size, self.step = raw, len(raw), step
-        self.seams: tuple[int, ...] = ()
+        self.part_starts: tuple[int, ...] = ()
 
     def read(self, offset: int, limit: int) -> bytes:
         return self.raw[offset : offset + min(limit, self.step)]

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from archipec.errors import PermanentError
 from archipec_plugins.mbox.toc import (
     FIRST_LINE,
-    Entry,
-    Toc,
+    MboxEntry,
+    MboxToc,
     is_in_order,
     mark_line,
     message_line,
     toc_path,
 )
 
-ENTRIES = [Entry(49 + 100 * n, 45 + n, 45, f"{n:064x}") for n in range(3)]
+ENTRIES = [MboxEntry(49 + 100 * n, 45 + n, 45, f"{n:064x}") for n in range(3)]
 LINES = [message_line(entry) for entry in ENTRIES]
 OPEN = FIRST_LINE + mark_line("A", 0)
 SIZE = 1000
 
 
-def read(path: Path, content: bytes, size: int = SIZE) -> tuple[list[Entry], Toc]:
+def read(path: Path, content: bytes, size: int = SIZE) -> tuple[list[MboxEntry], MboxToc]:
     path.write_bytes(content)
-    toc = Toc(str(path), size)
+    toc = MboxToc(str(path), size)
     return list(toc), toc
 
 
@@ -48,7 +48,7 @@ def test_reads_back(path: Path) -> None:
 
 
 def test_one_that_is_not_there_is_empty(path: Path) -> None:
-    toc = Toc(str(path), SIZE)
+    toc = MboxToc(str(path), SIZE)
     assert list(toc) == []
     assert (toc.end, toc.reach, toc.appending) == (0, 0, None)
 

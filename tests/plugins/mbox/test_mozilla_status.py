@@ -42,9 +42,9 @@ def read(source: HeaderSource, folder: str, refs: list[str]) -> list[bytes]:
     ],
 )
 def test_lines_in_front(lines: bytes, flags: tuple[str, ...] | None) -> None:
-    flavour = MozillaStatus()
-    assert flavour.skip(lines + RAW) == len(lines)
-    assert flavour.flags(lines) == flags
+    status = MozillaStatus()
+    assert status.skip(lines + RAW) == len(lines)
+    assert status.flags(lines) == flags
 
 
 @pytest.mark.parametrize(

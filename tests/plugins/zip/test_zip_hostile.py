@@ -206,7 +206,7 @@ def test_a_bad_member_beside_a_good_one(name: str, tmp_path: Path) -> None:
     path.write_bytes(make())
     with open_source(Config(path, None, False), make_context(tmp_path)) as source:
         good, told = read_all(source)
-        left_out = [each.reason for each in source.left_out]
+        left_out = [each.reason for each in source.skipped_files]
     assert GOOD in good
     if when == "read":
         assert (good, left_out, told) == ({GOOD, BAD}, [], [])

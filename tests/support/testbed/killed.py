@@ -49,7 +49,7 @@ PRUNE_POINTS = (
 """Passed while messages are deleted: marking over IMAP, QUIT over POP3."""
 PROBE_POINTS = ("after-probe", "after-probe-removed")
 """Passed when the empty folder that shows whose mailbox an archive is was made, and removed."""
-ZIP_POINTS = ("after-write", "before-table", "after-table", "before-end", "after-end", "after-seal")
+ZIP_POINTS = ("after-write", "before-table", "after-table", "before-end", "after-end", "after-finish")
 """Passed while a zip grows: a message is written, told of in the table, listed in a directory with an end behind it."""
 
 
@@ -152,14 +152,14 @@ def _install_for_probe(trap: Trap) -> None:
 
 
 def _install_for_zip(trap: Trap) -> None:
-    from archipec_plugins.zip.writer import Volume
+    from archipec_plugins.zip.writer import ZipWriter
 
-    Volume.add = trap.around(Volume.add, "", "after-write")  # type: ignore[method-assign]
-    Volume.note = trap.around(Volume.note, "before-table", "after-table")  # type: ignore[method-assign]
-    Volume._write_end = trap.around(  # type: ignore[method-assign]
-        Volume._write_end, "before-end", "after-end"
+    ZipWriter.add = trap.around(ZipWriter.add, "", "after-write")  # type: ignore[method-assign]
+    ZipWriter.note = trap.around(ZipWriter.note, "before-table", "after-table")  # type: ignore[method-assign]
+    ZipWriter._write_end = trap.around(  # type: ignore[method-assign]
+        ZipWriter._write_end, "before-end", "after-end"
     )
-    Volume.seal = trap.around(Volume.seal, "", "after-seal")  # type: ignore[method-assign]
+    ZipWriter.finish = trap.around(ZipWriter.finish, "", "after-finish")  # type: ignore[method-assign]
 
 
 def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
