@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.util
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -277,6 +279,23 @@ def test_nothing_is_imported_by_the_name_of_a_folder() -> None:
         if any(is_in(name, folder) for folder in folders)
     ]
     assert not guilty, sorted(guilty)
+
+
+def test_the_default_install_is_what_is_imported() -> None:
+    """A dependency that nothing imports costs every user; an import that only an extra brings fails for most."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    distributions = {name: {one.lower() for one in found} for name, found in packages_distributions().items()}
+    default = {Requirement(one).name.lower() for one in project["dependencies"]}
+    deposits = {Requirement(one).name.lower() for one in project["optional-dependencies"]["conservation"]}
+    # Types for type checkers alone, and what the kit asks of who tests a plugin.
+    known = {module.partition(".")[0] for module in modules()} | {"_typeshed", "pytest"}
+    used = set()
+    for module in modules():
+        for name in {one.partition(".")[0] for one in imports_of(module)} - known - sys.stdlib_module_names:
+            used |= distributions[name]
+            allowed = default | deposits if "conservation" in module else default
+            assert distributions[name] <= allowed, (module, name)
+    assert default - used <= {"tzdata"}  # which zoneinfo reads where the system has none
 
 
 def test_what_ci_installs_is_what_the_package_asks_for() -> None:
