@@ -6,16 +6,20 @@ Standard output is data, standard error is talk. The order of exit codes is `arc
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from archipec.errors import ArchipecError, ConfigError
 
-__all__ = ["Commands", "printable", "say", "say_error"]
+__all__ = ["Commands", "command_line", "printable", "say", "say_error"]
 
 
 class Commands(click.Group):
@@ -44,6 +48,29 @@ class Commands(click.Group):
         command = getattr(import_module(f"{self._package}.{name}"), name)
         assert isinstance(command, click.Command)
         return command
+
+
+def command_line(program: str, *words: str) -> str:
+    """Return a command as it is typed into this system's shell, in whatever folder.
+
+    Args:
+        program: one that was installed with archipec; where it is not the one on the PATH, its place is named.
+    """
+    command = [_program(program), *words]
+    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+
+
+def _program(name: str) -> str:
+    """Return what starts a program: one in a virtual environment is seldom on the PATH."""
+    import sysconfig
+
+    running = sys.argv[0] if Path(sys.argv[0]).stem == name else ""
+    # On Windows without its ending.
+    here = shutil.which(running) or shutil.which(name, path=sysconfig.get_path("scripts"))
+    found = shutil.which(name)
+    if here is None or (found is not None and Path(found).samefile(here)):
+        return name
+    return str(Path(here).absolute())
 
 
 def printable(text: str) -> str:

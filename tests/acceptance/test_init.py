@@ -243,7 +243,7 @@ def test_a_person_is_asked_and_the_password_never_shown(
     assert code == 0, shown
     assert dovecot.password not in shown
     assert "3" in shown
-    assert f"next: {sys.executable} -m archipec archive" in shown
+    assert f"next: {Path(sys.executable).with_name('archipec')} archive" in shown
     assert json.loads(kept.read_text())[2] == dovecot.password
     assert command("archive", "--json").object["stored"] == 3
 
@@ -303,4 +303,4 @@ def test_what_comes_next_is_said_with_the_configuration_that_was_named(
     ]
     done = archipec(*arguments, "--password", "env:PEC_PASSWORD", "--to", f"maildir:{tmp_path / 'PEC'}")
     command = done.out.partition("next: ")[2].strip()
-    assert command == f"{sys.executable} -m archipec --config '{config}' archive"
+    assert command == f"{Path(sys.executable).with_name('archipec')} --config '{config}' archive"

@@ -259,7 +259,7 @@ def test_keyring(ring: Ring, terminal: list[str]) -> None:
 def test_keyring_without_the_entry(ring: Ring, terminal: list[str]) -> None:
     error = refused(LazySecret("keyring:pec", user="u@pec.it", host="h"))
     assert 'nothing for service "pec" and account "u@pec.it"' in error.message
-    assert error.hint == "store it with: keyring set pec u@pec.it"
+    assert error.hint == f"store it with: {Path(sys.executable).with_name('keyring')} set pec u@pec.it"
     assert terminal == []
 
 

@@ -210,7 +210,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (found["type"], found["provider"], found["sent"]) == ("pop3", "aruba", "profile")
     assert [one["fixable"] for one in found["problems"]] == [True, True, False]
     shown = tool("accounts", "--profile", profile, expect=3).out
-    assert f"run: thunderbird-profile-tool accounts --profile {profile} --leave-on-server" in shown
+    assert f"run: {tool.program} accounts --profile {profile} --leave-on-server" in shown
     before = (profile / "prefs.js").read_bytes()
     dry = tool("accounts", "--profile", profile, "--leave-on-server", "--dry-run", expect=3)
     assert "mail of studio@posta.example.it would be left on the server" in dry.err

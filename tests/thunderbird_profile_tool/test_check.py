@@ -78,7 +78,7 @@ def test_what_helps_is_said_as_a_command(tool: Tool, save: Callable[..., Path], 
     result = tool("check", path, "--ca", ca, expect=3)
     (line,) = (line for line in result.out.splitlines() if line.startswith("run: "))
     assert shlex.split(line.removeprefix("run: ")) == [
-        "thunderbird-profile-tool",
+        str(tool.program),
         "trust",
         "--accept-sha1",
         "--ca",
@@ -109,7 +109,7 @@ def test_another_message_lends_the_intermediate(tool: Tool, save: Callable[..., 
     assert "check it together with another message" in alone["hint"]
     found = tool("check", bare, other, "--ca", ca, "--json", expect=3).objects[0]
     assert found["command"] == shlex.join(
-        ["thunderbird-profile-tool", "trust", "--intermediate", str(other), "--ca", str(ca)]
+        [str(tool.program), "trust", "--intermediate", str(other), "--ca", str(ca)]
     )
     assert len(found["changes"]) == 2
 
@@ -184,7 +184,7 @@ def test_check_and_the_command_it_prints(
     assert (unhelped["command"], "--ca" in unhelped["hint"]) == (None, True)
     printed = tool("check", message, "--profile", profile, "--ca", ca, "--json", expect=3).object["command"]
     program, *arguments = shlex.split(printed)
-    assert program == "thunderbird-profile-tool"
+    assert program == str(tool.program)
     tool(*arguments)
     said = tool("check", message, "--profile", profile, "--json").object
     assert (said["trusted"], said["causes"], said["command"], said["hint"]) == (True, [], None, "")

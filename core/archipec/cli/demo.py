@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from archipec.cli.terminal import command_line, count, size
+from archipec.cli.terminal import count, size
 from archipec.config.pipeline import load
 from archipec.custody.archiving.run import archive
 from archipec.custody.attempts import Subject, on_record, places_of
@@ -17,6 +17,7 @@ from archipec.custody.run import Stop
 from archipec.custody.verify import verify
 from archipec.errors import PermanentError, exit_code, from_os_error
 from archipec.plugins.registry import Registry
+from archipec.terminal import command_line
 
 _MESSAGES = 60
 _ROOT = "test-provider-root.pem"
@@ -74,9 +75,9 @@ def demo(directory: Path | None) -> int:
         click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
     click.echo(f"\nlook at it: {root}")
     ours = ("--config", str(config), "--state", str(state))
-    click.echo(f"  {command_line(*ours, 'status')}")
+    click.echo(f"  {command_line('archipec', *ours, 'status')}")
     url = _url("maildir", root / "archive-maildir")
-    click.echo(f"  {command_line('verify', '--trust', str(trust), '--to', url)}")
+    click.echo(f"  {command_line('archipec', 'verify', '--trust', str(trust), '--to', url)}")
     for error in (*first.errors, *second.errors, *checked.errors):
         raise error
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])

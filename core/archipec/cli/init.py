@@ -16,7 +16,7 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
 from archipec.cli.starter import Starter, refuse_existing, write_new
-from archipec.cli.terminal import command_line, count, size
+from archipec.cli.terminal import count, size
 from archipec.config.pipeline import default_config_path
 from archipec.config.providers import Provider, advised, expand, find, guess, providers
 from archipec.config.secrets import SERVICE, LazySecret, check_reference
@@ -26,6 +26,7 @@ from archipec.errors import AuthError, ConfigError
 from archipec.masking import hide
 from archipec.options import file_path, read_options
 from archipec.plugins.registry import Registry
+from archipec.terminal import command_line
 
 _IN_KEYRING = f"keyring:{SERVICE}"
 
@@ -93,7 +94,7 @@ def init(
         ours = (
             () if settings.config == default_config_path() else ("--config", str(settings.config.absolute()))
         )
-        click.echo(f"wrote {settings.config}; next: {command_line(*ours, 'archive')}")
+        click.echo(f"wrote {settings.config}; next: {command_line('archipec', *ours, 'archive')}")
     return 0
 
 

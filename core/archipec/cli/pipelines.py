@@ -13,7 +13,6 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archipec.cli import Settings
-from archipec.cli.terminal import command_line
 from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
 from archipec.config.selection import SENT_GROUPS, read_selection
 from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
@@ -24,7 +23,7 @@ from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
 from archipec.pec.kind import GROUPS
 from archipec.plugins.registry import Registry
-from archipec.terminal import printable, say_error
+from archipec.terminal import command_line, printable, say_error
 
 __all__ = [
     "as_json",
@@ -170,7 +169,7 @@ def _not_configured(settings: Settings, command: str, last: Attempt) -> NoReturn
     there = f"cd {shlex.quote(folder)} && " if folder and folder != str(Path.cwd()) else ""
     raise ConfigError(
         f"there is no configuration at {settings.config}",
-        hint=f"for the last ad hoc run type: {there}{command_line(*words)}",
+        hint=f"for the last ad hoc run type: {there}{command_line('archipec', *words)}",
     )
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from archipec.custody.run import Stop
 
 __all__ = [
-    "command_line",
     "count",
     "counted",
     "end_process",
@@ -55,23 +50,6 @@ def size(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
-
-
-def command_line(*words: str) -> str:
-    """Return a command of archipec's as it is typed into this system's shell, whatever folder that is in."""
-    command = [*_program(), *words]
-    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
-
-
-def _program() -> list[str]:
-    """Return what runs the archipec that runs now: a virtual environment's is seldom on the PATH."""
-    here = shutil.which(sys.argv[0])  # on Windows without its ending
-    if here is None or Path(here).stem != "archipec":
-        return [sys.executable, "-m", "archipec"]
-    found = shutil.which("archipec")
-    if found is not None and Path(found).samefile(here):
-        return ["archipec"]
-    return [str(Path(here).absolute())]
 
 
 # A closed terminal is SIGHUP, Ctrl-Break on Windows SIGBREAK.

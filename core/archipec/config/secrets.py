@@ -200,7 +200,7 @@ class LazySecret:
         problem = failure or f'the keyring has nothing for service "{service}" and account "{account}"'
         raise ConfigError(
             f"{self._what}: {problem}",
-            hint=f"store it with: keyring set {shlex.quote(service)} {shlex.quote(account)}",
+            hint=f"store it with: {_keyring_set(service, account)}",
         )
 
     def _from_keyring_or_person(self) -> str:
@@ -218,7 +218,7 @@ class LazySecret:
                 return value
         raise ConfigError(
             f"{self._what}: none is configured" + (f", and {failure}" if failure else ""),
-            hint=f"give a reference ({_FORMS}), or store it with: keyring set {SERVICE} {shlex.quote(self._account)}",
+            hint=f"give a reference ({_FORMS}), or store it with: {_keyring_set(SERVICE, self._account)}",
         )
 
     def _first_line(self, data: bytes, where: str) -> str:
@@ -229,6 +229,13 @@ class LazySecret:
         if not value:
             raise ConfigError(f"{self._what}: {where} is empty", hint="it must hold the secret")
         return value
+
+
+def _keyring_set(service: str, account: str) -> str:
+    """Return the command that stores a password."""
+    from archipec.terminal import command_line
+
+    return command_line("keyring", "set", service, account)
 
 
 def _words(command: str) -> list[str] | str:

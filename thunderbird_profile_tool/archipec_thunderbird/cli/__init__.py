@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import sys
 
 import click
@@ -11,7 +9,9 @@ import click
 from archipec.errors import BUG, DONE, ArchipecError, Interrupted
 from archipec.terminal import Commands, say_error
 
-__all__ = ["command_line", "main"]
+__all__ = ["PROGRAM", "main"]
+
+PROGRAM = "thunderbird-profile-tool"
 
 _COMMANDS = ("profiles", "status", "check", "trust", "undo", "accounts", "add-archive")
 
@@ -23,7 +23,7 @@ _COMMANDS = ("profiles", "status", "check", "trust", "undo", "accounts", "add-ar
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show where a bug comes from.")
-@click.version_option(package_name="archipec", prog_name="thunderbird-profile-tool")
+@click.version_option(package_name="archipec", prog_name=PROGRAM)
 def _cli(*, verbose: bool) -> None:
     """Make Thunderbird trust the seals of certified mail (PEC), and change only what is wrong.
 
@@ -59,9 +59,3 @@ def main() -> None:
         click.echo("hint: run again with -v and report what it shows", err=True)
         code = BUG
     sys.exit(code)
-
-
-def command_line(*words: str) -> str:
-    """Return a command of this tool as a person types it into this system's shell."""
-    command = ["thunderbird-profile-tool", *words]
-    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from archipec.errors import ATTENTION, DONE
-from archipec.terminal import printable, say
+from archipec.terminal import command_line, printable, say
 from archipec_thunderbird.accounts import MailAccount, Safety, leave_on_server, read_accounts
-from archipec_thunderbird.cli import command_line
+from archipec_thunderbird.cli import PROGRAM
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.profiles import Profile
@@ -100,5 +100,5 @@ def _lines(profile: Path, account: MailAccount, options: Sequence[str]) -> str:
         *(f"  ! {text}" for text in texts),
     ]
     if any(problem.fixable for problem in account.problems):
-        lines.append(f"run: {command_line('accounts', *options, '--leave-on-server')}")
+        lines.append(f"run: {command_line(PROGRAM, 'accounts', *options, '--leave-on-server')}")
     return "\n".join(map(printable, lines))

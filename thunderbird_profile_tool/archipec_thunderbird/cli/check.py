@@ -14,11 +14,11 @@ from archipec.pec.anchors import Anchors
 from archipec.pec.inspection import judge as judge_message
 from archipec.pec.recognise import why_no_message
 from archipec.pec.seal import Seal, Status
-from archipec.terminal import printable, say, say_error
+from archipec.terminal import command_line, printable, say, say_error
 from archipec_thunderbird.causes import CODES, Cause, Diagnosis, diagnose
 from archipec_thunderbird.certificates import ACTALIS, Certificate, chained, read_authorities
 from archipec_thunderbird.chain import Trust, trust_of_profile, trust_out_of_the_box
-from archipec_thunderbird.cli import command_line
+from archipec_thunderbird.cli import PROGRAM
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
 from archipec_thunderbird.message import SealedMessage, find_seal, read_file
@@ -206,7 +206,7 @@ def _find(
         _CHANGES[cause.name].format(cause.certificate.name if cause.certificate else "")
         for cause in diagnosis.causes
     ]
-    command = command_line("trust", *target.options, *options)
+    command = command_line(PROGRAM, "trust", *target.options, *options)
     return _Finding(path, target, diagnosis, command, tuple(changes), "", verdict)
 
 
