@@ -299,6 +299,73 @@ def test_a_report_that_never_comes_is_said(studio: Studio) -> None:
     assert "needs a person" not in studio.command("status").out
 
 
+@pytest.mark.parametrize(
+    ("when", "harm"),
+    [
+        ("before packaging", "flipped"),
+        ("waiting for receipts", "deleted"),
+        ("packaged", "flipped"),
+        ("deposited", "cut"),
+    ],
+)
+def test_what_the_outbox_lost_before_it_was_conserved_is_said(tmp_path: Path, harm: str, when: str) -> None:
+    expected = write_mailbox(tmp_path / "mail", 4)
+    wait = 3000 if when == "waiting for receipts" else 0
+    studio = Studio(tmp_path, f"eml:{tmp_path / 'mail'}", options=f"&wait={wait}")
+    sink, arguments = studio.sink, studio.arguments
+    # Without its terms nothing can be looked into; a rehearsal deposits nothing.
+    hindered = {"before packaging": f"&terms={tmp_path / 'none.toml'}", "packaged": "&dry_run=true"}.get(
+        when, ""
+    )
+    studio.arguments = (*arguments[:-1], sink + hindered)
+    studio.archive(expect=4 if when == "before packaging" else 0)
+    studio.arguments = arguments
+    lost = min((studio.outbox / "messages").rglob("*.eml"))
+    damage(lost, harm)
+    assert str(lost) in studio.command("settle", "--to", studio.sink, expect=7).err
+    text = studio.command("status", expect=7).out
+    assert "needs a person: 1: " in text and str(lost) in text
+    assert "0 messages, 0 bytes, 4 pending" in text
+    verified = studio.command("verify", *studio.arguments, "--json", expect=7).object
+    assert verified["missing"] + verified["altered"] == 1
+    studio.archive()
+    healed = studio.command("status", expect=None).out
+    assert "needs a person" not in healed
+    assert studio.command("verify", *studio.arguments, "--json").object["ok"] == len(expected)
+    if wait:
+        return
+    studio.provider()
+    studio.settle()
+    studio.settle()
+    assert studio.stored() == len(expected)
+    assert studio.command("status").code == 0
+
+
+def damage(path: Path, harm: str) -> None:
+    raw = path.read_bytes()
+    path.unlink()
+    if harm != "deleted":
+        path.write_bytes(raw[:-9] if harm == "cut" else raw[:-9] + b"?" + raw[-8:])
+
+
+def test_what_settle_puts_right_is_no_failure_of_the_archiving(studio: Studio) -> None:
+    """The provider's folder was away when the run ended, and is there when `settle` asks."""
+    away = studio.drop.rename(studio.folder / "away")
+    studio.archive(expect=4)
+    away.rename(studio.drop)
+    studio.settle()
+    (status,) = studio.command("status", "--json").objects
+    assert (status["exit_code"], status["error"]) == (0, [])
+    (sink,) = status["sinks"]
+    assert (sink["held"], sink["confirmed"], sink["pending"]) == (40, 0, 40)
+    # What only archiving can put right stays.
+    mail = studio.folder / "mail"
+    mail.rename(studio.folder / "no-mail")
+    studio.archive(expect=4)
+    studio.settle()
+    studio.command("status", expect=4)
+
+
 def test_an_outbox_of_the_first_format_is_brought_forward(studio: Studio) -> None:
     studio.archive()
     with closing(sqlite3.connect(studio.outbox / "outbox.sqlite3", isolation_level=None)) as db:

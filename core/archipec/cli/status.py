@@ -160,7 +160,7 @@ def _text(one: PipelineStatus) -> str:
         share = 100 * one.quota.used // one.quota.limit
         lines.append(f"  quota      {size(one.quota.used)} of {size(one.quota.limit)} used ({share} %)")
     for sink in one.sinks:
-        words = [f"{counted(sink.held, 'message')}, {size(sink.size)}"]
+        words = [f"{counted(sink.confirmed, 'message')}, {size(sink.confirmed_size)}"]
         words += [f"{count(number)} {state}" for state, number in sorted(sink.others.items())]
         if sink.pending_since is not None:
             words.append(f"the oldest has waited for {in_words(one.now - sink.pending_since)}")

@@ -118,6 +118,7 @@ class Deposits:
                     told.append((kept.sha256, self._judged(kept, anchors)))
                 except IntegrityError as error:
                     damaged.append((kept.sha256, f"not deposited: {error.message}"))
+                    self._outbox.note_lost(kept.key, error.message)
             self._store.record_told(told)
             self._store.explain(damaged)
 
@@ -251,6 +252,8 @@ class Deposits:
                 self._answered(package, found)
                 return
         if damaged := self._outbox.damaged(one.key for one in package.documents):
+            for key in damaged:
+                self._outbox.note_lost(key, f"{self._outbox.path(key.sha256)} is missing or altered")
             raise IntegrityError(
                 f"{self._outbox.path(damaged[0].sha256)} is missing or altered",
                 hint="run `archipec verify`: the next run then fetches it again",

@@ -21,7 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from archipec.conservation.outbox_db import CONSERVED, OPEN, REJECTED, Kept, Store
+from archipec.conservation.outbox_db import CONSERVED, OPEN, PACKAGED, REJECTED, Kept, Store
 from archipec.conservation.provider import Report
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
@@ -56,6 +56,7 @@ class Outbox:
         self._put: list[ContentKey] = []
         self._folders: set[Path] = set()
         self._intact: dict[str, tuple[object, ...]] = {}
+        self._lost: dict[ContentKey, str] = {}
         self.store = Store(root / "outbox.sqlite3")
 
     def close(self) -> None:
@@ -160,6 +161,10 @@ class Outbox:
             return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
         if kept.state == CONSERVED and (problem := self.report_problem(kept)):
             return Receipt(key, State.PENDING, None, f"no longer proven: {problem}")
+        if kept.state in (OPEN, PACKAGED) and key in self._lost:
+            said = _receipt(kept, self._patience).reason
+            reason = said if str(self.path(key.sha256)) in said else self._lost[key]
+            return Receipt(key, State.PENDING, {"waiting": {"attention": True}}, reason)
         return _receipt(kept, self._patience)
 
     def receipts(self) -> Iterator[Receipt]:
@@ -259,6 +264,35 @@ class Outbox:
             return f"the report {path}, which proves what is conserved, has been altered"
         self._intact[kept.report] = (*seen, kept.report_sha256)
         return ""
+
+    def look_for_lost(self) -> None:
+        """See whether the bytes of everything that waits are still here, by their number: nothing is read."""
+        for kept in self.store.all():
+            if kept.kept and kept.state in (OPEN, PACKAGED):
+                path = self.path(kept.sha256)
+                try:
+                    size = path.lstat().st_size
+                except FileNotFoundError:
+                    self.note_lost(kept.key, f"{path} is missing")
+                except OSError as error:
+                    raise from_os_error(error, path) from error
+                else:
+                    if size != kept.size:
+                        self.note_lost(kept.key, f"{path} has been altered")
+
+    def note_lost(self, key: ContentKey, why: str) -> None:
+        """Note that the bytes of a message are not here as they came: its receipt asks for a person."""
+        self._lost.setdefault(key, f"not as it came: {why}")
+
+    def lost(self) -> IntegrityError | None:
+        """Return what to say of the messages whose bytes are not here as they came, None when there are none."""
+        if not self._lost:
+            return None
+        others = f", and {len(self._lost) - 1} others" if len(self._lost) > 1 else ""
+        return IntegrityError(
+            f"the outbox has lost what is still to be conserved: {next(iter(self._lost.values()))}{others}",
+            hint="run `archipec verify`: the next `archipec archive` then fetches it again from the mailbox",
+        )
 
     def damaged(self, keys: Iterable[ContentKey]) -> list[ContentKey]:
         """Return which of these messages are not here as they came."""

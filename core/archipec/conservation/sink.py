@@ -194,12 +194,15 @@ class ConservationSink:
         failure: ArchipecError | None = None
         if asked:
             try:
+                self._outbox.look_for_lost()
                 self._outbox.ask_again(receipt.key for receipt in asked)
                 self._advance()
             except ArchipecError as error:
                 failure = error
         for receipt in asked:
             yield self._outbox.receipt(receipt.key)
+        if (lost := self._outbox.lost()) is not None:
+            raise lost
         if failure is not None:
             raise failure
 

@@ -90,7 +90,8 @@ def on_record(
             raise
         shapes = [error_shape(error) for error in errors(report)]
         try:
-            ledger.end_attempt(number, now(), report.exit_code, shapes)
+            but_settling = getattr(report, "but_settling", None)
+            ledger.end_attempt(number, now(), report.exit_code, shapes, but_settling)
         except ArchipecError as error:
             report.errors.append(error)
         return report

@@ -41,7 +41,7 @@ class SinkStatus:
     """An archive, by the ledger.
 
     Attributes:
-        held: messages that count as archived; size: their bytes.
+        held: messages that count as archived; size: their bytes. confirmed: those of them that are not pending.
         others: messages per other state: pending (also in ``held``), missing, altered, rejected, failed.
         reasons: copies that are pending or rejected, by why.
         pending_since: when the oldest pending copy was deposited, in Unix seconds.
@@ -59,10 +59,17 @@ class SinkStatus:
     problem: str = ""
     current: bool = True
     overdue: tuple[Overdue, ...] = ()
+    confirmed: int = 0
+    confirmed_size: int = 0
 
 
 class Try(NamedTuple):
-    """An attempt as ``status`` shows it: ``exit_code`` is None while it runs and when it was killed."""
+    """An attempt as ``status`` shows it: ``exit_code`` is None while it runs and when it was killed.
+
+    Attributes:
+        but_settling: the exit code but for what sinks had still to confirm, None where there is no such thing.
+        sinks: their ``where``.
+    """
 
     command: str
     started: int
@@ -70,6 +77,8 @@ class Try(NamedTuple):
     running: bool
     exit_code: int | None
     errors: list[dict[str, Any]]
+    but_settling: int | None = None
+    sinks: frozenset[str] = frozenset()
 
     @property
     def lines(self) -> list[str]:
@@ -144,14 +153,26 @@ class PipelineStatus:
     @property
     def failed_tries(self) -> list[Try]:
         """The tries that failed and were not put right since."""
-        archived = next((one for one in self.tries if one.command == "archive"), None)
-        found = []
-        for one in self.tries:
-            settled = one.command == "settle" and archived and archived.code == DONE
-            later = archived is not None and archived.started >= one.started
-            if one.code and (one is self.last_try or (one.command in _COUNTED and not (settled and later))):
-                found.append(one)
-        return found
+        return [
+            one
+            for one in self.tries
+            if one.code
+            and (one is self.last_try or (one.command in _COUNTED and not self._is_put_right(one)))
+        ]
+
+    def _is_put_right(self, failed: Try) -> bool:
+        """Tell whether another command has since done what a failed one didn't: `archive` settles too."""
+        archived, settled = (
+            next((one for one in self.tries if one.command == command), None)
+            for command in ("archive", "settle")
+        )
+        if failed is settled:
+            return archived is not None and archived.code == DONE and archived.started >= failed.started
+        if failed is not archived or settled is None or failed.but_settling != DONE:
+            return False
+        waiting = {one.where for one in self.sinks if one.others.keys() & {"pending", "rejected"}}
+        asked = waiting & failed.sinks <= settled.sinks
+        return settled.code == DONE and settled.started >= (failed.ended or failed.started) and asked
 
     @property
     def problems(self) -> list[str]:
@@ -230,6 +251,7 @@ def _sink_json(sink: SinkStatus) -> dict[str, Json]:
     return {
         "where": sink.where,
         "held": sink.held,
+        "confirmed": sink.confirmed,
         "bytes": sink.size,
         **sink.others,
         **({"reasons": {**sink.reasons}} if sink.reasons else {}),
@@ -373,7 +395,10 @@ class _Statuses:
         errors = one.errors
         if one.ended is None and not running:
             errors = [{"error": [_WITHOUT_END], "hint": "run it again: it goes on where it stopped"}]
-        return Try(one.command, one.started, one.ended, running, one.exit_code, errors)
+        sinks = frozenset(place.where for place in one.sinks)
+        return Try(
+            one.command, one.started, one.ended, running, one.exit_code, errors, one.but_settling, sinks
+        )
 
     # -- archives ------------------------------------------------------------------------------
 
@@ -411,6 +436,7 @@ class _Statuses:
             problem,
             (where in own or not own) and not problem.startswith("was moved"),
             tuple(self._ledger.overdue(number, self._now)),
+            *holdings.get("stored", (0, 0)),
         )
 
     def _problem(self, where: str) -> str:

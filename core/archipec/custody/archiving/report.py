@@ -62,7 +62,8 @@ class Report:
         arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
         other_size: messages that the source lists with another size than they came in.
         reasons: messages that failed, by why.
-        errors: why the source or a sink was out, or the run was interrupted.
+        errors: why the source or a sink was out, or the run was interrupted; settling: those of them that kept a sink
+            from saying what it has confirmed.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
         omissions: what the source passed over, or has lost.
         remark: what is no error and may be a surprise.
@@ -87,6 +88,7 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
+    settling: list[ArchipecError] = field(default_factory=list)
     preview: list[PreviewLine] | None = None
     prune: PruneReport | None = None
     settled: dict[str, SinkSettled] = field(default_factory=dict)
@@ -101,10 +103,17 @@ class Report:
     @property
     def exit_code(self) -> int:
         """The exit code this outcome means."""
-        codes = [error.exit_code for error in self.errors]
-        pruned = self.prune.exit_code if self.prune else DONE
         refused = any(sink.needs_attention for sink in self.settled.values())
-        attention = self.failed or refused or self.omissions.messages
+        codes = [error.exit_code for error in self.settling]
+        return exit_code([self.but_settling, *codes, ATTENTION if refused else DONE])
+
+    @property
+    def but_settling(self) -> int:
+        """The exit code but for what sinks have still to confirm, which `settle` may put right."""
+        settling = {id(error) for error in self.settling}
+        codes = [error.exit_code for error in self.errors if id(error) not in settling]
+        pruned = self.prune.exit_code if self.prune else DONE
+        attention = self.failed or self.omissions.messages
         return exit_code([*codes, pruned, ATTENTION if attention else DONE])
 
     def fail(self, folder: str, ref: str, reason: str) -> None:

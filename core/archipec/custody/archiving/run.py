@@ -383,6 +383,11 @@ class _Run:
         if self._any_folder:
             report.errors = [left_out(error) for error in report.errors]
         report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
+        report.settling = [
+            delivery.error
+            for delivery in self._deliveries
+            if delivery.error is not None and delivery.settling
+        ]
         for delivery in self._deliveries:
             self._count_confirmed(delivery)
         report.settled = {

@@ -41,7 +41,8 @@ class Delivery:
         inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
         error: why this sink is out for the rest of the run.
         made_root: the directory of its archive was made by this run.
-        settled: what it said, at the end, of what it had not confirmed.
+        settled: what it said, at the end, of what it had not confirmed; settling: that is being asked, or was the last
+            thing to be.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Delivery:
         self.error: ArchipecError | None = None
         self.made_root = False
         self.settled = SinkSettled()
+        self.settling = False
 
     def run(self) -> None:
         """Deliver until told to end."""
@@ -103,7 +105,9 @@ class Delivery:
                         self._undone = batch = None
                         self._retry.progressed()
                     self._delivered = True
+                    self.settling = True
                     settle_sink(sink, self.number, self._ledger, self.settled)
+                    self.settling = False
                     if isinstance(sink, SupportsFinish):
                         sink.finish()
                     return

@@ -13,7 +13,8 @@ from archipec.message import ContentKey, Json, Quota
 __all__ = ["Attempt", "Journal", "Place", "Run"]
 
 _ATTEMPT = (
-    "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock FROM attempt"
+    "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
+    " FROM attempt"
 )
 
 
@@ -45,6 +46,7 @@ class Attempt(NamedTuple):
         errors: ``{"error": [LINE...], "hint", "exit_code"}`` each.
         urls: of an ad hoc run, its options as they were typed: ``{"from": [URL], "to": [URL...]}``.
         lock: name of the lock file that is held while it runs.
+        but_settling: the exit code but for what sinks had still to confirm, None where there is no such thing.
     """
 
     id: int
@@ -58,6 +60,7 @@ class Attempt(NamedTuple):
     sinks: list[Place]
     urls: dict[str, list[str]] | None
     lock: str
+    but_settling: int | None
 
     @property
     def done(self) -> bool:
@@ -97,13 +100,22 @@ class Journal(Database):
             )
 
     def end_attempt(
-        self, number: int, ended: int, exit_code: int, errors: Sequence[Mapping[str, Json]]
+        self,
+        number: int,
+        ended: int,
+        exit_code: int,
+        errors: Sequence[Mapping[str, Json]],
+        but_settling: int | None = None,
     ) -> None:
-        """Put on record what came of an attempt."""
+        """Put on record what came of an attempt.
+
+        Args:
+            but_settling: the exit code but for what sinks had still to confirm; None where there is no such thing.
+        """
         with self._transaction() as db:
             db.execute(
-                "UPDATE attempt SET ended = ?, exit_code = ?, errors = ? WHERE id = ?",
-                (ended, exit_code, json.dumps(errors), number),
+                "UPDATE attempt SET ended = ?, exit_code = ?, errors = ?, but_settling = ? WHERE id = ?",
+                (ended, exit_code, json.dumps(errors), but_settling, number),
             )
 
     def last_attempts(self) -> list[Attempt]:
@@ -212,7 +224,7 @@ class Journal(Database):
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock = row
+    number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock, but_settling = row
     return Attempt(
         number,
         pipeline,
@@ -225,4 +237,5 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         [Place(*one) for one in json.loads(sinks)],
         None if urls is None else json.loads(urls),
         lock,
+        but_settling,
     )

@@ -36,8 +36,8 @@ _DELETION = (
 )
 _ATTEMPT = (
     # Every try of a pipeline, on record before it begins. source: its where, '' where the configuration did not tell.
-    # lock: the file in the state folder's locks that is held as long as it runs. errors: [{"error", "hint",
-    # "exit_code"}]; sinks: [{"name", "where", "root"}]; urls: as given on the command line, of an ad hoc run.
+    # lock: the file in the state folder's locks that is held as long as it runs. but_settling: the exit code but for
+    # what sinks had still to confirm. errors: [{"error", "hint", "exit_code"}]; sinks: [{"name", "where", "root"}]; urls: as given on the command line, of an ad hoc run.
     """CREATE TABLE attempt (
         id INTEGER PRIMARY KEY,
         pipeline TEXT NOT NULL,
@@ -46,6 +46,7 @@ _ATTEMPT = (
         started INTEGER NOT NULL,
         ended INTEGER,
         exit_code INTEGER,
+        but_settling INTEGER,
         errors TEXT NOT NULL DEFAULT '[]',
         sinks TEXT NOT NULL DEFAULT '[]',
         urls TEXT,
