@@ -196,3 +196,62 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             case.check_torn()
         case.complete()
     assert killed, "every run had ended before it was killed"
+
+
+# Another program, between the first batch and the second: archipec itself knows nothing of it.
+MEDDLING = """
+import sys
+from archipec_plugins.{module} import {owner}
+act, path = {owner}.{name}, {path!r}
+
+def meddle(self, *given):
+    {owner}.{name} = act
+    result = act(self, *given)
+    {deed}
+    return result
+
+{owner}.{name} = meddle
+from archipec.cli import main
+main()
+"""
+ADD = "open(path, 'ab').write(b'added by another program')"
+CUT = "import os; os.truncate(path, os.path.getsize(path) - 30)"
+
+
+@pytest.mark.parametrize("table", ["", ".toc"])
+@pytest.mark.parametrize("deed", [ADD, CUT])
+@pytest.mark.parametrize("archive", ["zip", "mbox"])
+def test_another_program_changes_the_archive_between_two_batches(
+    tmp_path: Path, archive: str, table: str, deed: str
+) -> None:
+    mail, root = tmp_path / "mail", tmp_path / "A"
+    mail.mkdir()
+    messages = [b"Subject: %d\r\n\r\nbody %d\r\n" % (n, n) for n in range(600)]
+    for number, raw in enumerate(messages):
+        (mail / f"{number}.eml").write_bytes(raw)
+    path = root / f"archive.{archive}{table}"
+    module, owner, name = (
+        ("zip.writer", "ZipWriter", "committed") if archive == "zip" else ("mbox.file", "MboxFile", "append")
+    )
+    code = MEDDLING.format(module=module, owner=owner, name=name, path=str(path), deed=deed)
+    archipec = Archipec(tmp_path / "state")
+    pair = ("--from", f"eml:{mail}", "--to", f"{archive}:{root}", "--no-seals")
+    argv = [sys.executable, "-Ic", code, *archipec.argv("archive", *pair)[3:]]
+    done = subprocess.run(argv, env=archipec.env, capture_output=True, text=True, timeout=120, check=False)
+    if archive == "mbox" and not table and deed is ADD:
+        # Mail programs do append to an mbox: that is no damage, and stays.
+        assert done.returncode == 0, done.stderr
+    elif archive == "zip" and not table and deed is CUT:
+        # What is cut off is named one by one; what comes goes into another zip.
+        assert done.returncode == 0, done.stderr
+        assert archipec("verify", *pair, "--json", expect=7).object["missing"]
+    else:
+        assert done.returncode == 7, done.stderr
+        assert str(path) in done.stderr and "another program" in done.stderr
+    archipec("archive", *pair, expect=None)
+    if deed is ADD and not table:
+        assert b"added by another program" in path.read_bytes(), "what is not ours is never cut off"
+    archipec("verify", "--from", f"eml:{mail}", "--to", f"{archive}:{root}", "--no-seals", expect=None)
+    archipec("archive", *pair, expect=None)
+    held = [(raw, path) for path in root.iterdir() for raw in [path.read_bytes()]]
+    assert all(any(raw[11:] in whole for whole, _ in held) for raw in messages)

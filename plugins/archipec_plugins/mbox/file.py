@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archipec.durability import open_regular, sync_directory, sync_file
-from archipec.errors import TransientError
+from archipec.errors import IntegrityError, TransientError
 from archipec.message import ContentKey, Item
 from archipec_plugins.files.streams import CHUNK, item_chunks, write_all
 from archipec_plugins.mbox.mboxrd import SENDER, ending, quote
@@ -159,6 +159,35 @@ class MboxFile:
             not self._broken and os.path.samestat(there, os.fstat(self._data)) and there.st_size == self.end
         )
 
+    def check_unchanged(self) -> None:
+        """See that no other program has shortened the file since this object wrote to it, or touched its table.
+
+        Raises:
+            OSError: they can't be looked at.
+            IntegrityError: one has.
+        """
+        data = _stat(self.path)
+        # One that was taken away, or replaced, is another file: ours begins anew, and `verify` says what is missing.
+        if self._broken or data is None or not os.path.samestat(data, os.fstat(self._data)):
+            return
+        table, ours = _stat(toc_path(self.path)), os.fstat(self._toc)
+        for path, there, end, same in (
+            (self.path, data, self.end, data.st_size >= self.end),
+            (
+                toc_path(self.path),
+                table,
+                self._toc_end,
+                table is not None and os.path.samestat(table, ours) and table.st_size == self._toc_end,
+            ),
+        ):
+            if not same:
+                has = "is gone" if there is None else f"has {there.st_size} bytes instead of {end}"
+                self._broken = True
+                raise IntegrityError(
+                    f"{path}: another program has changed it while it was written to: it {has}",
+                    hint="run `archipec verify`: it says what is missing",
+                )
+
     def append(self, records: Sequence[MboxRecord]) -> list[MboxEntry]:
         """Append messages and commit them, durably; all or, when it raises, none.
 
@@ -255,3 +284,10 @@ class MboxFile:
     def _close(self) -> None:
         os.close(self._data)
         os.close(self._toc)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None

@@ -120,6 +120,12 @@ class MboxSink:
 
     def _file(self, name: str) -> MboxFile:
         file = self._open_files.pop(name, None)
+        if file is not None:
+            try:
+                file.check_unchanged()
+            except BaseException:
+                file.close()
+                raise
         if file is not None and not file.is_current():
             file.close()
             file = None
@@ -186,8 +192,10 @@ class MboxSink:
             raise lookup_error(error, self._root) from error
 
     def finish(self) -> None:
-        """See `archipec.contract.SupportsFinish.finish`: bring the inventory to its end."""
+        """See `archipec.contract.SupportsFinish.finish`: see that the files are as they were left, and bring the inventory to its end."""
         try:
+            for file in self._open_files.values():
+                file.check_unchanged()
             self._inventory.finish()
         except OSError as error:
             raise from_os_error(error, error.filename or self._root) from error

@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 __all__ = [
+    "CENTRAL_SIGNATURE",
     "DEFLATED",
     "END_RECORD_SIZE",
     "LOCAL_HEADER_SIZE",
+    "LOCAL_SIGNATURE",
     "STORED",
     "Member",
     "central_record",
@@ -28,6 +30,8 @@ __all__ = [
 STORED, DEFLATED = 0, 8
 """How a member is compressed [4.4.5]."""
 
+LOCAL_SIGNATURE: Final = b"PK\x03\x04"
+CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
 _LOCAL: Final = struct.Struct("<4s5H3L2H")  # [4.3.7]
 _CENTRAL: Final = struct.Struct("<4s6H3L5H2L")  # [4.3.12]
 _END_64: Final = struct.Struct("<4sQ2H2L4Q")  # [4.3.14]
@@ -83,7 +87,7 @@ def local_header(member: Member) -> bytes:
         extra = struct.pack("<2H2Q", 1, 16, member.size, member.stored)  # both of them, here [4.5.3]
         sizes = (_32, _32)
     fixed = _LOCAL.pack(
-        b"PK\x03\x04",
+        LOCAL_SIGNATURE,
         _ZIP64 if extra else _PLAIN,
         _UTF8,
         member.method,
@@ -115,7 +119,7 @@ def names_size(header: bytes, method: int, stored: int) -> int | None:
     if len(header) < _LOCAL.size:
         return None
     mark, _, flags, its_method, _, _, _, its_stored, _, name, extra = _LOCAL.unpack(header)
-    wanted = (b"PK\x03\x04", _UTF8, method)
+    wanted = (LOCAL_SIGNATURE, _UTF8, method)
     if (mark, flags, its_method) != wanted or its_stored not in (stored, _32):
         return None
     return int(name + extra)
@@ -129,7 +133,7 @@ def central_record(member: Member) -> bytes:
     )
     extra = struct.pack("<2H", 1, len(wide)) + wide if wide else b""
     fixed = _CENTRAL.pack(
-        b"PK\x01\x02",
+        CENTRAL_SIGNATURE,
         _MADE_BY,
         _ZIP64 if wide else _PLAIN,
         _UTF8,

@@ -166,6 +166,8 @@ class ZipSink:
             self._numbers = last_numbers(self._root)
         name = file_name(stem, self._numbers.setdefault(stem, 1))
         writer = self._writers.pop(name, None)
+        if writer is not None:
+            writer.check_unchanged()
         if writer is None or not writer.is_current():
             writer = self._opened(f"{self._root}/{name}")
         self._writers[name] = writer
@@ -218,6 +220,8 @@ class ZipSink:
             for path in zips_in(self._root):
                 if not is_finished(toc_path(str(path))):
                     writer = self._writers.get(path.name)
+                    if writer is not None:
+                        writer.check_unchanged()
                     if writer is None or not writer.is_current():
                         writer = self._opened(str(path))
                     self._finish(writer)

@@ -13,8 +13,16 @@ from pathlib import Path
 from zlib import crc32
 
 from archipec.durability import open_regular, sync_directory, sync_file
+from archipec.errors import IntegrityError
 from archipec_plugins.files.streams import CHUNK, write_all
-from archipec_plugins.zip.format import END_RECORD_SIZE, central_record, end_records, is_end_record
+from archipec_plugins.zip.format import (
+    CENTRAL_SIGNATURE,
+    END_RECORD_SIZE,
+    LOCAL_SIGNATURE,
+    central_record,
+    end_records,
+    is_end_record,
+)
 from archipec_plugins.zip.layout import layout_of
 from archipec_plugins.zip.output import BufferedWriter
 from archipec_plugins.zip.staging import Staged
@@ -41,7 +49,8 @@ class ZipWriter:
     What is stored is never moved or written over, but for the header of an mbox, which gets its sizes. Messages are
     added behind the end that the zip has, and `seal` writes a new end behind them, with a directory of all members; the
     old directories stay between them as bytes that belong to nothing (APPNOTE.TXT 4.1.9). What an interrupted run left
-    without committing it is cut off when the zip is added to, or sealed.
+    without committing it is cut off when the zip is added to, or sealed; what another program added since the zip was
+    opened here never is.
 
     Args:
         inside: what a new zip holds.
@@ -75,20 +84,23 @@ class ZipWriter:
             held.note(entry)
         self._layout = held
         self.directory = toc.directory
+        self._torn = toc.appending is not None
+        self._toc_size = _size_of(self.toc)
         self.end = toc.zip_end if toc.appending is None else max(toc.appending, toc.reach)
-        as_left = self._is_as_left(interrupted=toc.appending is not None)
+        # Of a zip without messages only the name is used.
+        self.inside = toc.inside if held.count else inside
+        as_left = self._is_as_left(interrupted=self._torn)
         if as_left and self._size > self.end and has_lost(held.count):
             log.warning(
                 "%s: it has lost messages that the archive's record lists: nothing is cut off", self.toc
             )
             as_left = False
         self.finished = toc.appending is None or not as_left or (toc.damaged and not held.count)
-        # Of a zip without messages only the name is used.
-        self.inside = toc.inside if held.count else inside
         self._toc_end = self._noted = toc.end if held.count else 0
         finished = self.inside == "mbox" and held.count
         self.usable = as_left and not toc.damaged and not finished and self.inside == inside
         self._announced = False
+        self._foreign = False
         self._added: list[ZipEntry] = []
         self._output: BufferedWriter | None = None
         self._descriptor = -1
@@ -96,16 +108,48 @@ class ZipWriter:
     def _is_as_left(self, *, interrupted: bool) -> bool:
         """Tell whether the zip ends where the table says, or has at least what an interrupted run had committed."""
         if interrupted:
-            return self._size >= self.end
+            return self._size >= self.end and self._is_torn()
         if self._size != self.end or not self.end:
             return self._size == self.end
         with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
             file.seek(self.end - END_RECORD_SIZE)
             return is_end_record(file.read())
 
+    def _is_torn(self) -> bool:
+        """Tell whether what lies behind the last message can be what an interrupted run left there."""
+        if self._size == self.end or self.inside == "mbox":
+            return True
+        with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
+            file.seek(self.end)
+            beginning = file.read(len(LOCAL_SIGNATURE)).rstrip(b"\0")
+        # After a power cut there may be zeros.
+        return any(signature.startswith(beginning) for signature in (LOCAL_SIGNATURE, CENTRAL_SIGNATURE))
+
     def is_current(self) -> bool:
         """Tell whether the zip is still as this object left it; raises OSError."""
         return _size_of(self.path) == self._size
+
+    def check_unchanged(self) -> None:
+        """Leave a zip alone for ever that another program has added to since this object wrote to it.
+
+        Raises:
+            OSError: it can't be read or the table not be written.
+            IntegrityError: another program has.
+        """
+        size = _size_of(self.path)
+        if size > self._size:
+            raise self._changed(size)
+
+    def _changed(self, size: int) -> IntegrityError:
+        self.usable, self.finished, self._foreign = False, True, True
+        if self._toc_end:
+            # Says that the zip is done here: what lies behind is none of ours.
+            self._write_toc(end_line(self.directory, self.end, 0), durable=True)
+        return IntegrityError(
+            f"{self.path}: another program has changed it while it was written to:"
+            f" it has {size} bytes instead of {self._size}",
+            hint="the next run leaves it as it is and adds to another zip; `archipec verify` reads it back",
+        )
 
     def has_room(self, staged: Staged, split_size: int | None) -> bool:
         """Tell whether a message may be added, or belongs into another zip.
@@ -199,11 +243,15 @@ class ZipWriter:
         """Open the zip to write behind its end, after saying so in the table before the first byte of this run."""
         descriptor = open_regular(self.path, _OPEN)
         try:
-            torn = os.fstat(descriptor).st_size - self.end
+            size = os.fstat(descriptor).st_size
+            torn = size - self.end
             if torn > 0:
+                if not self._torn or size != self._size:
+                    raise self._changed(size)
                 self._log.warning("%s: cutting off %d bytes an interrupted run left", self.path, torn)
                 os.ftruncate(descriptor, self.end)
                 self._size = self.end
+            self._torn = False
             if not self._announced:
                 lines = (b"" if self._toc_end else first_line(self.inside)) + append_line(self.end)
                 self._toc_end = self._write_toc(lines, durable=True)
@@ -218,24 +266,35 @@ class ZipWriter:
         """Add to the table, in the place of a torn end of it, and return its size."""
         descriptor = open_regular(self.toc, _OPEN)
         try:
-            if os.fstat(descriptor).st_size > self._toc_end:
+            size = os.fstat(descriptor).st_size
+            if size != self._toc_size:
+                raise IntegrityError(
+                    f"{self.toc}: another program has changed it while its zip was written to:"
+                    f" it has {size} bytes instead of {self._toc_size}",
+                    hint="run `archipec verify`",
+                )
+            if size > self._toc_end:
                 os.ftruncate(descriptor, self._toc_end)
             os.lseek(descriptor, self._toc_end, os.SEEK_SET)
             write_all(descriptor, lines)
+            self._toc_size = self._toc_end + len(lines)
             if durable:
                 sync_file(descriptor)
         finally:
             os.close(descriptor)
-        return self._toc_end + len(lines)
+        return self._toc_size
 
     def roll_back(self) -> None:
         """Leave nothing of what was not committed; the next run cuts off what can't be now."""
         self._close()
+        if self._foreign:
+            return
         try:
             if not self.end:
                 self._remove()
             else:
                 _cut(self.toc, self._toc_end)
+                self._toc_size = self._toc_end
                 _cut(self.path, self.end)
         except OSError as error:
             self._log.warning("%s: what a failed batch left stays till the next run: %s", self.path, error)
