@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -140,4 +140,6 @@ def _lock(state: Path) -> Iterator[str]:
         with hold(path, name):
             yield name
     finally:
-        path.unlink(missing_ok=True)
+        # Windows removes no open file, and a plugin that was left behind keeps this one open.
+        with suppress(PermissionError):
+            path.unlink(missing_ok=True)
