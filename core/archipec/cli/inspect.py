@@ -24,7 +24,7 @@ from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.extract import extract, safe_name
 from archipec.pec.inspection import Judgement, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
-from archipec.pec.rem import NOT_VERIFIED
+from archipec.pec.rem.detect import NOT_VERIFIED
 from archipec.pec.seal import Status
 from archipec.pec.structure import dissect
 from archipec.terminal import printable, say_error

@@ -16,7 +16,7 @@ from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
 from archipec.pec.kind import ANOMALIA, ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
 from archipec.pec.mime import Part
-from archipec.pec.rem import NOT_VERIFIED, Rem, detect_rem
+from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.seal import Seal, Status, judge_seal
 from archipec.pec.structure import Outside, Structure, dissect
 

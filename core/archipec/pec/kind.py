@@ -1,8 +1,9 @@
-"""What a PEC message is, told from its top-level header alone.
+"""What a message of certified mail, PEC or REM, is, told from its top-level header alone.
 
 Only the header is looked at, never the Subject, the body or a nested message: RFC 6109 marks every system message
-with `X-Ricevuta` or `X-Trasporto`, and a receipt forged by a third party can only arrive inside an envelope. Whether
-the provider's seal is valid is another question, which the header cannot answer.
+with `X-Ricevuta` or `X-Trasporto`, ETSI EN 319 532-3 with `REM-MessageType` and `REM-EventIdentifier`, and a receipt
+forged by a third party can only arrive inside an envelope. Whether the provider's seal is valid is another question,
+which the header cannot answer.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ ANOMALIA: Final = "anomalia"
 ORDINARIA: Final = "ordinaria"
 UNKNOWN: Final = "unknown"
 
+PEC: Final = "pec"
+REM: Final = "rem"
+
 Stage = Literal["", "acceptance", "outcome"]
 
 
@@ -37,6 +41,7 @@ class Kind(NamedTuple):
 
     Attributes:
         name: as it is stored, selected by and printed.
+        events: of REM (ETSI EN 319 522-2) whose receipt is of this kind.
         groups: of `GROUPS`, besides ``all``.
         stage: what it tells the sender of: the provider's ``acceptance`` of a message, or an ``outcome`` for a recipient.
         code: of the document in a conservation package; ``label``: what it is, in Italian.
@@ -46,6 +51,7 @@ class Kind(NamedTuple):
 
     name: str
     groups: tuple[str, ...]
+    events: tuple[str, ...] = ()
     stage: Stage = ""
     code: str = "MSG"
     label: str = "messaggio"
@@ -56,7 +62,15 @@ class Kind(NamedTuple):
 
 _RECEIPT_FOLDER, _NOTICE_FOLDER = "RICEVUTE ACCETTAZIONE E CONSEGNA", "AVVISI E MANCATE CONSEGNE"
 
-# A kind of PEC message is one row here (RFC 6109 §3). Groups and folders are as the providers' webmails have them.
+
+def _rem(name: str, event: str, code: str, label: str, word: str, *, notice: bool = False) -> Kind:
+    """The row of a receipt that REM has and PEC has not."""
+    folder = _NOTICE_FOLDER if notice else _RECEIPT_FOLDER
+    return Kind(name, ("certified", "receipts"), (event,), code=code, label=label, word=word, folder=folder)
+
+
+# A kind of message is one row here (RFC 6109 §3; ETSI EN 319 522-2 for events of REM that correspond to no kind of PEC).
+# Groups and folders are as the providers' webmails have them.
 _TABLE: Final = (
     Kind(
         name=POSTA_CERTIFICATA,
@@ -69,6 +83,7 @@ _TABLE: Final = (
     Kind(
         name=ACCETTAZIONE,
         groups=("certified", "receipts", "acceptances"),
+        events=("SubmissionAcceptance",),
         stage="acceptance",
         code="RAC",
         label="ricevuta di accettazione",
@@ -79,6 +94,7 @@ _TABLE: Final = (
     Kind(
         name=NON_ACCETTAZIONE,
         groups=("certified", "receipts"),
+        events=("SubmissionRejection",),
         stage="acceptance",
         code="RNA",
         label="avviso di non accettazione",
@@ -89,6 +105,7 @@ _TABLE: Final = (
     Kind(
         name=PRESA_IN_CARICO,
         groups=("certified", "receipts"),
+        events=("RelayAcceptance",),
         code="RPC",
         label="ricevuta di presa in carico",
         word="PRESA IN CARICO",
@@ -97,6 +114,7 @@ _TABLE: Final = (
     Kind(
         name=AVVENUTA_CONSEGNA,
         groups=("certified", "receipts", "deliveries"),
+        events=("ContentConsignment",),
         stage="outcome",
         code="RDAC",
         label="ricevuta di avvenuta consegna",
@@ -107,6 +125,7 @@ _TABLE: Final = (
     Kind(
         name=ERRORE_CONSEGNA,
         groups=("certified", "receipts"),
+        events=("RelayFailure", "ContentConsignmentFailure"),
         stage="outcome",
         code="AMC",
         label="avviso di mancata consegna",
@@ -135,10 +154,96 @@ _TABLE: Final = (
     Kind(
         name=ANOMALIA,
         groups=("uncertified",),
+        events=("ReceivedFromNonERDS",),
         code="ANOM",
         label="busta di anomalia",
         word="ANOMALIA",
         folder="ANOMALIE",
+    ),
+    _rem(
+        "rem-relay-rejection",
+        "RelayRejection",
+        "RRG",
+        "rifiuto di inoltro tra gestori REM",
+        "RIFIUTO INOLTRO",
+        notice=True,
+    ),
+    _rem(
+        "rem-relay-to-non-rem",
+        "RelayToNonERDS",
+        "RIE",
+        "ricevuta REM di inoltro a posta ordinaria",
+        "INOLTRO ESTERNO",
+    ),
+    _rem(
+        "rem-relay-to-non-rem-failure",
+        "RelayToNonERDSFailure",
+        "MIE",
+        "avviso REM di mancato inoltro a posta ordinaria",
+        "MANCATO INOLTRO",
+        notice=True,
+    ),
+    _rem(
+        "rem-notification-for-acceptance",
+        "NotificationForAcceptance",
+        "RNP",
+        "ricevuta REM di notifica per accettazione",
+        "NOTIFICA",
+    ),
+    _rem(
+        "rem-notification-for-acceptance-failure",
+        "NotificationForAcceptanceFailure",
+        "MNP",
+        "avviso REM di mancata notifica per accettazione",
+        "MANCATA NOTIFICA",
+        notice=True,
+    ),
+    _rem(
+        "rem-consignment-acceptance",
+        "ConsignmentAcceptance",
+        "RCA",
+        "ricevuta REM di accettazione del destinatario",
+        "RITIRO ACCETTATO",
+    ),
+    _rem(
+        "rem-consignment-rejection",
+        "ConsignmentRejection",
+        "RCR",
+        "avviso REM di rifiuto del destinatario",
+        "RITIRO RIFIUTATO",
+        notice=True,
+    ),
+    _rem(
+        "rem-acceptance-rejection-expiry",
+        "AcceptanceRejectionExpiry",
+        "RSA",
+        "avviso REM di scadenza del termine per accettare",
+        "RITIRO SCADUTO",
+        notice=True,
+    ),
+    _rem(
+        "rem-consignment-notification",
+        "ConsignmentNotification",
+        "RNC",
+        "ricevuta REM di notifica di consegna",
+        "AVVISO CONSEGNA",
+    ),
+    _rem(
+        "rem-consignment-notification-failure",
+        "ConsignmentNotificationFailure",
+        "MNC",
+        "avviso REM di mancata notifica di consegna",
+        "MANCATO AVVISO",
+        notice=True,
+    ),
+    _rem("rem-content-handover", "ContentHandover", "RRC", "ricevuta REM di ritiro", "RITIRO"),
+    _rem(
+        "rem-content-handover-failure",
+        "ContentHandoverFailure",
+        "MRC",
+        "avviso REM di mancato ritiro",
+        "MANCATO RITIRO",
+        notice=True,
     ),
     # Copies of sent mail too, which bear no mark of a provider: their folder is not "POSTA ORDINARIA".
     Kind(name=ORDINARIA, groups=("uncertified",)),
@@ -170,13 +275,22 @@ OUTCOMES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "outco
 MAX_KIND: Final = 40
 """Characters of the longest kind."""
 
+_REM_ONLY = "rem-"  # begins the kinds that only REM has
+_OF_PEC = frozenset(kind for kind in KINDS if not kind.startswith(_REM_ONLY))
 _BY_TRASPORTO = {b"posta-certificata": POSTA_CERTIFICATA, b"errore": ANOMALIA}
-_BY_RICEVUTA = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["receipts"]}
-_BY_TIPO = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["certified"]}
+_BY_RICEVUTA = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["receipts"] & _OF_PEC}
+_BY_TIPO = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["certified"] & _OF_PEC}
+_BY_EVENT = {event.lower(): kind.name for kind in _TABLE for event in kind.events}
 
-_PEC_FIELD = re.compile(rb"\nX-(Trasporto|Ricevuta)[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\r\n]*)", re.IGNORECASE)
+# Those of TS 102 640, which REM grew out of, begin with X-.
+_MARK = re.compile(
+    rb"\n(?:X-(Trasporto|Ricevuta)|(REM-MessageType|X-REM-Msg-Type)|(REM-EventIdentifier|X-REM-Event|X-REM-Evidence-Type))"
+    rb"[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\r\n]*)",
+    re.IGNORECASE,
+)
 _ANY_FIELD = re.compile(rb"\n[!-9;-~]+[ \t]*:")
 _NOT_TOKEN = re.compile(r"[^a-z0-9._-]+")
+_NEW_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def known_kind(name: str) -> Kind:
@@ -187,13 +301,15 @@ def known_kind(name: str) -> Kind:
 def kind_of(head: Octets) -> str:
     """The kind of a message.
 
-    `ordinaria` is a message without a PEC header, `unknown` one without any header field. A value that the standard
-    does not have is given back as it stands, in lower case, every run of characters other than letters, digits,
-    `.`, `_` and `-` turned into one `-`, cut to `MAX_KIND` characters; if that is empty or the name of a kind which
-    this header does not mean (`X-Trasporto: accettazione`), it begins with `x-`.
+    `ordinaria` is a message without a header field of PEC or REM that says its kind, `unknown` one without any header
+    field. A value that the standard does not have is given back as it stands, in lower case, every run of characters
+    other than letters, digits, `.`, `_` and `-` turned into one `-`, cut to `MAX_KIND` characters; if that is empty or
+    the name of a kind which this header does not mean (`X-Trasporto: accettazione`), it begins with `x-`. An event or a
+    type of message of REM that is not in the table is given back alike, after `rem-`.
 
-    Where both headers are present the message is an envelope: only a provider writes `X-Trasporto`, and whatever a
-    third party sends travels in one. Of a repeated header the first counts.
+    Where both headers of PEC are present the message is an envelope: only a provider writes `X-Trasporto`, and whatever
+    a third party sends travels in one. Both come before those of REM, which a provider of PEC may carry on from what
+    it forwards. Of a repeated header the first counts.
 
     Args:
         head: a message, its beginning, or its header block; any bytes.
@@ -201,16 +317,46 @@ def kind_of(head: Octets) -> str:
     Returns:
         One of `KINDS` or such a token; never empty, always printable ASCII.
     """
+    return kind_and_system(head)[0]
+
+
+def kind_and_system(head: Octets) -> tuple[str, str]:
+    """The kind of a message, as `kind_of`, and the system that says so: `PEC`, `REM`, or nothing."""
     block = b"\n" + header_block(head)
     ricevuta: bytes | None = None
-    for match in _PEC_FIELD.finditer(block):
-        if match[1][0] in b"Tt":
-            return _named(match[2], _BY_TRASPORTO)
-        if ricevuta is None:
-            ricevuta = match[2]
+    message_type, event = b"", b""
+    is_rem = False
+    for match in _MARK.finditer(block):
+        if match[1] is None:
+            is_rem = True
+            message_type = message_type or (match[4] if match[2] else b"")
+            event = event or (match[4] if match[3] else b"")
+        elif match[1][0] in b"Tt":
+            return _named(match[4], _BY_TRASPORTO), PEC
+        elif ricevuta is None:
+            ricevuta = match[4]
     if ricevuta is not None:
-        return _named(ricevuta, _BY_RICEVUTA)
-    return ORDINARIA if _ANY_FIELD.search(block) else UNKNOWN
+        return _named(ricevuta, _BY_RICEVUTA), PEC
+    if is_rem:
+        return kind_of_event(_last(event), _last(message_type)), REM
+    return (ORDINARIA if _ANY_FIELD.search(block) else UNKNOWN), ""
+
+
+def kind_of_event(event: str, message_type: str) -> str:
+    """The kind of a message of REM.
+
+    Args:
+        event: the last part of the identifier of an event (ETSI EN 319 522-2), `RelayRejection`; empty for none.
+        message_type: likewise, `dispatch` or `receipt`.
+    """
+    kind = _BY_EVENT.get(event.lower())
+    if message_type.lower() == "dispatch":
+        return ANOMALIA if kind == ANOMALIA else POSTA_CERTIFICATA
+    if kind is not None and message_type.lower() == "receipt":
+        return kind
+    token = _token(_NEW_WORD.sub("-", event or message_type).lower()) or "empty"
+    name = (_REM_ONLY + token)[:MAX_KIND]
+    return f"x-{name}"[:MAX_KIND] if name in KINDS else name
 
 
 def kind_of_tipo(tipo: str) -> str:
@@ -231,12 +377,21 @@ def in_group(kind: str, group: str) -> bool:
     return kind in members or (kind not in KINDS and group in ("all", "certified"))
 
 
+def _last(value: bytes) -> str:
+    """The last part of a URI."""
+    return value[: 16 * MAX_KIND].strip().rpartition(b"/")[2].decode("ascii", "replace")
+
+
+def _token(text: str) -> str:
+    return _NOT_TOKEN.sub("-", text).strip("-")
+
+
 def _named(value: bytes, known: Mapping[bytes, str]) -> str:
     value = value[: 4 * MAX_KIND].strip().lower()
     kind = known.get(value)
     if kind is not None:
         return kind
-    token = _NOT_TOKEN.sub("-", value.decode("ascii", "replace")).strip("-")
+    token = _token(value.decode("ascii", "replace"))
     if not token or token in KINDS:
         token = f"x-{token or 'empty'}"
     return token[:MAX_KIND]

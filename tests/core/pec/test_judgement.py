@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archipec.pec.anchors import Anchors
 from archipec.pec.inspection import Judgement, describe, judge
 from archipec.pec.kind import kind_of, kind_of_tipo
-from archipec.pec.rem import Rem
+from archipec.pec.rem.detect import Rem
 from archipec.pec.seal import Status
 from archipec.simulator import ARUBA_2026, STYLES, Provider, Style, compose, mailbox, shared_authority
 from testbed.forged import FOOTER, FORGED, around, with_daticert

@@ -381,7 +381,7 @@ def test_a_mailbox_has_every_kind_in_order_of_arrival() -> None:
     samples = list(mailbox(1200, seed=1, size=15_000))
     assert len(samples) == 1200
     counted = Counter(sample.kind for sample in samples)
-    assert set(counted) == set(KINDS) - {"unknown"}
+    assert set(counted) == {kind for kind in KINDS if not kind.startswith("rem-")} - {"unknown"}
     assert counted["accettazione"] > counted["errore-consegna"]
     assert [s.received for s in samples] == sorted(s.received for s in samples)
     assert samples[-1].received <= datetime(2026, 10, 2, tzinfo=UTC)
