@@ -24,7 +24,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 # The layers of the host, from the ground up. A module imports from its own part and from the layers below it.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"masking"}),
-    frozenset({"message"}),
+    frozenset({"message", "paths", "xml"}),
     frozenset({"errors", "durability"}),
     frozenset({"options", "pec", "sqlite_file", "crc_lines", "supervision"}),
     frozenset({"contract", "inventory", "simulator", "terminal"}),
@@ -40,7 +40,9 @@ LAYERS: tuple[frozenset[str], ...] = (
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
     "terminal": frozenset({"errors", "options"}),
-    "pec": frozenset({"pec", "durability", "errors", "message"}),
+    "paths": frozenset(),
+    "xml": frozenset(),
+    "pec": frozenset({"pec", "durability", "errors", "message", "paths", "xml"}),
     "conservation": frozenset(
         {
             "conservation",
@@ -53,17 +55,18 @@ LIMITS: dict[str, frozenset[str]] = {
             "sqlite_file",
             "supervision",
             "timestamp",
+            "xml",
         }
     ),
 }
 FOR_PLUGINS = frozenset(
     {
         *("contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"),
-        *("crc_lines", "inventory"),
+        *("crc_lines", "inventory", "paths", "xml"),
     },
 )
 # The tool gives the same verdict on a seal as archipec, and the same kind of error, because it is the same code.
-FOR_THE_TOOL = ("durability", "errors", "pec", "config.providers", "terminal")
+FOR_THE_TOOL = ("durability", "errors", "paths", "pec", "config.providers", "terminal")
 # The plugins that know Thunderbird's profiles by the tool.
 CALL_THE_TOOL = (f"{PLUGINS}.thunderbird",)
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from archipec.durability import sync_directory, sync_file
 from archipec.errors import ArchipecError, ConfigError, TransientError, from_os_error
+from archipec.paths import FORBIDDEN, is_reserved
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import read_prefs
 
@@ -24,10 +25,8 @@ _CHUNK: Final = 1 << 20
 _SUBFOLDERS: Final = ".sbd"
 # Longer names, and those with these characters, Thunderbird would store under another name.
 _LONGEST: Final = 55
-_UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|#]')
-_RESERVED = re.compile(
-    r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?|.*\.(?:msf|sbd|dat|mozmsgs|toc|json)|\..*"
-)
+_UNSAFE = re.compile(rf"[\x00-\x1f#{re.escape(''.join(sorted(FORBIDDEN)))}]")
+_HIDDEN = re.compile(r"(?i).*\.(?:msf|sbd|dat|mozmsgs|toc|json)|\..*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def _sources(archive: Path) -> list[Path]:
 
 def _safe_name(name: str) -> str:
     safe = _UNSAFE.sub("_", name)[:_LONGEST].strip(" .")
-    return f"_{safe}" if not safe or _RESERVED.fullmatch(safe) else safe
+    return f"_{safe}" if not safe or is_reserved(safe) or _HIDDEN.fullmatch(safe) else safe
 
 
 def _check_free(place: Path, folder: str) -> None:

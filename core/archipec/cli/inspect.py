@@ -20,8 +20,9 @@ from archipec.errors import (
     from_os_error,
 )
 from archipec.message import Json
+from archipec.paths import safe_name
 from archipec.pec.anchors import Anchors, load_anchors
-from archipec.pec.extract import extract, safe_name
+from archipec.pec.extract import extract
 from archipec.pec.inspection import Judgement, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
 from archipec.pec.rem.detect import NOT_VERIFIED

@@ -18,7 +18,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from archipec.conservation.provider import (
@@ -33,9 +32,10 @@ from archipec.conservation.provider import (
 )
 from archipec.errors import IntegrityError
 from archipec.pec.cms import read_signed_data
+from archipec.xml import safe_parser
 
 if TYPE_CHECKING:
-    from lxml.etree import XMLParser, _Element  # type: ignore[import-untyped]
+    from lxml.etree import _Element  # type: ignore[import-untyped]
 
 __all__ = ["NEGATIVE", "POSITIVE", "NotUnderstood", "Words", "read_report"]
 
@@ -231,7 +231,7 @@ def _xml(data: bytes) -> _Node:
     from lxml import etree  # type: ignore[import-untyped]
 
     try:
-        root = etree.fromstring(data.lstrip(), _parser())
+        root = etree.fromstring(data.lstrip(), safe_parser(only_elements=True))
     except etree.XMLSyntaxError as error:
         raise NotUnderstood("it is no whole XML document") from error
     if root.getroottree().docinfo.doctype or _local(root).lower() == "html":
@@ -254,20 +254,6 @@ def _local(element: _Element) -> str:
 
 def _local_name(name: str) -> str:
     return name.rpartition("}")[2]
-
-
-@lru_cache(maxsize=1)
-def _parser() -> XMLParser:
-    from lxml import etree
-
-    return etree.XMLParser(
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
 
 
 def _json(name: str, value: object) -> _Node:

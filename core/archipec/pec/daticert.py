@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
@@ -26,9 +25,10 @@ from archipec.pec.mending import (
     hides_elements,
     read_leniently,
 )
+from archipec.xml import safe_parser
 
 if TYPE_CHECKING:
-    from lxml.etree import XMLParser, _Element  # type: ignore[import-untyped]
+    from lxml.etree import _Element  # type: ignore[import-untyped]
 
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of a `daticert.xml`. Real ones have one or two thousand; a message to a thousand recipients 80 thousand."""
@@ -154,7 +154,7 @@ def _read_strictly(text: str) -> Tree | None:
     if ("<!" in text or "<?" in text) and hides_elements(text):
         return None
     try:
-        root = etree.fromstring(text.encode(), _parser())
+        root = etree.fromstring(text.encode(), safe_parser(only_elements=True))
     except (etree.XMLSyntaxError, ValueError):
         return None
     if _name(root) != "postacert":
@@ -192,21 +192,6 @@ def _attributes(element: _Element) -> dict[str, str]:
         if value is not None:
             found[name] = str(value)
     return found
-
-
-@lru_cache(maxsize=1)
-def _parser() -> XMLParser:
-    from lxml import etree
-
-    return etree.XMLParser(
-        resolve_entities=False,
-        load_dtd=False,
-        dtd_validation=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
 
 
 def _name(element: _Element) -> str:

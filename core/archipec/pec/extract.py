@@ -6,24 +6,17 @@ Names come from whoever sent the message. None of them is ever a path, and nothi
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.paths import safe_name
 from archipec.pec.mime import Part, children, entity
 from archipec.pec.structure import Structure
 
 _DEPTH = 20
 _MAX_FILES = 1000
-_MAX_NAME = 120  # bytes; file systems allow 255
 _SAME_NAME = 10_000
-# What Windows forbids, and separators everywhere.
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
-_RESERVED = re.compile(
-    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\.|$)", re.IGNORECASE
-)
 
 
 def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecError]:
@@ -57,29 +50,6 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
         if folder is None:
             folder = _own_folder(directory, "attachments")
         yield _written(part, folder, safe_name(part.name or _unnamed(part)))
-
-
-def safe_name(name: str) -> str:
-    """A name for a file on any system, made of one that a message gives; never empty, never a path.
-
-    What is no printable character, what Windows or a path would take otherwise, and leading dots and hyphens are replaced; a long
-    name is shortened before its extension.
-    """
-    name = unicodedata.normalize("NFC", name)
-    name = "".join(character if character.isprintable() else "_" for character in name)
-    name = _FORBIDDEN.sub("_", name).lstrip(" ").rstrip(" .")
-    if name.startswith((".", "-")):  # hidden, or an option to the next program
-        name = "_" + name.lstrip(".-")
-    if _RESERVED.match(name):
-        name = f"_{name}"
-    stem, dot, extension = name.rpartition(".")
-    if not dot or len(extension.encode()) > 20:
-        stem, extension = name, ""
-    else:
-        extension = f".{extension}"
-    room = _MAX_NAME - len(extension.encode())
-    stem = stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .")
-    return (stem or "_") + extension
 
 
 def _attachments(part: Part, depth: int = 0) -> Iterator[Part]:

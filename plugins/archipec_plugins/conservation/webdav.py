@@ -15,6 +15,7 @@ from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, boolean
 from archipec.errors import PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
+from archipec.xml import safe_parser
 from archipec_plugins.conservation.http import HTTP, Answer, connected
 from archipec_plugins.conservation.server import (
     CA_FILE,
@@ -120,9 +121,8 @@ class WebDAVPlace:
     def _links(self, page: bytes) -> Iterator[str]:
         from lxml import etree  # type: ignore[import-untyped]
 
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
         try:
-            root = etree.fromstring(page, parser)
+            root = etree.fromstring(page, safe_parser())
         except etree.XMLSyntaxError as error:
             raise TransientError(f"{self._http.where} sent no WebDAV listing") from error
         return (element.text or "" for element in root.iter("{DAV:}href"))

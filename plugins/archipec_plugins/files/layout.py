@@ -13,14 +13,10 @@ import unicodedata
 from collections.abc import Callable
 
 from archipec.message import Item
+from archipec.paths import allowed, is_reserved
 
 __all__ = ["by_date", "by_folder", "safe_part"]
 
-_FORBIDDEN = frozenset('<>:"/\\|?*')  # to Windows; the first 32 characters are caught as unprintable
-_DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", "conin$", "conout$"]
-    + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
-)
 _OWN = frozenset(["cur", "new", "tmp", "archipec.json", "archipec.toc"])
 _MANIFEST = "sha256sums"
 # With a root of 45 characters and a file name of 110, a path stays within the 259 that Windows allows.
@@ -92,9 +88,8 @@ class _Tree:
 def safe_part(part: str) -> str:
     """Return a directory's name for one part of a folder's name: the same where it can be, else a marked one."""
     wanted = unicodedata.normalize("NFC", part)
-    name = "".join(char if char.isprintable() and char not in _FORBIDDEN else "_" for char in wanted)
-    name = name.strip(" ").rstrip(". ")
-    if name.startswith(".") or name.split(".")[0].rstrip(" ").lower() in _DEVICES or not name:
+    name = allowed(wanted)
+    if name.startswith(".") or is_reserved(name) or not name:
         name = f"_{name}"
     is_own = name.lower() in _OWN or name.lower().startswith(_MANIFEST)
     if is_own or name != wanted or len(name.encode()) > _LONGEST:

@@ -6,12 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from archipec.errors import ArchipecError, IntegrityError, PermanentError
-from archipec.pec.extract import extract, safe_name
-from archipec.pec.mime import entity
+from archipec.pec.extract import extract
 from archipec.pec.structure import dissect
 from archipec.simulator import LEGALMAIL_2018, Attachment, Provider, compose
 
@@ -161,25 +158,3 @@ def test_multiparts_in_multiparts_end_somewhere(tmp_path: Path) -> None:
     deep = b"".join(b"Content-Type: multipart/x; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(3000))
     outcomes = list(extract(dissect(Provider().envelope(b"Subject: x\r\n" + deep)), tmp_path))
     assert not any(isinstance(one, ArchipecError) for one in outcomes)
-
-
-@given(
-    st.one_of(
-        st.text(max_size=300), st.binary(max_size=200).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-    )
-)
-def test_any_name_becomes_one_of_a_file(name: str) -> None:
-    safe = safe_name(name)
-    assert safe and safe not in (".", "..")
-    assert Path(safe).name == safe
-    assert not set(safe) & set('<>:"/\\|?*')
-    assert safe.isprintable()
-    assert len(safe.encode()) <= 130
-    assert safe == safe.strip(" ") and not safe.endswith(".") and not safe.startswith(".")
-    assert safe_name(safe) == safe
-
-
-def test_plain_names_stay() -> None:
-    for name in ("contratto.pdf", "Perché è così (1).p7m", "IT01234567890_FPR04.xml.p7m", "senza estensione"):
-        assert safe_name(name) == name
-    assert entity(b"").name == ""

@@ -83,6 +83,10 @@ def test_names(field: bytes, name: str) -> None:
     assert entity(field + b"\r\n\r\n").name == name
 
 
+def test_what_has_no_header_has_no_name() -> None:
+    assert entity(b"").name == ""
+
+
 @pytest.mark.parametrize(
     ("encoding", "body", "content"),
     [

@@ -17,8 +17,8 @@ from archipec.custody.receipts.archive_reader import Vault
 from archipec.custody.receipts.query import inside, original_of
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
 from archipec.message import Json
+from archipec.paths import safe_name
 from archipec.pec.breve import DIFFERS, check_breve
-from archipec.pec.extract import safe_name
 from archipec.pec.kind import known_kind
 from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
 

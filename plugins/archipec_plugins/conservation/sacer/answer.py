@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from archipec.conservation.provider import Report, Unit
 from archipec.errors import TransientError
+from archipec.xml import safe_parser
 
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
@@ -109,9 +110,8 @@ def _about(root: _Element, unit: Unit, config: Mapping[str, Any]) -> str:
 def _parse(data: bytes) -> _Element | None:
     from lxml import etree  # type: ignore[import-untyped]
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        return etree.fromstring(data, parser)
+        return etree.fromstring(data, safe_parser())
     except (etree.XMLSyntaxError, ValueError):
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from archipec.conservation.provider import Document, Unit
+from archipec.xml import safe_parser
 
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
@@ -41,8 +42,7 @@ def write_sip(unit: Unit, config: Mapping[str, Any], *, rehearsal: bool = False)
     if config["profilo"] != "none":
         norm = _child(root, "ProfiloNormativo")
         norm.set("versione", config["profilo"])
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
-        norm.append(etree.fromstring(unit.metadata, parser))
+        norm.append(etree.fromstring(unit.metadata, safe_parser(without_blanks=True)))
     principal, *others = unit.documents
     _child(root, "NumeroAllegati", str(len(others)))
     _document(_child(root, "DocumentoPrincipale"), principal, 1, config["tipo_documento"], config)
