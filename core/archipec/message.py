@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, TypeAlias
@@ -41,6 +41,15 @@ class ContentKey(NamedTuple):
     def of(cls, raw: bytes) -> ContentKey:
         """Return the key of a message held in memory."""
         return cls(hashlib.sha256(raw).hexdigest(), len(raw))
+
+    @classmethod
+    def of_chunks(cls, chunks: Iterable[bytes | memoryview]) -> ContentKey:
+        """Return the key of a message that comes in pieces; raises whatever they raise."""
+        digest, size = hashlib.sha256(), 0
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+        return cls(digest.hexdigest(), size)
 
     def __str__(self) -> str:
         return f"{self.sha256[:16]}… ({self.size} bytes)"

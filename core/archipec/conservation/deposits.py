@@ -7,7 +7,6 @@ is asked what became of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -45,7 +44,7 @@ from archipec.conservation.units import Known, divided, gather, packed
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
-from archipec.message import Json
+from archipec.message import ContentKey, Json
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.buffer import FileOctets, Octets, windows
 from archipec.pec.inspection import judge, record
@@ -126,10 +125,7 @@ class Deposits:
         """Return what a message says of itself. A large one stays in its file."""
         with self._outbox.read(kept.key) as file:
             raw: Octets = FileOctets(file) if kept.size > _IN_MEMORY else file.read(kept.size + 1)
-            digest = hashlib.sha256()
-            for window in windows(raw, 0, len(raw)):
-                digest.update(window)
-            if (digest.hexdigest(), len(raw)) != (kept.sha256, kept.size):
+            if ContentKey.of_chunks(windows(raw, 0, len(raw))) != kept.key:
                 raise IntegrityError(f"{self._outbox.path(kept.sha256)} has been altered")
             return record(raw, judge(raw, anchors, now=self._context.now()))
 

@@ -24,7 +24,6 @@ What is in the folder, per package (``form = "folder"``; with ``"zip"`` the fold
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from io import RawIOBase
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Option, choice, text
 from archipec.errors import ArchipecError, ConfigError, Scope
+from archipec.message import ContentKey
 
 if TYPE_CHECKING:
     from archipec.conservation.provider import Outcome, Package, PackageFile, Ticket
@@ -154,7 +154,7 @@ class DropProvider(ConservationProvider):
             self._upload(package, upload)
             self._place.write(f"{upload}.released", [b""])
             self._place.rename(upload, final)
-        self._place.write(self._marker(package), [_sha256([package.index]).encode(), b"\n"])
+        self._place.write(self._marker(package), [ContentKey.of(package.index).sha256.encode(), b"\n"])
         return self._ticket(package)
 
     def lookup(self, package: Package) -> Ticket | None:
@@ -232,7 +232,7 @@ class DropProvider(ConservationProvider):
     def _ticket(self, package: Package) -> Ticket:
         from archipec.conservation.provider import Ticket
 
-        return Ticket(sha256=_sha256(_zipped(package)) if self._zip else "")
+        return Ticket(sha256=ContentKey.of_chunks(_zipped(package)).sha256 if self._zip else "")
 
 
 def _rank(outcome: Outcome, package: Package, ticket: Ticket) -> int:
@@ -248,13 +248,6 @@ def _chunks(file: PackageFile) -> Iterator[bytes]:
     with file.open() as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
-
-
-def _sha256(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 class _Tape(RawIOBase):

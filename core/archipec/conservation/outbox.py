@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -121,19 +122,15 @@ class Outbox:
         return self._is_whole(key)
 
     def _is_whole(self, key: ContentKey) -> bool:
-        digest, size = hashlib.sha256(), 0
         try:
             with open(open_regular(self.path(key.sha256), os.O_RDONLY), "rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                    size += len(chunk)
+                return ContentKey.of_chunks(iter(partial(file.read, _CHUNK), b"")) == key
         except FileNotFoundError:
             return False
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return False  # a link, or something else than a file
             raise from_os_error(error, self.path(key.sha256)) from error
-        return size == key.size and digest.hexdigest() == key.sha256
 
     def _clear(self, incoming: Path) -> None:
         """Remove what an interrupted run left half-written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -115,11 +114,7 @@ def make_item(
 
 def key_of(chunks: Iterable[bytes]) -> ContentKey:
     """Return the key of a message that is not held in memory."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-    return ContentKey(digest.hexdigest(), size)
+    return ContentKey.of_chunks(chunks)
 
 
 def option_values(record: Record, table: Mapping[str, object]) -> dict[str, object]:

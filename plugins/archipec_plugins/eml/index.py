@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
@@ -224,11 +224,8 @@ def _walk(root: str) -> Iterator[str]:
 
 def _hash_of(path: str) -> str:
     """Return the SHA-256 of a regular file; an empty string for anything else."""
-    digest = hashlib.sha256()
-    with suppress(FileNotFoundError):
-        if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
-            return ""
-        with open(path, "rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
+    if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
+        return ""
+    with suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+        return ContentKey.of_chunks(iter(partial(file.read, CHUNK), b"")).sha256
+    return ""

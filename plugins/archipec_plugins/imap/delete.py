@@ -273,8 +273,6 @@ class Deletion:
 
         Some servers don't count sizes exactly.
         """
-        import hashlib
-
         doubtful = {order.ref: uid for uid, order in orders.items() if seen[uid].size != order.key.size}
         if not doubtful:
             return []
@@ -283,16 +281,13 @@ class Deletion:
         pipeline.send()
         others = set(doubtful.values())
         for ref, chunks in pipeline.answers():
-            digest, size = hashlib.sha256(), 0
             try:
-                for chunk in chunks:
-                    digest.update(chunk)
-                    size += len(chunk)
+                key = ContentKey.of_chunks(chunks)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
                 continue
-            if ContentKey(digest.hexdigest(), size) == orders[doubtful[ref]].key:
+            if key == orders[doubtful[ref]].key:
                 others.discard(doubtful[ref])
         return sorted(others)
 

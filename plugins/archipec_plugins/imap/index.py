@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -150,16 +149,11 @@ class Catalog:
         for folder, group in groupby(sorted(places), key=lambda place: place.folder):
             by_ref = {place.ref: place for place in group}
             for ref, chunks in self._read_whole(folder, by_ref):
-                digest, size = hashlib.sha256(), 0
                 try:
-                    for chunk in chunks:
-                        digest.update(chunk)
-                        size += len(chunk)
+                    found[by_ref[ref]] = ContentKey.of_chunks(chunks)
                 except ArchipecError as error:
                     if error.scope > Scope.MESSAGE:
                         raise
-                    continue
-                found[by_ref[ref]] = ContentKey(digest.hexdigest(), size)
         return found
 
     def chunks(self, key: ContentKey, place: Place) -> Iterator[bytes] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -88,16 +87,13 @@ class Deletion:
         by_ref = {order.ref: order for order in orders}
         pipeline = Pipeline(self._dialogue.begin(), self._maildrop, iter(by_ref), b"RETR %d", self._ahead)
         for ref, text in pipeline.answers():
-            digest, size = hashlib.sha256(), 0
+            key = None
             try:
-                for chunk in text:
-                    digest.update(chunk)
-                    size += len(chunk)
+                key = ContentKey.of_chunks(text)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
-            order = by_ref[ref]
-            yield order, ContentKey(digest.hexdigest(), size) == order.key
+            yield by_ref[ref], key == by_ref[ref].key
 
     def _mark_and_quit(self, orders: Sequence[DeletionOrder]) -> Iterator[Outcome]:
         while orders:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Fingerprint, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec.message import ContentKey
 from archipec_plugins.net.account import Account
 from archipec_plugins.pop3.commands import Exchange, refusal
 from archipec_plugins.pop3.delete import Deletion
@@ -223,10 +223,7 @@ def _answer(exchange: Exchange) -> tuple[bytes, bytes]:
 
 
 def _digest_of(chunks: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()[:32]
+    return ContentKey.of_chunks(chunks).sha256[:32]
 
 
 def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ these keys when its own is not held; a key found like that makes it an occurrenc
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
@@ -46,13 +45,13 @@ def variants(read: Callable[[], BinaryIO]) -> list[ContentKey]:
         (_with_crlf, _as_it_is) if bare else (_as_it_is,),
         (_as_it_is, _without_last_end),
     )
-    own = _key(_chunks(read))
+    own = ContentKey.of_chunks(_chunks(read))
     keys: dict[ContentKey, None] = {}
     for chosen in product(*changes):
         chunks: _Chunks = _chunks(read)
         for change in chosen:
             chunks = change(chunks)
-        keys[_key(chunks)] = None
+        keys[ContentKey.of_chunks(chunks)] = None
     keys.pop(own, None)
     return list(keys)
 
@@ -61,14 +60,6 @@ def _chunks(read: Callable[[], BinaryIO]) -> Iterator[bytes]:
     with read() as file:
         while chunk := file.read(_CHUNK):
             yield chunk
-
-
-def _key(chunks: _Chunks) -> ContentKey:
-    digest, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-    return ContentKey(digest.hexdigest(), size)
 
 
 def _traits(chunks: _Chunks) -> tuple[bool, bool, bool]:

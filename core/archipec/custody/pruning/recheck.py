@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -66,15 +65,10 @@ def fetch_keys(source: Source, folder: str, refs: Iterable[str]) -> dict[str, Co
     """
     keys: dict[str, ContentKey | None] = {}
     for fetched in source.fetch(folder, iter(list(refs))):
-        digest, size = hashlib.sha256(), 0
         try:
-            for chunk in fetched.chunks:
-                digest.update(chunk)
-                size += len(chunk)
+            keys[fetched.ref] = ContentKey.of_chunks(fetched.chunks)
         except ArchipecError as error:
             if error.scope > Scope.MESSAGE:
                 raise
             keys[fetched.ref] = None
-        else:
-            keys[fetched.ref] = ContentKey(digest.hexdigest(), size)
     return keys
