@@ -236,6 +236,13 @@ class TestTrust:
     def test_an_intermediate_as_anchor(self) -> None:
         assert seal(MESSAGE, Anchors((shared_authority().ca,))).status is Status.VALID
 
+    def test_an_intermediate_as_anchor_certifies_no_more_than_it_says(self) -> None:
+        """Trusted by a person or certified by a root, an authority has the same name constraints."""
+        message = Provider(address="posta-certificata@altrove.example").acceptance(ORIGINAL)
+        found = seal(message, Anchors((shared_authority().ca,)))
+        assert found.status is Status.UNTRUSTED
+        assert "may not certify" in found.reason
+
     def test_the_intermediate_is_missing(self) -> None:
         found = resealed(carried=[PROVIDER.certificate])
         assert found.status is Status.UNTRUSTED
