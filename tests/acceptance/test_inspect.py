@@ -277,3 +277,12 @@ def test_what_is_no_message_is_refused_with_a_way_out(
 def test_one_message_behind_a_separator_is_a_message(tmp_path: Path, trust: str) -> None:
     path = write(tmp_path, "x.eml", b"From mario@example.it Mon Mar  3 10:00:00 2025\r\n" + ENVELOPE)
     assert inspect(path, "--trust", trust).returncode == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_hostile_sender_holds_nothing_up(tmp_path: Path, trust: str) -> None:
+    hostile = ENVELOPE.replace(b"\r\nFrom: ", b"\r\nFrom: " + b'\\"' * 100_000 + b"\r\nFrom: ", 1)
+    assert hostile != ENVELOPE
+    done = inspect(write(tmp_path, "busta.eml", hostile), "--trust", trust, "--json")
+    assert done.returncode == 3, done.stderr
+    assert shapes(done)[0]["seal"]["status"] == "untrusted"

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _MOST_TRIED = 8 * 1024 * 1024  # bytes of a signed part in which it is looked for what a program did to it
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"|\([^()]*\)', re.DOTALL)
+_OPENING = re.compile(rb'["(]')
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_COMMENT = re.compile(rb"\([^()]*+\)")
 _ANGLE = re.compile(rb"<([^<>]*)>")
 
 
@@ -134,10 +136,30 @@ def sender_addresses(raw: Octets) -> list[str]:
     """The mail addresses of the From fields, as written; display names, which often hold another, left out."""
     found: list[str] = []
     for value in all_fields(raw, "From"):
-        bare = _QUOTED.sub(b"", value)
+        bare = _without_quoted(value)
         for address in _ANGLE.findall(bare) or bare.split(b","):
             found.append(raw_text(address.strip()))
     return found
+
+
+def _without_quoted(value: bytes) -> bytes:
+    """A field without quoted strings and comments, read once: its sender may have made it as long as a header can be."""
+    kept: list[bytes] = []
+    start = 0
+    unclosed = False  # where one quoted string never ends, none that would begin behind it does
+    position = 0
+    while (opening := _OPENING.search(value, position)) is not None:
+        is_quote = opening[0] == b'"'
+        match = None
+        if not (is_quote and unclosed):
+            match = (_QUOTED if is_quote else _COMMENT).match(value, opening.start())
+        if match is None:
+            unclosed = unclosed or is_quote
+            position = opening.end()
+            continue
+        kept.append(value[start : opening.start()])
+        start = position = match.end()
+    return b"".join((*kept, value[start:]))
 
 
 def same_mailbox(one: str, other: str) -> bool:

@@ -545,6 +545,37 @@ def test_senders_of_a_header() -> None:
     assert sender_addresses(b"Subject: x\r\n\r\n") == []
 
 
+@pytest.mark.parametrize(
+    ("value", "addresses"),
+    [
+        (b'"a\\" <no@x>" <b@y> (c@z)', ["b@y"]),
+        (b'b@y (a "comment), c@z', ["b@y", "c@z"]),
+        (b'"a <no@y>, " <d@z> "', ["d@z"]),
+        (b'"never closed, b@y (x)', ['"never closed', "b@y"]),
+    ],
+)
+def test_display_names_and_comments_are_no_senders(value: bytes, addresses: list[str]) -> None:
+    assert sender_addresses(b"From: " + value + b"\r\n\r\n") == addresses
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'\\"' * 100_000,
+        b'"' + b'\\"' * 100_000,
+        b"(" * 200_000,
+        b'("' * 100_000,
+        b"( " * 100_000,
+        b"<" * 200_000,
+    ],
+    ids=range(6),
+)
+@pytest.mark.timeout(20)
+def test_a_sender_as_long_as_a_header_is_read_once(value: bytes) -> None:
+    """It stands outside the seal: whoever hands a message on can write it."""
+    assert len(sender_addresses(b"From: " + value + b"\r\n\r\n")) == 1
+
+
 def test_the_verdict_is_remembered_for_the_signer_and_not_for_the_message() -> None:
     from archipec.pec.trust import find_signer
 
