@@ -13,7 +13,7 @@ from typing import Final
 
 from archipec.errors import IntegrityError
 from archipec_thunderbird.certificates import Certificate
-from archipec_thunderbird.chain import Chain, Trust, begins, build_chain
+from archipec_thunderbird.chain import Chain, Trust, build_chain
 from archipec_thunderbird.message import SealedMessage
 from archipec_thunderbird.seal import Seal, SignerUnknown, read_seal
 
@@ -169,9 +169,7 @@ def _nowhere(name: str) -> str:
 
 def _expired(late: Certificate, seal: Seal, chain: Chain, now: datetime) -> str:
     if late.expires > now:
-        return (
-            f'the certificate of "{late.name}" is valid only from {_day(begins(late))}: is the clock right?'
-        )
+        return f'the certificate of "{late.name}" is valid only from {_day(late.begins)}: is the clock right?'
     text = f'the certificate of "{late.name}" expired on {_day(late.expires)}'
     if seal.signed_at is None or chain.not_valid(seal.signed_at) is None:
         sealed = f" on {_day(seal.signed_at)}" if seal.signed_at else ""

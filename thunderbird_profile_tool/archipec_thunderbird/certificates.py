@@ -14,6 +14,7 @@ from typing import Any, Final
 from asn1crypto import x509
 
 from archipec.errors import ConfigError, PermanentError, from_os_error
+from archipec.pec.trust import is_named
 
 __all__ = ["ACTALIS", "AGID_KEY", "Certificate", "actalis_root", "chained", "is_public", "read_authorities"]
 
@@ -103,6 +104,17 @@ class Certificate:
         return str(parts.get("common_name") or next(reversed(parts.values()), self.sha256[:16]))
 
     @property
+    def issuer_name(self) -> str:
+        """The same of who issued it."""
+        parts = self._x509.issuer.native
+        return str(parts.get("common_name") or next(reversed(parts.values()), "nobody"))
+
+    @property
+    def hash_algorithm(self) -> str:
+        """What its own signature is made with: "sha1", "sha256"…"""
+        return str(self._x509.hash_algo)
+
+    @property
     def organization(self) -> str:
         """The organization in its name; may be empty."""
         return str(self._x509.subject.native.get("organization_name") or "")
@@ -117,6 +129,41 @@ class Certificate:
         """When it stops being valid."""
         end: datetime = self._x509.not_valid_after
         return end
+
+    @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """The mail addresses that it is for, in lower case."""
+        names = [
+            str(name.native) for name in self._x509.subject_alt_name_value or () if name.name == "rfc822_name"
+        ]
+        value = self._x509.subject.native.get("email_address")
+        names += [value] if isinstance(value, str) else list(value or ())
+        return tuple(dict.fromkeys(address.lower() for address in names))
+
+    @property
+    def is_for_mail(self) -> bool:
+        """Whether it may sign mail (RFC 8550 §4.4)."""
+        usage, extended = self._x509.key_usage_value, self._x509.extended_key_usage_value
+        if usage is not None and not usage.native & {"digital_signature", "non_repudiation"}:
+            return False
+        return extended is None or bool({"email_protection", "any_extended_key_usage"} & set(extended.native))
+
+    @property
+    def public_key(self) -> Any:
+        """The public key, of `cryptography`."""
+        from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+        return load_der_public_key(self._x509.public_key.dump())
+
+    def is_named_by(self, identifier: bytes) -> bool:
+        """Tell whether a SignerIdentifier (RFC 5652 §5.3) names it."""
+        return is_named(self._x509, identifier)
+
+    @property
+    def begins(self) -> datetime:
+        """When it starts being valid."""
+        start: datetime = self._x509.not_valid_before
+        return start
 
     def is_valid_at(self, when: datetime) -> bool:
         """Tell whether a moment is within its validity."""

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from archipec_thunderbird.certificates import ACTALIS, AGID_KEY, Certificate, actalis_root
 from archipec_thunderbird.nss.store import open_store
 from archipec_thunderbird.seal import Seal
 from archipec_thunderbird.status import read_status
 
-__all__ = ["Chain", "Trust", "begins", "build_chain", "trust_of_profile", "trust_out_of_the_box"]
+__all__ = ["Chain", "Trust", "build_chain", "trust_of_profile", "trust_out_of_the_box"]
 
 _LONGEST: Final = 6
 _WEAK: Final = frozenset({"md2", "md5", "sha1"})
@@ -51,13 +51,12 @@ class Chain:
     @property
     def missing(self) -> str:
         """Name of the authority whose certificate is not to be found."""
-        parts = _parsed(self.path[-1]).issuer.native
-        return str(parts.get("common_name") or next(reversed(parts.values()), "nobody"))
+        return self.path[-1].issuer_name
 
     @property
     def weak(self) -> Certificate | None:
         """A certificate of the path that is signed with SHA-1 or less, which Thunderbird takes for no certificate."""
-        return next((one for one in self.path if _parsed(one).hash_algo in _WEAK), None)
+        return next((one for one in self.path if one.hash_algorithm in _WEAK), None)
 
     def not_valid(self, when: datetime) -> Certificate | None:
         """Return the first certificate that is not valid at a moment, None when all are."""
@@ -73,12 +72,6 @@ class Chain:
         if self.root is None:
             return False
         return self.root.sha256 != ACTALIS or any(one.key_sha256 == AGID_KEY for one in self.path[1:])
-
-
-def begins(certificate: Certificate) -> datetime:
-    """Return when a certificate starts being valid."""
-    start: datetime = _parsed(certificate).not_valid_before
-    return start
 
 
 def trust_out_of_the_box(extra: Sequence[Certificate] = ()) -> Trust:
@@ -124,9 +117,3 @@ def build_chain(seal: Seal, trust: Trust, now: datetime, helpers: Iterable[Certi
             break
         path.append(above)
     return Chain(tuple(path), None)
-
-
-def _parsed(certificate: Certificate) -> Any:
-    from asn1crypto import x509
-
-    return x509.Certificate.load(certificate.der)

@@ -95,7 +95,7 @@ def find_signer(certificates: bytes, identifier: bytes, anchors: Anchors) -> Sig
     encoded = split_certificates(certificates, _MAX_CERTIFICATES)
     pool = [one for der in encoded if _is_readable(one := x509.Certificate.load(der))]
     try:
-        leaf = next((one for one in pool if _is_named(one, identifier)), None)
+        leaf = next((one for one in pool if is_named(one, identifier)), None)
         if leaf is not None:
             return _described(leaf, pool, anchors)
     # Certificates are read when their fields are: a hostile one can raise almost anything then.
@@ -119,7 +119,8 @@ def _is_readable(certificate: Certificate) -> bool:
         return False
 
 
-def _is_named(certificate: Certificate, identifier: bytes) -> bool:
+def is_named(certificate: Certificate, identifier: bytes) -> bool:
+    """Whether a SignerIdentifier, as it is encoded (see `cms.SignerInfo`), names the holder of a certificate."""
     if identifier[0] == _SKI:
         return bool(certificate.key_identifier == identifier[2:])
     from asn1crypto import cms
