@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asn1crypto import cms, core, tsp, x509
+from asn1crypto import cms, core, parser, tsp, x509
 
 from archipec.errors import IntegrityError, PermanentError, TransientError
 from archipec.pec.anchors import load_anchors
@@ -205,6 +205,12 @@ def _line(words: str) -> str:
     return " ".join(words.split())[:200]
 
 
+def _second_field(response: bytes) -> bytes:
+    """Return the token's very bytes: asn1crypto encodes one anew whose length is open, or ends in 0x80."""
+    fields: bytes = parser.parse(response, strict=True)[4]
+    return fields[parser.peek(fields) :]
+
+
 def _read(response: bytes) -> _Token:
     # Whatever is wrong in a hostile structure shows when it is read: asn1crypto can raise almost anything then.
     try:
@@ -212,7 +218,7 @@ def _read(response: bytes) -> _Token:
         status = parsed["status"]["status"].native
         words = parsed["status"]["status_string"].native or parsed["status"]["fail_info"].native or ""
         token = parsed["time_stamp_token"]
-        encoded = b"" if isinstance(token, core.Void) else token.dump()
+        encoded = b"" if isinstance(token, core.Void) else _second_field(response)
     except Exception as error:
         raise IntegrityError("what it holds is no time stamp") from error
     if status not in (_GRANTED, _CHANGED) or not encoded:

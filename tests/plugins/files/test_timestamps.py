@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from asn1crypto import cms, pem
+from asn1crypto import cms, parser, pem
 from asn1crypto import x509 as asn1
 from asn1crypto.tsp import TimeStampReq, TimeStampResp
 from cryptography import x509
@@ -245,6 +245,17 @@ class TestProtocol:
         else:
             with pytest.raises(IntegrityError, match=says):
                 check_token(response.dump(force=True), DIGEST, tsa.ca_file)
+
+    def test_a_token_is_read_as_it_stands(
+        self, tsa: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """asn1crypto encodes a token without a length anew, and can't where seals were read before time stamps."""
+        fields = parser.parse(request_token(tsa.url, DIGEST, tsa.ca_file))[4]
+        at = parser.peek(fields)
+        loose = fields[:at] + b"\x30\x80" + parser.parse(fields[at:])[4] + b"\0\0"
+        cms.ContentType.unmap("data")
+        monkeypatch.delitem(cms.ContentType._reverse_map, "tst_info", raising=False)
+        check_token(parser.emit(0, 1, 16, loose), DIGEST, tsa.ca_file)
 
     def test_a_certificate_that_is_not_there(self, tsa: TimeStampAuthority) -> None:
         """Another one of the same name and key is not taken for it."""
