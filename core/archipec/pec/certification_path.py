@@ -234,6 +234,7 @@ def _check_extensions(certificate: Certificate) -> None:
 
 def _check_signature(certificate: Certificate, issuer: Certificate, strength: Strength) -> None:
     """Check that the key of an issuer signed a certificate (RFC 5280 §6.1.3 a 1)."""
+    from asn1crypto import parser
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     algorithm = certificate["signature_algorithm"]
@@ -242,7 +243,9 @@ def _check_signature(certificate: Certificate, issuer: Certificate, strength: St
         raise InvalidPath(f'the certificate of "{_name(certificate)}" names two methods of signature')
     try:
         key, arguments = _key_and_arguments(algorithm, issuer, strength)
-        key.verify(certificate["signature_value"].native, certificate["tbs_certificate"].dump(), *arguments)
+        # As it stands: `dump` encodes anew what has a header that ends in 0x80.
+        signed = parser.emit(0, 1, 16, certificate["tbs_certificate"].contents)
+        key.verify(certificate["signature_value"].native, signed, *arguments)
     except InvalidSignature:
         raise InvalidPath(
             f'"{_name(issuer)}" did not sign the certificate of "{_name(certificate)}"'

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asn1crypto import parser
 from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -646,3 +647,43 @@ def test_a_path_has_at_most_five_certificates_below_its_root() -> None:
             chain.append(authority(chain[-1], f"Lower CA {number}"))
         der = leaf(chain[-1]).der
         assert ours(der, [one.der for one in chain[1:]], [chain[0].der]) == found
+
+
+def spelled_out(issuer: Certified) -> bytes:
+    """A certificate that says ``critical`` FALSE, as some authorities write, and whose signed part has n * 256 + 128 bytes."""
+
+    def sequence(content: bytes) -> bytes:
+        return bytes(parser.emit(0, 1, 16, content))
+
+    unknown = x509.ObjectIdentifier("1.3.6.1.4.1.99999.9")
+    for length in range(300):
+        extension = x509.UnrecognizedExtension(unknown, b"\x04" * length)
+        made = x509.load_der_x509_certificate(leaf(issuer, extension, critical=False).der)
+        content = parser.parse(made.tbs_certificate_bytes)[4]
+        fields = []
+        while content:
+            fields.append(content[: parser.peek(content)])
+            content = content[len(fields[-1]) :]
+        rest = parser.parse(parser.parse(fields.pop())[4])[4]
+        extensions = []
+        while rest:
+            one = parser.parse(rest)[4]
+            rest = rest[parser.peek(rest) :]
+            at = parser.peek(one)
+            named = one[:at] == bytes.fromhex("06092b06010401868d1f09")
+            extensions.append(sequence(one[:at] + b"\x01\x01\x00" + one[at:] if named else one))
+        fields.append(bytes(parser.emit(2, 1, 3, sequence(b"".join(extensions)))))
+        signed = sequence(b"".join(fields))
+        if signed[3:4] == b"\x80":
+            signature = issuer.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+            algorithm = fields[2]
+            return sequence(signed + algorithm + bytes(parser.emit(0, 0, 3, b"\0" + signature)))
+    raise AssertionError("no length fits")
+
+
+def test_what_was_signed_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """asn1crypto encodes a structure anew whose header ends in 0x80."""
+    anchor = root()
+    certificate = spelled_out(anchor)
+    assert ours(certificate, [], [anchor.der]) == [""]
+    assert theirs(certificate, [], [anchor.der], tmp_path) == ""
