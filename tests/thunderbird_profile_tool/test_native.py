@@ -17,14 +17,14 @@ from archipec_thunderbird.nss.objects import Level, Usage
 from archipec_thunderbird.nss.password import UnknownFormat
 from archipec_thunderbird.nss.store import open_store
 from archipec_thunderbird.nss.trust_row import find_trust
-from archipec_thunderbird.trust import Wanted, open_key, trust
+from archipec_thunderbird.trust import TrustRequest, open_key, trust
 from archipec_thunderbird.undo import Undone, undo
 from testbed.nss import add_trust, change_password, listed_trust, make_databases
 from testbed.requirements import require, thunderbird_program
 
 ROOT = Certificate(shared_authority(3).root)
 OTHER = Certificate(shared_authority(4).root)
-WANTED = Wanted(authorities=[ROOT, OTHER])
+WANTED = TrustRequest(authorities=[ROOT, OTHER])
 
 
 @pytest.fixture

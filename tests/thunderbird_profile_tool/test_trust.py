@@ -26,7 +26,7 @@ from archipec_thunderbird.nss.store import Change, open_store
 from archipec_thunderbird.nss.trust_row import find_trust
 from archipec_thunderbird.prefs import read_prefs_file
 from archipec_thunderbird.status import SHA1_PREFERENCE, AuthorityStatus, read_status
-from archipec_thunderbird.trust import Outcome, Wanted, trust
+from archipec_thunderbird.trust import TrustRequest, TrustResult, trust
 from archipec_thunderbird.undo import Undone, undo
 from testbed.nss import (
     add_new_columns,
@@ -59,9 +59,9 @@ def profile(tmp_path: Path, password: str) -> Path:
 
 
 @pytest.fixture
-def make(profile: Path, password: str) -> Callable[..., Outcome]:
-    def make_trusted(*authorities: Certificate, **options: Any) -> Outcome:
-        wanted = Wanted(
+def make(profile: Path, password: str) -> Callable[..., TrustResult]:
+    def make_trusted(*authorities: Certificate, **options: Any) -> TrustResult:
+        wanted = TrustRequest(
             authorities=authorities,
             carried=options.pop("carried", None),
             accept_sha1=options.pop("accept_sha1", False),
@@ -102,7 +102,7 @@ def test_a_new_profile_trusts_actalis_and_nobody_else(profile: Path, password: s
 
 def test_where_nothing_is_missing_nothing_is_touched(profile: Path) -> None:
     before = {path.name: path.read_bytes() for path in profile.iterdir()}
-    assert trust(profile, Wanted(), never) == Outcome((), None)
+    assert trust(profile, TrustRequest(), never) == TrustResult((), None)
     assert {
         path.name: path.read_bytes() for path in profile.iterdir() if path.name != ".parentlock"
     } == before
@@ -111,7 +111,7 @@ def test_where_nothing_is_missing_nothing_is_touched(profile: Path) -> None:
 @pytest.mark.parametrize("new_style", [False, True], ids=["old-style", "new-style"])
 @pytest.mark.parametrize("old_record", [False, True], ids=["AES", "3DES"])
 def test_trust_and_undo(
-    profile: Path, password: str, make: Callable[..., Outcome], old_record: bool, new_style: bool
+    profile: Path, password: str, make: Callable[..., TrustResult], old_record: bool, new_style: bool
 ) -> None:
     add_trust(profile, actalis_root().der, "C,,", password)
     if old_record:
@@ -134,7 +134,7 @@ def test_trust_and_undo(
     assert (root.row, root.intermediates) == ("new-style" if new_style else "old-style", (INTERMEDIATE.name,))
     assert (profile / "prefs.js").read_bytes() == PREFS + f'user_pref("{SHA1_PREFERENCE}", true);\n'.encode()
     changed = content(profile)
-    assert make(ROOT, carried=[INTERMEDIATE], accept_sha1=True) == Outcome((), None)
+    assert make(ROOT, carried=[INTERMEDIATE], accept_sha1=True) == TrustResult((), None)
     assert content(profile) == changed
 
     assert undo(profile, never) == Undone(records=1, restored=5, left=0)
@@ -143,7 +143,7 @@ def test_trust_and_undo(
     assert undo(profile, never) == Undone(records=0, restored=0, left=0)
 
 
-def test_certutil_agrees(profile: Path, password: str, make: Callable[..., Outcome]) -> None:
+def test_certutil_agrees(profile: Path, password: str, make: Callable[..., TrustResult]) -> None:
     add_trust(profile, ROOT.der, "CT,,c", password)
     make(ROOT)
     assert list(listed_trust(profile, password).values()) == ["CT,C,c"]
@@ -152,7 +152,7 @@ def test_certutil_agrees(profile: Path, password: str, make: Callable[..., Outco
 
 
 def test_both_databases_are_backed_up_together_with_a_record(
-    profile: Path, make: Callable[..., Outcome]
+    profile: Path, make: Callable[..., TrustResult]
 ) -> None:
     before = {name: (profile / name).read_bytes() for name in ("cert9.db", "key4.db", "prefs.js")}
     backup = make(ROOT, accept_sha1=True).backup
@@ -172,7 +172,7 @@ def test_both_databases_are_backed_up_together_with_a_record(
 def test_a_dry_run_changes_nothing_and_needs_no_password(profile: Path) -> None:
     before = {path.name: path.read_bytes() for path in profile.iterdir()}
     with ProfileLock(profile):  # as if Thunderbird ran, for the dry run takes no lock
-        outcome = trust(profile, Wanted(authorities=[ROOT], accept_sha1=True), never, dry_run=True)
+        outcome = trust(profile, TrustRequest(authorities=[ROOT], accept_sha1=True), never, dry_run=True)
     assert [str(step) for step in outcome.steps] == [
         f"certificate of {ROOT.name} added",
         f"{ROOT.name} is trusted for mail",
@@ -184,7 +184,7 @@ def test_a_dry_run_changes_nothing_and_needs_no_password(profile: Path) -> None:
 
 def test_an_intermediate_alone_needs_no_password_and_gets_no_trust(profile: Path, password: str) -> None:
     add_trust(profile, ROOT.der, ",C,", password)
-    outcome = trust(profile, Wanted(authorities=[ROOT], carried=[INTERMEDIATE]), never)
+    outcome = trust(profile, TrustRequest(authorities=[ROOT], carried=[INTERMEDIATE]), never)
     assert [step.change for step in outcome.steps] == ["intermediate"]
     assert listed_trust(profile, password)[f"{INTERMEDIATE.name} - {INTERMEDIATE.organization}"] == ",,"
 
@@ -196,7 +196,7 @@ def test_an_intermediate_alone_needs_no_password_and_gets_no_trust(profile: Path
 )
 def test_an_intermediate_that_leads_nowhere_is_refused(
     profile: Path,
-    make: Callable[..., Outcome],
+    make: Callable[..., TrustResult],
     authorities: tuple[Certificate, ...],
     carried: list[Certificate],
 ) -> None:
@@ -206,12 +206,12 @@ def test_an_intermediate_that_leads_nowhere_is_refused(
     assert content(profile) == before
 
 
-def test_an_intermediate_that_is_not_valid_now_is_refused(make: Callable[..., Outcome]) -> None:
+def test_an_intermediate_that_is_not_valid_now_is_refused(make: Callable[..., TrustResult]) -> None:
     with pytest.raises(ConfigError, match="no valid intermediate"):
         make(ROOT, carried=[INTERMEDIATE], now=datetime(2051, 1, 1, tzinfo=UTC))
 
 
-def test_user_js_has_the_last_word_on_sha1(profile: Path, make: Callable[..., Outcome]) -> None:
+def test_user_js_has_the_last_word_on_sha1(profile: Path, make: Callable[..., TrustResult]) -> None:
     (profile / "user.js").write_text(f'user_pref("{SHA1_PREFERENCE}", false);\n')
     with pytest.raises(ConfigError, match=r"user\.js"):
         make(ROOT, accept_sha1=True)
@@ -222,13 +222,13 @@ def test_user_js_has_the_last_word_on_sha1(profile: Path, make: Callable[..., Ou
 def test_a_wrong_password_touches_nothing(profile: Path) -> None:
     before = content(profile)
     with pytest.raises(AuthError, match="wrong"):
-        trust(profile, Wanted(authorities=[ROOT]), lambda: "no")
+        trust(profile, TrustRequest(authorities=[ROOT]), lambda: "no")
     assert content(profile) == before
     assert not (profile / FOLDER).exists()
 
 
 def test_nothing_happens_while_thunderbird_has_the_profile(
-    profile: Path, make: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    profile: Path, make: Callable[..., TrustResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the real program and another process in test_trust_real.py and test_lock.py."""
 
@@ -244,7 +244,7 @@ def test_nothing_happens_while_thunderbird_has_the_profile(
 
 
 def test_what_does_not_read_back_is_said(
-    profile: Path, make: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    profile: Path, make: Callable[..., TrustResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         trust_module, "trust_for_mail", lambda store, one, _, numbers: add_certificate(store, one, numbers)
@@ -253,7 +253,7 @@ def test_what_does_not_read_back_is_said(
         make(ROOT)
 
 
-def test_several_runs_are_undone_together(profile: Path, make: Callable[..., Outcome]) -> None:
+def test_several_runs_are_undone_together(profile: Path, make: Callable[..., TrustResult]) -> None:
     before = content(profile)
     make(ROOT)
     make(OTHER, accept_sha1=True)
@@ -262,7 +262,7 @@ def test_several_runs_are_undone_together(profile: Path, make: Callable[..., Out
 
 
 def test_a_run_that_was_cut_off_is_finished_or_undone(
-    profile: Path, make: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    profile: Path, make: Callable[..., TrustResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the databases, which are one transaction, and the preferences."""
     before = content(profile)
@@ -281,20 +281,22 @@ def test_a_run_that_was_cut_off_is_finished_or_undone(
 
 
 def test_a_run_that_was_cut_off_before_it_changed_anything(
-    profile: Path, make: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    profile: Path, make: Callable[..., TrustResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = content(profile)
-    monkeypatch.setattr("archipec_thunderbird.nss.store.Store.apply", cut)
+    monkeypatch.setattr("archipec_thunderbird.nss.store.NssStore.apply", cut)
     with pytest.raises(KeyboardInterrupt):
         make(ROOT, accept_sha1=True)
     assert undo(profile, never) == Undone(records=1, restored=0, left=0)
     assert content(profile) == before
 
 
-def test_what_was_changed_since_is_left(profile: Path, password: str, make: Callable[..., Outcome]) -> None:
+def test_what_was_changed_since_is_left(
+    profile: Path, password: str, make: Callable[..., TrustResult]
+) -> None:
     """Somebody took the trust away again, and set the preference back."""
     add_new_columns(profile)
     make(ROOT, accept_sha1=True)
@@ -319,7 +321,7 @@ def test_what_was_changed_since_is_left(profile: Path, password: str, make: Call
     assert (status.mail, status.row_counts, status.stored) == (False, True, False)
 
 
-def test_a_primary_password_set_since(profile: Path, password: str, make: Callable[..., Outcome]) -> None:
+def test_a_primary_password_set_since(profile: Path, password: str, make: Callable[..., TrustResult]) -> None:
     """NSS signed every row anew then; what is put back is signed with the new password, asked for once."""
     add_trust(profile, ROOT.der, "C,,", password)
     add_trust(profile, OTHER.der, "C,,", password)
@@ -345,7 +347,9 @@ def test_a_primary_password_set_since(profile: Path, password: str, make: Callab
             assert found.counts
 
 
-def test_a_damaged_record_is_no_reason_to_touch_anything(profile: Path, make: Callable[..., Outcome]) -> None:
+def test_a_damaged_record_is_no_reason_to_touch_anything(
+    profile: Path, make: Callable[..., TrustResult]
+) -> None:
     backup = make(ROOT).backup
     assert backup is not None
     changed = content(profile)
@@ -356,7 +360,7 @@ def test_a_damaged_record_is_no_reason_to_touch_anything(profile: Path, make: Ca
     assert content(profile) == changed
 
 
-def test_undo_can_be_tried_first(profile: Path, make: Callable[..., Outcome]) -> None:
+def test_undo_can_be_tried_first(profile: Path, make: Callable[..., TrustResult]) -> None:
     make(ROOT, accept_sha1=True)
     changed = content(profile)
     assert undo(profile, never, dry_run=True) == Undone(records=1, restored=3, left=0)
@@ -366,7 +370,7 @@ def test_undo_can_be_tried_first(profile: Path, make: Callable[..., Outcome]) ->
 
 
 def test_other_keys_in_the_databases_survive_an_undo(
-    profile: Path, password: str, make: Callable[..., Outcome]
+    profile: Path, password: str, make: Callable[..., TrustResult]
 ) -> None:
     """Why the old files are not simply copied back."""
     make(ROOT)

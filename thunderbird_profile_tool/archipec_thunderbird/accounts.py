@@ -13,11 +13,11 @@ from typing import Final, TypeVar, cast
 
 from archipec.config.providers import Protocol, Provider, guess, of_host
 from archipec.errors import ConfigError, IntegrityError
-from archipec_thunderbird.backup import Record, make_backup, write_record
+from archipec_thunderbird.backup import ChangeRecord, make_backup, write_record
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import PREFS, USER, Value, read_prefs, read_prefs_file, write_prefs
 
-__all__ = ["MailAccount", "Problem", "Safety", "leave_on_server", "read_accounts"]
+__all__ = ["AccountProblem", "MailAccount", "Safety", "leave_on_server", "read_accounts"]
 
 T = TypeVar("T", bound=Value)
 
@@ -51,7 +51,7 @@ _DEFAULTS: Final[Mapping[str, Value]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AccountProblem:
     """Something about an account that a person should know.
 
     Attributes:
@@ -92,7 +92,7 @@ class MailAccount:
     provider: Provider
     deletion: str
     sent: str
-    problems: tuple[Problem, ...]
+    problems: tuple[AccountProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,9 @@ def _leave_on_server(profile: Path, *, dry_run: bool) -> Safety:
         )
     before = read_prefs_file(profile / PREFS)
     backup = make_backup(profile, [PREFS])
-    write_record(Record(backup, (), {name: (before.get(name), after) for name, after in changes.items()}))
+    write_record(
+        ChangeRecord(backup, (), {name: (before.get(name), after) for name, after in changes.items()})
+    )
     write_prefs(profile, changes)
     after = _Settings(read_prefs(profile))
     if any(after.made_safe(one.key, one.type) for one in after.accounts()):
@@ -238,28 +240,28 @@ class _Settings:
             return f"deleting a message moves it to the bin on the server{emptied}"
         return "deleting a message removes it on the server at once"
 
-    def _deletions(self, key: str, kind: str) -> Iterator[Problem]:
+    def _deletions(self, key: str, kind: str) -> Iterator[AccountProblem]:
         if kind == "pop3":
             if not self._of_server(key, "leave_on_server"):
-                yield Problem(
+                yield AccountProblem(
                     "download-deletes", "every message is deleted on the server once downloaded", fixable=True
                 )
             elif self._of_server(key, "delete_by_age_from_server"):
                 days = self._of_server(key, "num_days_to_leave_on_server")
-                yield Problem(
+                yield AccountProblem(
                     "deleted-after-days",
                     f"messages are deleted on the server after {days} days",
                     fixable=True,
                 )
             if self._of_server(key, "delete_mail_left_on_server"):
                 text = "deleting a message in Thunderbird deletes it on the server too"
-                yield Problem("deleting-here-deletes-there", text, fixable=True)
+                yield AccountProblem("deleting-here-deletes-there", text, fixable=True)
         retain = self._of_server(key, "retainBy")
         if retain != _KEEP_ALL:
             by_age = f"older than {self._of_server(key, 'daysToKeepHdrs')} days"
             by_number = f"but the newest {self._of_server(key, 'numHdrsToKeep')}"
             which = by_age if retain == _KEEP_BY_AGE else by_number
-            yield Problem(
+            yield AccountProblem(
                 "retention", f"Thunderbird deletes all messages {which}, on the server too", fixable=True
             )
 
@@ -275,7 +277,7 @@ class _Settings:
         # The worst of several identities.
         return next((place for place in ("nowhere", "profile", "server") if place in places), "server")
 
-    def _smtp_problems(self, provider: Provider, identities: list[str]) -> Iterator[Problem]:
+    def _smtp_problems(self, provider: Provider, identities: list[str]) -> Iterator[AccountProblem]:
         if not provider.smtp:
             return
         for identity in identities:
@@ -302,20 +304,22 @@ class _Settings:
         return cast(T, value) if type(value) is type(default) else default
 
 
-def _sent_problems(sent: str) -> Iterator[Problem]:
+def _sent_problems(sent: str) -> Iterator[AccountProblem]:
     if sent == "profile":
         text = "what you send is kept in this profile only: no archive of the server has it"
-        yield Problem("sent-only-here", text)
+        yield AccountProblem("sent-only-here", text)
     elif sent == "nowhere":
-        yield Problem("sent-not-kept", "no copy is kept of what you send")
+        yield AccountProblem("sent-not-kept", "no copy is kept of what you send")
 
 
-def _server_problems(provider: Provider, kind: str, host: str, port: int, tls: str) -> Iterator[Problem]:
+def _server_problems(
+    provider: Provider, kind: str, host: str, port: int, tls: str
+) -> Iterator[AccountProblem]:
     expected = [str(server) for server in provider.servers(cast("Protocol", kind))]
     if expected and f"{host.lower()}:{port}" not in expected:
         text = f"{kind.upper()} goes to {host}:{port}; {provider.title} has {' or '.join(expected)}"
-        yield Problem("other-server", text)
+        yield AccountProblem("other-server", text)
     if tls == "none":
-        yield Problem(
+        yield AccountProblem(
             "no-tls", f"{kind.upper()} to {host} is not encrypted: the password can be read on its way"
         )

@@ -15,7 +15,7 @@ from archipec.errors import IntegrityError, from_os_error
 from archipec_thunderbird.nss.store import Change
 from archipec_thunderbird.prefs import Value
 
-__all__ = ["FOLDER", "Record", "make_backup", "mark_undone", "records", "write_record"]
+__all__ = ["FOLDER", "ChangeRecord", "make_backup", "mark_undone", "records", "write_record"]
 
 FOLDER: Final = "thunderbird-profile-tool-backup"
 _RECORD: Final = "changes.json"
@@ -23,7 +23,7 @@ _VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ChangeRecord:
     """What one run was about to change, written before it did.
 
     Attributes:
@@ -62,7 +62,7 @@ def make_backup(profile: Path, names: Iterable[str]) -> Path:
     return folder
 
 
-def write_record(record: Record) -> None:
+def write_record(record: ChangeRecord) -> None:
     """Write down what is about to change; what it needs to be undone is durable on return."""
     _write(
         record.folder,
@@ -75,7 +75,7 @@ def write_record(record: Record) -> None:
     )
 
 
-def records(profile: Path) -> list[Record]:
+def records(profile: Path) -> list[ChangeRecord]:
     """Return what was changed and not yet undone, the newest first.
 
     Raises:
@@ -84,7 +84,7 @@ def records(profile: Path) -> list[Record]:
     return sorted(_records(profile), key=lambda record: record.folder.name, reverse=True)
 
 
-def mark_undone(record: Record) -> None:
+def mark_undone(record: ChangeRecord) -> None:
     """Note that everything of a record is undone, or can't be any more."""
     _write(record.folder, {**_read(record.folder), "undone": True})
 
@@ -100,13 +100,13 @@ def _new_folder(parent: Path, name: str) -> Path:
     raise AssertionError("unreachable")
 
 
-def _records(profile: Path) -> Iterator[Record]:
+def _records(profile: Path) -> Iterator[ChangeRecord]:
     for path in (profile / FOLDER).glob(f"*/{_RECORD}"):
         shape = _read(path.parent)
         try:
             if shape["undone"]:
                 continue
-            yield Record(
+            yield ChangeRecord(
                 path.parent,
                 tuple(_change_from_json(row) for row in shape["rows"]),
                 {str(name): (before, after) for name, (before, after) in shape["preferences"].items()},

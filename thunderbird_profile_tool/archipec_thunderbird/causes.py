@@ -15,7 +15,7 @@ from archipec.errors import IntegrityError
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.chain import Chain, Trust, build_chain
 from archipec_thunderbird.message import SealedMessage
-from archipec_thunderbird.seal import Seal, SignerUnknown, read_seal
+from archipec_thunderbird.seal import CheckedSeal, SignerUnknown, read_seal
 
 __all__ = ["CODES", "Cause", "Diagnosis", "diagnose"]
 
@@ -68,7 +68,7 @@ class Diagnosis:
     """
 
     causes: tuple[Cause, ...]
-    seal: Seal | None
+    seal: CheckedSeal | None
     chain: Chain | None
     worth: str
     keeps_its_value: bool = False
@@ -127,14 +127,14 @@ def _unsigned(message: SealedMessage) -> Diagnosis:
     return Diagnosis((Cause("unsigned", text, -1),), None, None, worth)
 
 
-def _digest_causes(message: SealedMessage, seal: Seal, trust: Trust) -> Iterator[Cause]:
+def _digest_causes(message: SealedMessage, seal: CheckedSeal, trust: Trust) -> Iterator[Cause]:
     if "sha1" in (message.announced, seal.digest) and not trust.accepts_sha1:
         text = 'the seal uses SHA-1, which Thunderbird no longer accepts: it speaks of "unknown problems"'
         yield Cause("sha1", text, 1, fixable=True)
 
 
 def _certificate_causes(
-    seal: Seal, chain: Chain, helped: Chain, trust: Trust, now: datetime
+    seal: CheckedSeal, chain: Chain, helped: Chain, trust: Trust, now: datetime
 ) -> Iterator[Cause]:
     if chain.root is None:
         yield _dead_end(seal, chain, helped, trust)
@@ -151,7 +151,7 @@ def _certificate_causes(
         yield Cause("not-for-mail", f'the certificate of "{seal.signer.name}" is not one for mail', 1029)
 
 
-def _dead_end(seal: Seal, chain: Chain, helped: Chain, trust: Trust) -> Cause:
+def _dead_end(seal: CheckedSeal, chain: Chain, helped: Chain, trust: Trust) -> Cause:
     """The chain stops below any known root: an intermediate is missing, or the root is a stranger."""
     if helped.root is not None:
         added = next(one for one in helped.path if one not in (*seal.carried, *trust.known))
@@ -167,7 +167,7 @@ def _nowhere(name: str) -> str:
     return f'the certificate of the authority "{name}" is neither in the message nor in the profile'
 
 
-def _expired(late: Certificate, seal: Seal, chain: Chain, now: datetime) -> str:
+def _expired(late: Certificate, seal: CheckedSeal, chain: Chain, now: datetime) -> str:
     if late.expires > now:
         return f'the certificate of "{late.name}" is valid only from {_day(late.begins)}: is the clock right?'
     text = f'the certificate of "{late.name}" expired on {_day(late.expires)}'
@@ -180,7 +180,7 @@ def _expired(late: Certificate, seal: Seal, chain: Chain, now: datetime) -> str:
     return f"{text} and was not valid either when the message was sealed, on {_day(seal.signed_at)}"
 
 
-def _content_causes(message: SealedMessage, seal: Seal) -> Iterator[Cause]:
+def _content_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause]:
     if not seal.content_intact:
         yield Cause("altered", "the message was changed after it was sealed", 1034)
     elif message.announced != seal.digest:
@@ -192,7 +192,7 @@ def _content_causes(message: SealedMessage, seal: Seal) -> Iterator[Cause]:
         )
 
 
-def _header_causes(message: SealedMessage, seal: Seal) -> Iterator[Cause]:
+def _header_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause]:
     sender = message.senders[0] if message.senders else "nobody"
     if not seal.addresses:
         yield Cause("address", "the provider's certificate names no mail address", 1040)
@@ -211,7 +211,7 @@ def _header_causes(message: SealedMessage, seal: Seal) -> Iterator[Cause]:
         yield Cause("date", text, 1041)
 
 
-def _worth(seal: Seal, chain: Chain, causes: Sequence[Cause], now: datetime) -> tuple[str, bool]:
+def _worth(seal: CheckedSeal, chain: Chain, causes: Sequence[Cause], now: datetime) -> tuple[str, bool]:
     """What a message is worth, and whether that is all it ever was."""
     names = {cause.name for cause in causes}
     if "altered" in names:

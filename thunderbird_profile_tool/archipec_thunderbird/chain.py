@@ -10,7 +10,7 @@ from typing import Final
 
 from archipec_thunderbird.certificates import ACTALIS, AGID_KEY, Certificate, actalis_root
 from archipec_thunderbird.nss.store import open_store
-from archipec_thunderbird.seal import Seal
+from archipec_thunderbird.seal import CheckedSeal
 from archipec_thunderbird.status import read_status
 
 __all__ = ["Chain", "Trust", "build_chain", "trust_of_profile", "trust_out_of_the_box"]
@@ -97,7 +97,7 @@ def trust_of_profile(profile: Path, extra: Sequence[Certificate] = ()) -> Trust:
     )
 
 
-def build_chain(seal: Seal, trust: Trust, now: datetime, helpers: Iterable[Certificate] = ()) -> Chain:
+def build_chain(seal: CheckedSeal, trust: Trust, now: datetime, helpers: Iterable[Certificate] = ()) -> Chain:
     """Follow the issuers from the signer to a root.
 
     Args:

@@ -20,7 +20,7 @@ from archipec_thunderbird.message import SealedMessage
 if TYPE_CHECKING:
     from archipec.pec.cms import SignerInfo
 
-__all__ = ["Seal", "SignerUnknown", "carried_certificates", "read_seal"]
+__all__ = ["CheckedSeal", "SignerUnknown", "carried_certificates", "read_seal"]
 
 _MOST_CERTIFICATES: Final = 32  # real seals carry two or three
 
@@ -30,7 +30,7 @@ class SignerUnknown(IntegrityError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
+class CheckedSeal:
     """A seal as it is written, and whether it holds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Seal:
         return self.signer.is_for_mail
 
 
-def read_seal(message: SealedMessage, known: tuple[Certificate, ...] = ()) -> Seal:
+def read_seal(message: SealedMessage, known: tuple[Certificate, ...] = ()) -> CheckedSeal:
     """Read and check the seal of a message that has one.
 
     Args:
@@ -81,7 +81,7 @@ def read_seal(message: SealedMessage, known: tuple[Certificate, ...] = ()) -> Se
         if not info.digest or not info.scheme:
             raise IntegrityError("the seal was made with a method that archipec does not know")
         content, signature = _check(info, signer, message.signed)
-        seal = Seal(
+        seal = CheckedSeal(
             signer=signer,
             carried=carried,
             digest=info.digest,

@@ -10,7 +10,7 @@ from pathlib import Path
 from archipec_thunderbird.certificates import ACTALIS, Certificate, actalis_root, chained, is_public
 from archipec_thunderbird.nss.objects import Level, Usage
 from archipec_thunderbird.nss.password import TokenKey, UnknownFormat, unlock
-from archipec_thunderbird.nss.store import Store, open_store
+from archipec_thunderbird.nss.store import NssStore, open_store
 from archipec_thunderbird.nss.trust_row import TrustRow, find_trust
 from archipec_thunderbird.prefs import read_prefs
 
@@ -94,13 +94,13 @@ def authorities_of(extra: Sequence[Certificate]) -> list[Certificate]:
     return list(dict.fromkeys([actalis_root(), *extra]))
 
 
-def known_certificates(store: Store) -> list[Certificate]:
+def known_certificates(store: NssStore) -> list[Certificate]:
     """Return every certificate that a profile keeps; thousands, where much signed mail is read."""
     return [one for _, one in store.certificates()]
 
 
 def authority_status(
-    store: Store,
+    store: NssStore,
     certificate: Certificate,
     key: TokenKey | None,
     known: Sequence[Certificate],
@@ -139,7 +139,7 @@ def _is_trusted(row: TrustRow | None, usage: Usage, default: bool | None) -> boo
     return default if level is Level.UNKNOWN else level is Level.ANCHOR
 
 
-def _without_password(store: Store) -> tuple[TokenKey | None, bool | None]:
+def _without_password(store: NssStore) -> tuple[TokenKey | None, bool | None]:
     """Return the key of the empty password and whether there is another."""
     try:
         key = unlock(store.password(), "")

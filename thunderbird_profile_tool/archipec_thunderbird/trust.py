@@ -10,24 +10,24 @@ from functools import cache
 from pathlib import Path
 
 from archipec.errors import ConfigError, IntegrityError
-from archipec_thunderbird.backup import Record, make_backup, write_record
+from archipec_thunderbird.backup import ChangeRecord, make_backup, write_record
 from archipec_thunderbird.certificates import Certificate, chained
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.nss import native
 from archipec_thunderbird.nss.changes import add_certificate, self_test, trust_for_mail
 from archipec_thunderbird.nss.password import TokenKey, UnknownFormat, WrongPassword, unlock
-from archipec_thunderbird.nss.store import CERTIFICATES, KEYS, Change, Store, open_store
+from archipec_thunderbird.nss.store import CERTIFICATES, KEYS, Change, NssStore, open_store
 from archipec_thunderbird.prefs import PREFS, USER, Value, read_prefs, read_prefs_file, write_prefs
 from archipec_thunderbird.status import SHA1_PREFERENCE, authorities_of, authority_status, known_certificates
 
-__all__ = ["Outcome", "Step", "Wanted", "open_key", "trust"]
+__all__ = ["Step", "TrustRequest", "TrustResult", "open_key", "trust"]
 
 Ask = Callable[[], str]
 """Asks the person for the primary password of the profile at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class TrustRequest:
     """What shall be trusted beyond the Actalis root for mail.
 
     Attributes:
@@ -64,7 +64,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrustResult:
     """What a run did.
 
     Attributes:
@@ -78,13 +78,13 @@ class Outcome:
 
 def trust(
     profile: Path,
-    wanted: Wanted,
+    wanted: TrustRequest,
     ask: Ask,
     *,
     dry_run: bool = False,
     libraries: Path | None = None,
     now: datetime | None = None,
-) -> Outcome:
+) -> TrustResult:
     """Set what is missing for seals to be trusted, and nothing else.
 
     Web trust stays exactly as it was. The files that change are copied into a dated folder in the profile first, with
@@ -109,20 +109,20 @@ def trust(
         with open_store(profile) as store:
             steps = _missing(profile, store, wanted, now)
             if dry_run or not steps:
-                return Outcome(steps, None)
+                return TrustResult(steps, None)
             key, changes = _changes(profile, store, steps, cache(ask), libraries)
             preferences = _preferences(profile, steps)
             names = [CERTIFICATES, KEYS] if changes else []
             backup = make_backup(profile, [*names, *([PREFS] if preferences else [])])
-            write_record(Record(backup, changes, preferences))
+            write_record(ChangeRecord(backup, changes, preferences))
             store.apply(changes)
         if preferences:
             write_prefs(profile, {name: after for name, (_, after) in preferences.items()})
         _read_back(profile, steps, key, backup)
-        return Outcome(steps, backup)
+        return TrustResult(steps, backup)
 
 
-def open_key(store: Store, ask: Ask) -> TokenKey:
+def open_key(store: NssStore, ask: Ask) -> TokenKey:
     """Return the key of the primary password, asking for it if there is one.
 
     Raises:
@@ -136,7 +136,7 @@ def open_key(store: Store, ask: Ask) -> TokenKey:
     return key
 
 
-def _missing(profile: Path, store: Store, wanted: Wanted, now: datetime | None) -> tuple[Step, ...]:
+def _missing(profile: Path, store: NssStore, wanted: TrustRequest, now: datetime | None) -> tuple[Step, ...]:
     try:
         key = unlock(store.password(), "")
     except UnknownFormat:
@@ -156,7 +156,9 @@ def _missing(profile: Path, store: Store, wanted: Wanted, now: datetime | None) 
     return tuple(steps)
 
 
-def _intermediates(known: Sequence[Certificate], wanted: Wanted, now: datetime | None) -> Iterable[Step]:
+def _intermediates(
+    known: Sequence[Certificate], wanted: TrustRequest, now: datetime | None
+) -> Iterable[Step]:
     assert wanted.carried is not None
     chain = chained(wanted.carried, authorities_of(wanted.authorities), now)
     if not chain:
@@ -177,7 +179,7 @@ def _accept_sha1(profile: Path) -> Iterable[Step]:
 
 
 def _changes(
-    profile: Path, store: Store, steps: Sequence[Step], ask: Ask, libraries: Path | None
+    profile: Path, store: NssStore, steps: Sequence[Step], ask: Ask, libraries: Path | None
 ) -> tuple[TokenKey | None, tuple[Change, ...]]:
     """Work out the rows that change; the password is asked for only if something must be signed.
 
@@ -222,7 +224,7 @@ def _read_back(profile: Path, steps: Sequence[Step], key: TokenKey | None, backu
 
 
 def _holds(
-    profile: Path, store: Store, step: Step, key: TokenKey | None, known: Sequence[Certificate]
+    profile: Path, store: NssStore, step: Step, key: TokenKey | None, known: Sequence[Certificate]
 ) -> bool:
     if step.certificate is None:
         return read_prefs(profile).get(SHA1_PREFERENCE) is True

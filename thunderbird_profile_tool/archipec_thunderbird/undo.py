@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from archipec_thunderbird.backup import Record, mark_undone, records
+from archipec_thunderbird.backup import ChangeRecord, mark_undone, records
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.nss.integrity import sign, signature_name
 from archipec_thunderbird.nss.objects import LABEL
 from archipec_thunderbird.nss.password import TokenKey
-from archipec_thunderbird.nss.store import Change, Row, Store, open_store
+from archipec_thunderbird.nss.store import Change, NssRow, NssStore, open_store
 from archipec_thunderbird.prefs import PREFS, Value, read_prefs_file, write_prefs
 from archipec_thunderbird.trust import Ask, open_key
 
@@ -69,7 +69,7 @@ def undo(profile: Path, ask: Ask, *, dry_run: bool = False) -> Undone:
         return Undone(len(done), restored, left)
 
 
-def _undo_rows(profile: Path, record: Record, ask: Ask, *, dry_run: bool) -> tuple[int, int]:
+def _undo_rows(profile: Path, record: ChangeRecord, ask: Ask, *, dry_run: bool) -> tuple[int, int]:
     if not record.changes:
         return 0, 0
     with open_store(profile) as store:
@@ -97,14 +97,14 @@ def _undo_preferences(
     return len(back), left
 
 
-def _is(row: Row | None, columns: Mapping[str, bytes | None] | None) -> bool:
+def _is(row: NssRow | None, columns: Mapping[str, bytes | None] | None) -> bool:
     """Tell whether a row is as recorded; a person may have given it another label."""
     if row is None or columns is None:
         return row is None and columns is None
     return all(row.columns.get(name) == value for name, value in columns.items() if name != LABEL)
 
 
-def _needs_key(store: Store, change: Change) -> bool:
+def _needs_key(store: NssStore, change: Change) -> bool:
     """Tell whether a row that stays was signed anew since: its old signatures fit no more."""
     return change.before is not None and any(
         before is not None and store.signature(signature_name(change.number, column)) != after
@@ -112,7 +112,7 @@ def _needs_key(store: Store, change: Change) -> bool:
     )
 
 
-def _reversed(store: Store, change: Change, key: TokenKey | None) -> Change:
+def _reversed(store: NssStore, change: Change, key: TokenKey | None) -> Change:
     """Return the change that takes another back, and with a key signs what was signed."""
     signatures: dict[str, tuple[bytes | None, bytes | None]] = {}
     for column, (before, _) in change.signatures.items():

@@ -9,7 +9,7 @@ from archipec.contract import RunView
 from archipec.errors import AuthError
 from archipec_thunderbird.profiles import choose
 from archipec_thunderbird.status import read_status
-from archipec_thunderbird.trust import Wanted, trust
+from archipec_thunderbird.trust import TrustRequest, trust
 
 __all__ = ["ThunderbirdStep"]
 
@@ -31,7 +31,7 @@ class ThunderbirdStep:
         """Warn when the profile does not trust the root of PEC for mail, or make it."""
         profile = choose(self._profile).path
         if self._trust:
-            for step in trust(profile, Wanted(), lambda: _refuse(profile)).steps:
+            for step in trust(profile, TrustRequest(), lambda: _refuse(profile)).steps:
                 self._log.info("%s: %s", profile, step)
             return
         for authority in read_status(profile).authorities:

@@ -18,7 +18,7 @@ from archipec_thunderbird.message import find_seal, read_file
 from archipec_thunderbird.nss.library import find_libraries
 from archipec_thunderbird.profiles import Profile
 from archipec_thunderbird.seal import carried_certificates
-from archipec_thunderbird.trust import Outcome, Wanted
+from archipec_thunderbird.trust import TrustRequest, TrustResult
 from archipec_thunderbird.trust import trust as make_trusted
 
 __all__ = ["trust"]
@@ -70,7 +70,7 @@ def trust(
       thunderbird-profile-tool trust --intermediate message.eml
       thunderbird-profile-tool trust --ca root.pem --profile default-release
     """
-    wanted = Wanted(
+    wanted = TrustRequest(
         authorities=read_authorities(authorities),
         carried=_carried(messages) if messages else None,
         accept_sha1=accept_sha1,
@@ -102,7 +102,7 @@ def _carried(messages: Sequence[Path]) -> list[Certificate]:
     return found
 
 
-def _shape(profile: Profile, outcome: Outcome) -> dict[str, object]:
+def _shape(profile: Profile, outcome: TrustResult) -> dict[str, object]:
     return {
         "profile": str(profile.path),
         "changes": [
@@ -117,7 +117,7 @@ def _shape(profile: Profile, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _line(profile: Profile, outcome: Outcome, *, dry_run: bool) -> str:
+def _line(profile: Profile, outcome: TrustResult, *, dry_run: bool) -> str:
     what = "; ".join(str(step) for step in outcome.steps) or "nothing was missing, nothing changed"
     if dry_run and outcome.steps:
         what = f"would change: {what}"

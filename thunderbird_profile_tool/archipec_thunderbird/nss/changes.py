@@ -9,7 +9,7 @@ from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.integrity import is_valid, sign, signature_name
 from archipec_thunderbird.nss.objects import LABEL, Level, Usage, certificate_columns, trust_columns
 from archipec_thunderbird.nss.password import TokenKey, UnknownFormat
-from archipec_thunderbird.nss.store import Change, Store
+from archipec_thunderbird.nss.store import Change, NssStore
 from archipec_thunderbird.nss.trust_row import TrustRow, find_trust
 
 __all__ = ["add_certificate", "self_test", "trust_for_mail"]
@@ -17,7 +17,7 @@ __all__ = ["add_certificate", "self_test", "trust_for_mail"]
 _SAMPLE = 24  # signatures; with a primary password each takes some milliseconds to check
 
 
-def self_test(store: Store, key: TokenKey) -> None:
+def self_test(store: NssStore, key: TokenKey) -> None:
     """Make sure that signatures which NSS made are understood, if there are any.
 
     Raises:
@@ -31,7 +31,9 @@ def self_test(store: Store, key: TokenKey) -> None:
         raise UnknownFormat("the signatures in key4.db are not made as those of any known NSS")
 
 
-def trust_for_mail(store: Store, certificate: Certificate, key: TokenKey, numbers: Iterator[int]) -> Change:
+def trust_for_mail(
+    store: NssStore, certificate: Certificate, key: TokenKey, numbers: Iterator[int]
+) -> Change:
     """Return the change that makes an authority trusted for mail and leaves web, client and code as they are."""
     found = find_trust(store, certificate, key)
     if found is None:
@@ -48,13 +50,13 @@ def trust_for_mail(store: Store, certificate: Certificate, key: TokenKey, number
     return _update(store, found, {column: whole[column] for column in found.style.signed}, key)
 
 
-def add_certificate(store: Store, certificate: Certificate, numbers: Iterator[int]) -> Change:
+def add_certificate(store: NssStore, certificate: Certificate, numbers: Iterator[int]) -> Change:
     """Return the change that adds a certificate without saying anything about trust."""
     columns = certificate_columns(certificate, _label(store, certificate))
     return Change(number=next(numbers), before=None, after=columns, signatures={})
 
 
-def _update(store: Store, found: TrustRow, after: dict[str, bytes], key: TokenKey) -> Change:
+def _update(store: NssStore, found: TrustRow, after: dict[str, bytes], key: TokenKey) -> Change:
     number = found.row.number
     return Change(
         number=number,
@@ -67,7 +69,7 @@ def _update(store: Store, found: TrustRow, after: dict[str, bytes], key: TokenKe
     )
 
 
-def _label(store: Store, certificate: Certificate) -> str:
+def _label(store: NssStore, certificate: Certificate) -> str:
     """Return the nickname NSS would give: one for each subject, and no two subjects with the same."""
     taken: dict[str, bytes] = {}
     for row, known in store.certificates():

@@ -20,7 +20,7 @@ from archipec_thunderbird.nss.integrity import signature_name
 from archipec_thunderbird.nss.library import load_order
 from archipec_thunderbird.nss.objects import Level, Usage, trust_columns
 from archipec_thunderbird.nss.password import UnknownFormat, WrongPassword
-from archipec_thunderbird.nss.store import CERTIFICATES, KEYS, Change, Store, open_store
+from archipec_thunderbird.nss.store import CERTIFICATES, KEYS, Change, NssStore, open_store
 from archipec_thunderbird.nss.trust_row import TrustRow, find_trust
 
 __all__ = ["trust_for_mail"]
@@ -30,7 +30,11 @@ _WRONG_PASSWORD: Final = 6
 
 
 def trust_for_mail(
-    profile: Path, store: Store, certificates: Sequence[Certificate], libraries: Path, ask: Callable[[], str]
+    profile: Path,
+    store: NssStore,
+    certificates: Sequence[Certificate],
+    libraries: Path,
+    ask: Callable[[], str],
 ) -> list[Change]:
     """Return the changes that make authorities trusted for mail and leave web, client and code as they are.
 
@@ -59,7 +63,7 @@ def trust_for_mail(
             return [_difference(store, made, one, row) for one, row in zip(certificates, rows, strict=True)]
 
 
-def _object(store: Store, certificate: Certificate, row: TrustRow | None) -> dict[str, dict[str, str]]:
+def _object(store: NssStore, certificate: Certificate, row: TrustRow | None) -> dict[str, dict[str, str]]:
     style = row.style if row else store.new_rows
     mail = style.usages[Usage.MAIL]
     return {
@@ -91,7 +95,7 @@ def _run(task: dict[str, object]) -> bool:
     return True
 
 
-def _difference(store: Store, made: Store, certificate: Certificate, row: TrustRow | None) -> Change:
+def _difference(store: NssStore, made: NssStore, certificate: Certificate, row: TrustRow | None) -> Change:
     """Return the change that makes of a row what NSS made of it in the copy."""
     after = find_trust(made, certificate, None)
     if after is None or after.level(Usage.MAIL) is not Level.ANCHOR:

@@ -27,7 +27,7 @@ __all__ = [
     "VALUE",
     "X509",
     "Level",
-    "Style",
+    "TrustStyle",
     "Usage",
     "certificate_columns",
     "trust_columns",
@@ -65,7 +65,7 @@ class Level(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class TrustStyle:
     """One of the two kinds of trust object.
 
     Attributes:
@@ -99,7 +99,7 @@ def _words(base: int, **offsets: int) -> dict[Level, bytes]:
     return {Level[name]: (base + offset).to_bytes(4, "big") for name, offset in offsets.items()}
 
 
-NEW_STYLE: Final = Style(
+NEW_STYLE: Final = TrustStyle(
     name="new-style",
     object_class=(0xB).to_bytes(4, "big"),
     usages={Usage.WEB: "a62c", Usage.CLIENT: "a62d", Usage.CODE: "a62e", Usage.MAIL: "a62f"},
@@ -107,7 +107,7 @@ NEW_STYLE: Final = Style(
     signed=("a62c", "a62d", "a62e", "a62f", HASH_COLUMN, NAME_HASH),
     fingerprint=(HASH_COLUMN, "sha256"),
 )
-OLD_STYLE: Final = Style(
+OLD_STYLE: Final = TrustStyle(
     name="old-style",
     object_class=(0xCE534353).to_bytes(4, "big"),
     usages={
@@ -124,7 +124,7 @@ STYLES: Final = (NEW_STYLE, OLD_STYLE)
 """In the order in which Thunderbird looks."""
 
 
-def trust_columns(style: Style, certificate: Certificate, mail: Level) -> dict[str, bytes]:
+def trust_columns(style: TrustStyle, certificate: Certificate, mail: Level) -> dict[str, bytes]:
     """Return a new trust row that speaks about mail alone and leaves every other usage to the built-in roots."""
     columns = {
         CLASS: style.object_class,

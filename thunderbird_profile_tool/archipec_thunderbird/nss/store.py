@@ -25,11 +25,11 @@ from archipec_thunderbird.nss.objects import (
     OLD_STYLE,
     SERIAL,
     VALUE,
-    Style,
+    TrustStyle,
 )
 from archipec_thunderbird.nss.password import PasswordRecord, UnknownFormat
 
-__all__ = ["CERTIFICATES", "KEYS", "Change", "Row", "Store", "open_store"]
+__all__ = ["CERTIFICATES", "KEYS", "Change", "NssRow", "NssStore", "open_store"]
 
 CERTIFICATES: Final = "cert9.db"
 KEYS: Final = "key4.db"
@@ -38,7 +38,7 @@ _BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NssRow:
     """One object: its number, and its attributes by column."""
 
     number: int
@@ -63,7 +63,7 @@ class Change:
 
 
 @contextmanager
-def open_store(profile: Path) -> Iterator[Store]:
+def open_store(profile: Path) -> Iterator[NssStore]:
     """Open the databases of a profile; a change that was cut off half-way is rolled back by SQLite here.
 
     Raises:
@@ -88,10 +88,10 @@ def open_store(profile: Path) -> Iterator[Store]:
                     raise UnknownFormat(
                         f"{profile}: its databases are kept in an unusual way (journal mode {mode})"
                     )
-            yield Store(connection)
+            yield NssStore(connection)
 
 
-class Store:
+class NssStore:
     """Both databases, open; made by `open_store`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -103,7 +103,7 @@ class Store:
             raise UnknownFormat(f"{CERTIFICATES} has no table of certificates")
 
     @property
-    def new_rows(self) -> Style:
+    def new_rows(self) -> TrustStyle:
         """The style in which a trust row is to be made, so that the NSS that made this table reads it."""
         return NEW_STYLE if HASH_COLUMN in self._columns else OLD_STYLE
 
@@ -118,7 +118,7 @@ class Store:
             raise UnknownFormat(f"{KEYS} has no password record")
         return PasswordRecord(*found)
 
-    def trust_rows(self, style: Style, certificate: Certificate) -> list[Row]:
+    def trust_rows(self, style: TrustStyle, certificate: Certificate) -> list[NssRow]:
         """Return the trust rows of one style for a certificate: none or one, unless something went wrong."""
         if not {ISSUER, *style.usages.values()} <= self._columns:
             return []
@@ -128,7 +128,7 @@ class Store:
         )
         return [row for row in rows if style.is_about(row.columns, certificate)]
 
-    def certificates(self) -> Iterator[tuple[Row, Certificate]]:
+    def certificates(self) -> Iterator[tuple[NssRow, Certificate]]:
         """Yield every certificate that can be read."""
         for row in self._rows(f"{CLASS} = ?", ((1).to_bytes(4, "big"),)):
             try:
@@ -136,7 +136,7 @@ class Store:
             except ValueError:
                 continue  # NSS passes over it as well
 
-    def row(self, number: int) -> Row | None:
+    def row(self, number: int) -> NssRow | None:
         """Return one row."""
         return next(self._rows("id = ?", (number,)), None)
 
@@ -145,7 +145,7 @@ class Store:
         found = self._db.execute("SELECT item1 FROM keys.metaData WHERE id = ?", (name,)).fetchone()
         return found[0] if found and isinstance(found[0], bytes) else None
 
-    def signed_rows(self, most: int) -> Iterator[tuple[Row, str, bytes]]:
+    def signed_rows(self, most: int) -> Iterator[tuple[NssRow, str, bytes]]:
         """Yield rows that have a signature, with the column it is for and the signature."""
         known = self._db.execute(
             "SELECT id, item1 FROM keys.metaData WHERE id LIKE 'sig\\_cert\\_%' ESCAPE '\\' LIMIT ?", (most,)
@@ -204,7 +204,7 @@ class Store:
         else:
             self._db.execute("INSERT INTO keys.metaData (id, item1) VALUES (?, ?)", (name, signature))
 
-    def _rows(self, where: str, values: Sequence[object]) -> Iterator[Row]:
+    def _rows(self, where: str, values: Sequence[object]) -> Iterator[NssRow]:
         cursor = self._db.execute(f"SELECT * FROM nssPublic WHERE {where}", values)  # noqa: S608
         names = [one[0] for one in cursor.description]
         for found in cursor:
@@ -213,7 +213,7 @@ class Store:
             }
             number = found[names.index("id")]
             if isinstance(number, int):
-                yield Row(number, columns)
+                yield NssRow(number, columns)
 
 
 def _known(columns: Iterable[str], table: frozenset[str]) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.integrity import is_valid, signature_name
-from archipec_thunderbird.nss.objects import STYLES, Level, Style, Usage
+from archipec_thunderbird.nss.objects import STYLES, Level, TrustStyle, Usage
 from archipec_thunderbird.nss.password import TokenKey
-from archipec_thunderbird.nss.store import Row, Store
+from archipec_thunderbird.nss.store import NssRow, NssStore
 
 __all__ = ["TrustRow", "find_trust"]
 
@@ -23,8 +23,8 @@ class TrustRow:
         counts: whether its signatures are right; without the primary password, whether they are there.
     """
 
-    style: Style
-    row: Row
+    style: TrustStyle
+    row: NssRow
     counts: bool
 
     def level(self, usage: Usage) -> Level:
@@ -32,7 +32,7 @@ class TrustRow:
         return self.style.level(self.row.columns, usage) if self.counts else Level.UNKNOWN
 
 
-def find_trust(store: Store, certificate: Certificate, key: TokenKey | None) -> TrustRow | None:
+def find_trust(store: NssStore, certificate: Certificate, key: TokenKey | None) -> TrustRow | None:
     """Return the trust row that decides about a certificate, None if the profile says nothing about it.
 
     Args:
@@ -47,7 +47,7 @@ def find_trust(store: Store, certificate: Certificate, key: TokenKey | None) -> 
     return None
 
 
-def _is_signed(store: Store, row: Row, column: str, key: TokenKey | None) -> bool:
+def _is_signed(store: NssStore, row: NssRow, column: str, key: TokenKey | None) -> bool:
     value = row.columns.get(column)
     if value is None:
         return True
