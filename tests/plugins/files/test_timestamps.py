@@ -46,9 +46,9 @@ ONE, TWO = b"Subject: 1\r\n\r\n", b"Subject: 2\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def _tst_info_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`asn1crypto.tsp` adds a content type, which can be read but not written where a CMS was written before."""
-    kinds = cms.ContentType
-    monkeypatch.setattr(kinds, "_reverse_map", {name: number for number, name in kinds._map.items()})
+    """`asn1crypto.tsp` adds names of types, which can be read but not written where a CMS was written before."""
+    for kinds in (cms.ContentType, cms.CMSAttributeType):
+        monkeypatch.setattr(kinds, "_reverse_map", {name: number for number, name in kinds._map.items()})
 
 
 @pytest.fixture(scope="module")
