@@ -22,7 +22,7 @@ from pathlib import Path
 
 from archipec.config.pipeline import endpoint
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.deletions import Held
+from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.run import Stop
 from archipec.plugins.registry import Registry
@@ -85,12 +85,17 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
     with Ledger(folder / "state" / "ledger.sqlite3") as ledger:
         for kind in ("maildir", "mbox"):
             sink = endpoint("sink", f"{kind}:{folder / kind}", registry)
-            number = ledger.sink(sink.where)
-            held = [one for name in _folders(ledger) for one in ledger.held_of(name, [number]).values()]
+            number = ledger.copies.sink_number(sink.where)
+            held = [
+                one for name in _folders(ledger) for one in ledger.deletions.held_of(name, [number]).values()
+            ]
             proven: list[int] = []
 
             def prove(
-                sink: object = sink, number: int = number, held: list[Held] = held, proven: list[int] = proven
+                sink: object = sink,
+                number: int = number,
+                held: list[ArchivedMessage] = held,
+                proven: list[int] = proven,
             ) -> None:
                 with Prover([(sink, number)], ledger, folder, Stop()) as prover:  # type: ignore[list-item]
                     proven.append(sum(one.doubt is None for one in prover.prove(held).values()))
@@ -107,7 +112,7 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
 
 
 def _folders(ledger: Ledger) -> list[int]:
-    return [row[0] for row in ledger._rows("SELECT id FROM folder")]
+    return [row[0] for row in ledger.rows("SELECT id FROM folder")]
 
 
 def _in_turns(*works: Callable[[], None]) -> list[float]:

@@ -92,7 +92,7 @@ class SqliteFile:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         if version < self.version:
-            with self._transaction():
+            with self.transaction():
                 # Another process may have done it while this one waited for its turn.
                 self._bring_forward(db.execute("PRAGMA user_version").fetchone()[0])
 
@@ -128,7 +128,7 @@ class SqliteFile:
         """Return the error that says what a damaged file means, and the way out."""
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """Do all of it or none; durable at the end."""
         with self._lock, self._readable():
             self._db.execute("BEGIN IMMEDIATE")
@@ -140,11 +140,11 @@ class SqliteFile:
                 raise
             self._db.execute("COMMIT")
 
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with self._lock, self._readable():
             return self._db.execute(query, values).fetchall()
 
-    def _json(self, text: str) -> Any:
+    def parse_json(self, text: str) -> Any:
         """Return what a JSON text on record says; a text that is none is damage."""
         with self.decoding():
             return json.loads(text)

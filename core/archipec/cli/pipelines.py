@@ -17,7 +17,7 @@ from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, load, nam
 from archipec.config.selection import SENT_GROUPS, read_selection
 from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.journal import Attempt
+from archipec.custody.ledger.runs import Attempt
 from archipec.custody.run import Stop
 from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
@@ -126,7 +126,7 @@ def _record_unreadable(settings: Settings, names: Sequence[str], error: ConfigEr
         known = names_in(settings.config)
         if known is None:
             # Nothing in the file can be read: those that it had when it could.
-            known = [one.pipeline for one in ledger.last_attempts() if one.pipeline != AD_HOC]
+            known = [one.pipeline for one in ledger.runs.last_attempts() if one.pipeline != AD_HOC]
         for name in dict.fromkeys(known):
             if not names or name in names:
                 record_failure(ledger, Subject(name, ""), command, error)
@@ -139,7 +139,7 @@ def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
     """Return the last ad hoc pipeline that archived something, if the command may go by it."""
     command = str(click.get_current_context().info_name)
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
-        runs = [one for key, one in ledger.last_archived().items() if key[0] == AD_HOC and one.urls]
+        runs = [one for key, one in ledger.runs.last_archived().items() if key[0] == AD_HOC and one.urls]
     last = max(runs, key=lambda one: one.id, default=None)
     if last is None:
         raise ConfigError(

@@ -95,13 +95,13 @@ def receipts(
         on_signals(stop),
         Vault(sinks, ledger, settings.state, stop) as vault,
     ):
-        numbers = [ledger.sink(sink.where) for sink in sinks]
-        if not any(map(ledger.knows_copies, numbers)):
+        numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
+        if not any(map(ledger.copies.knows_copies, numbers)):
             click.echo(
                 f"warning: nothing is on record of {', '.join(sink.where for sink in sinks)}", err=True
             )
             click.echo("hint: `archipec archive` puts on record what an archive holds", err=True)
-        codes = [_say_unjudged(ledger.left_unjudged(numbers))]
+        codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
             codes.append(_export(ledger, numbers, vault, directory, words, as_json_=as_json_))
         else:

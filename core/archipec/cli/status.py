@@ -16,7 +16,7 @@ from archipec.cli.pipelines import load_registry
 from archipec.cli.terminal import count, counted, size
 from archipec.config.pipeline import Pipeline, load
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.loose import ENVELOPE_MISSING
+from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.pruning.freeable import LEVELS, Freeable, freeable, level
 from archipec.custody.run import now
 from archipec.custody.status import PipelineStatus, Try, in_words, statuses

@@ -95,14 +95,14 @@ def _archives(
 
 def _pipelines(settings: Settings, pipelines: list[Pipeline], stop: Stop, *, as_json: bool) -> list[int]:
     def act(pipeline: Pipeline) -> VerifyReport:
-        empty = [sink for sink in pipeline.archives if not ledger.has_copies(sink.where)]
+        empty = [sink for sink in pipeline.archives if not ledger.runs.has_copies(sink.where)]
         if empty and len(empty) == len(pipeline.archives):
             # Not opened: that would make an archive where there is none.
             report = VerifyReport(pipeline.name)
         else:
             with progress(pipeline.name, quiet=False) as update:
                 report = run_verify(pipeline, ledger, settings.state, stop, _observer(update))
-        worked = ledger.last_archived().get((pipeline.name, pipeline.source.where))
+        worked = ledger.runs.last_archived().get((pipeline.name, pipeline.source.where))
         if empty and (worked is None or len(empty) < len(pipeline.archives)):
             report.errors.extend(_NothingThere(sink.where) for sink in empty)
         return report

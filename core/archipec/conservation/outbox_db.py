@@ -162,12 +162,12 @@ class Store(SqliteFile):
 
     def get(self, key: ContentKey) -> Kept | None:
         """Return what is on record of a message."""
-        rows = self._rows(f"{_KEPT} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
+        rows = self.rows(f"{_KEPT} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
         return Kept(*rows[0]) if rows else None
 
     def add(self, arrived: Iterable[tuple[ContentKey, int, int]], now: int) -> None:
         """Put (message, date, copy) on record, open; of one that is there already, that this copy counts now."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "INSERT INTO message (sha256, size, date, copy, arrived) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (sha256) DO UPDATE SET kept = 1, copy = excluded.copy",
@@ -176,19 +176,19 @@ class Store(SqliteFile):
 
     def copy_of(self, sha256: str) -> int:
         """Return the number of the copy that counts, 0 when the message is not on record."""
-        rows = self._rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,))
+        rows = self.rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,))
         return int(rows[0][0]) if rows else 0
 
     def all(self) -> Iterator[Kept]:
         """Yield everything on record, a page at a time."""
         last = ""
-        while rows := self._rows(f"{_KEPT} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
+        while rows := self.rows(f"{_KEPT} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
             last = rows[-1][0]
             yield from map(Kept._make, rows)
 
     def unread(self, after: str, limit: int) -> list[Kept]:
         """Return open messages that nobody has looked into yet, those after SHA-256 ``after``."""
-        rows = self._rows(
+        rows = self.rows(
             f"{_KEPT} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
             (after, limit),
         )
@@ -196,7 +196,7 @@ class Store(SqliteFile):
 
     def record_told(self, told: Iterable[tuple[str, Json]]) -> None:
         """Put on record what messages say of themselves: (SHA-256, JSON)."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE message SET told = ? WHERE sha256 = ?",
                 [(json.dumps(record), sha256) for sha256, record in told],
@@ -204,15 +204,15 @@ class Store(SqliteFile):
 
     def opened(self) -> Iterator[tuple[Kept, dict[str, Any]]]:
         """Yield the open messages and what they say of themselves."""
-        for row in self._rows(
+        for row in self.rows(
             f"{_KEPT} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
         ):
-            (told,) = self._rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
-            yield Kept(*row), self._json(told)
+            (told,) = self.rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
+            yield Kept(*row), self.parse_json(told)
 
     def explain(self, reasons: Iterable[tuple[str, str]]) -> None:
         """Say why messages are where they are: (SHA-256, reason)."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE message SET reason = ? WHERE sha256 = ?",
                 [(reason, sha256) for sha256, reason in reasons],
@@ -220,7 +220,7 @@ class Store(SqliteFile):
 
     def reopen_refused(self, settings: str) -> None:
         """Take up again what was refused when other settings made its package."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE message SET state = 'open', package = NULL, reason = '', told = NULL"
                 " WHERE state = 'rejected' AND refused_with != ?",
@@ -229,18 +229,18 @@ class Store(SqliteFile):
 
     def drop_bytes(self, sha256s: Iterable[str]) -> None:
         """Put on record that bytes are no longer here."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany("UPDATE message SET kept = 0 WHERE sha256 = ?", [(one,) for one in sha256s])
 
     def conserved_and_kept(self) -> list[str]:
         """Return the SHA-256 of what is proven and still here."""
-        return [row[0] for row in self._rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept")]
+        return [row[0] for row in self.rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept")]
 
     # -- packages ------------------------------------------------------------------------------------
 
     def freeze(self, package: str, made_with: str, manifest: Json, messages: Sequence[str]) -> None:
         """Put a package on record, its files being durable, and its messages into it."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO package (id, state, made_with, manifest) VALUES (?, 'frozen', ?, ?)",
                 (package, made_with, json.dumps(manifest)),
@@ -252,7 +252,7 @@ class Store(SqliteFile):
 
     def dissolve(self, settings: str) -> None:
         """Take apart what was never deposited and was made by other settings: its messages are open again."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE message SET state = 'open', package = NULL, reason = '', told = NULL WHERE package IN"
                 " (SELECT id FROM package WHERE state = 'frozen' AND made_with != ?)",
@@ -262,7 +262,7 @@ class Store(SqliteFile):
 
     def parcels(self, states: Sequence[str]) -> Iterator[Parcel]:
         """Yield the packages in these states, as they were when this was asked."""
-        names = self._rows(
+        names = self.rows(
             "SELECT id FROM package WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
             (json.dumps(list(states)),),
         )
@@ -271,21 +271,23 @@ class Store(SqliteFile):
 
     def parcel(self, name: str) -> list[Parcel]:
         """Return the package of that id, if there is one."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?", (name,)
         )
         return [
-            Parcel(one, state, made_with, self._json(manifest), self._json(ticket or "null"), reason)
+            Parcel(
+                one, state, made_with, self.parse_json(manifest), self.parse_json(ticket or "null"), reason
+            )
             for one, state, made_with, manifest, ticket, reason in rows
         ]
 
     def packages(self) -> frozenset[str]:
         """Return the ids of all packages."""
-        return frozenset(row[0] for row in self._rows("SELECT id FROM package"))
+        return frozenset(row[0] for row in self.rows("SELECT id FROM package"))
 
     def undecided(self, package: str) -> frozenset[str]:
         """Return the SHA-256 of a package's messages that nothing is decided about."""
-        rows = self._rows("SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'", (package,))
+        rows = self.rows("SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'", (package,))
         return frozenset(row[0] for row in rows)
 
     def move(
@@ -299,7 +301,7 @@ class Store(SqliteFile):
         attention: bool = False,
     ) -> None:
         """Put a package into a state; a ticket on record stays when none is given, and so does when it was deposited."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE package SET state = ?, reason = ?, ticket = coalesce(?, ticket),"
                 " deposited = coalesce(?, deposited), attention = ? WHERE id = ?",
@@ -317,7 +319,7 @@ class Store(SqliteFile):
         self, package: str, decisions: Iterable[Decision], *, reason: str, attention: bool = False
     ) -> None:
         """Put on record what became of messages of a package, which is settled when that is all of them."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             for one in decisions:
                 refused = one.state == REJECTED
                 db.execute(
@@ -346,7 +348,7 @@ class Store(SqliteFile):
 
     def ask_again(self, package: str, report: str) -> None:
         """Take back what a report proved that is no longer as it came: the provider is asked for it again."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE message SET state = 'packaged', reason = '' WHERE package = ? AND state = 'conserved' AND report = ?",
                 (package, report),
@@ -358,7 +360,7 @@ class Store(SqliteFile):
 
     def count_refusal(self, package: str) -> None:
         """Count a refusal of a package that may be deposited again."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE message SET rejections = rejections + 1 WHERE package = ? AND state = 'packaged'",
                 (package,),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from archipec.config.endpoint import Endpoint, root_of
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.journal import Attempt, Place
+from archipec.custody.ledger.runs import Attempt, Place
 from archipec.custody.locks import hold
 from archipec.custody.run import now
 from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
@@ -78,20 +78,20 @@ def on_record(
         whatever ``act`` raises, once that is on record.
     """
     with _lock(state) as lock:
-        number = ledger.begin_attempt(*subject[:2], command, now(), *subject[2:], lock)
+        number = ledger.runs.begin_attempt(*subject[:2], command, now(), *subject[2:], lock)
         try:
             report = act()
         except BaseException as error:
             shape, code = _ending(error)
             try:
-                ledger.end_attempt(number, now(), code, [shape])
+                ledger.runs.end_attempt(number, now(), code, [shape])
             except ArchipecError as second:
                 error.add_note(f"not on record either: {second}")
             raise
         shapes = [error_shape(error) for error in errors(report)]
         try:
             but_settling = getattr(report, "but_settling", None)
-            ledger.end_attempt(number, now(), report.exit_code, shapes, but_settling)
+            ledger.runs.end_attempt(number, now(), report.exit_code, shapes, but_settling)
         except ArchipecError as error:
             report.errors.append(error)
         return report
@@ -99,8 +99,8 @@ def on_record(
 
 def record_failure(ledger: Ledger, subject: Subject, command: str, error: ArchipecError) -> None:
     """Put on record that something was to be tried and could not even begin."""
-    number = ledger.begin_attempt(*subject[:2], command, now(), *subject[2:])
-    ledger.end_attempt(number, now(), error.exit_code, [error_shape(error)])
+    number = ledger.runs.begin_attempt(*subject[:2], command, now(), *subject[2:])
+    ledger.runs.end_attempt(number, now(), error.exit_code, [error_shape(error)])
 
 
 def _ending(error: BaseException) -> tuple[dict[str, Json], int]:

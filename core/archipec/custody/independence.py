@@ -65,7 +65,7 @@ def same_store(
                     raise
                 on_sink_error(sink, error)
                 continue
-            probes = _Probes(ledger, ledger.sink(sink.where))
+            probes = _Probes(ledger, ledger.copies.sink_number(sink.where))
             if opened is not None and _is_mailbox(source, context, *opened, probes):
                 return f"{sink.where} is the mailbox {source.where} itself, under another name"
     return ""
@@ -80,19 +80,19 @@ class _Probes:
 
     @contextmanager
     def make(self, sink: SupportsProbe) -> Iterator[str]:
-        name = self._ledger.probe(self._sink) or f"archipec-{secrets.token_hex(8)}"
-        self._ledger.set_probe(self._sink, name)
+        name = self._ledger.deletions.probe(self._sink) or f"archipec-{secrets.token_hex(8)}"
+        self._ledger.deletions.set_probe(self._sink, name)
         try:
             with sink.probe(name):
                 yield name
         except PermanentError:
-            self._ledger.set_probe(self._sink, "")
+            self._ledger.deletions.set_probe(self._sink, "")
             raise
-        self._ledger.set_probe(self._sink, "")
+        self._ledger.deletions.set_probe(self._sink, "")
 
     def clear(self, sink: Sink) -> None:
         """Take away what a run that was killed left."""
-        if self._ledger.probe(self._sink) and isinstance(sink, SupportsProbe):
+        if self._ledger.deletions.probe(self._sink) and isinstance(sink, SupportsProbe):
             with suppress(PermanentError), self.make(sink):
                 pass
 

@@ -97,10 +97,10 @@ def claim_root(
     root = sink.record.root(sink.config)
     if root is None:
         return
-    known = ledger.archive_id(number)
+    known = ledger.copies.archive_id(number)
     identity = open_root(root, sink.record.name, known, datetime.now(UTC), held)
     if identity != known:
-        ledger.set_archive_id(number, identity)
+        ledger.copies.set_archive_id(number, identity)
 
 
 def now() -> int:

@@ -65,7 +65,7 @@ def settle(
 def _settle_endpoint(
     sink: Endpoint[SinkType[Any]], ledger: Ledger, state: Path, stop: Stop, report: SettleReport
 ) -> None:
-    number = ledger.sink(sink.where)
+    number = ledger.copies.sink_number(sink.where)
     if not undecided(ledger, number):
         return
     with ExitStack() as held:

@@ -56,10 +56,10 @@ class SinkSettled:
 
 def undecided(ledger: Ledger, number: int) -> list[Copy]:
     """Return a sink's copies that are pending, and those it rejected."""
-    pending = ledger.copies(number, (State.PENDING,))
+    pending = ledger.copies.in_states(number, (State.PENDING,))
     rejected = [
         copy._replace(receipt=replace(copy.receipt, state=State.REJECTED))
-        for copy in ledger.copies(number, (State.REJECTED,))
+        for copy in ledger.copies.in_states(number, (State.REJECTED,))
     ]
     return pending + rejected
 
@@ -93,8 +93,10 @@ def settle_sink(sink: Sink, number: int, ledger: Ledger, settled: SinkSettled) -
 
 
 def _record(ledger: Ledger, number: int, page: Sequence[tuple[int, Receipt]]) -> None:
-    ledger.record_receipts(number, [one for one in page if one[1].state is not State.PENDING], (), now())
-    ledger.record_waiting(number, [one for one in page if one[1].state is State.PENDING])
+    ledger.copies.record_receipts(
+        number, [one for one in page if one[1].state is not State.PENDING], (), now()
+    )
+    ledger.copies.record_waiting(number, [one for one in page if one[1].state is State.PENDING])
 
 
 def _count(ledger: Ledger, number: int, settled: SinkSettled) -> None:
@@ -102,8 +104,8 @@ def _count(ledger: Ledger, number: int, settled: SinkSettled) -> None:
     settled.reasons.clear()
     settled.pending = settled.refused = 0
     at = now()
-    settled.overdue = [(one.as_text(at), one.copies) for one in ledger.overdue(number, at)]
-    for state, reason, count in ledger.reasons(number):
+    settled.overdue = [(one.as_text(at), one.copies) for one in ledger.copies.overdue(number, at)]
+    for state, reason, count in ledger.copies.reasons(number):
         settled.reasons[reason] += count
         if state == State.PENDING:
             settled.pending += count

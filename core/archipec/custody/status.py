@@ -16,9 +16,9 @@ from archipec.config.pipeline import AD_HOC, Pipeline
 from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Overdue
-from archipec.custody.ledger.journal import Attempt, Run
-from archipec.custody.ledger.loose import LooseOriginal
+from archipec.custody.ledger.runs import Attempt, Run
 from archipec.custody.ledger.schema import HELD
+from archipec.custody.ledger.unsealed import UnsealedOriginal
 from archipec.custody.marker import MARKER, read_marker
 from archipec.errors import ATTENTION, DONE, PermanentError, exit_code
 from archipec.message import Json, Quota
@@ -137,7 +137,7 @@ class PipelineStatus:
     size: int = 0
     quota: Quota | None = None
     sinks: tuple[SinkStatus, ...] = ()
-    loose: tuple[LooseOriginal, ...] = ()
+    loose: tuple[UnsealedOriginal, ...] = ()
     loose_since: dict[Any, int] = field(default_factory=dict)
 
     @property
@@ -315,12 +315,12 @@ class _Statuses:
         self._is_known = configured is not None
         self._now = now
         self._max_age = max_age
-        self._runs = {(run.pipeline, run.source): run for run in ledger.last_runs()}
-        self._archived = ledger.last_archived()
+        self._runs = {(run.pipeline, run.source): run for run in ledger.runs.last_runs()}
+        self._archived = ledger.runs.last_archived()
         self._tries: defaultdict[tuple[str, str], list[Attempt]] = defaultdict(list)
-        self._archives = ledger.archives()
-        self._roots = ledger.roots()
-        self._collect(ledger.last_attempts())
+        self._archives = ledger.runs.archives()
+        self._roots = ledger.runs.roots()
+        self._collect(ledger.runs.last_attempts())
 
     def _collect(self, attempts: Iterable[Attempt]) -> None:
         """Sort attempts by pipeline and source; one whose source the configuration did not tell goes by its name."""
@@ -357,15 +357,15 @@ class _Statuses:
         success = self._archived.get((name, source))
         configured = None if name == AD_HOC or not self._is_known else pipeline is not None
         tries = tuple(self._try(one) for one in self._tries.get((name, source), ()))
-        number = self._ledger.source(source) if run is not None else None
+        number = self._ledger.sources.number(source) if run is not None else None
         max_age = self._max_age
         if max_age is None and (configured or "://" in source):
             max_age = MAX_AGE
-        quota = None if number is None else self._ledger.last_quota(number)
+        quota = None if number is None else self._ledger.runs.last_quota(number)
         sinks = [] if number is None else self._sinks_of(number, name, source)
         numbers = [each for each, _ in sinks]
-        loose = self._ledger.without_envelope(numbers)
-        messages, size = (0, 0) if number is None else self._ledger.occurrences(number)
+        loose = self._ledger.unsealed.without_envelope(numbers)
+        messages, size = (0, 0) if number is None else self._ledger.sources.counts(number)
         return PipelineStatus(
             pipeline=name,
             source=source,
@@ -380,7 +380,7 @@ class _Statuses:
             quota=None if quota is None else quota[1],
             sinks=tuple(self._sink(each, where, name, source) for each, where in sinks),
             loose=tuple(loose),
-            loose_since=self._ledger.kept_since(numbers, [one.key for one in loose]) if loose else {},
+            loose_since=self._ledger.runs.kept_since(numbers, [one.key for one in loose]) if loose else {},
             **_counts(run),
         )
 
@@ -412,7 +412,7 @@ class _Statuses:
 
     def _sinks_of(self, number: int, name: str, source: str) -> list[tuple[int, str]]:
         """Return the archives of a pipeline: with several pipelines of one source, only its own."""
-        sinks = self._ledger.sinks_of(number)
+        sinks = self._ledger.copies.sinks_of(number)
         others = {
             where
             for key in {*self._configured, *self._tries}
@@ -423,7 +423,7 @@ class _Statuses:
         return [(each, where) for each, where in sinks if where in own or where not in others]
 
     def _sink(self, number: int, where: str, name: str, source: str) -> SinkStatus:
-        holdings = self._ledger.holdings(number)
+        holdings = self._ledger.copies.holdings(number)
         own = self._current(name, source)
         problem = self._problem(where)
         return SinkStatus(
@@ -431,11 +431,11 @@ class _Statuses:
             sum(holdings[state][0] for state in HELD if state in holdings),
             sum(holdings[state][1] for state in HELD if state in holdings),
             {state: holdings[state][0] for state in ("pending", *_LOST) if state in holdings},
-            {reason: copies for _, reason, copies in self._ledger.reasons(number) if reason},
-            self._ledger.pending_since(number),
+            {reason: copies for _, reason, copies in self._ledger.copies.reasons(number) if reason},
+            self._ledger.runs.pending_since(number),
             problem,
             (where in own or not own) and not problem.startswith("was moved"),
-            tuple(self._ledger.overdue(number, self._now)),
+            tuple(self._ledger.copies.overdue(number, self._now)),
             *holdings.get("stored", (0, 0)),
         )
 

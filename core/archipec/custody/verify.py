@@ -164,14 +164,14 @@ def verify(
     with ExitStack() as held:
         threads = []
         for sink in pipeline.archives:
-            number = ledger.sink(sink.where)
+            number = ledger.copies.sink_number(sink.where)
             try:
                 claim_root(sink, number, ledger, state, held)
                 temp = held.enter_context(spool_folder(state, sink.where))
             except ArchipecError as error:
                 report.errors.append(error)
                 continue
-            for state_of_copy, (copies, size) in ledger.holdings(number).items():
+            for state_of_copy, (copies, size) in ledger.copies.holdings(number).items():
                 if state_of_copy in PROMISED:
                     report.expected += copies
                     report.expected_size += size
@@ -234,7 +234,7 @@ class _LedgerCheck:
 
     def _check_copies(self, sink: Sink) -> None:
         last = 0
-        while copies := self._ledger.copies(self._number, PROMISED, last, _PAGE):
+        while copies := self._ledger.copies.in_states(self._number, PROMISED, last, _PAGE):
             verdicts = []
             for copy in copies:
                 if self._stop.is_set():
@@ -247,7 +247,7 @@ class _LedgerCheck:
                     continue
                 self._report.count(self._sink.name, copy.receipt.key, verdict, reason)
                 verdicts.append((copy.content, verdict))
-            self._ledger.record_verified(self._number, verdicts, now())
+            self._ledger.copies.record_verified(self._number, verdicts, now())
             self._observe(self._report)
             if self._stop.is_set():
                 return

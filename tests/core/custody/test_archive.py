@@ -393,7 +393,7 @@ def test_a_listing_that_a_stop_cut_short_proves_nothing_gone(run: Callable[..., 
     run(pipeline(box, store, source_class=_CutShort), stop=again, full=True)
     assert _CutShort.listings == 3
     with Ledger(state / "ledger.sqlite3") as ledger:
-        assert ledger.present(1) == 3, "all are there still, by what is known"
+        assert ledger.sources.present(1) == 3, "all are there still, by what is known"
 
 
 class _Uncounted(MemorySource):
@@ -412,7 +412,7 @@ def test_what_a_whole_listing_does_not_have_is_no_longer_there(
     del box.folders["INBOX"]["2"]
     run(made, full=True)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        assert ledger.present(1) == 2
+        assert ledger.sources.present(1) == 2
 
 
 def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., Report], state: Path) -> None:
@@ -577,7 +577,9 @@ def test_a_saved_message_that_came_first_stays_beside_its_original(
     assert run(pipeline(Mailbox.of(INBOX=[message(1)]), store)).stored == 1
     assert holds(store, message(1), with_bare_newlines)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        assert list(ledger.variants()) == [(ContentKey.of(with_bare_newlines), ContentKey.of(message(1)))]
+        assert list(ledger.copies.variants()) == [
+            (ContentKey.of(with_bare_newlines), ContentKey.of(message(1)))
+        ]
 
 
 def test_a_mailbox_never_gives_variants(run: Callable[..., Report]) -> None:

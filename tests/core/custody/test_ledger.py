@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.custody.ledger import Content, Ledger, Look
+from archipec.custody.ledger import Content, HeaderFacts, Ledger
 from archipec.custody.verdict import Verdict
 from archipec.errors import ArchipecError, PermanentError
 from archipec.message import ContentKey, Listed, Receipt, State
@@ -20,8 +20,8 @@ DATE = datetime(2026, 3, 1, tzinfo=UTC)
 def test_rows_and_the_cursor_behind_them_go_on_record_together(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     with Ledger(path) as ledger:
-        source = ledger.source("imap:studio")
-        folder = ledger.open_folders(source, ["INBOX"])["INBOX"].number
+        source = ledger.sources.number("imap:studio")
+        folder = ledger.sources.open_folders(source, ["INBOX"])["INBOX"].number
         with closing(sqlite3.connect(path)) as db:
             db.execute(
                 "CREATE TRIGGER full BEFORE INSERT ON occurrence WHEN NEW.ref = '3'"
@@ -29,9 +29,9 @@ def test_rows_and_the_cursor_behind_them_go_on_record_together(tmp_path: Path) -
             )
         pages = [(folder, [Listed("INBOX", str(n), 10, DATE, (), n)]) for n in range(1, 5)]
         with pytest.raises(ArchipecError, match="no room"):
-            ledger.record_listing(pages, [])
-        assert ledger.folders(source) == [(folder, "INBOX", None)]
-        assert ledger.present(folder) == 0
+            ledger.sources.record_listing(pages, [])
+        assert ledger.sources.folders(source) == [(folder, "INBOX", None)]
+        assert ledger.sources.present(folder) == 0
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,19 @@ def test_rows_and_the_cursor_behind_them_go_on_record_together(tmp_path: Path) -
 def test_a_name_listed_with_another_size_or_date_is_another_message(tmp_path: Path, again: Listed) -> None:
     """Nothing that was known of the first one is believed of it."""
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
-        sink = ledger.sink("maildir:a")
-        folder = ledger.open_folders(ledger.source("imap:studio"), ["INBOX"])["INBOX"].number
-        ledger.record_listing([(folder, [Listed("INBOX", "7/1", 10, DATE, (), 1)])], [sink])
-        (row,) = ledger.work(folder, [sink], 0, 10)
+        sink = ledger.copies.sink_number("maildir:a")
+        folder = ledger.sources.open_folders(ledger.sources.number("imap:studio"), ["INBOX"])["INBOX"].number
+        ledger.sources.record_listing([(folder, [Listed("INBOX", "7/1", 10, DATE, (), 1)])], [sink])
+        (row,) = ledger.sources.work(folder, [sink], 0, 10)
         key = ContentKey("a" * 64, 10)
-        ledger.record_look([Look(row.id, "accettazione", 1, "received", "one@pec")])
-        numbers = ledger.intend([(Content(key, "accettazione", 1, "received"), [(row.id, 10)], [sink])])
-        ledger.record_receipts(sink, [(numbers[key], Receipt(key, State.STORED, None))], (), 1)
-        assert not ledger.work(folder, [sink], 0, 10)
-        assert ledger.record_listing([(folder, [again])], [sink]) == [1]
-        (row,) = ledger.work(folder, [sink], 0, 10)
+        ledger.sources.record_headers([HeaderFacts(row.id, "accettazione", 1, "received", "one@pec")])
+        numbers = ledger.copies.intend(
+            [(Content(key, "accettazione", 1, "received"), [(row.id, 10)], [sink])]
+        )
+        ledger.copies.record_receipts(sink, [(numbers[key], Receipt(key, State.STORED, None))], (), 1)
+        assert not ledger.sources.work(folder, [sink], 0, 10)
+        assert ledger.sources.record_listing([(folder, [again])], [sink]) == [1]
+        (row,) = ledger.sources.work(folder, [sink], 0, 10)
         assert (row.content, row.kind, row.date, row.message_id) == (None, None, None, None)
 
 
@@ -82,14 +84,14 @@ def test_another_program_s_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
         key = ContentKey("a" * 64, 10)
-        (number,) = ledger.intend([(Content(key, "", 1, "received"), [], [])]).values()
+        (number,) = ledger.copies.intend([(Content(key, "", 1, "received"), [], [])]).values()
         for status, kept in (
             ("untrusted", "untrusted"),
             ("valid", "valid"),
             ("untrusted", "valid"),
             ("altered", "valid"),
         ):
-            ledger.record_verdicts(
+            ledger.verdicts.record(
                 [(number, Verdict(status, "ordinaria", None, {"seal": {"status": status}}))], 1
             )
-            assert ledger._rows("SELECT seal FROM verdict") == [(kept,)]
+            assert ledger.rows("SELECT seal FROM verdict") == [(kept,)]

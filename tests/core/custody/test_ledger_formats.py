@@ -36,14 +36,14 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_an_old_ledger_becomes_a_new_one_and_loses_nothing(old: Path, tmp_path: Path) -> None:
     for _ in range(2):
         with Ledger(old) as ledger:
-            held = ledger.held_of(1, [1])
+            held = ledger.deletions.held_of(1, [1])
             assert {ref: one.copies[1] for ref, one in held.items()} == {
                 "7/1": ("stored", 1700000200),
                 "7/2": ("altered", None),
                 "7/3": ("stored", None),
             }
-            assert ledger.occurrences(1) == (3, 600)
-            assert not ledger.open_orders(1)
+            assert ledger.sources.counts(1) == (3, 600)
+            assert not ledger.deletions.open_orders(1)
     with Ledger(tmp_path / "new.sqlite3"):
         pass
     assert tables(old) == tables(tmp_path / "new.sqlite3")
@@ -59,4 +59,4 @@ def test_a_step_that_fails_leaves_the_old_ledger(old: Path, monkeypatch: pytest.
     assert tables(old) == before
     monkeypatch.undo()
     with Ledger(old) as ledger:
-        assert ledger.occurrences(1) == (3, 600)
+        assert ledger.sources.counts(1) == (3, 600)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger import occurrences as module
+from archipec.custody.ledger import sources as module
 
 
 @pytest.mark.parametrize(

@@ -31,15 +31,17 @@ class Marked:
 
 def test_marks_are_taken_back_at_the_source_before_the_record_forgets_them(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
-        source = ledger.source("imap:studio")
-        content = ledger.intend([(Content(KEY, "", 1, "received"), [], [])])[KEY]
+        source = ledger.sources.number("imap:studio")
+        content = ledger.copies.intend([(Content(KEY, "", 1, "received"), [], [])])[KEY]
         orders = [DeletionOrder("INBOX", ref, KEY, (), datetime.now(UTC)) for ref in ("7/1", "7/2")]
-        ledger.mark(ledger.order("studio", source, [(order, content) for order in orders], 1))
+        ledger.deletions.mark(
+            ledger.deletions.order("studio", source, [(order, content) for order in orders], 1)
+        )
         broken = Marked(TransientError("cut"))
         with pytest.raises(TransientError):
             _take_back_marks(cast(Any, broken), ledger, source)
-        assert len(ledger.marks(source)) == 2
+        assert len(ledger.deletions.marks(source)) == 2
         sound = Marked()
         _take_back_marks(cast(Any, sound), ledger, source)
         assert sound.unmarked == [("INBOX", ["7/1", "7/2"])]
-        assert not ledger.marks(source)
+        assert not ledger.deletions.marks(source)

@@ -137,13 +137,13 @@ def test_orders_are_on_record_before_the_source_is_asked(house: House) -> None:
 
     def look() -> None:
         with house.ledger() as ledger:
-            seen.extend(ledger.open_orders(ledger.source(made.source.where)))
+            seen.extend(ledger.deletions.open_orders(ledger.sources.number(made.source.where)))
 
     box.before_delete = look
     house.prune(made)
     assert [(folder, ref) for _, folder, ref in seen] == [("INBOX", "1"), ("INBOX", "2")]
     with house.ledger() as ledger:
-        assert not ledger.open_orders(ledger.source(made.source.where))
+        assert not ledger.deletions.open_orders(ledger.sources.number(made.source.where))
 
 
 def test_at_most_so_many_the_oldest_first(house: House) -> None:
@@ -186,7 +186,7 @@ def test_a_certified_date_counts_under_a_valid_seal_alone(house: House, seal: st
     house.archive(made)
     with house.ledger() as ledger:
         certified = int((NOW - timedelta(days=900)).timestamp()) if seal == "valid" else None
-        ledger.record_verdicts([(1, Verdict(seal, "posta-certificata", certified, {}))], 1)
+        ledger.verdicts.record([(1, Verdict(seal, "posta-certificata", certified, {}))], 1)
     house.prune(made)
     assert len(box.deleted) == deleted
 
@@ -283,10 +283,14 @@ def test_verified_for_so_long(house: House) -> None:
     past = int((NOW - timedelta(days=31)).timestamp())
     with house.ledger() as ledger:
         for sink in made.sinks:
-            ledger.record_verified(ledger.sink(sink.where), [(1, "ok"), (2, "ok")], past)
-        ledger.record_verified(ledger.sink(made.sinks[1].where), [(2, "missing")], past)
-        ledger.record_verified(ledger.sink(made.sinks[1].where), [(2, "ok")], past + 86400 * 20)
-        ledger.record_verified(ledger.sink(made.sinks[1].where), [(1, "ok")], past + 86400 * 20)
+            ledger.copies.record_verified(ledger.copies.sink_number(sink.where), [(1, "ok"), (2, "ok")], past)
+        ledger.copies.record_verified(ledger.copies.sink_number(made.sinks[1].where), [(2, "missing")], past)
+        ledger.copies.record_verified(
+            ledger.copies.sink_number(made.sinks[1].where), [(2, "ok")], past + 86400 * 20
+        )
+        ledger.copies.record_verified(
+            ledger.copies.sink_number(made.sinks[1].where), [(1, "ok")], past + 86400 * 20
+        )
     assert kept(house.prune(made)) == {"not-verified-long-enough": 1}
     assert box.deleted == ["INBOX/1"]
 
@@ -788,13 +792,13 @@ def test_no_answer_is_neither_deleted_nor_tried_blindly(house: House, carried_ou
     assert len(box.orders) == 2, "an order was given twice in one run"
     box.breaks_at = None
     with house.ledger() as ledger:
-        source = ledger.source(made.source.where)
-        assert len(ledger.open_orders(source)) == 2
+        source = ledger.sources.number(made.source.where)
+        assert len(ledger.deletions.open_orders(source)) == 2
     plan = house.prune(made, yes=False)
     assert len(plan.rows) == (1 if carried_out else 2)
     with house.ledger() as ledger:
-        assert not ledger.open_orders(source)
-        states = ledger._rows("SELECT ref, state FROM deletion ORDER BY id")
+        assert not ledger.deletions.open_orders(source)
+        states = ledger.rows("SELECT ref, state FROM deletion ORDER BY id")
     assert states == [("1", "deleted"), ("2", "deleted" if carried_out else "refused"), ("3", "refused")]
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from archipec.custody.archiving.sizes import SizeCheck
-from archipec.custody.ledger import Row
+from archipec.custody.ledger import SourceMessage
 from archipec.custody.spool import spool
 
 HEAD = b"Subject: one\r\n\r\n"
 ONE, OTHER = HEAD + b"one\r\n", HEAD + b"two\r\n"
 
 
-def row(size: int | None) -> Row:
-    return Row(1, "7/1", size, None, (), None, None, None, None)
+def row(size: int | None) -> SourceMessage:
+    return SourceMessage(1, "7/1", size, None, (), None, None, None, None)
 
 
 @pytest.mark.parametrize(

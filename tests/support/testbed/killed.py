@@ -16,7 +16,8 @@ from typing import Any
 import archipec.config.pipeline
 import archipec.durability
 from archipec.cli import main
-from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.copies import Copies
+from archipec.custody.ledger.deletions import Deletions
 from archipec.inventory import InventoryWriter
 
 POINTS = (
@@ -81,9 +82,9 @@ class Trap:
 
 def install(trap: Trap) -> None:
     """Put the trap's points into the program."""
-    Ledger.intend = trap.around(Ledger.intend, "before-intents", "after-intents")  # type: ignore[method-assign]
-    Ledger.record_receipts = trap.around(  # type: ignore[method-assign]
-        Ledger.record_receipts, "before-receipts", "after-receipts"
+    Copies.intend = trap.around(Copies.intend, "before-intents", "after-intents")  # type: ignore[method-assign]
+    Copies.record_receipts = trap.around(  # type: ignore[method-assign]
+        Copies.record_receipts, "before-receipts", "after-receipts"
     )
     durability = archipec.durability
     durability.sync_files = trap.around(durability.sync_files, "before-sync", "after-sync")
@@ -118,9 +119,9 @@ def _install_for_prune(trap: Trap) -> None:
     from archipec_plugins.imap import delete as imap
     from archipec_plugins.pop3 import delete as pop3
 
-    Ledger.order = trap.around(Ledger.order, "before-orders", "after-orders")  # type: ignore[method-assign]
-    Ledger.record_outcomes = trap.around(  # type: ignore[method-assign]
-        Ledger.record_outcomes, "before-outcomes", "after-outcomes"
+    Deletions.order = trap.around(Deletions.order, "before-orders", "after-orders")  # type: ignore[method-assign]
+    Deletions.record_outcomes = trap.around(  # type: ignore[method-assign]
+        Deletions.record_outcomes, "before-outcomes", "after-outcomes"
     )
     tell = imap.Deletion._command
 

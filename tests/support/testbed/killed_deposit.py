@@ -12,7 +12,7 @@ from archipec.cli import main
 from archipec.conservation.builder import Packer
 from archipec.conservation.outbox import Outbox
 from archipec.conservation.outbox_db import Store
-from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.copies import Copies
 from archipec_plugins.conservation.directory import DirectoryPlace
 from testbed.killed import Trap
 
@@ -32,7 +32,7 @@ def install(trap: Trap) -> None:
     Store.freeze = around(Store.freeze, "", "after-freezing")  # type: ignore[method-assign]
     Outbox.keep_report = around(Outbox.keep_report, "before-report", "after-report")  # type: ignore[method-assign]
     Store.decide = around(Store.decide, "before-decision", "after-decision")  # type: ignore[method-assign]
-    Ledger.record_receipts = around(Ledger.record_receipts, "before-receipts")  # type: ignore[method-assign]
+    Copies.record_receipts = around(Copies.record_receipts, "before-receipts")  # type: ignore[method-assign]
     DirectoryPlace.rename = around(DirectoryPlace.rename, "after-upload", "after-release")  # type: ignore[method-assign]
     write, move = DirectoryPlace.write, Store.move
 

@@ -52,7 +52,7 @@ class Stager:
                 self._discard(arrival.spooled)
             return
         unseen = {arrival.spooled.key for arrival in arrivals} - self._in_transit.keys()
-        known = self._ledger.copies_of(list(unseen)) if unseen else {}
+        known = self._ledger.copies.copies_of(list(unseen)) if unseen else {}
         for arrival in arrivals:
             self._report.arrived += 1
             self._report.arrived_size += arrival.spooled.key.size
@@ -86,7 +86,7 @@ class Stager:
                     self._report.sinks[self._deliveries[sink].name].failed += 1
             return
         if number:
-            self._ledger.link([(number, arrival.row.id, arrival.row.size)])
+            self._ledger.copies.link([(number, arrival.row.id, arrival.row.size)])
             self._record_loose({key: number})
         self._discard(arrival.spooled)
         if lacking:
@@ -107,7 +107,7 @@ class Stager:
         """Take a message for an occurrence of a content on its way."""
         entry.rows.append((arrival.folder, arrival.row))
         if entry.number:
-            self._ledger.link([(entry.number, arrival.row.id, arrival.row.size)])
+            self._ledger.copies.link([(entry.number, arrival.row.id, arrival.row.size)])
         self._discard(arrival.spooled)
 
     def _is_held_otherwise(self, arrival: Arrival) -> bool:
@@ -117,11 +117,11 @@ class Stager:
             if (entry := self._in_transit.get(key)) is not None:
                 self._join(entry, arrival)
                 return True
-        known = self._ledger.copies_of(keys) if keys else {}
+        known = self._ledger.copies.copies_of(keys) if keys else {}
         for key in keys:
             number, states = known.get(key, (0, {}))
             if number and all(states.get(sink) in HELD for sink in self._deliveries):
-                self._ledger.link([(number, arrival.row.id, arrival.row.size)])
+                self._ledger.copies.link([(number, arrival.row.id, arrival.row.size)])
                 self._discard(arrival.spooled)
                 self._report.already += 1
                 return True
@@ -153,7 +153,7 @@ class Stager:
         batch, self._batch = self._batch, Batch()
         if not batch.entries:
             return
-        numbers = self._ledger.intend(
+        numbers = self._ledger.copies.intend(
             [
                 (entry.content, [(row.id, row.size) for _, row in entry.rows], entry.sinks)
                 for entry in batch.entries
@@ -161,7 +161,7 @@ class Stager:
         )
         found, self._variants = self._variants, {}
         if found:
-            self._ledger.record_variants(
+            self._ledger.copies.record_variants(
                 (numbers[key], keys) for key, keys in found.items() if key in numbers
             )
         self._record_loose(numbers)
@@ -177,7 +177,7 @@ class Stager:
 
     def _record_loose(self, numbers: Mapping[ContentKey, int]) -> None:
         if loose := self._loose & numbers.keys():
-            self._ledger.record_loose(numbers[key] for key in loose)
+            self._ledger.unsealed.record(numbers[key] for key in loose)
             self._loose -= loose
 
     def settle(self, sink: int, batch: Batch, outcomes: Mapping[int, Receipt | str]) -> None:

@@ -69,13 +69,16 @@ def refuse_same_store(
         ConfigError: they are.
         ArchipecError: the source can't be used.
     """
-    source = ledger.source(pipeline.source.where)
+    source = ledger.sources.number(pipeline.source.where)
     unknown = [
         (sink, delivery)
         for sink, delivery in zip(pipeline.sinks, deliveries, strict=True)
         if sink.record.root(sink.config) is None
         and delivery.error is None
-        and (not ledger.is_independent(source, delivery.number) or ledger.probe(delivery.number))
+        and (
+            not ledger.deletions.is_independent(source, delivery.number)
+            or ledger.deletions.probe(delivery.number)
+        )
     ]
     if not unknown:
         return
@@ -98,7 +101,7 @@ def refuse_same_store(
         if reason:
             raise ConfigError(reason, hint="an archive must be kept somewhere else than in the mailbox")
         if delivery.number not in failed:
-            ledger.record_independent(source, delivery.number, now())
+            ledger.deletions.record_independent(source, delivery.number, now())
 
 
 def finish_deletions(
@@ -111,8 +114,8 @@ def finish_deletions(
     report: Report,
 ) -> None:
     """Finish what a prune that was killed left half-done; not to be able to is put on the report."""
-    source = ledger.source(pipeline.source.where)
-    if not ledger.unfinished_deletions(source):
+    source = ledger.sources.number(pipeline.source.where)
+    if not ledger.deletions.unfinished_deletions(source):
         return
     from archipec.custody.pruning.leftovers import Guard, finish_interrupted
     from archipec.custody.pruning.rules import required_sinks

@@ -55,7 +55,7 @@ def _prepare(
         lambda: sink.record.open(sink.config, context),
         sink.name,
         sink.record,
-        ledger.sink(sink.where),
+        ledger.copies.sink_number(sink.where),
         ledger,
         events,
         Retry(stop, context.log),
@@ -65,7 +65,7 @@ def _prepare(
     try:
         claim_root(sink, delivery.number, ledger, state, held)
         delivery.made_root = is_new
-        if not ledger.knows_copies(delivery.number):
+        if not ledger.copies.knows_copies(delivery.number):
             delivery.adopt()
     except ArchipecError as error:
         delivery.error = error
@@ -86,11 +86,11 @@ def unmake_unused(
     """
     for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
         root = sink.record.root(sink.config)
-        if root is None or not delivery.made_root or ledger.knows_copies(delivery.number):
+        if root is None or not delivery.made_root or ledger.copies.knows_copies(delivery.number):
             continue
         try:
             unmake_root(root, after)
-            ledger.set_archive_id(delivery.number, "")
+            ledger.copies.set_archive_id(delivery.number, "")
         except ArchipecError as error:
             report.errors.append(error)
 
@@ -107,7 +107,7 @@ def describe_archives(
         added, unfit = counts.stored + counts.pending, isinstance(delivery.error, IntegrityError)
         messages = size = 0
         if added:
-            held = [each for state, each in ledger.holdings(delivery.number).items() if state in HELD]
+            held = [each for state, each in ledger.copies.holdings(delivery.number).items() if state in HELD]
             messages, size = sum(count for count, _ in held), sum(size for _, size in held)
         try:
             where, moment = pipeline.source.where, datetime.now(UTC)

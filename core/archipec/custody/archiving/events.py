@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from archipec.custody.archiving.omissions import Omissions
-from archipec.custody.ledger import Content, Row
+from archipec.custody.ledger import Content, SourceMessage
 from archipec.custody.spool import Spooled
 from archipec.errors import ArchipecError
 from archipec.message import Item, Quota, Receipt
@@ -35,7 +35,7 @@ class Arrival(NamedTuple):
     """A message read from the source."""
 
     folder: str
-    row: Row
+    row: SourceMessage
     spooled: Spooled
     kind: str
     date: int
@@ -60,7 +60,7 @@ class Entry:
     content: Content
     item: Item
     spooled: Spooled
-    rows: list[tuple[str, Row]]
+    rows: list[tuple[str, SourceMessage]]
     sinks: tuple[int, ...]
     ask: frozenset[int]
     number: int = 0
@@ -100,7 +100,7 @@ class Unreadable(NamedTuple):
     """A message could not be read."""
 
     folder: str
-    row: Row
+    row: SourceMessage
     reason: str
 
 

@@ -14,7 +14,7 @@ from archipec.contract import (
     SupportsHeaders,
     SupportsListedWhole,
 )
-from archipec.custody.ledger import FolderState, Ledger, Look, Row
+from archipec.custody.ledger import FolderState, HeaderFacts, Ledger, SourceMessage
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
 from archipec.message import Folder, Json, Listed
 from archipec.pec.date import origin_date, received_date
@@ -91,7 +91,7 @@ class Lister:
         ]
         self._begin_with()
         self._settle_vanished(source)
-        known = self._ledger.open_folders(self._source, [folder.name for folder in wanted])
+        known = self._ledger.sources.open_folders(self._source, [folder.name for folder in wanted])
         try:
             for folder in wanted:
                 if self._cancelled():
@@ -118,12 +118,12 @@ class Lister:
         if self._done or not isinstance(source, SupportsFolderNames):
             return
         names = set(source.folder_names())
-        for number, name, cursor in self._ledger.folders(self._source) if names else ():
+        for number, name, cursor in self._ledger.sources.folders(self._source) if names else ():
             # One that is there and not among those to read keeps what is known of it.
             if name not in names and cursor is not None:
-                if absent := self._ledger.absent(number, ()):
+                if absent := self._ledger.sources.absent(number, ()):
                     self._on_absent(number, absent)
-                self._ledger.forget_cursor(number)
+                self._ledger.sources.forget_cursor(number)
 
     def blame(self, error: TransientError) -> bool:
         """Tell whether a lost connection is a folder's fault, which is left out then: it is lost there every time."""
@@ -186,10 +186,10 @@ class Lister:
             # A source may list again what it has listed before.
             if refs:
                 self._record()
-            present = self._ledger.present(number) if refs or whole else state.present
+            present = self._ledger.sources.present(number) if refs or whole else state.present
         if not whole and isinstance(source, SupportsListedWhole) and source.listed_whole(name):
             self._settle_absent(number, refs)
-            whole, present = True, self._ledger.present(number)
+            whole, present = True, self._ledger.sources.present(number)
         if count not in (None, present) and not self._explain(
             source, folder, number, count or 0, whole=whole
         ):
@@ -202,7 +202,7 @@ class Lister:
     def _explain(self, source: Source, folder: Folder, number: int, count: int, *, whole: bool) -> bool:
         """Find out why the source counts other messages in a folder than are on record. False: asked to stop."""
         self._record()
-        present = self._ledger.present(number)
+        present = self._ledger.sources.present(number)
         if present == count or (whole and present > count):
             return True
         for _ in range(2):  # once more, for what came or went meanwhile
@@ -210,7 +210,7 @@ class Lister:
             if refs is None:
                 return False
             self._settle_absent(number, refs)
-            present = self._ledger.present(number)
+            present = self._ledger.sources.present(number)
             count = count if (now := _count(source, folder)) is None else now
             if present >= count:
                 return True
@@ -241,7 +241,7 @@ class Lister:
 
     def _settle_absent(self, number: int, refs: set[str]) -> None:
         self._record()
-        if absent := self._ledger.absent(number, refs):
+        if absent := self._ledger.sources.absent(number, refs):
             self._on_absent(number, absent)
 
     def _begin(self, number: int, name: str) -> _Page:
@@ -251,7 +251,9 @@ class Lister:
     def _record(self) -> None:
         """Put the pages on record, those of many small folders in one transaction."""
         pages, self._pages = self._pages, []
-        news = self._ledger.record_listing([(page.number, page.listed) for page in pages], self._sinks)
+        news = self._ledger.sources.record_listing(
+            [(page.number, page.listed) for page in pages], self._sinks
+        )
         for page, new in zip(pages, news, strict=True):
             if page.listed:
                 size = sum(one.size or 0 for one in page.listed) if new else 0
@@ -290,7 +292,9 @@ class _Page:
     ends_folder: bool = False
 
 
-def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Look]]:
+def look(
+    source: SupportsHeaders, folder: str, rows: Iterable[SourceMessage]
+) -> Iterator[tuple[SourceMessage, HeaderFacts]]:
     """Read headers only; yield each row with what its header told, those that are answered.
 
     A message without a header is none: an empty one tells nothing, least of all what the message is not.
@@ -299,7 +303,7 @@ def look(source: SupportsHeaders, folder: str, rows: Iterable[Row]) -> Iterator[
     for ref, head in source.headers(folder, list(waiting)):
         row = waiting.pop(ref, None) if head.strip() else None
         if row is not None:
-            yield row, Look(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
+            yield row, HeaderFacts(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
 
 
 def message_id_of(head: bytes) -> str:
@@ -308,7 +312,7 @@ def message_id_of(head: bytes) -> str:
     return "" if value is None else identifier(raw_text(value)) or ""
 
 
-def date_of(row: Row, head: bytes) -> tuple[int, str]:
+def date_of(row: SourceMessage, head: bytes) -> tuple[int, str]:
     """Return a message's date in Unix seconds, and the clock it was read from.
 
     The server's, else the newest ``Received`` field, else ``Date``, which the sender chooses.

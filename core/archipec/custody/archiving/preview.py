@@ -16,7 +16,7 @@ from archipec.custody.archiving.lister import Lister, left_out, look, names_fold
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import PreviewLine, Report
 from archipec.custody.archiving.worklist import answer, matches_nothing
-from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.run import Retry, Stop, make_context
 from archipec.custody.spool import spool_folder
@@ -96,8 +96,8 @@ class _Preview:
         self._stop = stop
         self._observe = observe
         self._report = report
-        self._source = ledger.source(pipeline.source.where)
-        self._sinks = [ledger.sink(sink.where) for sink in pipeline.sinks]
+        self._source = ledger.sources.number(pipeline.source.where)
+        self._sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
         self._counts: Counter[tuple[str, int]] = Counter()
         self._sizes: Counter[tuple[str, int]] = Counter()
         self._counted: set[int] = set()
@@ -115,7 +115,7 @@ class _Preview:
             lambda _number, _name, _new, _size: None,
             self._on_folder,
             self._on_error,
-            lambda _number, rows: ledger.record_gone(rows),
+            lambda _number, rows: ledger.sources.record_gone(rows),
             full=full,
         )
 
@@ -124,8 +124,8 @@ class _Preview:
         if self._listing:
             self._lister.run(source)
             self._listing = False
-        backlog = self._ledger.backlog(self._source, self._sinks)
-        for number, name, _ in self._ledger.folders(self._source):
+        backlog = self._ledger.sources.backlog(self._source, self._sinks)
+        for number, name, _ in self._ledger.sources.folders(self._source):
             if backlog.get(number) and name not in self._looked_at and self._selection.wants_folder(name):
                 self._at = name
                 self._folder(source, number, name)
@@ -177,7 +177,9 @@ class _Preview:
 
     def _folder(self, source: Source, number: int, name: str) -> None:
         last = 0
-        while not self._stop.is_set() and (rows := self._ledger.work(number, self._sinks, last, _PAGE)):
+        while not self._stop.is_set() and (
+            rows := self._ledger.sources.work(number, self._sinks, last, _PAGE)
+        ):
             last = rows[-1].id
             # Over a connection before this one some may have been counted.
             rows = [row for row in rows if row.id not in self._counted]
@@ -192,23 +194,25 @@ class _Preview:
                 self._look(source, name, strange)
             self._observe(self._report)
 
-    def _is_strange(self, row: Row) -> bool:
+    def _is_strange(self, row: SourceMessage) -> bool:
         return row.kind is None or (self._selection.asks_message_id and row.message_id is None)
 
-    def _look(self, source: SupportsHeaders, name: str, rows: list[Row]) -> None:
+    def _look(self, source: SupportsHeaders, name: str, rows: list[SourceMessage]) -> None:
         looks = {}
         try:
             for row, told in look(source, name, rows):
                 looks[row.id] = told
                 self._count(name, row, told.kind, told.date, told)
         finally:
-            self._ledger.record_look(looks.values())
+            self._ledger.sources.record_headers(looks.values())
         if not self._stop.is_set():
             for row in rows:
                 if row.id not in looks:
                     self._count(name, row, _NOT_LOOKED_AT, row.received or 0)
 
-    def _count(self, folder: str, row: Row, kind: str, date: int, told: Look | None = None) -> None:
+    def _count(
+        self, folder: str, row: SourceMessage, kind: str, date: int, told: HeaderFacts | None = None
+    ) -> None:
         self._counted.add(row.id)
         self._report.listed += 1
         if answer(self._selection, self._ledger, folder, row, told) is False:

@@ -35,7 +35,7 @@ from archipec.custody.archiving.lister import Lister, date_of, look, message_id_
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
-from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 from archipec.custody.run import Retry
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
@@ -102,8 +102,8 @@ class Intake:
         self._breaks: Counter[int] = Counter()
         self._careful: dict[int, int] = {}
         self._bad_messages: Counter[int] = Counter()
-        self._sizes = SizeCheck(ledger.sizes_beside)
-        self._doubtful: list[Row] = []
+        self._sizes = SizeCheck(ledger.sources.sizes_beside)
+        self._doubtful: list[SourceMessage] = []
         self._silent: set[int] = set()
 
     def run(self) -> None:
@@ -187,7 +187,7 @@ class Intake:
                 # Only the whole message can tell.
                 self._work.give_back(folder, unsure)
 
-    def _look(self, source: SupportsHeaders, folder: FolderWork, unsure: list[Row]) -> None:
+    def _look(self, source: SupportsHeaders, folder: FolderWork, unsure: list[SourceMessage]) -> None:
         waiting = {row.id: row for row in unsure}
         looks = []
         try:
@@ -200,14 +200,14 @@ class Intake:
             self._note_break(folder, {row.ref: row for row in unsure}, error)
             raise
         finally:
-            self._ledger.record_look(looks)
+            self._ledger.sources.record_headers(looks)
         if not self._retry.cancelled():
             # Nor can a header that was not answered tell.
             self._work.give_back(folder, waiting.values())
 
     def _fetch(self, source: Source, folder: FolderWork) -> bool:
         """Read what is to be read of a folder. True when not everything was asked for."""
-        waiting: dict[str, Row] = {}
+        waiting: dict[str, SourceMessage] = {}
         # What breaks connections is found by asking for one message at a time.
         most = 1 if folder.number in self._careful else None
         asked = 0
@@ -262,13 +262,15 @@ class Intake:
         scan = source.scan(folder.name, None)
         while page := list(islice(scan, _PAGE)):
             refs.update(one.ref for one in page)
-            (new,) = self._ledger.record_listing([(folder.number, page)], self._work.sinks)
+            (new,) = self._ledger.sources.record_listing([(folder.number, page)], self._work.sinks)
             if new:
                 self._events.put(Listing(new, sum(one.size or 0 for one in page)))
                 self._work.add(folder.number, folder.name)
         return refs
 
-    def _ask_alone(self, source: Source, folder: FolderWork, row: Row, waiting: dict[str, Row]) -> None:
+    def _ask_alone(
+        self, source: Source, folder: FolderWork, row: SourceMessage, waiting: dict[str, SourceMessage]
+    ) -> None:
         """Ask for one message, twice where the first answer is not what was listed; then it has failed."""
         reason = "the source lists this message and gives nothing when asked for it"
         for _ in range(2):
@@ -282,7 +284,13 @@ class Intake:
             self._leave_out(folder, row, reason)
 
     def _take_in(
-        self, folder: FolderWork, row: Row, fetched: Fetched, waiting: dict[str, Row], *, alone: bool
+        self,
+        folder: FolderWork,
+        row: SourceMessage,
+        fetched: Fetched,
+        waiting: dict[str, SourceMessage],
+        *,
+        alone: bool,
     ) -> str:
         """Take in an answer. Return why it can't be the message, empty when it can or is to be asked for again."""
         try:
@@ -326,7 +334,9 @@ class Intake:
             if not self._careful[number]:
                 del self._careful[number]
 
-    def _note_break(self, folder: FolderWork, waiting: dict[str, Row], error: ArchipecError) -> None:
+    def _note_break(
+        self, folder: FolderWork, waiting: dict[str, SourceMessage], error: ArchipecError
+    ) -> None:
         """Take note of a lost connection: the second one without an answer between makes this one careful."""
         if not isinstance(error, TransientError) or error.retry_after is not None:
             return
@@ -355,26 +365,26 @@ class Intake:
             )
             self._events.put(FolderFailed(folder.name, left_out))
 
-    def _leave_out(self, folder: FolderWork, row: Row, reason: str) -> None:
+    def _leave_out(self, folder: FolderWork, row: SourceMessage, reason: str) -> None:
         self._events.put(Unreadable(folder.name, row, reason))
 
-    def _give_back(self, folder: FolderWork, waiting: Iterable[Row]) -> None:
+    def _give_back(self, folder: FolderWork, waiting: Iterable[SourceMessage]) -> None:
         doubtful, self._doubtful = self._doubtful, []
         if not folder.dropped:
             self._work.give_back(folder, [*doubtful, *waiting])
 
-    def _is_to_blame(self, row: Row, error: ArchipecError) -> bool:
+    def _is_to_blame(self, row: SourceMessage, error: ArchipecError) -> bool:
         """Tell whether a connection broke so often at this message that the others should go on without it."""
         self._broke_at[row.id] += 1
         return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
 
-    def _arrive(self, folder: FolderWork, row: Row, spooled: Spooled, fetched: Fetched) -> None:
+    def _arrive(self, folder: FolderWork, row: SourceMessage, spooled: Spooled, fetched: Fetched) -> None:
         kind = kind_of(spooled.head)
         date, date_from = date_of(row, spooled.head)
         message_id = message_id_of(spooled.head) if self._work.asks_message_id else None
-        told = Look(row.id, kind, date, date_from, message_id)
+        told = HeaderFacts(row.id, kind, date, date_from, message_id)
         if self._work.wants(folder.name, row, told) is False:
-            self._ledger.record_look([told])
+            self._ledger.sources.record_headers([told])
             self._work.deselect()
             spooled.discard()
             return
@@ -392,7 +402,7 @@ class Intake:
             self._arrivals = []
             self._arrived_bytes = 0
 
-    def _report_gone(self, rows: Sequence[Row]) -> None:
+    def _report_gone(self, rows: Sequence[SourceMessage]) -> None:
         if rows:
-            self._ledger.record_gone(row.id for row in rows)
+            self._ledger.sources.record_gone(row.id for row in rows)
             self._events.put(Gone(len(rows)))

@@ -118,7 +118,9 @@ def archive(
         )
     report.seconds = report.seconds or time.monotonic() - started
     try:
-        ledger.record_run(pipeline.name, ledger.source(pipeline.source.where), at, report.as_json(), quota)
+        ledger.runs.record_run(
+            pipeline.name, ledger.sources.number(pipeline.source.where), at, report.as_json(), quota
+        )
     except ArchipecError as error:
         report.errors.append(error)
     return report
@@ -133,7 +135,9 @@ def _judge(
     report: Report,
 ) -> None:
     """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
-    if not any(ledger.unjudged(ledger.sink(sink.where), 0, 1) for sink in pipeline.archives):
+    if not any(
+        ledger.verdicts.unjudged(ledger.copies.sink_number(sink.where), 0, 1) for sink in pipeline.archives
+    ):
         return
     # Slow to import, and most runs find nothing new.
     from archipec.custody.seals.judge import judge_stored
@@ -151,7 +155,7 @@ def _judge(
 def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | None:
     if pipeline.prune.quota is None:
         return told
-    _, listed = ledger.occurrences(ledger.source(pipeline.source.where))
+    _, listed = ledger.sources.counts(ledger.sources.number(pipeline.source.where))
     return quota_by(told, pipeline.prune.quota, listed)
 
 
@@ -186,7 +190,7 @@ class _Run:
         self._events = events
         self._deliveries = deliveries
         self._report = report
-        self._source = ledger.source(pipeline.source.where)
+        self._source = ledger.sources.number(pipeline.source.where)
         self._work = WorkList(ledger, self._at_work(), pipeline.selection)
         self._budget = Budget(_IN_TRANSIT)
         self._stager = Stager(ledger, deliveries, self._budget, report)
@@ -240,7 +244,7 @@ class _Run:
         wanted = self._pipeline.selection.message_ids
         if self._report.errors or self._report.left or self._stop.is_set():
             return
-        for identifier in self._ledger.unknown_message_ids(self._source, wanted):
+        for identifier in self._ledger.sources.unknown_message_ids(self._source, wanted):
             self._report.errors.append(
                 Incomplete(
                     f"no message has the Message-ID <{identifier}>",
@@ -252,8 +256,10 @@ class _Run:
         return [delivery.number for delivery in self._deliveries if delivery.error is None]
 
     def _take_up_backlog(self) -> None:
-        backlog = self._ledger.backlog(self._source, [delivery.number for delivery in self._deliveries])
-        for number, name, _ in self._ledger.folders(self._source):
+        backlog = self._ledger.sources.backlog(
+            self._source, [delivery.number for delivery in self._deliveries]
+        )
+        for number, name, _ in self._ledger.sources.folders(self._source):
             if backlog.get(number) and self._pipeline.selection.wants_folder(name):
                 self._report.listed += backlog[number]
                 self._work.add(number, name)
@@ -358,7 +364,7 @@ class _Run:
             case Gone(messages):
                 self._report.listed -= messages
             case Unreadable(folder, row, reason):
-                self._ledger.record_failure(row.id, reason)
+                self._ledger.sources.record_failure(row.id, reason)
                 self._report.fail(folder, row.ref, reason)
             case FolderFailed(folder, error):
                 self._report.errors.append(error)
@@ -404,7 +410,7 @@ class _Run:
         """Count what a sink took as pending and has decided on by now."""
         counts = self._report.sinks[delivery.name]
         if counts.waiting:
-            states = self._ledger.states(delivery.number, counts.waiting)
+            states = self._ledger.copies.states(delivery.number, counts.waiting)
             counts.pending = states["pending"]
             counts.stored += states["stored"]
             counts.failed += states["rejected"]

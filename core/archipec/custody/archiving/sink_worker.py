@@ -172,9 +172,9 @@ class Delivery:
             for receipt in sink.iterate():
                 page.append((Content(receipt.key, "", 0, ""), receipt))
                 if len(page) >= _ADOPT_PAGE:
-                    self._ledger.adopt(self.number, page, now())
+                    self._ledger.copies.adopt(self.number, page, now())
                     page = []
-            self._ledger.adopt(self.number, page, now())
+            self._ledger.copies.adopt(self.number, page, now())
 
     def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
         outcomes = self._store(sink, batch.entries, ask_all=ask_all)
@@ -209,7 +209,7 @@ class Delivery:
         return outcomes
 
     def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
-        self._ledger.record_receipts(
+        self._ledger.copies.record_receipts(
             self.number,
             [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, Receipt)],
             [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, str)],

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from archipec.custody.ledger import Row
+from archipec.custody.ledger import SourceMessage
 from archipec.custody.spool import Spooled
 from archipec.message import ContentKey
 from archipec.pec.headers import first_field
@@ -42,7 +42,7 @@ class SizeCheck:
         self._exact = 0
         self._earlier: tuple[int, int] | None = None
 
-    def accepts(self, row: Row, spooled: Spooled) -> bool:
+    def accepts(self, row: SourceMessage, spooled: Spooled) -> bool:
         """Tell whether these bytes are the message that a row lists. False: ask for it again, by itself.
 
         Nothing of 0 bytes is ever a message.
@@ -66,7 +66,7 @@ class SizeCheck:
         self._by_lines += by_lines
         return True
 
-    def _is_whole(self, row: Row, spooled: Spooled, listed: int) -> bool:
+    def _is_whole(self, row: SourceMessage, spooled: Spooled, listed: int) -> bool:
         """Tell whether a message of another size than listed shows no sign of having been cut short."""
         lacks = listed - spooled.key.size
         if lacks < 0:

@@ -23,13 +23,13 @@ def run_steps(
     pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, report: Report, quota: Quota | None
 ) -> None:
     """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
-    sinks = [ledger.sink(sink.where) for sink in pipeline.sinks]
+    sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
     room = _freeable(pipeline, ledger, quota)
 
     @contextmanager
     def read(key: ContentKey) -> Iterator[BinaryIO]:
         for sink in pipeline.archives:
-            receipt = ledger.receipt(ledger.sink(sink.where), key)
+            receipt = ledger.copies.receipt(ledger.copies.sink_number(sink.where), key)
             if receipt is not None:
                 with (
                     sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
@@ -41,13 +41,13 @@ def run_steps(
 
     for step in pipeline.steps:
         started = now()
-        since = ledger.step_done(pipeline.name, step.where)
+        since = ledger.runs.step_done(pipeline.name, step.where)
         view = RunView(
             pipeline=pipeline.name,
             report=report.as_json(),
             quota=quota,
             freeable=room,
-            stored=lambda since=since: ledger.stored_since(sinks, since),  # type: ignore[misc]
+            stored=lambda since=since: ledger.copies.stored_since(sinks, since),  # type: ignore[misc]
             read=read,
         )
         try:
@@ -59,7 +59,7 @@ def run_steps(
         except ArchipecError as error:
             report.errors.append(error)
         else:
-            ledger.record_step(pipeline.name, step.where, started)
+            ledger.runs.record_step(pipeline.name, step.where, started)
 
 
 def _freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> int | None:

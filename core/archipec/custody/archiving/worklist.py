@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from archipec.config.selection import Selection
-from archipec.custody.ledger import Ledger, Look, Row
+from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 
 __all__ = ["FolderWork", "WorkList", "answer", "matches_nothing"]
 
@@ -24,8 +24,8 @@ class FolderWork:
         self.number = number
         self.name = name
         self.listing = True
-        self.ready: deque[Row] = deque()
-        self.unsure: deque[Row] = deque()
+        self.ready: deque[SourceMessage] = deque()
+        self.unsure: deque[SourceMessage] = deque()
         self.workers = 0
         self.dropped = False
         self.last = 0
@@ -78,7 +78,7 @@ class WorkList:
             how many of them will not be handed out any more, though a sink lacks them.
         """
         with self._changed:
-            lacking = set(self._ledger.retire(rows, sinks))
+            lacking = set(self._ledger.sources.retire(rows, sinks))
             folder = self._folders.get(number)
             if folder is None:
                 return 0
@@ -111,7 +111,7 @@ class WorkList:
                 self._changed.wait()
             return None
 
-    def take(self, folder: FolderWork) -> Row | None:
+    def take(self, folder: FolderWork) -> SourceMessage | None:
         """Return the folder's next wanted row.
 
         None when there is none left, or when headers must be looked at first (`take_unsure`).
@@ -124,27 +124,27 @@ class WorkList:
                     return None
             return None
 
-    def take_unsure(self, folder: FolderWork) -> list[Row]:
+    def take_unsure(self, folder: FolderWork) -> list[SourceMessage]:
         """Return the rows that the selection can't decide on from a listing alone."""
         with self._changed:
             rows = list(folder.unsure)
             folder.unsure.clear()
             return rows
 
-    def give_back(self, folder: FolderWork, rows: Iterable[Row]) -> None:
+    def give_back(self, folder: FolderWork, rows: Iterable[SourceMessage]) -> None:
         """Hand rows in again that were taken and not answered, in their order."""
         with self._changed:
             folder.ready.extendleft(reversed(list(rows)))
             self._folders.setdefault(folder.number, folder)
             self._changed.notify_all()
 
-    def put_unsure(self, folder: FolderWork, rows: Iterable[Row]) -> None:
+    def put_unsure(self, folder: FolderWork, rows: Iterable[SourceMessage]) -> None:
         """Hand rows in again whose headers were not read."""
         with self._changed:
             folder.unsure.extendleft(reversed(list(rows)))
             self._folders.setdefault(folder.number, folder)
 
-    def decide(self, folder: FolderWork, row: Row, look: Look) -> None:
+    def decide(self, folder: FolderWork, row: SourceMessage, look: HeaderFacts) -> None:
         """Put a row where the selection wants it, now that its header is known."""
         if self.wants(folder.name, row, look):
             with self._changed:
@@ -157,7 +157,7 @@ class WorkList:
         with self._changed:
             self.deselected += 1
 
-    def wants(self, folder: str, row: Row, look: Look | None = None) -> bool | None:
+    def wants(self, folder: str, row: SourceMessage, look: HeaderFacts | None = None) -> bool | None:
         """Ask the selection, by what the row tells or its header has told."""
         return answer(self._selection, self._ledger, folder, row, look)
 
@@ -180,7 +180,7 @@ class WorkList:
         """Read the folder's next page; wait for the listing where it lags behind. False at the end."""
         while not self._stopped:
             listing = folder.listing
-            rows = self._ledger.work(folder.number, self.sinks, folder.last, _PAGE)
+            rows = self._ledger.sources.work(folder.number, self.sinks, folder.last, _PAGE)
             if rows:
                 folder.last = rows[-1].id
                 for row in rows:
@@ -193,7 +193,7 @@ class WorkList:
                 self._changed.wait()
         return False
 
-    def _sort(self, folder: FolderWork, row: Row) -> None:
+    def _sort(self, folder: FolderWork, row: SourceMessage) -> None:
         wanted = self.wants(folder.name, row)
         if wanted is None:
             folder.unsure.append(row)
@@ -215,7 +215,7 @@ def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: i
     if not asked or listed != deselected:
         return ""
     any_message = deselected > 0
-    for folder, row in ledger.read_before(source):
+    for folder, row in ledger.sources.read_before(source):
         if answer(selection, ledger, folder, row) is not False:
             return ""
         any_message = True
@@ -223,14 +223,14 @@ def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: i
 
 
 def answer(
-    selection: Selection, ledger: Ledger, folder: str, row: Row, look: Look | None = None
+    selection: Selection, ledger: Ledger, folder: str, row: SourceMessage, look: HeaderFacts | None = None
 ) -> bool | None:
     """Ask a selection about a row, by what the row tells or its header has told (None: not known yet)."""
     told = row if look is None else look
     date = told.date if told.date is not None else row.received
     sent = None
     if selection.asks_sent(told.kind) and told.message_id is not None:
-        sent = ledger.sent_as(told.message_id)
+        sent = ledger.transactions.sent_as(told.message_id)
     return selection.answer(
         folder=folder, size=row.size, date=date, kind=told.kind, message_id=told.message_id, sent=sent
     )

@@ -3,24 +3,47 @@
 It is the work list too. Every listed message is a row; a cursor is stored in the transaction of the rows it
 covers; what is left to do is a query (rows some sink lacks), never a state kept beside it.
 
-Any thread may call. Times are Unix seconds.
+Any thread may call. Times are Unix seconds, sizes bytes.
 """
 
 from __future__ import annotations
 
-from archipec.custody.ledger.copies import Content, Copy
+from pathlib import Path
+
+from archipec.custody.ledger.copies import Content, Copies, Copy
+from archipec.custody.ledger.database import Database
 from archipec.custody.ledger.deletions import Deletions
-from archipec.custody.ledger.journal import Journal
-from archipec.custody.ledger.loose import Loose
-from archipec.custody.ledger.occurrences import FolderState, Look, Occurrences, Row
-from archipec.custody.ledger.records import Records
+from archipec.custody.ledger.runs import Runs
+from archipec.custody.ledger.sources import FolderState, HeaderFacts, SourceMessage, Sources
+from archipec.custody.ledger.transactions import Transactions
+from archipec.custody.ledger.unsealed import Unsealed
 from archipec.custody.ledger.verdicts import Verdicts
 
-__all__ = ["Content", "Copy", "FolderState", "Ledger", "Look", "Row"]
+__all__ = ["Content", "Copy", "FolderState", "HeaderFacts", "Ledger", "SourceMessage"]
 
 
-class Ledger(Occurrences, Verdicts, Records, Deletions, Loose, Journal):
-    """The custody database: what sources have, what sinks have, what was judged, what was run.
+class Ledger(Database):
+    """The custody database.
 
-    See `archipec.custody.ledger.database.Database` for what opening it may raise.
+    Attributes:
+        sources: what sources have: folders, messages, what is left to do.
+        copies: what sinks have: contents, intents, receipts.
+        verdicts: what was judged.
+        transactions: what certified messages say of each other.
+        deletions: plans, orders and what came of them.
+        unsealed: originals that were saved without their envelope.
+        runs: attempts, runs, quotas, steps.
+
+    Raises:
+        ArchipecError: it can't be opened; see `archipec.sqlite_file.SqliteFile`.
     """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.sources = Sources(self)
+        self.copies = Copies(self)
+        self.verdicts = Verdicts(self, self.copies)
+        self.transactions = Transactions(self)
+        self.deletions = Deletions(self)
+        self.unsealed = Unsealed(self)
+        self.runs = Runs(self)

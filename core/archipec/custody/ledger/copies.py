@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Database, columns
+from archipec.custody.ledger.database import Table, columns
 from archipec.message import ContentKey, Receipt, State
 
 __all__ = ["Content", "Copies", "Copy", "Overdue"]
@@ -49,32 +49,32 @@ class Overdue(NamedTuple):
         return f"deposited {day:%Y-%m-%d}, no report for {days} day{'' if days == 1 else 's'}: {self.reason}"
 
 
-class Copies(Database):
+class Copies(Table):
     """Sinks, contents and copies."""
 
-    def sink(self, where: str) -> int:
+    def sink_number(self, where: str) -> int:
         """Return the number of a sink, new or known."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("INSERT INTO sink (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM sink WHERE place = ?", (where,)).fetchone()[0])
 
     def archive_id(self, sink: int) -> str:
         """Return the identity read from the archive's marker, empty when none was ever seen."""
-        return str(self._rows("SELECT archive FROM sink WHERE id = ?", (sink,))[0][0])
+        return str(self._db.rows("SELECT archive FROM sink WHERE id = ?", (sink,))[0][0])
 
     def set_archive_id(self, sink: int, identity: str) -> None:
         """Remember which archive stands at this sink."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE sink SET archive = ? WHERE id = ?", (identity, sink))
 
     def knows_copies(self, sink: int) -> bool:
         """Tell whether any receipt of this sink is on record."""
-        return bool(self._rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,)))
+        return bool(self._db.rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,)))
 
     def copies_of(self, keys: Sequence[ContentKey]) -> dict[ContentKey, tuple[int, dict[int, str]]]:
         """Return, for each key on record, its number and the state of its copy in each sink."""
         found: dict[ContentKey, tuple[int, dict[int, str]]] = {}
-        for number, digest, size, sink, state in self._rows(
+        for number, digest, size, sink, state in self._db.rows(
             "SELECT t.id, t.sha256, t.size, c.sink, c.state FROM content t LEFT JOIN copy c ON c.content = t.id"
             " WHERE t.sha256 IN (SELECT value FROM json_each(?))",
             (json.dumps([key.sha256 for key in keys]),),
@@ -87,7 +87,7 @@ class Copies(Database):
     def record_variants(self, variants: Iterable[tuple[int, Sequence[ContentKey]]]) -> None:
         """Put on record what contents may have been before a program saved them: (content, keys)."""
         rows = [(*key, content) for content, keys in variants for key in keys]
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO variant (sha256, size, content)"
                 f" SELECT {columns(3)} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
@@ -96,7 +96,7 @@ class Copies(Database):
 
     def variants(self) -> Iterator[tuple[ContentKey, ContentKey]]:
         """Yield (content as a program saved it, its original) where both are on record."""
-        for digest, size, *original in self._rows(
+        for digest, size, *original in self._db.rows(
             "SELECT d.sha256, d.size, t.sha256, t.size FROM variant v JOIN content d ON d.id = v.content"
             " JOIN content t ON t.sha256 = v.sha256 AND t.size = v.size ORDER BY d.id"
         ):
@@ -112,7 +112,7 @@ class Copies(Database):
         Returns:
             the number of each content.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             numbers = self._contents(db, [content for content, _, _ in batch])
             self._link(db, [(numbers[content.key], *row) for content, rows, _ in batch for row in rows])
             db.execute(
@@ -128,7 +128,7 @@ class Copies(Database):
 
     def link(self, occurrences: Sequence[tuple[int, int, int | None]]) -> None:
         """Put on record that (content, row, the row's listed size) are the same message."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             self._link(db, occurrences)
 
     def record_receipts(
@@ -144,7 +144,7 @@ class Copies(Database):
             for content, receipt in receipts
         ]
         lost = [(content, "failed", "null", reason) for content, reason in failures]
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE copy SET state = j.state, token = j.token, reason = j.reason,"
                 " stored = iif(j.state = 'failed', stored, ?) FROM"
@@ -156,7 +156,7 @@ class Copies(Database):
     def record_waiting(self, sink: int, receipts: Iterable[tuple[int, Receipt]]) -> None:
         """Put on record what copies wait for, (content, receipt): none of them is newly stored by that."""
         rows = [(content, json.dumps(receipt.token), receipt.reason) for content, receipt in receipts]
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE copy SET state = 'pending', token = j.token, reason = j.reason FROM"
                 f" (SELECT {columns(3, 'content', 'token', 'reason')} FROM json_each(?)) j"
@@ -166,7 +166,7 @@ class Copies(Database):
 
     def states(self, sink: int, contents: Sequence[int]) -> Counter[str]:
         """Count a sink's copies of these contents by state."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT state, count(*) FROM copy WHERE sink = ? AND content IN (SELECT value FROM json_each(?))"
             " GROUP BY state",
             (sink, json.dumps(list(contents))),
@@ -175,7 +175,7 @@ class Copies(Database):
 
     def reasons(self, sink: int) -> list[tuple[str, str, int]]:
         """Return (state, reason, copies) of the copies that are not confirmed: pending and rejected."""
-        return self._rows(
+        return self._db.rows(
             "SELECT state, reason, count(*) FROM copy WHERE sink = ? AND state IN ('pending', 'rejected')"
             " GROUP BY state, reason ORDER BY state, reason",
             (sink,),
@@ -187,7 +187,7 @@ class Copies(Database):
         since, due, attention = (waiting.format(name) for name in ("since", "due", "attention"))
         return [
             Overdue(*row)
-            for row in self._rows(
+            for row in self._db.rows(
                 f"SELECT reason, iif({due} < ?2, {since}, NULL), count(*) FROM copy WHERE sink = ?1 AND state = 'pending'"
                 f" AND token != 'null' AND ({due} < ?2 OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
                 (sink, now),
@@ -196,7 +196,7 @@ class Copies(Database):
 
     def adopt(self, sink: int, held: Sequence[tuple[Content, Receipt]], now: int) -> None:
         """Put on record what an archive already holds, by its own account."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             numbers = self._contents(db, [content for content, _ in held])
             copies = [
                 (numbers[content.key], receipt.state.value, json.dumps(receipt.token))
@@ -239,15 +239,15 @@ class Copies(Database):
             (json.dumps(occurrences),),
         )
 
-    def copies(self, sink: int, states: Sequence[str], after: int = 0, limit: int = -1) -> list[Copy]:
+    def in_states(self, sink: int, states: Sequence[str], after: int = 0, limit: int = -1) -> list[Copy]:
         """Return a sink's copies in these states, in the order of their contents, those after content ``after``."""
         marks = ",".join("?" * len(states))
-        return self._copies(
+        return self.where(
             f"c.sink = ? AND c.content > ? AND c.state IN ({marks})", (sink, after, *states, limit)
         )
 
-    def _copies(self, where: str, values: Sequence[object]) -> list[Copy]:
-        rows = self._rows(
+    def where(self, where: str, values: Sequence[object]) -> list[Copy]:
+        rows = self._db.rows(
             "SELECT c.content, t.sha256, t.size, c.state, c.token, c.reason FROM copy c"
             f" JOIN content t ON t.id = c.content WHERE {where} ORDER BY c.content LIMIT ?",
             values,
@@ -258,7 +258,7 @@ class Copies(Database):
                 Receipt(
                     ContentKey(digest, size),
                     State.PENDING if state == State.PENDING else State.STORED,
-                    self._json(token),
+                    self._db.parse_json(token),
                     reason,
                 ),
             )
@@ -270,7 +270,7 @@ class Copies(Database):
         found = list(verdicts)
         intact = [content for content, verdict in found if verdict == "ok"]
         lost = [one for one in found if one[1] != "ok"]
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE copy SET verified = ?1, intact_since = coalesce(intact_since, ?1),"
                 " state = iif(state = 'pending', state, 'stored')"
@@ -288,22 +288,22 @@ class Copies(Database):
             "SELECT 1 FROM content t JOIN occurrence o ON o.content = t.id"
             " WHERE t.sha256 = ? AND NOT o.gone LIMIT 1"
         )
-        return bool(self._rows(query, (key.sha256,)))
+        return bool(self._db.rows(query, (key.sha256,)))
 
     def receipt(self, sink: int, key: ContentKey) -> Receipt | None:
         """Return the receipt of a copy that counts as held."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT c.state, c.token FROM copy c JOIN content t ON t.id = c.content"
             " WHERE c.sink = ? AND t.sha256 = ? AND t.size = ? AND c.state IN ('stored', 'pending')",
             (sink, key.sha256, key.size),
         )
-        return Receipt(key, State(rows[0][0]), self._json(rows[0][1])) if rows else None
+        return Receipt(key, State(rows[0][0]), self._db.parse_json(rows[0][1])) if rows else None
 
     def stored_since(self, sinks: Sequence[int], since: int) -> Iterator[ContentKey]:
         """Yield what these sinks took since a time, in the order in which it first came."""
         marks = ",".join("?" * len(sinks))
         last = 0
-        while rows := self._rows(
+        while rows := self._db.rows(
             "SELECT DISTINCT t.id, t.sha256, t.size FROM copy c JOIN content t ON t.id = c.content"
             f" WHERE c.sink IN ({marks}) AND c.stored >= ? AND c.state IN ('stored', 'pending')"
             " AND t.id > ? ORDER BY t.id LIMIT 1000",
@@ -315,7 +315,7 @@ class Copies(Database):
 
     def holdings(self, sink: int) -> dict[str, tuple[int, int]]:
         """Return, per state of a copy, how many messages and bytes a sink has."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT c.state, count(*), sum(t.size) FROM copy c JOIN content t ON t.id = c.content"
             " WHERE c.sink = ? GROUP BY c.state",
             (sink,),
@@ -324,9 +324,16 @@ class Copies(Database):
 
     def sinks_of(self, source: int) -> list[tuple[int, str]]:
         """Return (number, where) of the sinks that have or should have messages of a source."""
-        return self._rows(
+        return self._db.rows(
             "SELECT id, place FROM sink WHERE id IN (SELECT c.sink FROM occurrence o"
             " JOIN folder f ON f.id = o.folder JOIN copy c ON c.content = o.content WHERE f.source = ?)"
             " ORDER BY id",
             (source,),
+        )
+
+    def stored_copies(self, sink: int, contents: Iterable[int]) -> list[Copy]:
+        """Return a sink's confirmed copies of these contents, in the order in which they came."""
+        return self.where(
+            "c.sink = ? AND c.state = 'stored' AND c.content IN (SELECT value FROM json_each(?))",
+            (sink, json.dumps(list(contents)), -1),
         )

@@ -8,7 +8,7 @@ from archipec.custody.ledger.schema import APPLICATION_ID, JSON_COLUMNS, SCHEMA,
 from archipec.errors import ArchipecError, PermanentError
 from archipec.sqlite_file import SqliteFile
 
-__all__ = ["Database", "columns"]
+__all__ = ["Database", "Table", "columns"]
 
 
 class Database(SqliteFile):
@@ -30,6 +30,13 @@ class Database(SqliteFile):
             f"the ledger {self._path} is damaged or not a ledger: {problem}",
             hint="move it away: the next run rebuilds it from the archives",
         )
+
+
+class Table:
+    """The statements about some tables of the ledger."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
 
 def columns(count: int, *names: str) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from archipec.custody.ledger.copies import Copies, Copy
-from archipec.custody.ledger.database import columns
-from archipec.message import ContentKey, DeletionOrder, Listed
+from archipec.custody.ledger.database import Table, columns
+from archipec.message import ContentKey, DeletionOrder
 
-__all__ = ["CopyState", "Deletions", "Held", "Outcome", "PlannedMessage", "Rescue"]
+__all__ = ["ArchivedMessage", "CopyState", "Deletions", "Outcome", "PlannedMessage", "Rescue"]
 
 _PLANS = 20
 """Plans that are kept for each pipeline."""
@@ -32,7 +30,7 @@ class CopyState(NamedTuple):
     intact_since: int | None
 
 
-class Held(NamedTuple):
+class ArchivedMessage(NamedTuple):
     """What the ledger knows of the very bytes of a message.
 
     Attributes:
@@ -89,54 +87,31 @@ class PlannedMessage(NamedTuple):
     sha256: str
 
 
-class Deletions(Copies):
+class Deletions(Table):
     """Proof, orders, outcomes."""
 
-    def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, Held]:
+    def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, ArchivedMessage]:
         """Return what is known of a folder's messages, by ref: those whose bytes were read once."""
-        rows = self._rows(
+        rows = self._db.rows(
             f"SELECT o.ref, {_HELD}, o.accepted FROM occurrence o JOIN content t ON t.id = o.content"
             " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
             (folder, json.dumps(list(sinks))),
         )
-        with self.decoding():
+        with self._db.decoding():
             return {ref: _held(json.loads(told))._replace(accepted=size) for ref, told, size in rows}
 
-    def held_by_key(self, keys: Iterable[ContentKey], sinks: Sequence[int]) -> dict[ContentKey, Held]:
+    def held_by_key(
+        self, keys: Iterable[ContentKey], sinks: Sequence[int]
+    ) -> dict[ContentKey, ArchivedMessage]:
         """Return what is known of messages by their keys."""
         wanted = set(keys)
-        rows = self._rows(
+        rows = self._db.rows(
             f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
             (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
         )
-        with self.decoding():
+        with self._db.decoding():
             found = [_held(json.loads(told)) for (told,) in rows]
         return {one.key: one for one in found if one.key in wanted}
-
-    def last_listing(self, folder: int, name: str) -> list[Listed]:
-        """Return a folder's messages as they were last listed, in that order."""
-        rows = self._rows(
-            "SELECT ref, size, received, flags FROM occurrence WHERE folder = ? AND NOT gone ORDER BY id",
-            (folder,),
-        )
-        return [
-            Listed(
-                name,
-                ref,
-                size,
-                None if received is None else datetime.fromtimestamp(received, UTC),
-                tuple(flags.split()),
-                None,
-            )
-            for ref, size, received, flags in rows
-        ]
-
-    def stored_copies(self, sink: int, contents: Iterable[int]) -> list[Copy]:
-        """Return a sink's confirmed copies of these contents, in the order in which they came."""
-        return self._copies(
-            "c.sink = ? AND c.state = 'stored' AND c.content IN (SELECT value FROM json_each(?))",
-            (sink, json.dumps(list(contents)), -1),
-        )
 
     def order(
         self, pipeline: str, source: int, orders: Sequence[tuple[DeletionOrder, int]], now: int
@@ -146,7 +121,7 @@ class Deletions(Copies):
         Returns:
             the number of each order.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             return [
                 int(
                     db.execute(
@@ -170,7 +145,7 @@ class Deletions(Copies):
     def record_outcomes(self, outcomes: Iterable[Outcome], now: int) -> None:
         """Put on record what came of orders; what is deleted the source no longer has."""
         told = json.dumps(list(outcomes))
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE deletion SET state = j.state, reason = j.reason, ended = ? FROM"
                 f" (SELECT {columns(3, 'id', 'state', 'reason')} FROM json_each(?)) j WHERE deletion.id = j.id",
@@ -192,14 +167,14 @@ class Deletions(Copies):
 
     def open_orders(self, source: int) -> list[tuple[int, str, str]]:
         """Return (number, folder, ref) of orders nobody knows the outcome of: a run was cut short."""
-        return self._rows(
+        return self._db.rows(
             "SELECT id, folder, ref FROM deletion WHERE source = ? AND state IN ('ordered', 'unknown')",
             (source,),
         )
 
     def twins_of(self, source: int, contents: Iterable[int]) -> list[tuple[str, str, int]]:
         """Return (folder, ref, content) of everything a source was last seen to hold of these contents."""
-        return self._rows(
+        return self._db.rows(
             "SELECT f.name, o.ref, o.content FROM folder f JOIN occurrence o ON o.folder = f.id AND NOT o.gone"
             " WHERE f.source = ? AND o.content IN (SELECT value FROM json_each(?))",
             (source, json.dumps(list(contents))),
@@ -207,14 +182,14 @@ class Deletions(Copies):
 
     def mark(self, orders: Iterable[int]) -> None:
         """Put on record, durably, that the messages of these orders are about to be marked at the source."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.executemany(
                 "INSERT INTO mark (deletion) VALUES (?) ON CONFLICT DO NOTHING", [(one,) for one in orders]
             )
 
     def marks(self, source: int) -> list[tuple[int, str, str]]:
         """Return (order, folder, ref) of messages that may still bear a mark of ours."""
-        return self._rows(
+        return self._db.rows(
             "SELECT d.id, d.folder, d.ref FROM mark m JOIN deletion d ON d.id = m.deletion WHERE d.source = ?"
             " ORDER BY d.folder, d.id",
             (source,),
@@ -222,12 +197,12 @@ class Deletions(Copies):
 
     def unmark(self, orders: Iterable[int]) -> None:
         """Put on record that these marks are taken back."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.executemany("DELETE FROM mark WHERE deletion = ?", [(one,) for one in orders])
 
     def hold(self, order: int, file: str, flags: Sequence[str], received: int | None) -> None:
         """Put on record that the bytes of an order's message are held in a file, before the order is given."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO rescue (deletion, file, flags, received, state) VALUES (?, ?, ?, ?, 'held')",
                 (order, file, " ".join(flags), received),
@@ -242,7 +217,7 @@ class Deletions(Copies):
         return self._rescues(source, "kept")
 
     def _rescues(self, source: int, state: str) -> list[Rescue]:
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT r.deletion, d.folder, d.ref, d.content, t.sha256, t.size, r.file, r.flags, r.received"
             " FROM rescue r JOIN deletion d ON d.id = r.deletion JOIN content t ON t.id = d.content"
             " WHERE d.source = ? AND r.state = ? ORDER BY r.deletion",
@@ -257,22 +232,22 @@ class Deletions(Copies):
 
     def is_held_in(self, file: str) -> bool:
         """Tell whether a file of the folder for rescued messages is still needed."""
-        return bool(self._rows("SELECT 1 FROM rescue WHERE file = ?", (file,)))
+        return bool(self._db.rows("SELECT 1 FROM rescue WHERE file = ?", (file,)))
 
     def let_go(self, order: int) -> None:
         """Put on record that nothing is held any more: the message is kept elsewhere."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("DELETE FROM rescue WHERE deletion = ?", (order,))
 
     def keep_rescued(self, order: int) -> None:
         """Put on record that the file is the only copy that is known to be good."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE rescue SET state = 'kept' WHERE deletion = ?", (order,))
 
     def unfinished_deletions(self, source: int) -> bool:
         """Tell whether a run ended between the first and the last step of a deletion."""
         return bool(
-            self._rows(
+            self._db.rows(
                 "SELECT 1 FROM deletion d WHERE d.source = ?1 AND (d.id IN (SELECT deletion FROM mark)"
                 " OR d.id IN (SELECT deletion FROM rescue WHERE state = 'held')) LIMIT 1",
                 (source,),
@@ -281,11 +256,11 @@ class Deletions(Copies):
 
     def is_independent(self, source: int, sink: int) -> bool:
         """Tell whether a sink was found to be another store than a source."""
-        return bool(self._rows("SELECT 1 FROM independent WHERE source = ? AND sink = ?", (source, sink)))
+        return bool(self._db.rows("SELECT 1 FROM independent WHERE source = ? AND sink = ?", (source, sink)))
 
     def record_independent(self, source: int, sink: int, now: int) -> None:
         """Put on record that a sink is another store than a source."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO independent (source, sink, seen) VALUES (?, ?, ?)"
                 " ON CONFLICT (source, sink) DO UPDATE SET seen = excluded.seen",
@@ -294,12 +269,12 @@ class Deletions(Copies):
 
     def probe(self, sink: int) -> str:
         """Return the name of the folder that a run which was killed may have left in a sink; empty for none."""
-        rows = self._rows("SELECT name FROM probe WHERE sink = ?", (sink,))
+        rows = self._db.rows("SELECT name FROM probe WHERE sink = ?", (sink,))
         return str(rows[0][0]) if rows else ""
 
     def set_probe(self, sink: int, name: str) -> None:
         """Put on record, durably, that a folder is about to be made in a sink; with an empty name, that it is gone."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             if name:
                 db.execute("INSERT OR REPLACE INTO probe (sink, name) VALUES (?, ?)", (sink, name))
             else:
@@ -309,7 +284,7 @@ class Deletions(Copies):
         self, plan: str, pipeline: str, source: int, messages: Sequence[PlannedMessage], now: int
     ) -> None:
         """Keep a plan that is about to be shown, and only the newest ones of the pipeline."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO plan (id, pipeline, source, made, messages) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET made = excluded.made",
@@ -323,7 +298,7 @@ class Deletions(Copies):
 
     def plan(self, plan: str, pipeline: str, source: int) -> tuple[int, list[PlannedMessage]] | None:
         """Return when a plan was made, and its messages; None when it isn't kept."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT made, messages FROM plan WHERE id = ? AND pipeline = ? AND source = ?",
             (plan, pipeline, source),
         )
@@ -331,7 +306,7 @@ class Deletions(Copies):
 
     def deleted_keys(self, source: int) -> set[ContentKey]:
         """Return the keys of what was deleted from a source."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT DISTINCT t.sha256, t.size FROM deletion d JOIN content t ON t.id = d.content"
             " WHERE d.source = ? AND d.state IN ('deleted', 'moved')",
             (source,),
@@ -339,9 +314,9 @@ class Deletions(Copies):
         return {ContentKey(digest, size) for digest, size in rows}
 
 
-def _held(told: list[Any]) -> Held:
+def _held(told: list[Any]) -> ArchivedMessage:
     content, digest, size, kind, certified, stamped, message_id, judged, copies = told
-    return Held(
+    return ArchivedMessage(
         content,
         ContentKey(digest, size),
         kind,

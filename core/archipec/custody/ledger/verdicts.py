@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.ledger.copies import Copies, Copy
+from archipec.custody.ledger.database import Database, Table
 from archipec.custody.verdict import Verdict
 from archipec.pec.headers import identifier
 
@@ -14,12 +15,16 @@ __all__ = ["Verdicts"]
 _IDENTIFIERS = ("tipo", "identificativo", "msgid", "riferimento", "message_id")
 
 
-class Verdicts(Copies):
+class Verdicts(Table):
     """Verdicts on contents."""
+
+    def __init__(self, db: Database, copies: Copies) -> None:
+        super().__init__(db)
+        self._copies = copies
 
     def unjudged(self, sink: int, after: int, limit: int) -> list[Copy]:
         """Return copies a sink holds of contents without a verdict, those after content ``after``."""
-        return self._copies(
+        return self._copies.where(
             "c.sink = ? AND c.content > ? AND c.state IN ('stored', 'pending')"
             " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
             (sink, after, limit),
@@ -28,19 +33,19 @@ class Verdicts(Copies):
     def held_first(self, sink: int, before: Sequence[int], after: int, limit: int) -> list[Copy]:
         """Return copies a sink holds of contents that none of the sinks ``before`` it holds."""
         marks = ",".join("?" * len(before))
-        return self._copies(
+        return self._copies.where(
             "c.sink = ? AND c.content > ? AND c.state IN ('stored', 'pending') AND NOT EXISTS (SELECT 1 FROM copy b"
             f" WHERE b.content = c.content AND b.sink IN ({marks}) AND b.state IN ('stored', 'pending'))",
             (sink, after, *before, limit),
         )
 
-    def record_verdicts(self, verdicts: Iterable[tuple[int, Verdict]], now: int) -> None:
+    def record(self, verdicts: Iterable[tuple[int, Verdict]], now: int) -> None:
         """Put (content, verdict) on record; what a valid seal certifies replaces what the header and servers said.
 
         A verdict "valid" on record gives way to another "valid" alone, which may read more of the same message: a
         certificate that is gone by now does not unmake it.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             for content, verdict in verdicts:
                 fields = [identifier(verdict.record.get(name)) for name in _IDENTIFIERS]
                 db.execute(

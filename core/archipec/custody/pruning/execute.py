@@ -69,7 +69,7 @@ class Executor:
         self._report = report
         self._guard = guard
         self._context = replace(context, marking=self._mark)
-        self._source = ledger.source(pipeline.source.where)
+        self._source = ledger.sources.number(pipeline.source.where)
         self.only_moves = False
         self._numbers: dict[tuple[str, str], int] = {}
 
@@ -152,7 +152,7 @@ class Executor:
             return
         refusal = self._guard.settle(rescues)
         if refusal is not None:
-            kept = {rescue.order for rescue in self._ledger.rescued(self._source)}
+            kept = {rescue.order for rescue in self._ledger.deletions.rescued(self._source)}
             orders = {(rescue.folder, rescue.ref): rescue.order for rescue in rescues}
             for row in group:
                 order = orders.get((row.listed.folder, row.listed.ref))
@@ -217,7 +217,7 @@ class Executor:
             # The message that is there now may be in no archive: the next run reads it.
             changed = [row.listed.ref for row in batch if row.kept is Kept.CHANGED]
             if changed:
-                self._ledger.forget_contents(self._source, folder, changed)
+                self._ledger.sources.forget_contents(self._source, folder, changed)
             rows = [row for row in batch if row.action == "delete"]
             file = self._hold(source, rows, hold_as) if hold_as is not None and rows else None
             orders = {row.listed.ref: (self._order(row), row) for row in rows if row.action == "delete"}
@@ -254,7 +254,7 @@ class Executor:
         if not orders:
             return []
         given = [(order, row.candidate.held.content) for order, row in orders.values() if row.candidate]
-        made = self._ledger.order(self._pipeline.name, self._source, given, now())
+        made = self._ledger.deletions.order(self._pipeline.name, self._source, given, now())
         numbers = dict(zip(orders, made, strict=True))
         self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _) in orders.items()}
         rescues = [self._rescue(numbers[ref], row, file) for ref, (_, row) in orders.items()] if file else []
@@ -269,7 +269,7 @@ class Executor:
                 if error is not None and error.scope > Scope.MESSAGE:
                     wider = error
         finally:
-            self._ledger.record_outcomes(outcomes.values(), now())
+            self._ledger.deletions.record_outcomes(outcomes.values(), now())
             self._guard.let_go(one for one in rescues if outcomes[one.ref].state in ("refused", "gone"))
         if wider is not None:
             raise wider
@@ -278,11 +278,11 @@ class Executor:
     def _rescue(self, number: int, row: Row, file: str) -> Rescue:
         listed = row.listed
         received = None if listed.received is None else int(listed.received.timestamp())
-        self._ledger.hold(number, file, listed.flags, received)
-        return next(one for one in self._ledger.held_back(self._source) if one.order == number)
+        self._ledger.deletions.hold(number, file, listed.flags, received)
+        return next(one for one in self._ledger.deletions.held_back(self._source) if one.order == number)
 
     def _mark(self, orders: Sequence[DeletionOrder]) -> None:
-        self._ledger.mark(self._numbers[order.folder, order.ref] for order in orders)
+        self._ledger.deletions.mark(self._numbers[order.folder, order.ref] for order in orders)
 
     def _outcome(self, number: int, error: ArchipecError | None) -> Outcome:
         if error is None:

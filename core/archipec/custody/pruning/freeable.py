@@ -37,14 +37,14 @@ def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeabl
     Nothing is read back for it and nobody is asked: flags are those of the last listing.
     """
     policy = pipeline.prune
-    sinks = [ledger.sink(sink.where) for sink in required_sinks(pipeline)]
+    sinks = [ledger.copies.sink_number(sink.where) for sink in required_sinks(pipeline)]
     if not policy.has_rule or not sinks:
         return None
     rules = rules_now(pipeline, sinks, ledger)
     candidates = []
-    for number, name, _ in ledger.folders(ledger.source(pipeline.source.where)):
-        held = ledger.held_of(number, sinks)
-        for listed in ledger.last_listing(number, name):
+    for number, name, _ in ledger.sources.folders(ledger.sources.number(pipeline.source.where)):
+        held = ledger.deletions.held_of(number, sinks)
+        for listed in ledger.sources.last_listing(number, name):
             judged = rules.judge(listed, held.get(listed.ref))
             if isinstance(judged, Candidate):
                 candidates.append(judged)
@@ -63,4 +63,4 @@ def rules_now(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Rules:
     waiting: set[int] = set()
     if pipeline.prune.receipts_complete:
         waiting = unfinished(transactions(ledger, sinks, Wanted(), at))
-    return Rules(pipeline, sinks, ledger.sent_as, waiting, at)
+    return Rules(pipeline, sinks, ledger.transactions.sent_as, waiting, at)

@@ -94,8 +94,8 @@ class Guard:
     def let_go(self, rescues: Iterable[Rescue]) -> None:
         """Hold these no longer; a file goes with the last of those that are held in it."""
         for rescue in rescues:
-            self._ledger.let_go(rescue.order)
-            if not self._ledger.is_held_in(rescue.file):
+            self._ledger.deletions.let_go(rescue.order)
+            if not self._ledger.deletions.is_held_in(rescue.file):
                 release(self._state, rescue.file)
 
     def _return(self, rescue: Rescue) -> str:
@@ -111,14 +111,14 @@ class Guard:
                 return self._keep(rescue, error)
             except ArchipecError as error:
                 return self._keep(rescue, error)
-            self._ledger.record_outcomes(
+            self._ledger.deletions.record_outcomes(
                 [Outcome(rescue.order, "refused", "put back: an archive could not show its copy")], now()
             )
             self.let_go([rescue])
             return "it was put back into the folder"
 
     def _keep(self, rescue: Rescue, error: ArchipecError) -> str:
-        self._ledger.keep_rescued(rescue.order)
+        self._ledger.deletions.keep_rescued(rescue.order)
         return f"it could not be put back ({error.message}), and its bytes are in {path_of(self._state, rescue.file)}"
 
 
@@ -140,13 +140,13 @@ def finish_interrupted(
         Refused: an archive could not give back what was deleted alone.
         ArchipecError: the source can't be asked; the next run tries again.
     """
-    if not ledger.unfinished_deletions(source):
+    if not ledger.deletions.unfinished_deletions(source):
         return
     with own_errors(pipeline.source.record), guard.open_source() as opened:
         _take_back_marks(opened, ledger, source)
     refusal: Refused | None = None
     lost: defaultdict[int, list[Rescue]] = defaultdict(list)
-    for rescue in ledger.held_back(source) if with_archives() else ():
+    for rescue in ledger.deletions.held_back(source) if with_archives() else ():
         with own_errors(pipeline.source.record), guard.open_source() as opened:
             still_there = _lists(opened, rescue)
         if still_there:
@@ -160,7 +160,7 @@ def finish_interrupted(
 
 
 def _take_back_marks(source: Source, ledger: Ledger, number: int) -> None:
-    marks = ledger.marks(number)
+    marks = ledger.deletions.marks(number)
     if not marks:
         return
     if not isinstance(source, SupportsUnmark):
@@ -170,7 +170,7 @@ def _take_back_marks(source: Source, ledger: Ledger, number: int) -> None:
     for folder, group in groupby(marks, key=lambda mark: mark[1]):
         its = list(group)
         source.unmark(folder, [ref for _, _, ref in its])
-        ledger.unmark(order for order, _, _ in its)
+        ledger.deletions.unmark(order for order, _, _ in its)
         _log.warning(
             'took back %d marks for deletion in folder "%s": an earlier run ended before it deleted',
             len(its),

@@ -65,10 +65,10 @@ class Planner:
             ArchipecError: an archive can't tell now what it holds.
         """
         rules = rules_now(self._pipeline, self._sinks, self._ledger)
-        source = self._ledger.source(self._pipeline.source.where)
-        known = {name: number for number, name, _ in self._ledger.folders(source)}
+        source = self._ledger.sources.number(self._pipeline.source.where)
+        known = {name: number for number, name, _ in self._ledger.sources.folders(source)}
         for name, listing in mailbox.folders.items():
-            held = self._ledger.held_of(known[name], self._sinks) if name in known else {}
+            held = self._ledger.deletions.held_of(known[name], self._sinks) if name in known else {}
             for listed in listing:
                 its = held.get(listed.ref)
                 row = Row(listed, None if its is None else its.key)
@@ -147,14 +147,16 @@ class Planner:
         """
         own = None
         if self._policy.trash == "own":
-            own = self._ledger.deleted_keys(self._ledger.source(self._pipeline.source.where))
+            own = self._ledger.deletions.deleted_keys(
+                self._ledger.sources.number(self._pipeline.source.where)
+            )
         sizes = None if own is None else {key.size for key in own}
         folder = trash_of(source)
         listing = [
             one for one in source.scan(folder, None) if sizes is None or one.size is None or one.size in sizes
         ]
         keys = fetch_keys(source, folder, [one.ref for one in listing])
-        held = self._ledger.held_by_key((key for key in keys.values() if key), self._sinks)
+        held = self._ledger.deletions.held_by_key((key for key in keys.values() if key), self._sinks)
         rules = rules_now(self._pipeline, self._sinks, self._ledger)
         rows = []
         for listed in listing:

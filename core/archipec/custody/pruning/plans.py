@@ -28,7 +28,7 @@ def save(rows: Iterable[Row], pipeline: str, source: int, ledger: Ledger) -> str
         return ""
     words = "\0".join("\0".join(one) for one in messages)
     plan = hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()[:_LENGTH]
-    ledger.save_plan(plan, pipeline, source, messages, now())
+    ledger.deletions.save_plan(plan, pipeline, source, messages, now())
     return plan
 
 
@@ -38,7 +38,7 @@ def planned(plan: str, pipeline: str, source: int, ledger: Ledger) -> frozenset[
     Raises:
         Refused: there is none of that id, or it is too old.
     """
-    found = ledger.plan(plan, pipeline, source)
+    found = ledger.deletions.plan(plan, pipeline, source)
     if found is None:
         raise Refused(
             f'no plan "{plan}" was shown for this pipeline, or newer ones have taken its place',

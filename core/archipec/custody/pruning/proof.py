@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from archipec.config.pipeline import Endpoint
 from archipec.contract import Context, Sink, SinkType, SupportsPresence
 from archipec.custody.ledger import Copy, Ledger
-from archipec.custody.ledger.deletions import Held
+from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.rules import Kept
 from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
@@ -80,7 +80,7 @@ class Prover:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def prove(self, messages: Iterable[Held]) -> dict[int, Proof]:
+    def prove(self, messages: Iterable[ArchivedMessage]) -> dict[int, Proof]:
         """Read back every required copy of these messages and put what was found on record.
 
         Returns:
@@ -122,7 +122,7 @@ class Prover:
         return gone
 
     def _lost_in(self, sink: Sink, number: int, contents: set[int]) -> set[int]:
-        copies = self._ledger.stored_copies(number, contents)
+        copies = self._ledger.copies.stored_copies(number, contents)
         gone = contents - {copy.content for copy in copies}
         if isinstance(sink, SupportsPresence):
             by_key = {copy.receipt.key: copy.content for copy in copies}
@@ -154,7 +154,7 @@ class Prover:
         context = self._contexts[number]
         opened = self._open(sink, number, context)
         verdicts = []
-        copies = self._ledger.stored_copies(number, contents)
+        copies = self._ledger.copies.stored_copies(number, contents)
         try:
             for copy in copies:
                 if context.cancelled():
@@ -168,7 +168,7 @@ class Prover:
                 _weigh(proof, found, sink, number, context)
         finally:
             if verdicts:
-                self._ledger.record_verified(number, verdicts, int(context.now().timestamp()))
+                self._ledger.copies.record_verified(number, verdicts, int(context.now().timestamp()))
         for content in contents - {copy.content for copy in copies}:
             proof = proofs.setdefault(content, Proof(context.now()))
             proof.doubt, proof.detail = Kept.NOT_ARCHIVED, f"{sink.where}: holds it no longer"

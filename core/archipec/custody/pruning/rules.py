@@ -12,7 +12,7 @@ from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.config.prune_policy import PrunePolicy
 from archipec.config.selection import Selection
 from archipec.contract import SinkType
-from archipec.custody.ledger.deletions import Held
+from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.message import Listed, Quota
 from archipec.pec.transactions import Outcome, Transaction
 
@@ -99,7 +99,7 @@ class Candidate:
     """
 
     listed: Listed
-    held: Held
+    held: ArchivedMessage
     date: int
 
     @property
@@ -137,7 +137,7 @@ class Rules:
             None if policy.verified_for is None else policy.verified_for.before(now).timestamp()
         )
 
-    def judge(self, listed: Listed, held: Held | None) -> Candidate | Kept:
+    def judge(self, listed: Listed, held: ArchivedMessage | None) -> Candidate | Kept:
         """Tell whether a message may go, or why not."""
         reason = self.lacks(listed, held)
         if reason is not None or held is None:
@@ -156,7 +156,7 @@ class Rules:
             reason = Kept.RECEIPTS if held.content in self._unfinished or not held.judged else None
         return reason or Candidate(listed, held, date or 0)
 
-    def lacks(self, listed: Listed, held: Held | None) -> Kept | None:
+    def lacks(self, listed: Listed, held: ArchivedMessage | None) -> Kept | None:
         """Tell why a message may not go whatever the rules: not in every required sink, or flagged."""
         if held is None:
             return Kept.NOT_ARCHIVED
@@ -177,11 +177,11 @@ class Rules:
             return Kept.NO_DATE if self._policy.asks_date else None
         return Kept.TOO_RECENT if self._newest is not None and date >= self._newest else None
 
-    def _deselected(self, listed: Listed, held: Held, date: int | None) -> Kept | None:
+    def _deselected(self, listed: Listed, held: ArchivedMessage, date: int | None) -> Kept | None:
         chosen = all(self._wants(selection, listed, held, date) for selection in self._selections)
         return None if chosen else Kept.NOT_SELECTED
 
-    def _wants(self, selection: Selection, listed: Listed, held: Held, date: int | None) -> bool:
+    def _wants(self, selection: Selection, listed: Listed, held: ArchivedMessage, date: int | None) -> bool:
         """Ask a selection; what can't be told is not chosen."""
         sent = None
         if selection.asks_sent(held.kind):
@@ -199,7 +199,7 @@ class Rules:
         return answer is True
 
 
-def certain_date(listed: Listed, held: Held) -> int | None:
+def certain_date(listed: Listed, held: ArchivedMessage) -> int | None:
     """Return a message's date in Unix seconds by a clock that its sender did not set, None when there is none.
 
     The certified one under a valid seal, else when the server took it in, else its newest ``Received`` field.

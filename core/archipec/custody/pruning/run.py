@@ -63,7 +63,7 @@ def prune(
     """
     report = PruneReport(pipeline.name, carry_out)
     try:
-        sinks = [(sink, ledger.sink(sink.where)) for sink in _sound(pipeline)]
+        sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in _sound(pipeline)]
         with ExitStack() as held:
             held.enter_context(hold_endpoint(state, pipeline.source.where))
             temp = held.enter_context(spool_folder(state, pipeline.source.where))
@@ -71,7 +71,7 @@ def prune(
                 claim_root(sink, number, ledger, state, held)
             context = make_context(pipeline.source.name, temp, stop)
             guard = Guard(pipeline, sinks, ledger, state, context, stop)
-            finish_interrupted(pipeline, ledger.source(pipeline.source.where), ledger, guard)
+            finish_interrupted(pipeline, ledger.sources.number(pipeline.source.where), ledger, guard)
             prover = held.enter_context(Prover(sinks, ledger, temp, stop))
             planner = Planner(pipeline, [number for _, number in sinks], ledger, prover, report, observe)
             executor = Executor(pipeline, ledger, state, stop, observe, prover, report, guard, context)
@@ -122,7 +122,7 @@ class _Run:
         self._context = context
         self._stop = stop
         self._report = report
-        self._source = ledger.source(pipeline.source.where)
+        self._source = ledger.sources.number(pipeline.source.where)
         self._only_moves = False
 
     def execute(self, *, limit: int | None, allow_large: bool, plan: str) -> None:
@@ -172,12 +172,12 @@ class _Run:
     def _close_open_orders(self, mailbox: Mailbox) -> None:
         """Tell by the listing what became of orders that a run left without an outcome."""
         there = {name: {listed.ref for listed in listing} for name, listing in mailbox.folders.items()}
-        self._ledger.record_outcomes(
+        self._ledger.deletions.record_outcomes(
             [
                 Outcome(number, "refused", "still there when the mailbox was listed again")
                 if ref in there[folder]
                 else Outcome(number, "deleted", "no longer there when the mailbox was listed again")
-                for number, folder, ref in self._ledger.open_orders(self._source)
+                for number, folder, ref in self._ledger.deletions.open_orders(self._source)
                 if folder in there
             ],
             now(),

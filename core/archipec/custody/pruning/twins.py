@@ -42,7 +42,7 @@ def first_ones(
     seen = {folder for folder, _ in there}
     staying = {row.key for row in there.values() if row.action != "delete" and not row.touched}
     elsewhere: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
-    for folder, ref, content in ledger.twins_of(source, groups):
+    for folder, ref, content in ledger.deletions.twins_of(source, groups):
         if folder not in seen:
             elsewhere[folder].add((ref, content))
     doubted = {content for twins in elsewhere.values() for _, content in twins}

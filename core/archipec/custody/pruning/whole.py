@@ -30,5 +30,5 @@ def check_whole(sink: Sink, where: str, ledger: Ledger) -> None:
 
 def _is_misfit(problem: ArchipecError, ledger: Ledger) -> bool:
     if isinstance(problem, MissingCopy):
-        return problem.key is None or not ledger.is_in_a_mailbox(problem.key)
+        return problem.key is None or not ledger.copies.is_in_a_mailbox(problem.key)
     return isinstance(problem, UnfitRecord)

@@ -26,7 +26,7 @@ class Vault:
     def __init__(
         self, sinks: Sequence[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Stop
     ) -> None:
-        self._sinks = [(sink, ledger.sink(sink.where)) for sink in sinks]
+        self._sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in sinks]
         self._ledger = ledger
         self._state = state
         self._stop = stop
@@ -47,7 +47,7 @@ class Vault:
         """
         problem: ArchipecError = MissingCopy(f"no archive holds {key}")
         for sink, number in self._sinks:
-            receipt = self._ledger.receipt(number, key)
+            receipt = self._ledger.copies.receipt(number, key)
             if receipt is None:
                 continue
             try:

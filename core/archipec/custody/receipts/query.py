@@ -9,7 +9,7 @@ from datetime import datetime
 
 from archipec.config.selection import Selection
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.records import Clue
+from archipec.custody.ledger.transactions import TransactionRef
 from archipec.custody.receipts.archive_reader import Vault
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve
@@ -64,7 +64,7 @@ def transactions(
         sinks: the ledger's numbers of the archives.
         now: aware.
     """
-    clues = ledger.clues(sinks, ledger.folders_called(_SENT_FOLDERS))
+    clues = ledger.transactions.clues(sinks, ledger.transactions.folders_called(_SENT_FOLDERS))
     chosen = [clue for clue in clues if wanted.period.answer(folder="", date=clue.date) is not False]
     yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
 
@@ -75,7 +75,9 @@ def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list
     """
     identifier = name.strip("<> \t")
     named = [
-        one for one in _linked(ledger, sinks, ledger.named(sinks, identifier), now) if one.direction == "out"
+        one
+        for one in _linked(ledger, sinks, ledger.transactions.named(sinks, identifier), now)
+        if one.direction == "out"
     ]
     if named:
         return named
@@ -103,11 +105,11 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, vault: Vault)
             )
             continue
         original = transaction.sent.record.number
-        check = ledger.check_on_record(receipt.number, original)
+        check = ledger.transactions.check_on_record(receipt.number, original)
         if check is None:
             try:
                 check = _compared(receipt, transaction.sent, vault)
-                ledger.record_check(receipt.number, original, check)
+                ledger.transactions.record_check(receipt.number, original, check)
             except ArchipecError as error:
                 check = Check(UNCHECKED, sentence=f"its hashes were not checked: {error.message}")
         checks[receipt.number] = check
@@ -139,20 +141,22 @@ def _compared(receipt: Record, sent: Sent, vault: Vault) -> Check:
 
 
 def _linked(
-    ledger: Ledger, sinks: Sequence[int], clues: Sequence[Clue], now: datetime
+    ledger: Ledger, sinks: Sequence[int], clues: Sequence[TransactionRef], now: datetime
 ) -> Iterator[Transaction]:
     nameless: list[Record] | None = None
     for start in range(0, len(clues), _PAGE):
         page = clues[start : start + _PAGE]
         groups = _grouped(
-            ledger.records_of(sinks, [clue.value for clue in page if clue.certified]),
+            ledger.transactions.of_identifiers(sinks, [clue.value for clue in page if clue.certified]),
             lambda one: one.identificativo,
         )
         loose = [clue.value for clue in page if not clue.certified]
         msgids = {one.msgid for group in groups.values() for one in group if one.msgid}
-        about = _grouped(ledger.records_about(sinks, [*msgids, *loose]), lambda one: one.riferimento)
+        about = _grouped(ledger.transactions.about(sinks, [*msgids, *loose]), lambda one: one.riferimento)
         names = {*msgids, *loose, *groups}
-        copies = _grouped(ledger.copies_named(sinks, names), lambda one: one.message_id.casefold())
+        copies = _grouped(
+            ledger.transactions.copies_named(sinks, names), lambda one: one.message_id.casefold()
+        )
         for clue in page:
             group = groups.get(clue.value, []) if clue.certified else []
             own = {one.msgid for one in group if one.msgid} or ({clue.value} if not clue.certified else set())
@@ -160,7 +164,7 @@ def _linked(
             candidates = [one for name in {*own, clue.value} for one in copies.get(name.casefold(), [])]
             if not own and not candidates:
                 if nameless is None:
-                    nameless = ledger.copies_without_name(sinks)
+                    nameless = ledger.transactions.copies_without_name(sinks)
                 candidates = nameless
             yield from link(records, candidates, now)
 

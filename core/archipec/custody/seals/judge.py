@@ -14,7 +14,7 @@ from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink, SinkType
 from archipec.custody.ledger import Copy, Ledger
-from archipec.custody.ledger.loose import ENVELOPE_MISSING
+from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.readback import read_into, read_whole
 from archipec.custody.run import Stop, make_context, now
 from archipec.custody.seals.worker import Judges, Message
@@ -43,13 +43,13 @@ def judge_stored(
     Raises:
         ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
     """
-    sinks = [(sink, ledger.sink(sink.where)) for sink in pipeline.archives]
-    waiting = [(sink, number) for sink, number in sinks if ledger.unjudged(number, 0, 1)]
+    sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in pipeline.archives]
+    waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
     if not waiting:
         return
     with Judges(load_anchors(pipeline.trust)) as judges:
         for sink, number in waiting:
-            copies = _pages(lambda last, number=number: ledger.unjudged(number, last, _PAGE))  # type: ignore[misc]
+            copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
 
 
@@ -64,8 +64,8 @@ def judge_again(
     done: list[int] = []
     with Judges(load_anchors(pipeline.trust)) as judges:
         for sink in pipeline.archives:
-            number = ledger.sink(sink.where)
-            copies = _pages(lambda last, number=number: ledger.held_first(number, done, last, _PAGE))  # type: ignore[misc]
+            number = ledger.copies.sink_number(sink.where)
+            copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
             done.append(number)
 
@@ -101,14 +101,14 @@ def _judge_copies(
         verdicts = judges.judge(_messages(opened, copies, temp, stop))
         while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
             _say_what_is_missing(some, ledger)
-            ledger.record_verdicts(some, now())
+            ledger.verdicts.record(some, now())
             for _, verdict in some:
                 on_verdict(verdict.status)
 
 
 def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> None:
     """Give the reason a message alone can't know: that its seal stayed behind with its envelope."""
-    loose = ledger.loose_among([content for content, _ in verdicts])
+    loose = ledger.unsealed.among([content for content, _ in verdicts])
     for content, verdict in verdicts:
         if content in loose and verdict.status == Status.UNSIGNED:
             verdict.record["seal"]["reason"] = ENVELOPE_MISSING

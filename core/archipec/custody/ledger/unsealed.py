@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Database
+from archipec.custody.ledger.database import Table
 from archipec.message import ContentKey
 
-__all__ = ["ENVELOPE_MISSING", "Loose", "LooseOriginal"]
+__all__ = ["ENVELOPE_MISSING", "Unsealed", "UnsealedOriginal"]
 
 ENVELOPE_MISSING = "the envelope is missing: download the message itself"
 
 
-class LooseOriginal(NamedTuple):
+class UnsealedOriginal(NamedTuple):
     """An original without its envelope; ``message_id`` is empty when it has none or was not judged yet."""
 
     key: ContentKey
@@ -23,32 +23,32 @@ class LooseOriginal(NamedTuple):
     ref: str
 
 
-class Loose(Database):
+class Unsealed(Table):
     """Originals that were saved without their envelope (`archipec.message.Fetched.loose`)."""
 
-    def record_loose(self, contents: Iterable[int]) -> None:
+    def record(self, contents: Iterable[int]) -> None:
         """Put on record that contents are such originals."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO loose (content) SELECT value FROM json_each(?)",
                 (json.dumps(list(contents)),),
             )
 
-    def loose_among(self, contents: Sequence[int]) -> frozenset[int]:
+    def among(self, contents: Sequence[int]) -> frozenset[int]:
         """Return those of these contents that are such originals."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT content FROM loose WHERE content IN (SELECT value FROM json_each(?))",
             (json.dumps(list(contents)),),
         )
         return frozenset(row[0] for row in rows)
 
-    def without_envelope(self, sinks: Sequence[int]) -> list[LooseOriginal]:
+    def without_envelope(self, sinks: Sequence[int]) -> list[UnsealedOriginal]:
         """Return the originals these sinks hold whose envelope none of them holds, by content number.
 
         An envelope counts when its seal is valid and what it certifies names the original's Message-ID, which some
         providers replace by their own identifier.
         """
-        rows = self._rows(
+        rows = self._db.rows(
             "WITH held AS (SELECT content FROM copy WHERE state IN ('stored', 'pending')"
             "  AND sink IN (SELECT value FROM json_each(?)))"
             " SELECT t.sha256, t.size, coalesce(v.message_id, ''), f.name, o.ref FROM loose l"
@@ -62,6 +62,6 @@ class Loose(Database):
             (json.dumps(list(sinks)),),
         )
         return [
-            LooseOriginal(ContentKey(digest, size), message_id, folder, ref)
+            UnsealedOriginal(ContentKey(digest, size), message_id, folder, ref)
             for digest, size, message_id, folder, ref in rows
         ]

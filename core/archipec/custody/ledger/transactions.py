@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from archipec.custody.ledger.database import Database
+from archipec.custody.ledger.database import Table
 from archipec.message import ContentKey
 
 # Slow to import, and part of a ledger that most runs don't ask.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archipec.pec.breve import Check
     from archipec.pec.transactions import Record
 
-__all__ = ["Clue", "Records"]
+__all__ = ["TransactionRef", "Transactions"]
 
 _SEPARATORS = re.compile(r"[/.\\]")
 _HELD = (
@@ -36,7 +36,7 @@ _MESSAGE = (
 )
 
 
-class Clue(NamedTuple):
+class TransactionRef(NamedTuple):
     """What names a transaction: ``value`` is an `identificativo`, or for want of one the Message-ID of what was sent.
 
     ``date`` in Unix seconds, 0 when unknown.
@@ -47,16 +47,16 @@ class Clue(NamedTuple):
     date: int
 
 
-class Records(Database):
+class Transactions(Table):
     """What stored messages say of each other. ``sinks`` are the archives that count."""
 
-    def clues(self, sinks: Sequence[int], sent_folders: Sequence[int]) -> list[Clue]:
+    def clues(self, sinks: Sequence[int], sent_folders: Sequence[int]) -> list[TransactionRef]:
         """Return what names a transaction, the newest first.
 
         Args:
             sent_folders: numbers of folders whose messages should have an acceptance.
         """
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS moment"
             " FROM verdict v JOIN content t ON t.id = v.content"
             f" WHERE v.identificativo IS NOT NULL AND {_ALL_HELD} GROUP BY v.identificativo"
@@ -76,9 +76,9 @@ class Records(Database):
             " ORDER BY moment DESC, 2",
             (json.dumps(list(sinks)), json.dumps(list(sent_folders))),
         )
-        return [Clue(bool(certified), value, date) for certified, value, date in rows]
+        return [TransactionRef(bool(certified), value, date) for certified, value, date in rows]
 
-    def records_of(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[Record]:
+    def of_identifiers(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[Record]:
         """Return the messages with these certified identifiers."""
         return self._records(
             f"{_MESSAGE} WHERE v.identificativo IN (SELECT value FROM json_each(?2)) AND {_HELD}",
@@ -86,7 +86,7 @@ class Records(Database):
             identificativi,
         )
 
-    def records_about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
+    def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
         """Return the messages that name these Message-IDs in their header alone: nobody has sealed that."""
         return self._records(
             f"{_MESSAGE} WHERE v.identificativo IS NULL AND v.riferimento IN (SELECT value FROM json_each(?2))"
@@ -111,24 +111,24 @@ class Records(Database):
         )
         return [one for one in found if one.is_sendable]
 
-    def named(self, sinks: Sequence[int], name: str) -> list[Clue]:
+    def named(self, sinks: Sequence[int], name: str) -> list[TransactionRef]:
         """Return the transactions that an identifier names: PEC identifier, Message-ID sent, or that of a receipt."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT DISTINCT v.identificativo FROM verdict v WHERE v.identificativo IS NOT NULL"
             f" AND (v.identificativo = ?2 OR v.msgid = ?2 OR v.message_id = ?2) AND {_HELD}",
             (json.dumps(list(sinks)), name),
         )
-        return [Clue(True, row[0], 0) for row in rows]
+        return [TransactionRef(True, row[0], 0) for row in rows]
 
     def folders_called(self, names: Iterable[str]) -> list[int]:
         """Return the folders of any source that have one of these names (lower case), or are below one that has."""
         wanted = frozenset(names)
-        rows = self._rows("SELECT id, name FROM folder")
+        rows = self._db.rows("SELECT id, name FROM folder")
         return [number for number, name in rows if wanted & set(_SEPARATORS.split(name.casefold()))]
 
     def left_unjudged(self, sinks: Sequence[int]) -> int:
         """Return how many messages of these archives nobody has judged yet."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT count(DISTINCT c.content) FROM copy c WHERE c.state IN ('stored', 'pending')"
             " AND c.sink IN (SELECT value FROM json_each(?1))"
             " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
@@ -140,14 +140,14 @@ class Records(Database):
         """Return what comparing a short receipt with an original showed, None when nobody has."""
         from archipec.pec.breve import Check
 
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?", (receipt, original)
         )
         return Check(*rows[0]) if rows else None
 
     def record_check(self, receipt: int, original: int, check: Check) -> None:
         """Put on record what comparing them showed."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO breve (receipt, original, status, form, sentence) VALUES (?, ?, ?, ?, ?)",
                 (receipt, original, check.status, check.form, check.sentence),
@@ -158,12 +158,12 @@ class Records(Database):
 
         By its proven acceptance; empty when none is on record.
         """
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT v.record FROM verdict v WHERE v.seal = 'valid' AND v.tipo = 'accettazione'"
             " AND (v.msgid = ?1 OR v.identificativo = ?1)",
             (message_id,),
         )
-        with self.decoding():
+        with self._db.decoding():
             return frozenset(
                 "esterno" if one.get("tipo") == "esterno" else "certificato"
                 for (record,) in rows
@@ -174,8 +174,8 @@ class Records(Database):
         values = [json.dumps(list(sinks))]
         if names is not None:
             values.append(json.dumps(list(names)))
-        rows = self._rows(f"{query} ORDER BY v.content", values)
-        with self.decoding():
+        rows = self._db.rows(f"{query} ORDER BY v.content", values)
+        with self._db.decoding():
             return [_record(*row) for row in rows]
 
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archipec.custody.ledger.database import Database
+from archipec.custody.ledger.database import Table
 from archipec.errors import ATTENTION, DONE
 from archipec.message import ContentKey, Json, Quota
 
-__all__ = ["Attempt", "Journal", "Place", "Run"]
+__all__ = ["Attempt", "Place", "Run", "Runs"]
 
 _ATTEMPT = (
     "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
@@ -68,7 +68,7 @@ class Attempt(NamedTuple):
         return self.exit_code in {DONE, ATTENTION}
 
 
-class Journal(Database):
+class Runs(Table):
     """The part of the ledger that tells of attempts and runs."""
 
     def begin_attempt(
@@ -82,7 +82,7 @@ class Journal(Database):
         lock: str = "",
     ) -> int:
         """Put on record that a pipeline is tried, and return the attempt's number."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             return int(
                 db.execute(
                     "INSERT INTO attempt (pipeline, source, command, started, sinks, urls, lock)"
@@ -112,7 +112,7 @@ class Journal(Database):
         Args:
             but_settling: the exit code but for what sinks had still to confirm; None where there is no such thing.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE attempt SET ended = ?, exit_code = ?, errors = ?, but_settling = ? WHERE id = ?",
                 (ended, exit_code, json.dumps(errors), but_settling, number),
@@ -120,34 +120,34 @@ class Journal(Database):
 
     def last_attempts(self) -> list[Attempt]:
         """Return the last attempt by each command of each pipeline and source, in the order in which they ended."""
-        rows = self._rows(
+        rows = self._db.rows(
             f"{_ATTEMPT} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER"
             " (PARTITION BY pipeline, source, command ORDER BY coalesce(ended, started) DESC, id DESC) AS place"
             " FROM attempt) WHERE place = 1) ORDER BY coalesce(ended, started), id"
         )
-        with self.decoding():
+        with self._db.decoding():
             return [_attempt(row) for row in rows]
 
     def last_archived(self) -> dict[tuple[str, str], Attempt]:
         """Return, by pipeline and source, the last `archive` that reached its end."""
-        rows = self._rows(
+        rows = self._db.rows(
             f"{_ATTEMPT} WHERE id IN (SELECT max(id) FROM attempt WHERE command = 'archive'"
             f" AND exit_code IN ({DONE}, {ATTENTION}) GROUP BY pipeline, source)"
         )
-        with self.decoding():
+        with self._db.decoding():
             return {(one.pipeline, one.source): one for one in map(_attempt, rows)}
 
     def roots(self) -> dict[str, str | None]:
         """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
-        rows = self._rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
-        with self.decoding():
+        rows = self._db.rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
+        with self._db.decoding():
             places = [Place(*one) for row in rows for one in json.loads(row[0])]
         return {place.where: place.root for place in places}
 
     def has_copies(self, where: str) -> bool:
         """Tell whether any copy was ever promised by the sink at ``where``; it need not be on record."""
         return bool(
-            self._rows(
+            self._db.rows(
                 "SELECT 1 FROM copy WHERE sink = (SELECT id FROM sink WHERE place = ?) AND state IN"
                 " ('stored', 'pending', 'missing', 'altered') LIMIT 1",
                 (where,),
@@ -156,16 +156,16 @@ class Journal(Database):
 
     def archives(self) -> dict[str, str]:
         """Return the identity of each archive that was ever seen, by its sink's ``where``."""
-        return dict(self._rows("SELECT place, archive FROM sink WHERE archive != ''"))
+        return dict(self._db.rows("SELECT place, archive FROM sink WHERE archive != ''"))
 
     def pending_since(self, sink: int) -> int | None:
         """Return when the oldest copy was deposited that a sink has not confirmed, in Unix seconds."""
-        rows = self._rows("SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'", (sink,))
+        rows = self._db.rows("SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'", (sink,))
         return None if rows[0][0] is None else int(rows[0][0])
 
     def kept_since(self, sinks: Sequence[int], contents: Sequence[ContentKey]) -> dict[ContentKey, int]:
         """Return when each content was first stored in any of these sinks, in Unix seconds."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT t.sha256, t.size, min(c.stored) FROM copy c JOIN content t ON t.id = c.content"
             " WHERE c.sink IN (SELECT value FROM json_each(?)) AND c.stored IS NOT NULL"
             " AND t.sha256 IN (SELECT value FROM json_each(?)) GROUP BY t.id",
@@ -177,7 +177,7 @@ class Journal(Database):
         self, pipeline: str, source: int, started: int, report: Mapping[str, Json], quota: Quota | None
     ) -> None:
         """Keep the report of a finished run, and how full the source then was."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO run (pipeline, source, started, report, quota_used, quota_limit)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -193,15 +193,17 @@ class Journal(Database):
 
     def last_runs(self) -> list[Run]:
         """Return the last run of each pipeline, by name."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT r.pipeline, s.place, r.started, r.report FROM run r JOIN source s ON s.id = r.source"
             " WHERE r.id IN (SELECT max(id) FROM run GROUP BY pipeline, source) ORDER BY r.pipeline"
         )
-        return [Run(name, place, started, self._json(report)) for name, place, started, report in rows]
+        return [
+            Run(name, place, started, self._db.parse_json(report)) for name, place, started, report in rows
+        ]
 
     def last_quota(self, source: int) -> tuple[int, Quota] | None:
         """Return how full a source was when it last told, and when that was."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT started, quota_used, quota_limit FROM run"
             " WHERE source = ? AND quota_limit IS NOT NULL ORDER BY id DESC LIMIT 1",
             (source,),
@@ -210,12 +212,12 @@ class Journal(Database):
 
     def step_done(self, pipeline: str, step: str) -> int:
         """Return when the run began that a post-step last succeeded after, 0 when it never did."""
-        rows = self._rows("SELECT done FROM step WHERE pipeline = ? AND place = ?", (pipeline, step))
+        rows = self._db.rows("SELECT done FROM step WHERE pipeline = ? AND place = ?", (pipeline, step))
         return int(rows[0][0]) if rows else 0
 
     def record_step(self, pipeline: str, step: str, done: int) -> None:
         """Put on record that a post-step succeeded."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO step (pipeline, place, done) VALUES (?, ?, ?)"
                 " ON CONFLICT (pipeline, place) DO UPDATE SET done = excluded.done",

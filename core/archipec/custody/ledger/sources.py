@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Database, columns
+from archipec.custody.ledger.database import Table, columns
 from archipec.custody.ledger.schema import WRONG_SIZE
 from archipec.message import Json, Listed
 
-__all__ = ["FolderState", "Look", "Occurrences", "Row"]
+__all__ = ["FolderState", "HeaderFacts", "SourceMessage", "Sources"]
 
 
-class Row(NamedTuple):
+class SourceMessage(NamedTuple):
     """A listed message that some sink lacks."""
 
     id: int
@@ -37,7 +37,7 @@ class FolderState(NamedTuple):
     present: int
 
 
-class Look(NamedTuple):
+class HeaderFacts(NamedTuple):
     """What a header told of a row: ``date_from`` names the clock; ``message_id`` is empty when there is none,
     None when nobody asked.
     """
@@ -49,25 +49,25 @@ class Look(NamedTuple):
     message_id: str | None
 
 
-class Occurrences(Database):
+class Sources(Table):
     """Sources, folders and occurrences: every listed message is a row."""
 
-    def source(self, where: str) -> int:
+    def number(self, where: str) -> int:
         """Return the number of a source, new or known."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("INSERT INTO source (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])
 
     def open_folders(self, source: int, names: Sequence[str]) -> dict[str, FolderState]:
         """Return each folder as it is on record, new or known."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO folder (source, name) SELECT ?, value FROM json_each(?) WHERE true"
                 " ON CONFLICT DO NOTHING",
                 (source, json.dumps(names)),
             )
         present = dict(
-            self._rows(
+            self._db.rows(
                 "SELECT f.id, (SELECT count(*) FROM occurrence WHERE folder = f.id AND NOT gone)"
                 " FROM folder f WHERE f.source = ?",
                 (source,),
@@ -82,14 +82,15 @@ class Occurrences(Database):
     def present(self, folder: int) -> int:
         """Return how many messages a folder has, by what was listed."""
         return int(
-            self._rows("SELECT count(*) FROM occurrence WHERE folder = ? AND NOT gone", (folder,))[0][0]
+            self._db.rows("SELECT count(*) FROM occurrence WHERE folder = ? AND NOT gone", (folder,))[0][0]
         )
 
     def folders(self, source: int) -> list[tuple[int, str, Json]]:
         """Return (number, name, cursor) of every folder on record."""
-        rows = self._rows("SELECT id, name, cursor FROM folder WHERE source = ?", (source,))
+        rows = self._db.rows("SELECT id, name, cursor FROM folder WHERE source = ?", (source,))
         return [
-            (number, name, None if cursor is None else self._json(cursor)) for number, name, cursor in rows
+            (number, name, None if cursor is None else self._db.parse_json(cursor))
+            for number, name, cursor in rows
         ]
 
     def record_listing(
@@ -107,7 +108,7 @@ class Occurrences(Database):
             page by page, how many messages have to be brought into these sinks that had not before.
         """
         news = []
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             for folder, listed in pages:
                 if not listed:
                     news.append(0)
@@ -140,12 +141,12 @@ class Occurrences(Database):
 
     def forget_cursor(self, folder: int) -> None:
         """List a folder from the start when it is listed next."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE folder SET cursor = NULL WHERE id = ?", (folder,))
 
     def absent(self, folder: int, refs: Collection[str]) -> list[int]:
         """Return the rows of a folder that a whole listing does not have."""
-        rows = self._rows("SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone", (folder,))
+        rows = self._db.rows("SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone", (folder,))
         return [number for number, ref in rows if ref not in refs]
 
     def retire(self, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
@@ -154,7 +155,7 @@ class Occurrences(Database):
         Returns:
             those of them that one of the sinks lacked.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             lacking = _lacking_of(db, rows, sinks)
             db.execute(
                 "UPDATE occurrence SET gone = 1 WHERE id IN (SELECT value FROM json_each(?))",
@@ -165,20 +166,22 @@ class Occurrences(Database):
     def backlog(self, source: int, sinks: Sequence[int]) -> dict[int, int]:
         """Return, per folder that has any, how many of its messages some sink lacks."""
         query, values = _lacking("SELECT o.folder, count(*)", "f.source = ?", (source,), sinks)
-        return dict(self._rows(f"{query} GROUP BY o.folder", values))
+        return dict(self._db.rows(f"{query} GROUP BY o.folder", values))
 
-    def work(self, folder: int, sinks: Sequence[int], after: int, limit: int) -> list[Row]:
+    def work(self, folder: int, sinks: Sequence[int], after: int, limit: int) -> list[SourceMessage]:
         """Return messages of a folder that some sink lacks, in listing order, those after row ``after``."""
         columns = "SELECT o.id, o.ref, o.size, o.received, o.flags, o.kind, o.date, o.message_id, o.content"
         query, values = _lacking(columns, "o.folder = ? AND o.id > ?", (folder, after), sinks)
-        page = self._rows(
+        page = self._db.rows(
             "SELECT json_group_array(json_array(id, ref, size, received, flags, kind, date, message_id, content))"
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
-        with self.decoding():
+        with self._db.decoding():
             return [
-                Row(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
+                SourceMessage(
+                    number, ref, size, received, tuple(flags.split()), kind, date, message_id, content
+                )
                 for number, ref, size, received, flags, kind, date, message_id, content in sorted(
                     json.loads(page[0][0])
                 )
@@ -189,7 +192,7 @@ class Occurrences(Database):
 
         The newest 1,000 that were read are looked at.
         """
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT coalesce(sum(same), 0), coalesce(sum(NOT same), 0) FROM"
             " (SELECT o.size = t.size AS same FROM occurrence o JOIN content t ON t.id = o.content"
             " WHERE o.folder = (SELECT folder FROM occurrence WHERE id = ?1) AND o.size IS NOT NULL AND o.id <> ?1"
@@ -198,9 +201,9 @@ class Occurrences(Database):
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def record_look(self, looks: Iterable[Look]) -> None:
+    def record_headers(self, looks: Iterable[HeaderFacts]) -> None:
         """Keep what was read from headers, so that nothing is looked up twice."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.executemany(
                 "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id)"
                 " WHERE id = ?1",
@@ -209,12 +212,12 @@ class Occurrences(Database):
 
     def record_gone(self, rows: Iterable[int]) -> None:
         """Put on record that the source no longer has these messages."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.executemany("UPDATE occurrence SET gone = 1 WHERE id = ?", [(row,) for row in rows])
 
     def forget_contents(self, source: int, folder: str, refs: Sequence[str]) -> None:
         """Forget which messages these are: the source has others there now, and they are to be read."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE occurrence SET content = NULL, accepted = NULL, kind = NULL, date = NULL, date_from = NULL,"
                 " message_id = NULL WHERE folder = (SELECT id FROM folder WHERE source = ? AND name = ?)"
@@ -224,7 +227,7 @@ class Occurrences(Database):
 
     def record_failure(self, row: int, reason: str) -> None:
         """Put on record why a message could not be read."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE occurrence SET reason = ? WHERE id = ?", (reason, row))
 
     def unknown_message_ids(self, source: int, wanted: Iterable[str]) -> list[str]:
@@ -232,7 +235,7 @@ class Occurrences(Database):
         return [
             identifier
             for identifier in sorted(wanted)
-            if not self._rows(
+            if not self._db.rows(
                 "SELECT 1 FROM occurrence o JOIN folder f ON f.id = o.folder"
                 " LEFT JOIN verdict v ON v.content = o.content WHERE f.source = ?1"
                 " AND (lower(o.message_id) = ?2 OR lower(v.message_id) = ?2) LIMIT 1",
@@ -240,10 +243,10 @@ class Occurrences(Database):
             )
         ]
 
-    def read_before(self, source: int) -> Iterator[tuple[str, Row]]:
+    def read_before(self, source: int) -> Iterator[tuple[str, SourceMessage]]:
         """Yield (folder, message) of what was read from a source and is still there, the newest first."""
         last = 1 << 62
-        while rows := self._rows(
+        while rows := self._db.rows(
             "SELECT f.name, o.id, o.ref, o.size, o.received, coalesce(o.kind, t.kind), coalesce(o.date, t.date),"
             " o.message_id, o.content FROM occurrence o JOIN folder f ON f.id = o.folder"
             " JOIN content t ON t.id = o.content WHERE f.source = ? AND NOT o.gone AND o.id < ?"
@@ -251,16 +254,37 @@ class Occurrences(Database):
             (source, last),
         ):
             for folder, last, ref, size, received, kind, date, message_id, content in rows:
-                yield folder, Row(last, ref, size, received, (), kind or None, date, message_id, content)
+                yield (
+                    folder,
+                    SourceMessage(last, ref, size, received, (), kind or None, date, message_id, content),
+                )
 
-    def occurrences(self, source: int) -> tuple[int, int]:
+    def counts(self, source: int) -> tuple[int, int]:
         """Return how many messages of a source are on record and still there, and their bytes."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT count(*), coalesce(sum(o.size), 0) FROM occurrence o JOIN folder f ON f.id = o.folder"
             " WHERE f.source = ? AND NOT o.gone",
             (source,),
         )
         return int(rows[0][0]), int(rows[0][1])
+
+    def last_listing(self, folder: int, name: str) -> list[Listed]:
+        """Return a folder's messages as they were last listed, in that order."""
+        rows = self._db.rows(
+            "SELECT ref, size, received, flags FROM occurrence WHERE folder = ? AND NOT gone ORDER BY id",
+            (folder,),
+        )
+        return [
+            Listed(
+                name,
+                ref,
+                size,
+                None if received is None else datetime.fromtimestamp(received, UTC),
+                tuple(flags.split()),
+                None,
+            )
+            for ref, size, received, flags in rows
+        ]
 
 
 def _lacking(
