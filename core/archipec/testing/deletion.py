@@ -207,7 +207,7 @@ class DeletionConformance(Conformance):
         assert self.carry_out(place, [order]) == [None], "a good order must be carried out"
         raw = before[order.ref]
         with place.open() as source:
-            assert isinstance(source, SupportsPutBack)
+            assert isinstance(source, SupportsPutBack), "a source has an ability every time or never"
             source.put_back(make_item(raw, folder=folder, received=listed.received, flags=listed.flags))
         left = self.content(place, folder)
         assert order.ref not in left, "a reference never names another message: one put back has a new one"

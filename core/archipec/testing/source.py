@@ -186,7 +186,7 @@ class SourceConformance(SourceFetch):
         told = []
         for _ in range(2):
             with mailbox.place.open() as source:
-                assert isinstance(source, SupportsSkipped)
+                assert isinstance(source, SupportsSkipped), "a source has an ability every time or never"
                 for folder in list(source.folders()):
                     self.read_all(source, folder.name)
                 told.append(list(source.skipped()))
