@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -60,7 +61,7 @@ def test_while_seals_are_judged(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         archipec.argv(*arguments), env=archipec.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    assert until(lambda: any("judge_process" in one for one in left(mark)))
+    assert until(lambda: any("seals.process" in one for one in left(mark)))
     process.send_signal(number)
     ended(process, mark)
     assert process.returncode in ({-9} if number is signal.SIGKILL else {130, 0})
@@ -97,3 +98,20 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(
         run_kept(["sh", "-c", f"sleep 1000 & touch {started}; sleep 1000"], timeout=3)
     assert started.exists()
     assert until(lambda: not left(tmp_path.name)), left(tmp_path.name)
+
+
+def test_a_command_that_goes_on_starting_others_is_ended_with_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MARK, tmp_path.name)
+    program = "for i in $(seq 300); do (sleep 1000 & sleep 1000) & done; wait"
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_kept(["sh", "-c", program], timeout=0.5)
+    assert until(lambda: not left(tmp_path.name)), left(tmp_path.name)
+
+
+def test_a_command_that_leaves_something_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    done = run_kept(["sh", "-c", f"sleep 1000 & echo $! > {pid}; echo the password"], timeout=100)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert (done.returncode, done.stdout) == (0, b"the password\n")

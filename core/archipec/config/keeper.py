@@ -6,18 +6,21 @@ command has ended, however it did, and the program is ended with everything belo
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import IO, Final
 
 from archipec.plugins.boundary import user_interrupted
 
 __all__ = ["FAILED", "run_kept"]
 
 _LOOK_UP = 0.1  # seconds
+_LAST_WORDS = 1.0  # seconds for output that is in the pipe already
+_CHUNK = 64 << 10
 
 FAILED: Final = "\0"
 """What the keeper's output begins with when the program can't be started; the reason follows."""
@@ -52,17 +55,28 @@ def below(root):
     for one in found:
         found += [pid for pid, parent in pairs if parent == one]
     return found
+def end():
+    stopped = []
+    # What is stopped starts nothing more: nothing is below it soon that was not seen.
+    while new := [pid for pid in below(child.pid) if pid not in stopped]:
+        for pid in new:
+            stopped.append(pid)
+            signalled(pid, signal.SIGSTOP)
+    # The program itself last: when it has ended, so does this one.
+    for pid in reversed(stopped):
+        signalled(pid, signal.SIGKILL)
+def signalled(pid, number):
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
 def watch():
     while os.read(0, 1):
         pass
     if os.name == "nt":
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(child.pid)], capture_output=True)
     else:
-        for pid in below(child.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
+        end()
     os._exit(137)
 threading.Thread(target=watch, daemon=True).start()
 code = child.wait()
@@ -83,37 +97,48 @@ def run_kept(words: Sequence[str] | str, timeout: float) -> subprocess.Completed
         KeyboardInterrupt: the user asked to stop.
     """
     given = [words] if isinstance(words, str) else list(words)
-    with subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
+    keeper = subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
         [sys.executable, "-I", "-S", "-c", _KEEPER, *given],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-    ) as keeper:
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
-        try:
-            out = _read(keeper, timeout)
-        finally:
-            # The end of this pipe ends whatever is still running.
-            keeper.stdin.close()
+    )
+    assert keeper.stdin is not None
+    try:
+        out = _read(keeper, timeout)
+    finally:
+        # The end of this pipe ends whatever is still running.
+        keeper.stdin.close()
+        keeper.wait()
     if out.startswith(FAILED.encode()):
         raise OSError(0, out[1:].decode("utf-8", "replace"))
     return subprocess.CompletedProcess(given, keeper.returncode, out)
 
 
 def _read(keeper: subprocess.Popen[bytes], timeout: float) -> bytes:
-    """Return all of its output without closing its input, which `communicate` would do."""
+    """Return what it put out until it ended, without closing its input, which `communicate` would do.
+
+    A process that it leaves in the background may hold its output open for ever: that is not waited for.
+    """
     assert keeper.stdout is not None
     parts: list[bytes] = []
     stdout = keeper.stdout
-    reader = threading.Thread(target=lambda: parts.append(stdout.read()), daemon=True)
+    reader = threading.Thread(target=_collect, args=(stdout, parts), daemon=True)
     reader.start()
     end = time.monotonic() + timeout
-    while reader.is_alive():
-        reader.join(_LOOK_UP)
-        if user_interrupted.is_set():  # a run that ends in good order has no exception for it
-            raise KeyboardInterrupt
-        if time.monotonic() > end:
-            raise subprocess.TimeoutExpired(keeper.args, timeout)
-    keeper.wait(timeout)
+    while keeper.returncode is None:
+        try:
+            keeper.wait(_LOOK_UP)
+        except subprocess.TimeoutExpired:
+            if user_interrupted.is_set():  # a run that ends in good order has no exception for it
+                raise KeyboardInterrupt from None
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(keeper.args, timeout) from None
+    reader.join(_LAST_WORDS)
     return b"".join(parts)
+
+
+def _collect(stdout: IO[bytes], parts: list[bytes]) -> None:
+    with stdout:
+        while part := os.read(stdout.fileno(), _CHUNK):
+            parts.append(part)
