@@ -15,15 +15,18 @@ What holds for every plugin:
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar, runtime_checkable
 
 from archipec.errors import ArchipecError
 from archipec.message import (
+    Claim,
     ContentKey,
     DeletionOrder,
     Fetched,
@@ -34,6 +37,7 @@ from archipec.message import (
     Listed,
     Quota,
     Receipt,
+    Sample,
     Skipped,
     State,
 )
@@ -52,6 +56,7 @@ from archipec.options import (
 
 __all__ = [
     "API",
+    "Claim",
     "ContentKey",
     "Context",
     "DeletionOrder",
@@ -67,6 +72,7 @@ __all__ = [
     "Quota",
     "Receipt",
     "RunView",
+    "Sample",
     "Secret",
     "Sink",
     "SinkType",
@@ -95,6 +101,7 @@ __all__ = [
     "boolean",
     "byte_size",
     "choice",
+    "deferred",
     "file_path",
     "port_number",
     "positive",
@@ -124,6 +131,7 @@ class Context:
         version: archipec's.
         marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
             steps: it puts the marks on record, durably, so that the next run can take back those of a run that died.
+        formats: the kinds of source that tell their format (`SourceType.detects`), for one that reads any of them.
     """
 
     log: logging.Logger
@@ -132,6 +140,7 @@ class Context:
     cancelled: Callable[[], bool]
     version: str
     marking: Callable[[Sequence[DeletionOrder]], None] = _unrecorded
+    formats: tuple[SourceType[Any], ...] = ()
 
 
 class Source(Protocol):
@@ -467,6 +476,23 @@ class SupportsCheck(Protocol):
         ...
 
 
+def deferred(target: str) -> Callable[[Any, Context], AbstractContextManager[Any]]:
+    """Return an ``open`` whose module is imported when it is first called, so that a plugin costs nothing at each start.
+
+    Args:
+        target: module and function, ``"archipec_attic.sink:open_sink"``; it gets the configuration and the context.
+    """
+    module, _, name = target.partition(":")
+
+    def opening(config: Any, context: Context) -> AbstractContextManager[Any]:
+        opened: AbstractContextManager[Any] = getattr(import_module(module), name)(config, context)
+        return opened
+
+    # It is the caller's: by its module the distribution is named when it fails.
+    opening.__module__ = sys._getframe(1).f_globals["__name__"]
+    return opening
+
+
 def _no_root(_config: Any) -> Path | None:
     return None
 
@@ -494,6 +520,9 @@ class SourceType(Generic[C]):
         open: makes the working object; I/O starts here.
         reads: the files and folders on this machine that messages come from, none by default: no sink may keep its
             files inside one, or the source would read what was archived.
+        detects: tells whether a file or folder is in the format that this source reads: ``dump:`` opens it then, with no
+            required option but ``path``. No I/O. A file is asked about by its name, then, where no format claims it, by
+            its beginning; a dump that is one file, by its beginning first.
     """
 
     api: int
@@ -505,6 +534,7 @@ class SourceType(Generic[C]):
     where: Callable[[C], str]
     open: Callable[[C, Context], AbstractContextManager[Source]]
     reads: Callable[[C], tuple[Path, ...]] = _no_paths
+    detects: Callable[[Sample], Claim] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 from archipec.masking import mask
 
 __all__ = [
+    "Claim",
     "ContentKey",
     "DeletionOrder",
     "Fetched",
@@ -23,6 +24,7 @@ __all__ = [
     "Listed",
     "Quota",
     "Receipt",
+    "Sample",
     "Skipped",
     "State",
 ]
@@ -232,3 +234,32 @@ class Skipped(NamedTuple):
     name: str
     reason: str
     message: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A file or folder of a dump, as `archipec.contract.SourceType.detects` is asked about it.
+
+    Attributes:
+        path: from the top of the dump, ``/`` between the parts; empty for the top itself.
+        name: of a file, its last part; empty for a folder.
+        names: of a folder, what is directly in it, folders with a ``/`` behind their names.
+        beginning: of a file, its first bytes, 4,096 at most; empty where the question is what its name tells.
+    """
+
+    path: str
+    name: str = ""
+    names: frozenset[str] = frozenset()
+    beginning: bytes = b""
+
+
+class Claim(enum.Enum):
+    """How a format stands to a `Sample`.
+
+    PART: it is of this format; where other formats claim other parts of a dump, the user has to choose.
+    WHOLE: the dump is of this format with all that is in it, whatever else that looks like.
+    """
+
+    NONE = enum.auto()
+    PART = enum.auto()
+    WHOLE = enum.auto()

@@ -10,8 +10,6 @@ from typing import Any, Final
 from archipec.contract import Context, PostStep, PostStepType, RunView
 from archipec.hookspecs import hookimpl
 
-__all__ = ["QUOTA", "archipec_poststeps"]
-
 _LEVELS: Final = {90: "what arrives may soon be refused", 70: "it is filling up"}
 """Percent of the quota, the highest first, and what it means."""
 

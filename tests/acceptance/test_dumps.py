@@ -23,6 +23,7 @@ from archipec.simulator import mailbox as simulated
 from testbed.command import Archipec
 from testbed.dovecot import Dovecot
 from testbed.requirements import find, require
+from testbed.strangers import Strangers
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 EXPORT = (4096 if FULL else 200) << 20
@@ -374,3 +375,33 @@ def test_a_bad_zip_beside_a_good_one(archipec: Archipec, tmp_path: Path) -> None
     )
     assert hashes(kept(tmp_path / "archive")) == hashes([HEAD + b"\r\ngood\r\n", HEAD + b"\r\nout\r\n"])
     assert "a.zip: it is cut off" in result.err
+
+
+def test_the_format_of_another_distribution_is_read_too(tmp_path: Path) -> None:
+    """One folder and one field of its record make a format known to ``dump:``; its faults are its own."""
+    strangers = Strangers(tmp_path)
+    strangers.install(
+        """
+        def detects(sample):
+            if sample.names >= {"broken"}:
+                raise KeyError("lost")
+            return Claim.PART if sample.beginning.startswith(b"PIGEON") else Claim.NONE
+
+        globals().update(yields(source(Pigeon, detects=detects)))
+        """
+    )
+    loft = tmp_path / "loft"
+    loft.mkdir()
+    (loft / "post").write_bytes(b"PIGEON 1\n")
+    report = strangers("archive", "--from", f"dump:{loft}", "--to", f"eml:{tmp_path / 'A'}", "--json").object
+    assert report["stored"] == 2
+    single = strangers(
+        "archive", "--from", f"dump:{loft / 'post'}", "--to", f"eml:{tmp_path / 'B'}", "--json"
+    )
+    assert single.object["stored"] == 2
+    (loft / "letter.eml").write_bytes(b"From: a@b.it\r\n\r\none\r\n")
+    mixed = strangers("archive", "--from", f"dump:{loft}", "--to", f"eml:{tmp_path / 'C'}", expect=4)
+    assert "several formats: eml, pigeon" in mixed.err
+    (loft / "broken").write_bytes(b"")
+    broken = strangers("archive", "--from", f"dump:{loft}", "--to", f"eml:{tmp_path / 'C'}", expect=1)
+    assert 'the plugin "pigeon" (archipec-acme 2.5) failed in detects with KeyError' in broken.err

@@ -15,7 +15,7 @@ import pytest
 from archipec.contract import ContentKey, Item, Receipt, Sink, SinkType, SupportsIterate
 from archipec.testing import Place, configure, make_context, make_item
 from archipec.testing.cases import inside_the_tree
-from archipec_plugins.mbox.archive import MBOX
+from archipec_plugins.mbox import MBOX_SINK
 
 CHANGES = ("open", "write", "mkdir", "rename", "ftruncate", "fsync", "utime", "unlink", "rmdir")
 GROWING = ("open", "write", "mkdir")
@@ -26,7 +26,7 @@ FLUSHES = (
     ("archipec_plugins.files.tree", "sync_directories"),
     ("archipec_plugins.mbox.file", "sync_file"),
     ("archipec_plugins.mbox.file", "sync_directory"),
-    ("archipec_plugins.mbox.sink", "sync_files"),
+    ("archipec_plugins.files.indexed", "sync_files"),
     ("archipec_plugins.zip.writer", "sync_file"),
     ("archipec_plugins.zip.writer", "sync_directory"),
     ("archipec_plugins.zip.sink", "sync_files"),
@@ -227,7 +227,7 @@ def mboxes(tmp_path: Path) -> Callable[..., MboxArchive]:
     """Make archives of mbox files: called with options, and a name where a test has several."""
 
     def make(name: str = "archive", **options: object) -> MboxArchive:
-        return MboxArchive(_place(MBOX, tmp_path, name, options))
+        return MboxArchive(_place(MBOX_SINK, tmp_path, name, options))
 
     return make
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -38,7 +38,7 @@ _log = logging.getLogger("archipec.plugins")
 user_interrupted: Final = threading.Event()
 """Set by whoever raises KeyboardInterrupt on the user's behalf: all others are a plugin's own."""
 
-_CALLABLES: Final = ("parse", "where", "root", "reads")
+_CALLABLES: Final = ("parse", "where", "root", "reads", "detects")
 # What methods of the contract give; of others what comes is passed on as it is.
 _RESULTS: Final[Mapping[str, type]] = {
     "scan": Listed,
@@ -134,17 +134,20 @@ def _text(value: object) -> str:
 # -- records ------------------------------------------------------------------------------------------
 
 
-def behind_the_boundary(record: R, distribution: str) -> R:
+def behind_the_boundary(record: R, distribution: str, formats: Sequence[SourceType[Any]] = ()) -> R:
     """Return a sound record with every call of its plugin's code guarded.
 
     Args:
         distribution: that of its entry point, with the version.
+        formats: what `Context.formats` is to hold when it is opened.
     """
     origin = _Origin(record.name, distribution)
     changes: dict[str, Any] = {
-        name: _Function(origin, name, getattr(record, name)) for name in _CALLABLES if hasattr(record, name)
+        name: _Function(origin, name, getattr(record, name))
+        for name in _CALLABLES
+        if getattr(record, name, None) is not None
     }
-    return replace(record, open=_Open(origin, record.open), **changes)
+    return replace(record, open=_Open(origin, record.open, formats), **changes)
 
 
 class _Guard:
@@ -178,17 +181,18 @@ class _Function(_Guard):
 class _Open(_Guard):
     """A record's ``open``: what it opens is guarded too."""
 
-    __slots__ = ()
+    __slots__ = ("_formats",)
 
-    def __init__(self, origin: _Origin, call: Callable[..., Any]) -> None:
+    def __init__(self, origin: _Origin, call: Callable[..., Any], formats: Sequence[SourceType[Any]]) -> None:
         super().__init__(origin, "open", call)
+        self._formats = formats
 
     def __call__(self, config: Any, context: Context) -> AbstractContextManager[Any]:
         def cancelled() -> bool:
             beat()
             return context.cancelled()
 
-        told = replace(context, cancelled=cancelled)
+        told = replace(context, cancelled=cancelled, formats=tuple(self._formats))
         return _Opening(self, lambda: self._call(config, told), lambda opened: _proxy(self.origin, opened))
 
 

@@ -9,7 +9,7 @@ and one implementation that fails would lose the results of all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -100,14 +100,17 @@ class _Found(NamedTuple):
     point: EntryPoint
 
 
-def discover() -> tuple[list[Plugin], list[Problem]]:
+def discover(formats: Sequence[SourceType[Any]] = ()) -> tuple[list[Plugin], list[Problem]]:
     """Load every installed plugin, the built-ins first, in an order that depends on names only.
+
+    Args:
+        formats: what `archipec.contract.Context.formats` is to hold, looked at when a plugin is opened.
 
     Returns:
         the sound records, and a problem for whatever is not. Nothing is raised on behalf of a plugin.
     """
     problems: list[Problem] = []
-    plugins = [plugin for found in _entry_points(problems) for plugin in _plugins(found, problems)]
+    plugins = [plugin for found in _entry_points(problems) for plugin in _plugins(found, problems, formats)]
     return plugins, problems
 
 
@@ -151,7 +154,7 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _plugins(found: _Found, problems: list[Problem]) -> Iterator[Plugin]:
+def _plugins(found: _Found, problems: list[Problem], formats: Sequence[SourceType[Any]]) -> Iterator[Plugin]:
     """Load one plugin and yield its records that are sound."""
     source = (found.distribution, found.version, found.point.name)
     where = f"{found.point.name} of {found.distribution} {found.version}"
@@ -175,7 +178,8 @@ def _plugins(found: _Found, problems: list[Problem]) -> Iterator[Plugin]:
             continue
         for record, flaws in records:
             if not flaws:
-                guarded = behind_the_boundary(cast(Any, record), f"{found.distribution} {found.version}")
+                distribution = f"{found.distribution} {found.version}"
+                guarded = behind_the_boundary(cast(Any, record), distribution, formats)
                 yield Plugin(*source, kind, guarded)
             elif not isinstance(record, record_type):
                 problems.append(Problem(*source, f"{hook} yielded {flaws[0]}"))
@@ -243,6 +247,8 @@ def _flaws(record: object, record_type: type[Record]) -> list[str]:
         flaws.append("its schemes must be a tuple of URL schemes of two characters or more, in lower case")
     callables = ("parse", "where", "open", *_OF_ITS_KIND.get(record_type, ()))
     flaws += [f'its "{name}" must be callable' for name in callables if not callable(getattr(record, name))]
+    if not callable(getattr(record, "detects", None) or callable):
+        flaws.append('its "detects" must be callable, or None')
     if not isinstance(record.options, tuple) or not all(isinstance(item, Option) for item in record.options):
         flaws.append("its options must be a tuple of Option")
     else:

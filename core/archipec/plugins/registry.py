@@ -59,7 +59,9 @@ class Registry:
         Raises:
             ConfigError: strict, and there are problems: all of them.
         """
-        registry = cls(*discover())
+        formats: list[SourceType[Any]] = []
+        registry = cls(*discover(formats))
+        formats += [source for source in registry.sources if source.detects is not None]
         if strict is None:
             strict = strict_plugins()
         if strict and registry.problems:

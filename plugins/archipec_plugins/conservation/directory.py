@@ -21,6 +21,7 @@ from archipec_plugins.conservation.server import bounded, of_this_file
 __all__ = ["DIRECTORY", "Directory", "DirectoryPlace", "archipec_sinks"]
 
 _FLAGS: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+from archipec_plugins.files.records import url_path
 
 
 class DirectoryPlace:
@@ -108,9 +109,7 @@ class Directory(DropProvider):
     @classmethod
     def where(cls, config: Mapping[str, Any]) -> str:
         """Return the URL of the folder, symbolic links resolved."""
-        from archipec_plugins.files.streams import place_url
-
-        return place_url("conservation+directory", config["path"])
+        return f"conservation+directory:{url_path(config['path'], ascii_only=True)}"
 
     @classmethod
     @contextmanager

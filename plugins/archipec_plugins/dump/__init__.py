@@ -1,24 +1,30 @@
-"""A dump of whatever format: recognises it, and reads it by the source made for it."""
+"""A dump of whatever format: finds out which, and reads it by the source made for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from archipec.contract import Context, Source, SourceType
+from archipec.contract import SourceType, deferred
 from archipec.hookspecs import hookimpl
-from archipec_plugins.dump.config import OPTIONS, Config, parse, where
+from archipec_plugins.files.records import directory_url, path_option, paths_of
+from archipec_plugins.files.unsealed import LOOSE
+from archipec_plugins.mbox import DIALECT
 
-__all__ = ["DUMP", "archipec_sources"]
+
+@dataclass(frozen=True, slots=True)
+class DumpConfig:
+    """What to read; ``dialect`` and ``loose`` are as the sources that read it have them."""
+
+    path: Path
+    dialect: str
+    loose: bool
 
 
-@contextmanager
-def _open(config: Config, context: Context) -> Iterator[Source]:
-    from archipec_plugins.dump.source import open_source
-
-    with open_source(config, context) as source:
-        yield source
+def _parse(values: Mapping[str, Any]) -> DumpConfig:
+    return DumpConfig(values["path"], values["dialect"], values["loose"])
 
 
 DUMP = SourceType(
@@ -26,15 +32,15 @@ DUMP = SourceType(
     name="dump",
     summary="a download or export of mail, in whatever format it is",
     schemes=("dump",),
-    options=OPTIONS,
-    parse=parse,
-    where=where,
-    open=_open,
-    reads=lambda config: (config.path,),
+    options=(path_option("the file or folder"), DIALECT, LOOSE),
+    parse=_parse,
+    where=directory_url("dump"),
+    open=deferred("archipec_plugins.dump.detect:open_source"),
+    reads=paths_of,
 )
 
 
 @hookimpl
 def archipec_sources() -> Iterable[SourceType[Any]]:
-    """Yield the source that recognises dumps."""
+    """Yield the source that finds out the format of a dump."""
     yield DUMP

@@ -1,82 +1,127 @@
-"""Tells what a dump is written in, by what is there."""
+"""The dump source at work: finds out the format of what is there, and opens the source that reads it.
+
+Which formats there are, and how each is told, say the records of their sources: `archipec.contract.SourceType.detects`.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from archipec.contract import Claim, Context, Sample, Source, SourceType
 from archipec.errors import PermanentError, Scope
+from archipec_plugins.dump import DumpConfig
 from archipec_plugins.files.archives import archive_type
 from archipec_plugins.files.reading import check_path, open_file, read_error, subfolders
 from archipec_plugins.maildir.source import maildir_parts
 
-__all__ = ["detect"]
-
-_ENDINGS: Final = {".eml": "eml", ".zip": "zip"}
+_BEGINNING: Final = 4096
+# What lies beside mail, and is not looked into.
 _NO_MAIL: Final = (".xml", ".pdf", ".p7m", ".p7s", ".txt", ".html", ".toc", ".json", ".md")
-_ARCHIVES: Final = ("eml", "maildir", "mbox", "zip")
-_HINT: Final = "known are Maildirs, mbox files, Thunderbird's folders, .eml files and zips of these"
+_ANY_FILE: Final = "eml"
+"""The source that says of any single file why it is no message."""
 
 
-def detect(path: Path) -> str:
-    """Return the name of the source that reads a file or folder: eml, maildir, mbox, thunderbird or zip.
+@contextmanager
+def open_source(config: DumpConfig, context: Context) -> Iterator[Source]:
+    """Open whatever it is.
+
+    Raises:
+        PermanentError: no source reads it, or several would.
+    """
+    formats = [record for record in context.formats if _needs_path_alone(record)]
+    record = detect(config.path, formats)
+    context.log.info("%s is read as %s", config.path, record.name)
+    known = {"path": config.path, "dialect": config.dialect, "loose": config.loose}
+    values = {option.name: known.get(option.name, option.default) for option in record.options}
+    with record.open(record.parse(values), context) as opened:
+        yield opened
+
+
+def _needs_path_alone(record: SourceType[Any]) -> bool:
+    return {"path"} >= {option.name for option in record.options if option.required}
+
+
+def detect(path: Path, formats: Sequence[SourceType[Any]]) -> SourceType[Any]:
+    """Return the source that reads a file or folder.
 
     Raises:
         PermanentError: none does, or several would.
     """
     status = check_path(path)
+    by_name = {record.name: record for record in formats}
     try:
         if stat.S_ISREG(status.st_mode):
-            return _kind_of_file(os.path.realpath(path)) or "eml"
-        if (known := archive_type(path)) in _ARCHIVES:
-            return known
-        kinds = _kinds_in(path)
+            names = _claims_to_file(path, formats) or {_ANY_FILE}
+        elif (known := archive_type(path)) in by_name:
+            names = {known}
+        else:
+            names = _claims_to_folder(path, formats)
     except OSError as error:
         raise read_error(error, path, Scope.ENDPOINT) from error
-    if "thunderbird" in kinds:
-        return "thunderbird"
-    if not kinds:
-        raise PermanentError(f"there is no mail in {path}", hint=_HINT)
-    if len(kinds) > 1:
-        names = sorted(kinds)
+    if not names:
         raise PermanentError(
-            f"{path} holds mail of several formats: {', '.join(names)}",
-            hint=f"say which: {' or '.join(f'--from {name}:DIR' for name in names)}",
+            f"there is no mail in {path}", hint=f"the formats that are known: {', '.join(sorted(by_name))}"
         )
-    return kinds.pop()
+    if len(names) > 1:
+        raise PermanentError(
+            f"{path} holds mail of several formats: {', '.join(sorted(names))}",
+            hint=f"say which: {' or '.join(f'--from {name}:DIR' for name in sorted(names))}",
+        )
+    return by_name[names.pop()]
 
 
-def _kinds_in(path: Path) -> set[str]:
-    kinds: set[str] = set()
+def _claims_to_file(path: Path, formats: Iterable[SourceType[Any]]) -> set[str]:
+    """Return the formats of a dump that is one file: what is in it counts more than how it is called."""
+    content = Sample(path="", name=path.name, beginning=_beginning(os.path.realpath(path)))
+    return _claims(content, formats)[0] or _claims(Sample(path="", name=path.name), formats)[0]
+
+
+def _claims_to_folder(path: Path, formats: Sequence[SourceType[Any]]) -> set[str]:
+    names: set[str] = set()
     for relative, entries in subfolders(str(path), maildir_parts):
-        names = {entry.name for entry in entries}
-        if "prefs.js" in names or any(name.endswith((".msf", ".sbd")) for name in names):
-            return {"thunderbird"}
-        if any(entry.name in ("cur", "new") and entry.is_dir() for entry in entries):
-            kinds.add("maildir")
+        inside = frozenset(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+        claims, is_whole = _claims(Sample(path=relative, names=inside), formats)
+        if is_whole:
+            return claims
+        names |= claims
         for entry in entries:
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
-                kind = _ENDINGS.get(entry.name[-4:].lower()) or _sniffed(entry)
-                # Only the zips of the top are looked into.
-                if kind and (kind != "zip" or not relative):
-                    kinds.add(kind)
-    return kinds
+                below = f"{relative}/{entry.name}" if relative else entry.name
+                claims, is_whole = _claims(Sample(path=below, name=entry.name), formats)
+                if not claims and not entry.name.lower().endswith(_NO_MAIL):
+                    content = Sample(path=below, name=entry.name, beginning=_first_bytes(entry))
+                    claims, is_whole = _claims(content, formats)
+                if is_whole:
+                    return claims
+                names |= claims
+    return names
 
 
-def _sniffed(entry: os.DirEntry[str]) -> str | None:
-    if entry.name.lower().endswith(_NO_MAIL):
-        return None
+def _claims(sample: Sample, formats: Iterable[SourceType[Any]]) -> tuple[set[str], bool]:
+    """Return the names of the formats that claim a sample, and whether one of them, then alone, claims the whole dump."""
+    names = set()
+    for record in formats:
+        claim = Claim.NONE if record.detects is None else record.detects(sample)
+        if claim is Claim.WHOLE:
+            return {record.name}, True
+        if claim is Claim.PART:
+            names.add(record.name)
+    return names, False
+
+
+def _first_bytes(entry: os.DirEntry[str]) -> bytes:
+    """Return how a file begins; nothing where it can't be read."""
     try:
-        return _kind_of_file(entry.path)
+        return _beginning(entry.path)
     except OSError:
-        return None
+        return b""
 
 
-def _kind_of_file(path: str) -> str | None:
+def _beginning(path: str) -> bytes:
     with open_file(path) as file:
-        beginning = file.read(64).lstrip(b"\r\n")
-    if beginning.startswith(b"PK"):
-        return "zip"
-    return "mbox" if beginning.startswith(b"From ") else None
+        return file.read(_BEGINNING)

@@ -1,70 +1,97 @@
-"""A directory tree of messages as webmails let people download them: one file, one message, byte for byte."""
+"""Messages as files of their own (``.eml``): what webmails let people download, and archives with names to read.
+
+The source reads a directory tree, one file, one message, byte for byte. The sink keeps an archive for those who file by
+hand: by day, by folder or by kind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from archipec.contract import Context, Option, Source, SourceType, file_path
+from archipec.contract import Claim, Option, Sample, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
+from archipec.timestamp import TSA_OPTIONS
+from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
+from archipec_plugins.files.timestamps import Timestamps
 from archipec_plugins.files.unsealed import LOOSE
-
-__all__ = ["EML", "Config", "archipec_sources"]
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class EmlSourceConfig:
     """The folder or file to read; ``loose``: also take messages that lack their envelope."""
 
     path: Path
     loose: bool
 
 
-def _parse(values: Mapping[str, Any]) -> Config:
-    return Config(values["path"], values["loose"])
+@dataclass(frozen=True, slots=True)
+class EmlSinkConfig:
+    """Where the archive is, and what its directories are."""
+
+    path: Path
+    layout: Literal["date", "folder", "kind"]
+    timestamps: Timestamps
 
 
-def _where(config: Config) -> str:
-    """Return ``eml:/path``: symbolic links resolved, only what no address may hold written as %XX."""
-    from archipec_plugins.files.escape import url_path
-
-    return f"eml:{url_path(config.path)}"
+def _parse_source(values: Mapping[str, Any]) -> EmlSourceConfig:
+    return EmlSourceConfig(values["path"], values["loose"])
 
 
-@contextmanager
-def _open(config: Config, context: Context) -> Iterator[Source]:
-    from archipec_plugins.eml.source import open_source
-
-    with open_source(config.path, context, loose=config.loose) as source:
-        yield source
+def _parse_sink(values: Mapping[str, Any]) -> EmlSinkConfig:
+    return EmlSinkConfig(values["path"], values["layout"], Timestamps.of(values))
 
 
-EML = SourceType(
+def _detects(sample: Sample) -> Claim:
+    by_name = not sample.beginning and sample.name.lower().endswith(".eml")
+    return Claim.PART if by_name else Claim.NONE
+
+
+EML_SOURCE = SourceType(
     api=1,
     name="eml",
     summary="a folder of downloaded messages (.eml), subfolders included",
     schemes=("eml",),
+    options=(path_option("the folder, or one file"), LOOSE),
+    parse=_parse_source,
+    where=directory_url("eml"),
+    open=deferred("archipec_plugins.eml.source:open_source"),
+    reads=paths_of,
+    detects=_detects,
+)
+
+EML_SINK = SinkType(
+    api=1,
+    name="eml",
+    summary=".eml files with readable names, by day, by folder or by kind",
+    schemes=("eml",),
     options=(
+        ARCHIVE_DIRECTORY,
         Option(
-            name="path",
-            help="the folder, or one file",
-            required=True,
-            part="path",
-            convert=file_path,
+            name="layout",
+            help="a directory for each day (year/month/day), for each folder of the mailbox, or for each kind of"
+            " message: date, folder or kind",
+            default="date",
+            convert=choice("date", "folder", "kind"),
         ),
-        LOOSE,
+        *TSA_OPTIONS,
     ),
-    parse=_parse,
-    where=_where,
-    open=_open,
-    reads=lambda config: (config.path,),
+    parse=_parse_sink,
+    where=directory_url("eml", ascii_only=True),
+    open=deferred("archipec_plugins.eml.index:open_sink"),
+    root=path_of,
 )
 
 
 @hookimpl
 def archipec_sources() -> Iterable[SourceType[Any]]:
     """Yield the source for downloaded messages."""
-    yield EML
+    yield EML_SOURCE
+
+
+@hookimpl
+def archipec_sinks() -> Iterable[SinkType[Any]]:
+    """Yield the .eml sink."""
+    yield EML_SINK

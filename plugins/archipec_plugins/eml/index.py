@@ -9,27 +9,55 @@ import os
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
+from archipec.contract import Context
 from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
-from archipec_plugins.eml.names import eml_names, mark_of
+from archipec.timestamp import Authority
+from archipec_plugins.eml import EmlSinkConfig
+from archipec_plugins.eml.names import eml_names, kind_folder, mark_of
+from archipec_plugins.files import layout
 from archipec_plugins.files.key_index import KeyIndex
 from archipec_plugins.files.manifest import Line, Manifest, is_listable
 from archipec_plugins.files.staging import Staging, is_interrupted
 from archipec_plugins.files.streams import CHUNK
+from archipec_plugins.files.timestamps import Timestamps
 from archipec_plugins.files.toc import regular_size
-
-__all__ = ["EmlIndex"]
+from archipec_plugins.files.tree import TreeSink
 
 _OFFSET = struct.Struct(">Q")
 _FEWEST = 4  # bytes of a digest that a name has
 
 
+def open_sink(config: EmlSinkConfig, context: Context) -> closing[TreeSink]:
+    """Open an archive."""
+    return closing(_sink(config.path, _directory_for(config), config.timestamps, context))
+
+
+def open_to_check(root: Path, context: Context) -> TreeSink:
+    """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
+    return _sink(root, layout.by_date, Timestamps(Authority()), context)
+
+
+def _sink(
+    root: Path, directory_for: Callable[[Item], str], timestamps: Timestamps, context: Context
+) -> TreeSink:
+    manifest = Manifest(str(root))
+    return TreeSink(str(root), EmlIndex(str(root), directory_for, manifest), manifest, timestamps, context)
+
+
+def _directory_for(config: EmlSinkConfig) -> Callable[[Item], str]:
+    if config.layout == "folder":
+        return layout.by_folder(str(config.path))
+    return layout.by_date if config.layout == "date" else lambda item: kind_folder(item.kind)
+
+
 class EmlIndex:
-    """Files by content key; see `archipec_plugins.files.tree.EmlIndex`.
+    """Files by content key; see `archipec_plugins.files.tree.FileIndex`.
 
     Memory holds where a message's line begins in the manifest, and the disk the rest.
 
@@ -61,7 +89,6 @@ class EmlIndex:
         """Nothing to learn: the names suit every file system."""
 
     def new_path(self, item: Item) -> str:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         folder, digest = self._folder_of(item), bytes.fromhex(item.key.sha256)
         for name in eml_names(item):
             path = f"{folder}/{name}"
@@ -82,14 +109,13 @@ class EmlIndex:
         return item.date
 
     def add(self, path: str, sha256: str) -> None:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         digest = bytes.fromhex(sha256)
         self._loaded().add(digest, _OFFSET.pack(self._manifest.add(sha256, path)))
         self._named.pop(digest[:_FEWEST], None)
         self._count += 1
 
     def held(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
+        """Raises OSError: the manifest can't be read."""
         self._loaded()
         for line in self._manifest:
             size = regular_size(f"{self._root}/{line.path}") if line.path else None
@@ -99,19 +125,18 @@ class EmlIndex:
             yield Entry(self._key(sha256, path), path)
 
     def number(self) -> int | None:
-        """See `archipec_plugins.files.tree.EmlIndex`: as the manifest has it."""
+        """As the manifest has it."""
         return None if self._index is None else self._count
 
     def key_of(self, line: Line) -> ContentKey:
-        """See `archipec_plugins.files.tree.EmlIndex`: a manifest says nothing of sizes."""
+        """A manifest says nothing of sizes."""
         return ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
-        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
+        """Raises OSError: the manifest can't be read."""
         return self._existing(key.sha256)
 
     def holds(self, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         return bool(self._existing(sha256))
 
     def _existing(self, sha256: str) -> list[str]:
@@ -124,21 +149,18 @@ class EmlIndex:
         return regular_size(f"{self._root}/{path}") is not None
 
     def is_own(self, file: str) -> bool:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         return mark_of(file) is not None
 
     def name_matches(self, path: str, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         mark = mark_of(path.rpartition("/")[2])
         return mark is not None and sha256.startswith(mark)
 
     def unlisted(self) -> Iterator[str]:
-        """See `archipec_plugins.files.tree.EmlIndex`: a file whose content isn't what its name says is nobody's."""
+        """A file whose content isn't what its name says is nobody's."""
         for path, _ in self._unlisted():
             yield path
 
     def repair_manifest(self) -> None:
-        """See `archipec_plugins.files.tree.EmlIndex`."""
         self._loaded()
         found, self._found = self._found, {}
         self._count -= sum(map(len, found.values()))
@@ -147,7 +169,7 @@ class EmlIndex:
                 self.add(path, sha256)
 
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
-        """See `archipec_plugins.files.tree.EmlIndex`; OSError: the manifest can't be read."""
+        """Raises OSError: the manifest can't be read."""
         self._index = None
         index = self._loaded()
         found = {sha256: paths[-1] for sha256, paths in self._found.items()}

@@ -16,8 +16,6 @@ from archipec.message import Item
 from archipec.pec.headers import decoded_text, first_field
 from archipec.pec.kind import ORDINARIA, UNKNOWN, known_kind
 
-__all__ = ["LONGEST", "eml_names", "kind_folder", "mark_of"]
-
 LONGEST: Final = 110
 """UTF-16 units of the longest name; 240 bytes of UTF-8 are the limit too, and file systems allow 255 of either."""
 

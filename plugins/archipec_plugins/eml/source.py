@@ -14,15 +14,14 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec.pec.headers import MAX_HEADER
+from archipec_plugins.eml import EmlSourceConfig
 from archipec_plugins.files.archives import archive_problems
 from archipec_plugins.files.escape import escape, unescape
 from archipec_plugins.files.folders import SkippedFiles
 from archipec_plugins.files.manifest import is_bookkeeping
-from archipec_plugins.files.reading import is_inside, open_file
+from archipec_plugins.files.reading import check_path, is_inside, open_file
 from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.unsealed import envelope_is_missing, is_loose
-
-__all__ = ["TOP", "EmlSource", "open_source"]
 
 TOP: Final = "."
 """The name of the folder whose files lie in no subfolder."""
@@ -35,24 +34,15 @@ _REF = re.compile(r"(.+):([0-9]{1,19}):(-?[0-9]{1,20})", re.DOTALL)
 
 
 @contextmanager
-def open_source(path: Path, context: Context, *, loose: bool) -> Iterator[EmlSource]:
+def open_source(config: EmlSourceConfig, context: Context) -> Iterator[EmlSource]:
     """Open a directory tree, or one file.
 
-    Args:
-        loose: also take messages that lack their envelope.
-
     Raises:
-        PermanentError: there is nothing at ``path``, or neither of the two.
+        PermanentError: there is nothing at the path, or neither of the two.
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise PermanentError(
-            from_os_error(error, path).message, hint="check the path; is the disk connected?"
-        ) from error
-    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise PermanentError(f"{path} is neither a folder nor a file", hint="give a folder of .eml files")
-    source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=loose)
+    path = config.path
+    mode = check_path(path).st_mode
+    source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=config.loose)
     yield source
     if source.skipped_files:
         context.log.warning("%d files in %s are left out", len(source.skipped_files), path)
@@ -101,13 +91,12 @@ class EmlSource:
         self.skipped_files = SkippedFiles(context)
 
     def skipped(self) -> Iterator[Skipped]:
-        """See `archipec.contract.SupportsSkipped`."""
         yield from self.skipped_files
 
     def check(self) -> Iterator[ArchipecError]:
-        """See `archipec.contract.SupportsCheck`: whether an archive of ours that is read here is whole."""
+        """Whether an archive of ours that is read here is whole."""
         if self._only is None:
-            from archipec_plugins.eml.sink import open_to_check
+            from archipec_plugins.eml.index import open_to_check
 
             yield from archive_problems(self._path, "eml", lambda: open_to_check(self._path, self._context))
 

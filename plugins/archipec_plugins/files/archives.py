@@ -9,8 +9,6 @@ from typing import Protocol
 from archipec.errors import ArchipecError, UnfitRecord, from_os_error
 from archipec.inventory import MARKER, last_summary, read_marker_file
 
-__all__ = ["Checked", "archive_problems", "archive_type", "is_archive"]
-
 
 class Checked(Protocol):
     """A sink that knows its record."""

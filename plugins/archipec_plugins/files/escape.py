@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-
-__all__ = ["escape", "unescape", "url_path"]
 
 _MARK = "\N{REPLACEMENT CHARACTER}"
 # Bytes that are no UTF-8 (PEP 383), what would steer a terminal, and the mark itself.
@@ -22,14 +19,3 @@ def escape(name: str) -> str:
 def unescape(text: str) -> str:
     """Return the name that `escape` was given."""
     return _ESCAPED.sub(lambda match: os.fsdecode(bytes.fromhex(match[0].replace(_MARK, ""))), text)
-
-
-def url_path(path: Path) -> str:
-    """Return a path's one spelling for addresses; nothing needs to be there."""
-    text = Path(os.path.realpath(path)).as_posix()
-    return "".join(
-        char
-        if char.isprintable() and char not in "%?# "
-        else "".join(f"%{byte:02X}" for byte in os.fsencode(char))
-        for char in text
-    )

@@ -14,19 +14,6 @@ from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.pec.headers import MAX_HEADER, header_block
 from archipec_plugins.files.escape import escape
 
-__all__ = [
-    "NO_PREAMBLE",
-    "FolderEntry",
-    "FolderSource",
-    "HeaderSource",
-    "MailFolder",
-    "Preamble",
-    "SkippedFiles",
-    "UniqueNames",
-    "listing",
-    "raising",
-]
-
 
 class MailFolder(Protocol):
     """One folder of a source; `scan` and `fetch` as those of `archipec.contract.Source`."""
@@ -112,11 +99,9 @@ class FolderSource:
         self.skipped_files = skipped
 
     def skipped(self) -> Iterator[Skipped]:
-        """See `archipec.contract.SupportsSkipped`."""
         yield from self.skipped_files
 
     def check(self) -> Iterator[ArchipecError]:
-        """See `archipec.contract.SupportsCheck`."""
         yield from self._check()
 
     def folders(self) -> list[Folder]:
@@ -125,11 +110,9 @@ class FolderSource:
         return [Folder(name) for name in self._mail_folders]
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
-        """See `archipec.contract.Source.scan`."""
         return self._mail_folder(folder).scan(after)
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
-        """See `archipec.contract.Source.fetch`."""
         return self._mail_folder(folder).fetch(refs)
 
     def _mail_folder(self, folder: str) -> MailFolder:
@@ -145,7 +128,7 @@ class HeaderSource(FolderSource):
     """A `FolderSource` whose boxes read any message as cheaply as the next one, and so headers as well."""
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """See `archipec.contract.SupportsHeaders`; empty where a message can't be read."""
+        """Empty where a message can't be read."""
         for fetched in self._mail_folder(folder).fetch(refs):
             try:
                 yield fetched.ref, _head(fetched.chunks)

@@ -23,8 +23,6 @@ from archipec.inventory import (
 )
 from archipec_plugins.files.key_index import KeyIndex, Table
 
-__all__ = ["Holdings", "InventoryKeeper", "distinct", "first_few"]
-
 _SHOWN = 20
 _AT_ONCE = 5000
 _NUMBER = struct.Struct(">I")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["KeyIndex", "Table"]
-
 _DIGEST = 32
 _BUCKETS = 1 << 14
 

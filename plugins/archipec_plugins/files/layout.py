@@ -15,8 +15,6 @@ from collections.abc import Callable
 from archipec.message import Item
 from archipec.paths import allowed, is_reserved
 
-__all__ = ["by_date", "by_folder", "safe_part"]
-
 _OWN = frozenset(["cur", "new", "tmp", "archipec.json", "archipec.toc"])
 _MANIFEST = "sha256sums"
 # With a root of 45 characters and a file name of 110, a path stays within the 259 that Windows allows.

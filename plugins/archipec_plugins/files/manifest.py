@@ -20,8 +20,6 @@ from archipec.inventory import MARKER
 from archipec.inventory import NAME as INVENTORY
 from archipec_plugins.files.streams import write_all
 
-__all__ = ["NAME", "Line", "Manifest", "is_bookkeeping", "is_listable"]
-
 NAME = "SHA256SUMS"
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND

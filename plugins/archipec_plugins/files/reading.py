@@ -14,18 +14,6 @@ from typing import Final
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
 from archipec_plugins.files.escape import escape
 
-__all__ = [
-    "CHUNK",
-    "check_path",
-    "chunks",
-    "is_inside",
-    "kind_of",
-    "leads_to_folder",
-    "open_file",
-    "read_error",
-    "subfolders",
-]
-
 CHUNK: Final = 256 * 1024
 _MAX_DEPTH: Final = 50
 _FLAGS: Final = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["SNIFFED", "rejection_reason"]
-
 SNIFFED: Final = 4096
 """Bytes that are looked at."""
 

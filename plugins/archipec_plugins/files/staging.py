@@ -14,8 +14,6 @@ from archipec.durability import make_directory
 from archipec.message import Item
 from archipec_plugins.files.streams import CREATE, item_chunks, unix_time, write_all
 
-__all__ = ["Staging", "is_interrupted"]
-
 _DIRECTORY = ".archipec.tmp"
 # FAT can't tell an earlier time of change.
 _FIRST_SECOND_OF_FAT = 315_532_800 + 86_400

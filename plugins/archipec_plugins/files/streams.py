@@ -20,19 +20,6 @@ from archipec.message import ContentKey, Item
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = [
-    "CHUNK",
-    "CREATE",
-    "item_chunks",
-    "lookup_error",
-    "map_os_errors",
-    "open_copy",
-    "place_url",
-    "stream_of",
-    "unix_time",
-    "verify_key",
-    "write_all",
-]
 
 CHUNK = 1 << 20
 """Bytes of a message held in memory at a time."""
@@ -165,10 +152,3 @@ def lookup_error(error: OSError, root: str) -> ArchipecError:
         hint="is the disk connected, and may you read it? run the same command again when it is",
         retry_after=math.inf,
     )
-
-
-def place_url(scheme: str, path: Path) -> str:
-    """Return the canonical URL of a directory: one for all ways to spell its path, symbolic links resolved."""
-    from urllib.parse import quote
-
-    return f"{scheme}:{quote(path.resolve().as_posix(), safe='/:')}"

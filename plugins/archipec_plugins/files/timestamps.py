@@ -21,8 +21,6 @@ from archipec.durability import open_regular, write_file
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.timestamp import Authority
 
-__all__ = ["Timestamps"]
-
 _TOKEN = re.compile(r"\.([1-9][0-9]{0,17})\.tsr")
 _LARGEST_TOKEN = 1 << 20
 _BLOCK = 1 << 20

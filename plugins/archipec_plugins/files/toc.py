@@ -13,8 +13,6 @@ from archipec.inventory import Entry
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex, Table
 
-__all__ = ["StoredAt", "TocIndex", "regular_size"]
-
 _PLACE = struct.Struct(">IQQB")
 _NO_END = 1 << 62
 
@@ -45,7 +43,7 @@ class TocIndex(ABC):
     located = True
 
     def __init__(self, root: str) -> None:
-        self._root = root
+        self.root = root
         self._index: KeyIndex | None = None
         self._count = 0
         self._files = Table()
@@ -71,34 +69,30 @@ class TocIndex(ABC):
             PermanentError: a later version of archipec wrote one.
         """
         for file in self._parts():
-            size, table = regular_size(f"{self._root}/{file}"), regular_size(self.toc_path(file))
+            size, table = regular_size(f"{self.root}/{file}"), regular_size(self.toc_path(file))
             if size is not None and table is not None:
                 yield from self._table(file, size)
 
     def held(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.inventory.Holdings`."""
         for key, place in self._entries():
             yield Entry(key, place.file)
 
     def claimed(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.inventory.Holdings`."""
         for file in self._parts():
             if regular_size(self.toc_path(file)) is not None:
                 for key, _ in self._table(file, _NO_END):
                     yield Entry(key, file)
 
     def number(self) -> int | None:
-        """See `archipec_plugins.files.inventory.Holdings`."""
         return None if self._index is None else self._count
 
     def why_missing(self, file: str) -> str:
-        """See `archipec_plugins.files.inventory.Holdings`."""
         if file not in self._reasons:
             self._reasons[file] = self._why_missing(file)
         return self._reasons[file]
 
     def _why_missing(self, file: str) -> str:
-        path, toc = f"{self._root}/{file}", self.toc_path(file)
+        path, toc = f"{self.root}/{file}", self.toc_path(file)
         size = regular_size(path)
         if size is None:
             return f"{path} is not a file any more" if os.path.lexists(path) else f"{path} is gone"
@@ -132,11 +126,11 @@ class TocIndex(ABC):
             self._index.add(bytes.fromhex(key.sha256), self._packed(place))
             self._count += 1
 
-    def places(self, key: ContentKey) -> list[StoredAt]:
+    def copies(self, key: ContentKey) -> list[StoredAt]:
         """Return the places of every copy of a message, the latest first; raises what `load` does."""
         if self._index is None:
             self.load()
-            return self.places(key)
+            return self.copies(key)
         found = []
         for packed in reversed(self._index.values(bytes.fromhex(key.sha256))):
             file, offset, stored, form = _PLACE.unpack(packed)
@@ -147,7 +141,7 @@ class TocIndex(ABC):
         """Yield every message with its place, each once; of several copies the latest. Raises what `load` does."""
         self.load()
         for key, place in self._entries():
-            if self.places(key)[:1] == [place]:
+            if self.copies(key)[:1] == [place]:
                 yield key, place
 
     def _packed(self, place: StoredAt) -> bytes:

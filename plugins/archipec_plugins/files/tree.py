@@ -36,8 +36,6 @@ from archipec_plugins.files.streams import (
 )
 from archipec_plugins.files.timestamps import Timestamps
 
-__all__ = ["FileIndex", "TreeSink"]
-
 
 class FileIndex(Protocol):
     """How the files of an archive are named and found. All paths are relative to its root.
@@ -106,7 +104,7 @@ class _Staged(NamedTuple):
 
 
 class _Holdings:
-    """See `archipec_plugins.files.inventory.Holdings`: files may be moved by mail programs and by people."""
+    """As `archipec_plugins.files.inventory.Holdings`: files may be moved by mail programs and by people."""
 
     located = False
 
@@ -150,7 +148,6 @@ class TreeSink:
         self._real_folders: dict[str, str] = {}
 
     def put(self, item: Item) -> None:
-        """See `archipec.contract.Sink.put`."""
         receipt = self._pending.get(item.key)
         if receipt is None:
             try:
@@ -189,7 +186,6 @@ class TreeSink:
         self._made.add(directory)
 
     def commit(self) -> Sequence[Receipt]:
-        """See `archipec.contract.Sink.commit`."""
         staged, self._staged = self._staged, []
         receipts, self._receipts = self._receipts, []
         self._pending.clear()
@@ -239,7 +235,6 @@ class TreeSink:
         self._flushed |= directories
 
     def find(self, key: ContentKey) -> Receipt | None:
-        """See `archipec.contract.Sink.find`."""
         try:
             receipt = self._intact(key)
             if receipt is None:
@@ -270,7 +265,7 @@ class TreeSink:
 
     @contextmanager
     def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
-        """See `archipec.contract.Sink.read`; a copy with other bytes ends in IntegrityError."""
+        """A copy with other bytes ends in IntegrityError."""
         try:
             path, file = self._open_copy(receipt)
         except OSError as error:
@@ -298,7 +293,7 @@ class TreeSink:
         return open_copy(self._root, path, self._real_folders)
 
     def iterate(self) -> Iterator[Receipt]:
-        """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
+        """Of several copies of a message, the latest."""
         try:
             for key, path in self._index:
                 yield Receipt(key, State.STORED, path)
@@ -324,7 +319,6 @@ class TreeSink:
         return not self._manifest.exists() and next(self._index.unlisted(), None) is not None
 
     def check(self) -> Iterator[ArchipecError]:
-        """See `archipec.contract.SupportsCheck`."""
         yield from self.check_record()
         yield from self._timestamps.check(self._manifest.path)
 

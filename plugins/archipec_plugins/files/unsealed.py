@@ -12,8 +12,6 @@ from typing import Final
 from archipec.contract import Option, boolean
 from archipec.errors import PermanentError, Scope
 
-__all__ = ["LOOSE", "envelope_is_missing", "is_loose"]
-
 _ORIGINAL: Final = "postacert.eml"
 _CERTIFICATION: Final = "daticert.xml"
 

@@ -10,10 +10,10 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.contract import ContentKey, Context, Fingerprint, Item, Json, Receipt, State
 from archipec.errors import MissingCopy, PermanentError, Scope
 from archipec_plugins.files.streams import item_chunks, stream_of
+from archipec_plugins.imap import ImapSinkConfig
 from archipec_plugins.imap.append import Appended, Appender
 from archipec_plugins.imap.index import Catalog, Place
 from archipec_plugins.imap.session import Session, open_session
-from archipec_plugins.imap.sink_config import Config
 from archipec_plugins.imap.sink_folders import Folders
 
 __all__ = ["ImapSink", "open_sink"]
@@ -25,7 +25,7 @@ _DOUBTFUL: Final = re.compile(rb"[^\t\n\r -~]|\r(?=[^\n])")
 
 
 @contextmanager
-def open_sink(config: Config, context: Context) -> Iterator[ImapSink]:
+def open_sink(config: ImapSinkConfig, context: Context) -> Iterator[ImapSink]:
     """Connect, log in, and log out at the end."""
     session = open_session(config.account)
     try:
@@ -45,7 +45,7 @@ class ImapSink:
     Opening, finding and reading change nothing there.
     """
 
-    def __init__(self, session: Session, config: Config, context: Context) -> None:
+    def __init__(self, session: Session, config: ImapSinkConfig, context: Context) -> None:
         self._session = session
         self._config = config
         self._context = context

@@ -21,6 +21,7 @@ from archipec.contract import (
     Quota,
 )
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope
+from archipec_plugins.imap import ImapSourceConfig
 from archipec_plugins.imap.commands import Exchange
 from archipec_plugins.imap.delete import Deletion, Method
 from archipec_plugins.imap.folders import (
@@ -41,7 +42,6 @@ from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, 
 from archipec_plugins.imap.listing import Cursor, Listing, fetch_listing, fetch_numbers, read_cursor
 from archipec_plugins.imap.select import View, Viewer
 from archipec_plugins.imap.session import Session, open_session
-from archipec_plugins.imap.source_config import Config
 
 __all__ = ["ImapSource", "open_source"]
 
@@ -56,7 +56,7 @@ _KIB: Final = 1024
 
 
 @contextmanager
-def open_source(config: Config, context: Context) -> Iterator[ImapSource]:
+def open_source(config: ImapSourceConfig, context: Context) -> Iterator[ImapSource]:
     """Connect, log in, and log out at the end."""
     session = open_session(config.account)
     try:
@@ -71,7 +71,7 @@ class ImapSource:
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """
 
-    def __init__(self, session: Session, config: Config, context: Context) -> None:
+    def __init__(self, session: Session, config: ImapSourceConfig, context: Context) -> None:
         self._session = session
         self._dialogue = session.dialogue
         self._choice = Choice(config.folders, config.exclude)

@@ -1,59 +1,90 @@
-"""Maildirs and Maildir++ as a source: those of mail servers, of webmail downloads, and archipec's own archives."""
+"""Maildirs (https://cr.yp.to/proto/maildir.html): a file for each message, exactly as it came.
+
+The source reads those of mail servers, of webmail downloads, and archipec's own archives. In an archive, messages go to
+``cur``, with the flags they had: nothing in it is new mail, and mail programs (mutt, Dovecot, Thunderbird) show what is
+there without renaming it. See `names` for the files' names; the directories' are those of `archipec_plugins.files.layout`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from archipec.contract import Context, Option, Source, SourceType, file_path
+from archipec.contract import Claim, Option, Sample, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
-
-__all__ = ["MAILDIR", "archipec_sources"]
-
-
-def _parse(values: Mapping[str, Any]) -> Path:
-    path: Path = values["path"]
-    return path
-
-
-def _where(path: Path) -> str:
-    from archipec_plugins.files.escape import url_path
-
-    return f"maildir:{url_path(path)}"
+from archipec.timestamp import TSA_OPTIONS
+from archipec_plugins.files.records import (
+    ARCHIVE_DIRECTORY,
+    directory_url,
+    parse_path,
+    path_of,
+    path_option,
+    paths_of,
+)
+from archipec_plugins.files.timestamps import Timestamps
 
 
-@contextmanager
-def _open(path: Path, context: Context) -> Iterator[Source]:
-    from archipec_plugins.maildir.source import open_source
+@dataclass(frozen=True, slots=True)
+class MaildirSinkConfig:
+    """Where the archive is, and what its Maildirs are: the source's folders, or days."""
 
-    with open_source(path, context) as source:
-        yield source
+    path: Path
+    layout: Literal["folder", "date"]
+    timestamps: Timestamps
 
 
-MAILDIR = SourceType(
+def _parse_sink(values: Mapping[str, Any]) -> MaildirSinkConfig:
+    return MaildirSinkConfig(values["path"], values["layout"], Timestamps.of(values))
+
+
+def _detects(sample: Sample) -> Claim:
+    return Claim.PART if {"cur/", "new/"} & sample.names else Claim.NONE
+
+
+MAILDIR_SOURCE = SourceType(
     api=1,
     name="maildir",
     summary="a Maildir with its subfolders, or a folder of Maildirs",
     schemes=("maildir",),
+    options=(path_option("the Maildir, or a folder that holds Maildirs"),),
+    parse=parse_path,
+    where=directory_url("maildir"),
+    open=deferred("archipec_plugins.maildir.source:open_source"),
+    reads=paths_of,
+    detects=_detects,
+)
+
+MAILDIR_SINK = SinkType(
+    api=1,
+    name="maildir",
+    summary="Maildirs, a file for each message, by folder or by day",
+    schemes=("maildir",),
     options=(
+        ARCHIVE_DIRECTORY,
         Option(
-            name="path",
-            help="the Maildir, or a folder that holds Maildirs",
-            required=True,
-            part="path",
-            convert=file_path,
+            name="layout",
+            help="a Maildir for each folder of the mailbox, or for each day (year/month/day): folder or date",
+            default="folder",
+            convert=choice("folder", "date"),
         ),
+        *TSA_OPTIONS,
     ),
-    parse=_parse,
-    where=_where,
-    open=_open,
-    reads=lambda path: (path,),
+    parse=_parse_sink,
+    where=directory_url("maildir", ascii_only=True),
+    open=deferred("archipec_plugins.maildir.index:open_sink"),
+    root=path_of,
 )
 
 
 @hookimpl
 def archipec_sources() -> Iterable[SourceType[Any]]:
     """Yield the Maildir source."""
-    yield MAILDIR
+    yield MAILDIR_SOURCE
+
+
+@hookimpl
+def archipec_sinks() -> Iterable[SinkType[Any]]:
+    """Yield the Maildir sink."""
+    yield MAILDIR_SINK

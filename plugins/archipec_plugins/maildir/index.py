@@ -6,19 +6,24 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from hashlib import sha256 as new_sha256
 from itertools import islice
+from pathlib import Path
 
+from archipec.contract import Context
 from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
+from archipec.timestamp import Authority
+from archipec_plugins.files import layout
 from archipec_plugins.files.key_index import KeyIndex, Table
 from archipec_plugins.files.manifest import Line, Manifest, is_listable
 from archipec_plugins.files.staging import Staging
 from archipec_plugins.files.streams import unix_time
-from archipec_plugins.maildir import names
-
-__all__ = ["MaildirIndex", "walk"]
+from archipec_plugins.files.timestamps import Timestamps
+from archipec_plugins.files.tree import TreeSink
+from archipec_plugins.maildir import MaildirSinkConfig, names
 
 _PLACE = struct.Struct(">IQHIQ")  # directory, time, copy, info, size
 _COPY = struct.Struct(">H")
@@ -26,8 +31,26 @@ _KEPT_IN = ("cur", "new")
 _AT_ONCE = 20_000
 
 
+def open_sink(config: MaildirSinkConfig, context: Context) -> closing[TreeSink]:
+    """Open an archive."""
+    maildir_for = layout.by_date if config.layout == "date" else layout.by_folder(str(config.path))
+    return closing(_sink(config.path, maildir_for, config.timestamps, context))
+
+
+def open_to_check(root: Path, context: Context) -> TreeSink:
+    """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
+    return _sink(root, layout.by_date, Timestamps(Authority()), context)
+
+
+def _sink(
+    root: Path, maildir_for: Callable[[Item], str], timestamps: Timestamps, context: Context
+) -> TreeSink:
+    manifest = Manifest(str(root))
+    return TreeSink(str(root), MaildirIndex(str(root), maildir_for, manifest), manifest, timestamps, context)
+
+
 class MaildirIndex:
-    """The paths of all copies by content key, read from the directories; see `archipec_plugins.files.tree.MaildirIndex`.
+    """The paths of all copies by content key, read from the directories; see `archipec_plugins.files.tree.FileIndex`.
 
     A file that a mail program renamed is found again: flags are the only part it changes.
 
@@ -60,13 +83,12 @@ class MaildirIndex:
         On Windows it would make a stream within a file of a shorter name; elsewhere it may be refused (FAT) or
         replaced by another character (network shares).
         """
-        name = names.Name(0, new_sha256().hexdigest(), 1, 0, ":2,")
+        name = names.ArchivedName(0, new_sha256().hexdigest(), 1, 0, ":2,")
         self._separator = ":" if sys.platform != "win32" and staging.allows(str(name)) else ";"
 
     def new_path(self, item: Item) -> str:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         copies = self._copies(item.key)
-        name = names.Name(
+        name = names.ArchivedName(
             unix_time(item.date),
             item.key.sha256,
             copies[0][1].copy + 1 if copies else 1,
@@ -80,29 +102,26 @@ class MaildirIndex:
         return item.received or item.date
 
     def add(self, path: str, sha256: str) -> None:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         self._manifest.add(sha256, path)
         directory, _, file = path.rpartition("/")
-        name = names.parse(file)
+        name = names.parse_archived(file)
         if self._index is not None and name is not None:
             self._index.add(bytes.fromhex(sha256), self._packed(directory, name))
             self._count += 1
 
     def held(self) -> Iterator[Entry]:
-        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
+        """Raises OSError: the directories can't be read."""
         for directory, name in self._walk():
             yield Entry(ContentKey(name.sha256, name.size), directory)
 
     def number(self) -> int | None:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         return None if self._index is None else self._count
 
     def key_of(self, line: Line) -> ContentKey:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         return names.key_of(line.path.rpartition("/")[2]) or ContentKey(line.sha256, 0)
 
     def existing(self, key: ContentKey) -> list[str]:
-        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
+        """Raises OSError: the directories can't be read."""
         paths = self._paths(key)
         if all(os.path.exists(f"{self._root}/{path}") for path in paths):  # noqa: PTH110  many, as strings
             return paths
@@ -110,32 +129,29 @@ class MaildirIndex:
         return self._paths(key)
 
     def holds(self, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.MaildirIndex`; goes by what was there when the directories were read."""
+        """Goes by what was there when the directories were read."""
         return bool(self._loaded().values(bytes.fromhex(sha256)))
 
     def is_own(self, file: str) -> bool:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
-        return names.parse(file) is not None
+        return names.parse_archived(file) is not None
 
     def name_matches(self, path: str, sha256: str) -> bool:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         key = names.key_of(path.rpartition("/")[2])
         return key is not None and key.sha256 == sha256
 
     def unlisted(self) -> Iterator[str]:
-        """See `archipec_plugins.files.tree.MaildirIndex`: a file that was renamed since is listed."""
+        """A file that was renamed since is listed."""
         for path, _ in self._unlisted():
             yield path
 
     def repair_manifest(self) -> None:
-        """See `archipec_plugins.files.tree.MaildirIndex`."""
         for path, name in self._unlisted():
             self._manifest.add(name.sha256, path)
 
-    def _unlisted(self) -> Iterator[tuple[str, names.Name]]:
+    def _unlisted(self) -> Iterator[tuple[str, names.ArchivedName]]:
         listed = KeyIndex(_COPY.size)
         for line in self._manifest:
-            name = names.parse(line.path.rpartition("/")[2])
+            name = names.parse_archived(line.path.rpartition("/")[2])
             if name is not None:
                 listed.add(bytes.fromhex(name.sha256), _COPY.pack(name.copy))
         for directory, name in self._walk():
@@ -144,7 +160,7 @@ class MaildirIndex:
                 yield path, name
 
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
-        """See `archipec_plugins.files.tree.MaildirIndex`; OSError: the directories can't be read."""
+        """Raises OSError: the directories can't be read."""
         self._refresh()
         for directory, name in self._walk():
             key, path = ContentKey(name.sha256, name.size), f"{directory}/{name}"
@@ -165,12 +181,12 @@ class MaildirIndex:
         assert self._index is not None
         return self._index
 
-    def _walk(self) -> Iterator[tuple[str, names.Name]]:
+    def _walk(self) -> Iterator[tuple[str, names.ArchivedName]]:
         for directory, files in walk(self._root):
-            for name in filter(None, map(names.parse, files)):
+            for name in filter(None, map(names.parse_archived, files)):
                 yield directory, name
 
-    def _packed(self, directory: str, name: names.Name) -> bytes:
+    def _packed(self, directory: str, name: names.ArchivedName) -> bytes:
         return _PLACE.pack(
             self._directories.number(directory),
             name.time,
@@ -179,13 +195,13 @@ class MaildirIndex:
             name.size,
         )
 
-    def _copies(self, key: ContentKey) -> list[tuple[str, names.Name]]:
+    def _copies(self, key: ContentKey) -> list[tuple[str, names.ArchivedName]]:
         """Return directory and name of every copy of a message, the latest first."""
         found = []
         for place in self._loaded().values(bytes.fromhex(key.sha256)):
             directory, time, copy, info, size = _PLACE.unpack(place)
             if size == key.size:
-                name = names.Name(time, key.sha256, copy, size, self._infos[info])
+                name = names.ArchivedName(time, key.sha256, copy, size, self._infos[info])
                 found.append((self._directories[directory], name))
         found.sort(key=lambda each: each[1].copy, reverse=True)
         return found

@@ -20,8 +20,6 @@ from collections.abc import Iterable, Iterator
 
 from archipec_plugins.mbox.mboxrd import SENDER, unquote
 
-__all__ = ["Dialect", "restored"]
-
 
 class Dialect(enum.StrEnum):
     """How a file quotes; the value is what options and refs say."""

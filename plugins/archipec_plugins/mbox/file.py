@@ -26,8 +26,6 @@ from archipec_plugins.mbox.toc import (
     toc_path,
 )
 
-__all__ = ["MboxFile", "MboxRecord"]
-
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND
 _FROM_LINE = re.compile(rb"\nFrom ")
 

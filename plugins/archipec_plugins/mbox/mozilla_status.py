@@ -16,8 +16,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MozillaStatus"]
-
 _LINES = re.compile(rb"(?:X-(?:Account-Key|UIDL|Mozilla-(?:Status2?|Keys)):[^\n]*\n)+")
 _OURS = re.compile(rb"(?m)^X-(?:Account-Key|Mozilla-(?:Status2?|Keys)):")
 _STATUS = re.compile(rb"(?m)^X-Mozilla-Status:[ \t]*([0-9A-Fa-f]{4})[ \t]*\r?$")

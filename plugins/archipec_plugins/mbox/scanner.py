@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from archipec.errors import IntegrityError
 from archipec_plugins.mbox.dialect import Dialect
 from archipec_plugins.mbox.mboxrd import is_separator
 from archipec_plugins.mbox.separators import (
@@ -22,11 +23,9 @@ from archipec_plugins.mbox.separators import (
     usual_pattern,
 )
 from archipec_plugins.mbox.streams import Stream
-from archipec_plugins.mbox.window import Window
-
-__all__ = ["SERVER_DATA", "Scanner", "Span", "digest_of"]
 
 SERVER_DATA: Final = "it is a mail server's own data, not a message"
+_READ_AT_ONCE: Final = 1 << 20
 _LOOK: Final = 8192
 """Bytes looked at from a line on to tell whether it is a separator, and what follows it."""
 _LONGEST_LINE: Final = 1000
@@ -46,6 +45,58 @@ _MOST_OPEN_ENDS: Final = 100
 _FROM: Final = b"From "
 _INTERNAL: Final = b"\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
 _CONTENT_LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n")
+
+
+class Window:
+    """Bytes of a stream, by their offset in it.
+
+    Attributes:
+        base: offset of the first byte in memory.
+        end: offset behind the last one.
+        ended: the stream has no more.
+        damage: why, when that is not its end.
+    """
+
+    def __init__(self, stream: Stream, start: int) -> None:
+        self._stream = stream
+        self._data = b""
+        self.base = self.end = start
+        self.ended = False
+        self.damage: IntegrityError | None = None
+
+    def reach(self, offset: int, keep: int) -> None:
+        """Have the bytes up to an offset in memory, or all that there are.
+
+        Args:
+            keep: where it must read on, what lies before this offset is forgotten.
+        """
+        if self.ended or self.end >= offset:
+            return
+        parts = [self._data[max(0, keep - self.base) :]]
+        self.base = self.end - len(parts[0])
+        while not self.ended and self.end < offset:
+            try:
+                chunk = self._stream.read(self.end, _READ_AT_ONCE)
+            except IntegrityError as error:
+                self.damage, chunk = error, b""
+            self.ended = not chunk
+            self.end += len(chunk)
+            parts.append(chunk)
+        self._data = b"".join(parts)
+
+    def find(self, word: bytes, start: int, end: int | None = None) -> int:
+        """Return where ``word`` lies in memory, at ``start`` or behind it; -1 for nowhere."""
+        stop = None if end is None else end - self.base
+        at = self._data.find(word, max(0, start - self.base), stop)
+        return at if at < 0 else at + self.base
+
+    def bytes(self, start: int, end: int) -> bytes:
+        """Return bytes that are in memory."""
+        return self._data[max(0, start - self.base) : max(0, end - self.base)]
+
+    def view(self, start: int, end: int) -> memoryview:
+        """Return bytes that are in memory, uncopied."""
+        return memoryview(self._data)[start - self.base : end - self.base]
 
 
 class Span(NamedTuple):

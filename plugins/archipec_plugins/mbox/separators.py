@@ -10,18 +10,6 @@ import enum
 import re
 from typing import NamedTuple
 
-__all__ = [
-    "Behind",
-    "Form",
-    "Shape",
-    "begins_header",
-    "behind_of",
-    "boundary_of",
-    "second_separator",
-    "shape_of",
-    "usual_pattern",
-]
-
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _CTIME = (
     rb"(?:[A-Z][a-z]{2},? {1,3})?" + _MONTH + rb" {1,3}[0-9]{1,2},? {1,3}[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"

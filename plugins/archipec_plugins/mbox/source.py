@@ -24,14 +24,12 @@ from archipec_plugins.files.folders import (
 )
 from archipec_plugins.files.reading import check_path, kind_of, open_file, read_error, subfolders
 from archipec_plugins.files.toc import regular_size
-from archipec_plugins.mbox.config import Config
+from archipec_plugins.mbox import MboxSinkConfig, MboxSourceConfig
 from archipec_plugins.mbox.dialect import Dialect
-from archipec_plugins.mbox.folder import MboxFolder, OpenedMbox
-from archipec_plugins.mbox.indexed import TOC, IndexedMbox
+from archipec_plugins.mbox.folder import IndexedMbox, MboxFolder, OpenedMbox
 from archipec_plugins.mbox.mozilla_status import MozillaStatus
 from archipec_plugins.mbox.streams import FileStream
-
-__all__ = ["begins_like_mbox", "find_mboxes", "mbox_folder", "open_source"]
+from archipec_plugins.mbox.toc import MboxToc, toc_path
 
 _ENDINGS: Final = (".mbox", ".mbx")
 _SNIFFED: Final = 64
@@ -40,7 +38,7 @@ _NO_END: Final = 1 << 62
 
 
 @contextmanager
-def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
+def open_source(config: MboxSourceConfig, context: Context) -> Iterator[HeaderSource]:
     """Open an mbox, or a folder of them.
 
     Raises:
@@ -68,17 +66,15 @@ def open_source(config: Config, context: Context) -> Iterator[HeaderSource]:
 def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
     from archipec_plugins.mbox.sink import MboxSink
 
-    return archive_problems(path, "mbox", lambda: MboxSink(str(path), "none", 0, context.log))
+    return archive_problems(path, "mbox", lambda: MboxSink(MboxSinkConfig(path, "none", 0), context.log))
 
 
 def _cut_off(path: Path) -> Iterator[ArchipecError]:
     """Yield a MissingCopy for each message that the table of a single file lists, and that lies behind its end."""
-    from archipec_plugins.mbox.toc import MboxToc
-
     size = regular_size(os.path.realpath(path))
-    if size is None or regular_size(f"{path}{TOC}") is None:
+    if size is None or regular_size(toc_path(str(path))) is None:
         return
-    for entry in MboxToc(f"{path}{TOC}", _NO_END):
+    for entry in MboxToc(toc_path(str(path)), _NO_END):
         if entry.offset + entry.stored > size:
             yield MissingCopy(f"{path} was cut short", key=ContentKey(entry.sha256, entry.size))
 
@@ -92,7 +88,7 @@ def find_mboxes(
         for relative, entries in subfolders(str(path), skip=skipped.skip):
             for entry in entries:
                 inside = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.name.startswith(".archipec") or entry.name.endswith(TOC) or entry.is_dir():
+                if entry.name.startswith(".archipec") or entry.name.endswith(toc_path("")) or entry.is_dir():
                     continue
                 if _is_mbox(entry, inside, skipped):
                     name = names.take(_folder_name(inside))
@@ -160,7 +156,7 @@ def mbox_folder(
             yield OpenedMbox(FileStream(file, path), f"{status.st_size}:{status.st_mtime_ns}")
 
     mail_folder = MboxFolder(name, opener, dialect, context, skipped, preamble_format)
-    if dialect is None and os.path.isfile(path + TOC):  # noqa: PTH113
+    if dialect is None and os.path.isfile(toc_path(path)):  # noqa: PTH113
         return IndexedMbox(name, path, context, skipped, mail_folder)
     return mail_folder
 

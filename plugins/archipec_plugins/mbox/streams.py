@@ -8,8 +8,6 @@ from typing import Protocol
 from archipec.errors import Scope
 from archipec_plugins.files.reading import read_error
 
-__all__ = ["FileStream", "Part", "Stream"]
-
 
 class Stream(Protocol):
     """Bytes by their offset. Reading on is cheap; going back may not be."""
@@ -58,7 +56,6 @@ class FileStream:
         self._position = self.size
 
     def read(self, offset: int, limit: int) -> bytes:
-        """See `Stream.read`."""
         try:
             if offset != self._position:
                 self._file.seek(offset)
@@ -69,7 +66,7 @@ class FileStream:
         return data
 
     def check(self, offset: int, length: int) -> None:
-        """See `Stream.check`: a file has no checksum."""
+        """A file has no checksum."""
 
 
 class Part:
@@ -81,9 +78,7 @@ class Part:
         self.part_starts = tuple(seam for seam in stream.part_starts if seam < end)
 
     def read(self, offset: int, limit: int) -> bytes:
-        """See `Stream.read`."""
         return self._stream.read(offset, min(limit, self.size - offset)) if offset < self.size else b""
 
     def check(self, offset: int, length: int) -> None:
-        """See `Stream.check`."""
         self._stream.check(offset, length)

@@ -6,16 +6,13 @@ a message is what makes POP3 slow (``docs/performance.md``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from archipec.contract import Context, Option, Source, SourceType, positive
+from archipec.contract import Option, SourceType, deferred, positive
 from archipec.hookspecs import hookimpl
 from archipec_plugins.net.account import POP3 as PROTOCOL
 from archipec_plugins.net.account import Account, account_options, read_account
-
-__all__ = ["POP3", "archipec_sources"]
 
 
 def _parse(values: Mapping[str, Any]) -> Account:
@@ -24,14 +21,6 @@ def _parse(values: Mapping[str, Any]) -> Account:
 
 def _where(account: Account) -> str:
     return account.url
-
-
-@contextmanager
-def _open(account: Account, context: Context) -> Iterator[Source]:
-    from archipec_plugins.pop3.source import open_source
-
-    with open_source(account, context) as source:
-        yield source
 
 
 POP3 = SourceType(
@@ -50,7 +39,7 @@ POP3 = SourceType(
     ),
     parse=_parse,
     where=_where,
-    open=_open,
+    open=deferred("archipec_plugins.pop3.source:open_source"),
 )
 
 

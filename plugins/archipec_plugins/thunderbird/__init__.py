@@ -1,59 +1,123 @@
-"""Thunderbird's own folders as a source: a profile's mail, whether in mbox files or in Maildirs."""
+"""Thunderbird: its folders as a source, its local folders to look at what was archived, and its trust in PEC's seals.
+
+The sink is a view, and no archive: messages appear below one folder of their own under "Local Folders" at Thunderbird's
+next start, each once: what somebody deletes there stays deleted. Thunderbird rewrites its files, so that nothing there
+proves anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archipec.contract import Context, Option, Source, SourceType, file_path
+from archipec.contract import Claim, Option, PostStepType, Sample, SinkType, SourceType, boolean, deferred
+from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
-
-__all__ = ["THUNDERBIRD", "archipec_sources"]
-
-
-def _parse(values: Mapping[str, Any]) -> Path:
-    path: Path = values["path"]
-    return path
+from archipec_plugins.files.records import directory_url, parse_path, path_option, paths_of
 
 
-def _where(path: Path) -> str:
-    from archipec_plugins.files.escape import url_path
+@dataclass(frozen=True, slots=True)
+class ThunderbirdSinkConfig:
+    """A profile, and the folder in it that everything goes below."""
 
-    return f"thunderbird:{url_path(path)}"
-
-
-@contextmanager
-def _open(path: Path, context: Context) -> Iterator[Source]:
-    from archipec_plugins.thunderbird.source import open_source
-
-    with open_source(path, context) as source:
-        yield source
+    path: Path
+    folder: str
 
 
-THUNDERBIRD = SourceType(
+def _parse_sink(values: Mapping[str, Any]) -> ThunderbirdSinkConfig:
+    folder: str = values["folder"]
+    if not folder.isprintable() or "/" in folder or not folder.strip():
+        raise ConfigError(f'option "folder" must be the name of one folder, not {folder!r}')
+    return ThunderbirdSinkConfig(values["path"], folder)
+
+
+_profile_url = directory_url("thunderbird", ascii_only=True)
+
+
+def _where_sink(config: ThunderbirdSinkConfig) -> str:
+    from urllib.parse import quote
+
+    return f"{_profile_url(config)}?folder={quote(config.folder, safe='')}"
+
+
+def _detects(sample: Sample) -> Claim:
+    """A profile has mboxes, Maildirs and zips in it: they are all Thunderbird's."""
+    names = {name.removesuffix("/") for name in sample.names}
+    is_profile = "prefs.js" in names or any(name.endswith((".msf", ".sbd")) for name in names)
+    return Claim.WHOLE if is_profile else Claim.NONE
+
+
+THUNDERBIRD_SOURCE = SourceType(
     api=1,
     name="thunderbird",
     summary="the folders of Thunderbird, as they lie in a profile",
     schemes=("thunderbird",),
+    options=(path_option('the profile, or what is in its "Mail" or "ImapMail"'),),
+    parse=parse_path,
+    where=directory_url("thunderbird"),
+    open=deferred("archipec_plugins.thunderbird.source:open_source"),
+    reads=paths_of,
+    detects=_detects,
+)
+
+THUNDERBIRD_SINK = SinkType(
+    api=1,
+    name="thunderbird",
+    summary="local folders of Thunderbird, to look at what was archived; no archive",
+    schemes=("thunderbird",),
     options=(
+        path_option("the profile"),
         Option(
-            name="path",
-            help='the profile, or what is in its "Mail" or "ImapMail"',
-            required=True,
-            part="path",
-            convert=file_path,
+            name="folder",
+            help='the folder under "Local Folders" to put everything below',
+            default="archipec",
         ),
     ),
-    parse=_parse,
-    where=_where,
-    open=_open,
-    reads=lambda path: (path,),
+    parse=_parse_sink,
+    where=_where_sink,
+    open=deferred("archipec_plugins.thunderbird.view:open_sink"),
+    view=True,
+)
+
+THUNDERBIRD_STEP = PostStepType[Mapping[str, Any]](
+    api=1,
+    name="thunderbird",
+    summary="looks whether Thunderbird trusts the seals of PEC providers, and can make it",
+    schemes=("thunderbird",),
+    options=(
+        Option(
+            name="profile",
+            help="a profile's folder or name; by default what Thunderbird opens",
+            part="path",
+        ),
+        Option(
+            name="trust",
+            help="set what is missing, while Thunderbird is closed, as `thunderbird-profile-tool trust` does",
+            default=False,
+            convert=boolean,
+        ),
+    ),
+    parse=dict,
+    where=lambda config: f"thunderbird:{config['profile'] or 'default'}",
+    open=deferred("archipec_plugins.thunderbird.step:open_step"),
 )
 
 
 @hookimpl
 def archipec_sources() -> Iterable[SourceType[Any]]:
     """Yield the source for Thunderbird's folders."""
-    yield THUNDERBIRD
+    yield THUNDERBIRD_SOURCE
+
+
+@hookimpl
+def archipec_sinks() -> Iterable[SinkType[Any]]:
+    """Yield the sink for Thunderbird's folders."""
+    yield THUNDERBIRD_SINK
+
+
+@hookimpl
+def archipec_poststeps() -> Iterable[PostStepType[Any]]:
+    """Yield the Thunderbird step."""
+    yield THUNDERBIRD_STEP

@@ -24,8 +24,6 @@ from archipec.message import Item
 from archipec_plugins.files.streams import CHUNK, item_chunks, unix_time, write_all
 from archipec_plugins.mbox.mboxrd import SENDER, ending, quote, separator
 
-__all__ = ["append", "end_of", "make_folder", "take_back"]
-
 _FROM_LINE: Final = b"\nFrom "
 _OPEN: Final = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 # https://searchfox.org/comm-central/source/mailnews/base/public/nsMsgMessageFlags.idl

@@ -11,8 +11,6 @@ from typing import Final
 
 from archipec_plugins.files.layout import safe_part
 
-__all__ = ["file_name", "folder_path"]
-
 _LONGEST: Final = 50
 _LONGEST_PATH: Final = 150  # bytes: profiles lie deep, and Windows allows 259
 _NO_FOLDERS: Final = (

@@ -25,8 +25,6 @@ from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex, Table
 from archipec_plugins.files.streams import write_all
 
-__all__ = ["ViewEntry", "ViewRecord"]
-
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 

@@ -13,12 +13,11 @@ from archipec.errors import PermanentError, Scope
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import HeaderSource, MailFolder, SkippedFiles, UniqueNames
 from archipec_plugins.files.reading import check_path, kind_of, read_error
-from archipec_plugins.maildir.folder import MaildirFolder
+from archipec_plugins.files.records import PathConfig
+from archipec_plugins.maildir.source import MaildirFolder
 from archipec_plugins.mbox.dialect import Dialect
 from archipec_plugins.mbox.mozilla_status import MozillaStatus
 from archipec_plugins.mbox.source import begins_like_mbox, mbox_folder
-
-__all__ = ["open_source"]
 
 _STORES: Final = ("Mail", "ImapMail")
 _SUBFOLDERS: Final = ".sbd"
@@ -27,12 +26,13 @@ _MAX_DEPTH: Final = 50
 
 
 @contextmanager
-def open_source(path: Path, context: Context) -> Iterator[HeaderSource]:
+def open_source(config: PathConfig, context: Context) -> Iterator[HeaderSource]:
     """Open a profile, its ``Mail`` folder, or the folder of an account.
 
     Raises:
         PermanentError: there is no folder of Thunderbird's.
     """
+    path = config.path
     check_path(path)
     skipped, status = SkippedFiles(context), MozillaStatus()
     finder = _Finder(context, skipped, status)
@@ -64,7 +64,7 @@ class _ThunderbirdSource(HeaderSource):
         self._status = status
 
     def skipped(self) -> Iterator[Skipped]:
-        """See `archipec.contract.SupportsSkipped`: messages of which Thunderbird has only the beginning, too."""
+        """Messages of which Thunderbird has only the beginning, too."""
         yield from super().skipped()
         for number in range(self._status.partial):
             yield Skipped(f"partial message {number + 1}", "Thunderbird downloaded only its beginning")

@@ -1,49 +1,57 @@
-"""Looks after a run whether Thunderbird trusts what PEC providers seal, and with ``trust = true`` sees to it."""
+"""The step after a run: looks whether Thunderbird trusts what PEC providers seal, and with ``trust = true`` sees to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from archipec.contract import Context, Option, PostStep, PostStepType, boolean
-from archipec.hookspecs import hookimpl
-
-__all__ = ["THUNDERBIRD", "archipec_poststeps"]
+from archipec.contract import Context, RunView
+from archipec.errors import AuthError
+from archipec_thunderbird.profiles import choose
+from archipec_thunderbird.status import read_status
+from archipec_thunderbird.trust import TrustRequest, trust
 
 
 @contextmanager
-def _open(config: Mapping[str, Any], context: Context) -> Iterator[PostStep]:
-    from archipec_plugins.thunderbird.trust import ThunderbirdStep
-
+def open_step(config: Mapping[str, Any], context: Context) -> Iterator[ThunderbirdStep]:
+    """Make the step."""
     yield ThunderbirdStep(config["profile"], context.log, trust=config["trust"])
 
 
-THUNDERBIRD = PostStepType[Mapping[str, Any]](
-    api=1,
-    name="thunderbird",
-    summary="looks whether Thunderbird trusts the seals of PEC providers, and can make it",
-    schemes=("thunderbird",),
-    options=(
-        Option(
-            name="profile",
-            help="a profile's folder or name; by default what Thunderbird opens",
-            part="path",
-        ),
-        Option(
-            name="trust",
-            help="set what is missing, while Thunderbird is closed, as `thunderbird-profile-tool trust` does",
-            default=False,
-            convert=boolean,
-        ),
-    ),
-    parse=dict,
-    where=lambda config: f"thunderbird:{config['profile'] or 'default'}",
-    open=_open,
-)
+class ThunderbirdStep:
+    """A `archipec.contract.PostStep` that looks at one profile.
+
+    Args:
+        profile: its folder or name, None for what Thunderbird opens.
+        trust: whether what is missing shall be set.
+    """
+
+    def __init__(self, profile: str | None, log: logging.Logger, *, trust: bool) -> None:
+        self._profile = profile
+        self._log = log
+        self._trust = trust
+
+    def run(self, run: RunView) -> None:  # noqa: ARG002 - trust does not depend on the run
+        """Warn when the profile does not trust the root of PEC for mail, or make it."""
+        profile = choose(self._profile).path
+        if self._trust:
+            for step in trust(profile, TrustRequest(), lambda: _refuse(profile)).steps:
+                self._log.info("%s: %s", profile, step)
+            return
+        for authority in read_status(profile).authorities:
+            if not authority.mail:
+                self._log.warning(
+                    'Thunderbird does not trust "%s" for mail in %s: run `thunderbird-profile-tool trust`',
+                    authority.certificate.name,
+                    profile,
+                )
 
 
-@hookimpl
-def archipec_poststeps() -> Iterable[PostStepType[Any]]:
-    """Yield the Thunderbird step."""
-    yield THUNDERBIRD
+def _refuse(profile: Path) -> str:
+    raise AuthError(
+        f"{profile} has a primary password, which a pipeline can't ask for",
+        hint="run `thunderbird-profile-tool trust` once by hand",
+    )

@@ -1,41 +1,69 @@
-"""The working view: see `archipec_plugins.thunderbird.front`."""
+"""Puts messages into the local folders of a profile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
-from archipec.errors import IntegrityError, MissingCopy, from_os_error
+from archipec.errors import IntegrityError, MissingCopy, PermanentError, Unsupported, from_os_error
 from archipec_plugins.files.streams import item_chunks, lookup_error, stream_of
-from archipec_plugins.mbox.message import chunks_of
-from archipec_plugins.thunderbird import folder_file
-from archipec_plugins.thunderbird.config import Config
+from archipec_plugins.mbox.mboxrd import chunks_of
+from archipec_plugins.thunderbird import ThunderbirdSinkConfig, folder_file
 from archipec_plugins.thunderbird.names import file_name, folder_path
-from archipec_plugins.thunderbird.profile import local_folders
 from archipec_plugins.thunderbird.record import ViewEntry, ViewRecord
 from archipec_thunderbird.lock import ProfileLock
+from archipec_thunderbird.prefs import PREFS, read_prefs
 
-__all__ = ["ThunderbirdSink", "open_sink"]
-
+_USUAL_LOCAL_FOLDERS: Final = "Mail/Local Folders"
 _RECORDS = "archipec"
 """The directory of the profile with the records of views; Thunderbird shows nothing of it."""
 
 
 @contextmanager
-def open_sink(config: Config, _context: Context) -> Iterator[ThunderbirdSink]:
+def open_sink(config: ThunderbirdSinkConfig, _context: Context) -> Iterator[ThunderbirdSink]:
     """Open a view; it says at once, not when the first messages have come, that Thunderbird is running."""
-    root = local_folders(config.profile)
-    with ProfileLock(config.profile):
+    root = local_folders(config.path)
+    with ProfileLock(config.path):
         pass
-    record = config.profile / _RECORDS / f"{file_name(config.folder)}.view"
+    record = config.path / _RECORDS / f"{file_name(config.folder)}.view"
     try:
         known = ViewRecord(record)
     except OSError as error:
         raise from_os_error(error, record) from error
     yield ThunderbirdSink(config, root, known)
+
+
+def local_folders(profile: Path) -> Path:
+    """Return the directory of the local folders.
+
+    Raises:
+        PermanentError: this is no profile, or one without local folders.
+        Unsupported: they are kept as Maildirs.
+    """
+    try:
+        (profile / PREFS).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PermanentError(
+            f"there is no profile of Thunderbird at {profile}",
+            hint='Thunderbird shows where it is: Help > Troubleshooting Information > "Profile Directory"',
+        ) from error
+    except OSError as error:
+        raise from_os_error(error, profile / PREFS) from error
+    settings = read_prefs(profile)
+    preferences = {name: value for name, value in settings.items() if isinstance(value, str)}
+    server = f"mail.server.{preferences.get('mail.accountmanager.localfoldersserver', '')}"
+    if "maildir" in preferences.get(f"{server}.storeContractID", ""):
+        raise Unsupported(f"the profile {profile} keeps its local folders as a file for each message")
+    below, marker, rest = preferences.get(f"{server}.directory-rel", "").partition("[ProfD]")
+    directory = profile / rest if marker and not below else profile / _USUAL_LOCAL_FOLDERS
+    if not directory.is_dir():
+        raise PermanentError(
+            f"the profile {profile} has no local folders yet", hint="start Thunderbird with it once"
+        )
+    return directory
 
 
 class ThunderbirdSink:
@@ -44,7 +72,7 @@ class ThunderbirdSink:
     The profile is held against Thunderbird while files are written, and no longer.
     """
 
-    def __init__(self, config: Config, root: Path, record: ViewRecord) -> None:
+    def __init__(self, config: ThunderbirdSinkConfig, root: Path, record: ViewRecord) -> None:
         self._config = config
         self._root = root
         self._record = record
@@ -52,7 +80,6 @@ class ThunderbirdSink:
         self._staged: dict[ContentKey, Item] = {}
 
     def put(self, item: Item) -> None:
-        """See `archipec.contract.Sink.put`."""
         if item.key not in self._staged and self._record.get(item.key) is None:
             for _ in item_chunks(item):
                 pass
@@ -60,11 +87,11 @@ class ThunderbirdSink:
         self._puts.append(item.key)
 
     def commit(self) -> Sequence[Receipt]:
-        """See `archipec.contract.Sink.commit`; TransientError while Thunderbird runs."""
+        """TransientError while Thunderbird runs."""
         staged, self._staged = self._staged, {}
         puts, self._puts = self._puts, []
         if staged:
-            with ProfileLock(self._config.profile):
+            with ProfileLock(self._config.path):
                 try:
                     self._take_back()
                     self._append(staged.values())
@@ -106,7 +133,7 @@ class ThunderbirdSink:
 
     @contextmanager
     def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
-        """See `archipec.contract.Sink.read`: as long as Thunderbird has not moved it; its own bytes, or an error."""
+        """As long as Thunderbird has not moved it; its own bytes, or an error."""
         entry = self._record.get(receipt.key)
         if entry is None:
             raise IntegrityError(f"message {receipt.key} was never put into this folder")

@@ -15,8 +15,6 @@ from archipec.errors import IntegrityError, PermanentError, Scope
 from archipec_plugins.files.reading import read_error
 from archipec_plugins.zip.directory import Directory, ZipMember
 
-__all__ = ["MemberReader", "ZipArchive"]
-
 _LOCAL: Final = struct.Struct("<4s5H3L2H")  # [4.3.7]
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED: Final = 1 << 0 | 1 << 6 | 1 << 13

@@ -9,8 +9,6 @@ from typing import Final
 from archipec.errors import IntegrityError
 from archipec_plugins.files.streams import CHUNK
 
-__all__ = ["LAST_BLOCK", "blocks", "inflated"]
-
 LAST_BLOCK: Final = b"\x03\x00"
 """What ends a stream of blocks: one that is empty, and says that it is the last."""
 

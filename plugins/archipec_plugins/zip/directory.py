@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 
 from archipec.errors import PermanentError
 
-__all__ = ["Directory", "ZipMember"]
-
 _END: Final = struct.Struct("<4s4H2LH")  # [4.3.16]
 _END_64: Final = struct.Struct("<4sQ2H2L4Q")  # [4.3.14]
 _LOCATOR: Final = struct.Struct("<4sLQL")  # [4.3.15]

@@ -1,4 +1,8 @@
-"""Folders of messages that are members of zip files, one each."""
+"""Folders of a source of zips: of messages that are members, one each, and the mbox in a zip of an archive of ours.
+
+That is read by its table, exactly as it went in: without it nobody can tell whether a message ended in a line break
+before the blank line was put behind it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,25 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
-from archipec.contract import Context, Fetched, Json, Listed
-from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.contract import ContentKey, Context, Fetched, Json, Listed
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError, Scope
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import FolderEntry, listing, raising
+from archipec_plugins.files.reading import check_path, read_error
 from archipec_plugins.files.sniff import SNIFFED, rejection_reason
+from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.files.unsealed import envelope_is_missing
-from archipec_plugins.maildir.found_names import parse
+from archipec_plugins.maildir.names import parse_found
 from archipec_plugins.zip.archive import ZipArchive
 from archipec_plugins.zip.directory import ZipMember
-
-__all__ = ["MOST_ARCHIVES", "BrokenFolder", "MembersFolder"]
+from archipec_plugins.zip.message import chunks_of, open_message
+from archipec_plugins.zip.toc import ZipToc, stored_at, toc_path
 
 _REF = re.compile(r"(.+):([0-9]{1,6}):([0-9a-f]{8}):([0-9]{1,15})", re.DOTALL)
+_TOC_REF = re.compile(r"toc:([0-9]{1,15})\+([0-9]{1,15}):([0-9]{1,3}):([0-9]{1,15}):([0-9a-f]{64})")
 _NUMBER_BITS: Final = 20
 _ARCHIVE_BITS: Final = 11
 MOST_ARCHIVES: Final = 1 << _ARCHIVE_BITS
@@ -50,7 +58,7 @@ class MembersFolder:
             archive: its zip's place among the archives.
             loose: it is a message without its envelope.
         """
-        moment = parse(member.name.rpartition("/")[2]).time
+        moment = parse_found(member.name.rpartition("/")[2]).time
         self._members.append((moment << _ARCHIVE_BITS | archive) << _NUMBER_BITS | member.number)
         if loose:
             self._loose.add((archive, member.number))
@@ -66,7 +74,7 @@ class MembersFolder:
                 return
             archive = self._archives[packed >> _NUMBER_BITS & MOST_ARCHIVES - 1]
             member = archive.directory[packed & (1 << _NUMBER_BITS) - 1]
-            name = parse(member.name.rpartition("/")[2])
+            name = parse_found(member.name.rpartition("/")[2])
             moments = [moment for moment in (name.time, member.modified) if moment > 0]
             # A time of the file alone says when it was exported.
             received = datetime.fromtimestamp(min(moments), UTC) if name.time else None
@@ -128,3 +136,62 @@ class BrokenFolder:
         """Say why."""
         del refs
         raise self._error
+
+
+def has_table(path: str) -> bool:
+    """Tell whether the mbox in a zip is all told in a table beside it, and nobody changed the zip since.
+
+    Raises:
+        ArchipecError: it can't be told.
+    """
+    try:
+        size = Path(path).stat().st_size
+        toc = ZipToc(toc_path(path), size)
+        for _ in toc:
+            pass
+    except OSError as error:
+        raise read_error(error, path, Scope.FOLDER) from error
+    finished = toc.appending is None and toc.zip_end == size
+    return toc.inside == "mbox" and finished and not toc.damaged
+
+
+class IndexedZipMbox:
+    """An mbox in a zip with the table that archipec wrote."""
+
+    def __init__(self, name: str, path: str, context: Context) -> None:
+        self.name = name
+        self._path = path
+        self._context = context
+
+    def scan(self, after: Json | None) -> Iterator[Listed]:
+        """List the messages in the order in which they lie; see `archipec.contract.Source`."""
+        try:
+            yield from listing(self.name, self._entries, after)
+        except OSError as error:
+            raise read_error(error, self._path, Scope.FOLDER) from error
+
+    def _entries(self) -> Iterator[FolderEntry]:
+        for each in ZipToc(toc_path(self._path), Path(self._path).stat().st_size):
+            if self._context.cancelled():
+                return
+            place = stored_at("", each)
+            ref = f"toc:{place.offset}+{place.stored}:{place.form}:{each.size}:{each.sha256}"
+            yield FolderEntry(ref, each.size, None, ())
+
+    def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages; see `archipec.contract.Source`."""
+        for match in filter(None, map(_TOC_REF.fullmatch, refs)):
+            place = StoredAt("", int(match[1]), int(match[2]), int(match[3]))
+            try:
+                file = open_message(self._path, place)
+            except MissingCopy:
+                check_path(Path(self._path))
+                continue
+            except IntegrityError as error:
+                yield Fetched(match[0], raising(error))
+                continue
+            except OSError as error:
+                raise read_error(error, self._path, Scope.FOLDER) from error
+            with file:
+                key = ContentKey(match[5], int(match[4]))
+                yield Fetched(match[0], chunks_of(file, self._path, place, key))

@@ -10,23 +10,6 @@ import struct
 from datetime import datetime
 from typing import Final, NamedTuple
 
-__all__ = [
-    "CENTRAL_SIGNATURE",
-    "DEFLATED",
-    "END_RECORD_SIZE",
-    "LOCAL_HEADER_SIZE",
-    "LOCAL_SIGNATURE",
-    "STORED",
-    "Member",
-    "central_record",
-    "dos_time",
-    "end_records",
-    "header_size",
-    "is_end_record",
-    "local_header",
-    "names_size",
-]
-
 STORED, DEFLATED = 0, 8
 """How a member is compressed [4.4.5]."""
 

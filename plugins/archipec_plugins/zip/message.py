@@ -15,9 +15,7 @@ from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 from archipec_plugins.zip.deflate import inflated
 from archipec_plugins.zip.format import DEFLATED, LOCAL_HEADER_SIZE, names_size
-from archipec_plugins.zip.index import IN_MBOX
-
-__all__ = ["chunks_of", "open_message"]
+from archipec_plugins.zip.toc import IN_MBOX
 
 
 def open_message(path: str, place: StoredAt) -> FileIO:

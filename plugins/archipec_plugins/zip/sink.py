@@ -1,37 +1,37 @@
-"""The working archive of zips: see `archipec_plugins.zip.front`."""
+"""The working archive of zips: which zip each message goes to, and when its zips get their ends."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
-from archipec.contract import ContentKey, Item, Json, Receipt, State
+from archipec.contract import ContentKey, Context, Item, Json, Receipt, State
 from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.inventory import Entry
-from archipec_plugins.files.inventory import InventoryKeeper
-from archipec_plugins.files.streams import lookup_error, stream_of
+from archipec_plugins.files.indexed import IndexedArchiveSink
+from archipec_plugins.files.streams import lookup_error
 from archipec_plugins.files.toc import StoredAt
+from archipec_plugins.zip import ZipSinkConfig
 from archipec_plugins.zip.format import DEFLATED, STORED
-from archipec_plugins.zip.index import (
+from archipec_plugins.zip.layout import Staged, stage_for_mbox, stage_member
+from archipec_plugins.zip.message import chunks_of, open_message
+from archipec_plugins.zip.toc import (
     IN_MBOX,
     ZipTocIndex,
     file_name,
+    is_finished,
     is_zip,
     last_numbers,
     stored_at,
+    toc_path,
     zips_in,
 )
-from archipec_plugins.zip.message import chunks_of, open_message
-from archipec_plugins.zip.staging import Staged, stage_for_mbox, stage_member
-from archipec_plugins.zip.toc import is_finished, toc_path
 from archipec_plugins.zip.writer import ZipWriter, has_sound_end
-
-__all__ = ["ZipSink"]
 
 _MOST_OPEN = 16
 _FORMS = {
@@ -43,71 +43,28 @@ _FORMS = {
 _NAMES = {form: name for name, form in _FORMS.items()}
 
 
-class ZipSink:
-    """Keeps messages in zips below a root; see `archipec.contract.Sink`.
+def open_sink(config: ZipSinkConfig, context: Context) -> closing[ZipSink]:
+    """Open an archive."""
+    return closing(ZipSink(config, context.log))
 
-    Opening, finding and reading change nothing on disk; a zip is repaired when it is added to, or at the end of a run.
 
-    Args:
-        root: the archive's directory, which the host made and locked.
-        inside: what zips hold: eml, mbox or maildir.
-        split: bytes of a zip at most, except for a message that is larger; or year or month, one for each.
-        deflate: whether messages are compressed.
-    """
+class ZipSink(IndexedArchiveSink[Staged]):
+    """Keeps messages in zips below a root, which the host made and locked; a zip is repaired at the end of a run, too."""
 
-    def __init__(
-        self, root: str, inside: str, split: int | str, log: logging.Logger, *, deflate: bool
-    ) -> None:
-        self._root = root
-        self._inside = inside
-        self._split = split
-        self._log = log
-        self._deflate = deflate
-        self._index = ZipTocIndex(self._root)
-        self._inventory = InventoryKeeper(root, self._index, log)
+    def __init__(self, config: ZipSinkConfig, log: logging.Logger) -> None:
+        self._tables = ZipTocIndex(str(config.path))
+        super().__init__(self._tables, log)
+        self._inside = config.inside
+        self._split = config.split
+        self._deflate = config.deflate
         self._writers: dict[str, ZipWriter] = {}
         self._numbers: dict[str, int] = {}
-        self._staged: dict[ContentKey, Staged] = {}
-        self._held: dict[ContentKey, Receipt] = {}
-        self._puts: list[ContentKey] = []
-        self._flushed: set[str] = set()
 
-    def put(self, item: Item) -> None:
-        """See `archipec.contract.Sink.put`."""
-        key = item.key
-        if key not in self._staged and key not in self._held:
-            try:
-                held = self._intact(key)
-            except OSError as error:
-                raise from_os_error(error, error.filename or self._root) from error
-            if held is None:
-                stage = stage_for_mbox if self._inside == "mbox" else stage_member
-                self._staged[key] = stage(item, deflate=self._deflate)
-            else:
-                self._held[key] = held
-        self._puts.append(key)
+    def _stage(self, item: Item) -> Staged:
+        stage = stage_for_mbox if self._inside == "mbox" else stage_member
+        return stage(item, deflate=self._deflate)
 
-    def commit(self) -> Sequence[Receipt]:
-        """See `archipec.contract.Sink.commit`."""
-        staged, self._staged = self._staged, {}
-        receipts, self._held = self._held, {}
-        puts, self._puts = self._puts, []
-        try:
-            if staged:
-                self._inventory.begin()
-            places = self._store(staged.values())
-        except BaseException as error:
-            # What is there now, the tables tell; whether it is durable, nobody knows.
-            self._inventory.interrupt()
-            self._forget()
-            if isinstance(error, OSError):
-                raise from_os_error(error, error.filename or self._root) from error
-            raise
-        for key, place in places:
-            receipts[key] = self._receipt(key, place)
-        return [receipts[key] for key in puts]
-
-    def _store(self, staged: Iterable[Staged]) -> list[tuple[ContentKey, StoredAt]]:
+    def _append(self, staged: Collection[Staged]) -> list[tuple[ContentKey, StoredAt]]:
         groups: dict[str, list[Staged]] = {}
         for each in staged:
             groups.setdefault(self._stem(each.item), []).append(each)
@@ -188,31 +145,27 @@ class ZipSink:
 
     def _finish(self, writer: ZipWriter) -> None:
         writer.finish()
-        self._index.directories[writer.name] = writer.directory
+        self._tables.directories[writer.name] = writer.directory
 
     def _forget(self) -> None:
-        self._index.forget()
+        super()._forget()
         self._writers.clear()
         self._numbers.clear()
-        self._flushed.clear()
 
     def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
-        """See `archipec.contract.SupportsSettle.settle`: what is pending waits for its zip's directory."""
+        """Give an end to the zips: what is pending waits for its zip's directory."""
         self._finish_zips()
         try:
-            settled = [self._receipt(each.key, _place(each)) for each in pending if self._is_kept(each)]
+            settled = [self._receipt(each.key, self._locate(each)) for each in pending if self._is_kept(each)]
         except OSError as error:
             self._forget()
             raise from_os_error(error, error.filename or self._root) from error
         yield from settled
 
     def finish(self) -> None:
-        """See `archipec.contract.SupportsFinish.finish`: bring the zips and the inventory to their end."""
+        """Bring the zips and the inventory to their end."""
         self._finish_zips()
-        try:
-            self._inventory.finish()
-        except OSError as error:
-            raise from_os_error(error, error.filename or self._root) from error
+        super().finish()
 
     def _finish_zips(self) -> None:
         """Give an end to the zips that have none yet."""
@@ -230,8 +183,8 @@ class ZipSink:
             raise from_os_error(error, error.filename or self._root) from error
 
     def check(self) -> Iterator[ArchipecError]:
-        """See `archipec.contract.SupportsCheck.check`: whether other programs can open the zips."""
-        yield from self.check_record()
+        """Compare the archive with its record, and look whether other programs can open the zips."""
+        yield from super().check()
         try:
             for path in zips_in(self._root):
                 if not has_sound_end(path):
@@ -242,88 +195,32 @@ class ZipSink:
         except OSError as error:
             yield lookup_error(error, self._root)
 
-    def check_record(self) -> Iterator[ArchipecError]:
-        """Compare the inventory and the tables with what is there."""
-        try:
-            yield from self._inventory.problems()
-        except OSError as error:
-            raise lookup_error(error, self._root) from error
-
-    def close(self) -> None:
-        """Let go of the archive."""
-        self._inventory.close()
-
     def _is_kept(self, receipt: Receipt) -> bool:
         """Tell whether a copy is in a finished zip: one that was lost stays pending, for ``verify`` to find."""
-        place = _place(receipt)
-        return place in self._index.places(receipt.key) and self._index.is_listed(place)
+        place = self._locate(receipt)
+        return place in self._index.copies(receipt.key) and self._tables.is_listed(place)
 
-    def find(self, key: ContentKey) -> Receipt | None:
-        """See `archipec.contract.Sink.find`."""
-        try:
-            receipt = self._intact(key)
-            if receipt is None:
-                Path(self._root).stat()  # an archive that went away has no say in what is absent
-        except OSError as error:
-            raise lookup_error(error, self._root) from error
-        return receipt
+    def _locate(self, receipt: Receipt) -> StoredAt:
+        match receipt.token:
+            case {"file": str(name), "offset": int(offset), "length": int(stored), "form": str(form)} if (
+                is_zip(name) and form in _FORMS
+            ):
+                return StoredAt(name, offset, stored, _FORMS[form])
+        raise IntegrityError(f"message {receipt.key}: not a zip receipt: {receipt.token!r}")
 
-    def _intact(self, key: ContentKey) -> Receipt | None:
-        for place in self._index.places(key):
-            path = f"{self._root}/{place.file}"
-            try:
-                with open_message(path, place) as file:
-                    for _ in chunks_of(file, path, place, key):
-                        pass
-            except IntegrityError:
-                continue
-            if place.file not in self._flushed:
-                # A run that was killed may have committed messages without coming to flush them.
-                sync_files(self._root, [path, toc_path(path)])
-                self._flushed.add(place.file)
-            return self._receipt(key, place)
-        return None
-
-    @contextmanager
-    def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
-        """See `archipec.contract.Sink.read`; a copy with other bytes ends in IntegrityError."""
-        try:
-            place = self._place_to_read(receipt)
-            path = f"{self._root}/{place.file}"
-            file = open_message(path, place)
-        except OSError as error:
-            raise lookup_error(error, self._root) from error
-        with file, stream_of(chunks_of(file, path, place, receipt.key), file) as stream:
-            yield stream
-
-    def _place_to_read(self, receipt: Receipt) -> StoredAt:
-        """Return the place a receipt names; a later one when the message is known to be stored again since."""
-        if self._index.loaded and len(places := self._index.places(receipt.key)) > 1:
-            return places[0]
-        return _place(receipt)
-
-    def iterate(self) -> Iterator[Receipt]:
-        """See `archipec.contract.SupportsIterate.iterate`; of several copies of a message, the latest."""
-        try:
-            for key, place in self._index:
-                yield self._receipt(key, place)
-        except OSError as error:
-            raise lookup_error(error, self._root) from error
-
-    def _receipt(self, key: ContentKey, place: StoredAt) -> Receipt:
-        token: dict[str, Json] = {
-            "file": place.file,
-            "offset": place.offset,
-            "length": place.stored,
-            "form": _NAMES[place.form],
+    def _token(self, stored_at: StoredAt) -> dict[str, Json]:
+        return {
+            "file": stored_at.file,
+            "offset": stored_at.offset,
+            "length": stored_at.stored,
+            "form": _NAMES[stored_at.form],
         }
-        return Receipt(key, State.STORED if self._index.is_listed(place) else State.PENDING, token)
 
+    def _state(self, stored_at: StoredAt) -> State:
+        return State.STORED if self._tables.is_listed(stored_at) else State.PENDING
 
-def _place(receipt: Receipt) -> StoredAt:
-    match receipt.token:
-        case {"file": str(name), "offset": int(offset), "length": int(stored), "form": str(form)} if (
-            is_zip(name) and form in _FORMS
-        ):
-            return StoredAt(name, offset, stored, _FORMS[form])
-    raise IntegrityError(f"message {receipt.key}: this receipt is none of a zip: {receipt.token!r}")
+    def _open_message(self, path: str, stored_at: StoredAt) -> FileIO:
+        return open_message(path, stored_at)
+
+    def _chunks(self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
+        return chunks_of(file, path, stored_at, key)

@@ -20,16 +20,13 @@ from archipec_plugins.files.folders import FolderSource, HeaderSource, MailFolde
 from archipec_plugins.files.reading import check_path, kind_of, open_file, read_error, subfolders
 from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.unsealed import is_loose
-from archipec_plugins.maildir.found_names import folder_name
+from archipec_plugins.maildir.names import folder_name
 from archipec_plugins.mbox.folder import MboxFolder, OpenedMbox
+from archipec_plugins.zip import ZipSinkConfig, ZipSourceConfig
 from archipec_plugins.zip.archive import ZipArchive
-from archipec_plugins.zip.config import Config
 from archipec_plugins.zip.directory import ZipMember
-from archipec_plugins.zip.folders import MOST_ARCHIVES, BrokenFolder, MembersFolder
-from archipec_plugins.zip.indexed import IndexedZipMbox, has_table
+from archipec_plugins.zip.folders import MOST_ARCHIVES, BrokenFolder, IndexedZipMbox, MembersFolder, has_table
 from archipec_plugins.zip.stream import ZipStream
-
-__all__ = ["open_source", "zips_in"]
 
 _ENDING: Final = ".zip"
 # What systems and mail servers put beside mail.
@@ -44,7 +41,7 @@ _MBOX_NAME = re.compile(r"(.+)\.mbo?x", re.IGNORECASE)
 
 
 @contextmanager
-def open_source(config: Config, context: Context) -> Iterator[FolderSource]:
+def open_source(config: ZipSourceConfig, context: Context) -> Iterator[FolderSource]:
     """Open a zip file, or a folder of them.
 
     Raises:
@@ -77,7 +74,7 @@ def open_source(config: Config, context: Context) -> Iterator[FolderSource]:
 def _problems(path: Path, context: Context) -> Iterator[ArchipecError]:
     from archipec_plugins.zip.sink import ZipSink
 
-    return archive_problems(path, "zip", lambda: ZipSink(str(path), "eml", 0, context.log, deflate=False))
+    return archive_problems(path, "zip", lambda: ZipSink(ZipSinkConfig(path), context.log))
 
 
 def zips_in(path: Path, skipped: SkippedFiles) -> list[Path]:
@@ -136,7 +133,7 @@ class _Sorter:
     """Sorts members into folders."""
 
     def __init__(
-        self, config: Config, archives: list[ZipArchive], context: Context, skipped: SkippedFiles
+        self, config: ZipSourceConfig, archives: list[ZipArchive], context: Context, skipped: SkippedFiles
     ) -> None:
         self._config = config
         self._archives = archives
@@ -159,8 +156,8 @@ class _Sorter:
                     self._skipped.note(what, "it is a file of a program's own", message=False, usual=True)
                 elif reason := archive.refusal(member):
                     self._skipped.note(what, reason, message=not _OTHER_FILE.search(member.name))
-                elif skipped := self._place(number, archive, member, beside):
-                    self._skipped.note(what, skipped.reason, message=skipped.message)
+                elif why := self._place(number, archive, member, beside):
+                    self._skipped.note(what, why.reason, message=why.message)
         names = UniqueNames()
         for name in self._messages:
             names.take(name)

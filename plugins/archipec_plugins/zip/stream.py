@@ -11,8 +11,6 @@ from archipec.errors import IntegrityError
 from archipec_plugins.zip.archive import MemberReader, ZipArchive
 from archipec_plugins.zip.directory import ZipMember
 
-__all__ = ["ZipStream"]
-
 _CHUNK: Final = 1 << 20
 
 
@@ -37,7 +35,6 @@ class ZipStream:
         self._damaged: dict[int, IntegrityError] = {}
 
     def read(self, offset: int, limit: int) -> bytes:
-        """See `Stream.read`."""
         if offset >= self.size:
             return b""
         number = bisect_right(self._starts, offset) - 1
@@ -49,7 +46,7 @@ class ZipStream:
             raise
 
     def check(self, offset: int, length: int) -> None:
-        """See `Stream.check`: of a part that is damaged no message is good, for nobody knows which are."""
+        """Of a part that is damaged no message is good, for nobody knows which are."""
         first = bisect_right(self._starts, offset) - 1
         last = bisect_right(self._starts, offset + max(length, 1) - 1) - 1
         for number in range(first, last + 1):

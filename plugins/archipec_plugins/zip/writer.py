@@ -23,9 +23,7 @@ from archipec_plugins.zip.format import (
     end_records,
     is_end_record,
 )
-from archipec_plugins.zip.layout import layout_of
-from archipec_plugins.zip.output import BufferedWriter
-from archipec_plugins.zip.staging import Staged
+from archipec_plugins.zip.layout import BufferedWriter, Staged, layout_of
 from archipec_plugins.zip.toc import (
     ZipEntry,
     ZipToc,
@@ -36,8 +34,6 @@ from archipec_plugins.zip.toc import (
     toc_path,
 )
 
-__all__ = ["ZipWriter", "has_sound_end"]
-
 _OPEN = os.O_RDWR | os.O_CREAT
 _RECORDS = 800  # bytes of a member's two records, its name of 240, and of the zip's end, all at most
 _WASTE = 16 << 20
@@ -47,9 +43,9 @@ class ZipWriter:
     """Adds to one zip; the host's lock sees to it that nobody else of archipec does.
 
     What is stored is never moved or written over, but for the header of an mbox, which gets its sizes. Messages are
-    added behind the end that the zip has, and `seal` writes a new end behind them, with a directory of all members; the
+    added behind the end that the zip has, and `finish` writes a new end behind them, with a directory of all members; the
     old directories stay between them as bytes that belong to nothing (APPNOTE.TXT 4.1.9). What an interrupted run left
-    without committing it is cut off when the zip is added to, or sealed; what another program added since the zip was
+    without committing it is cut off when the zip is added to, or finished; what another program added since the zip was
     opened here never is.
 
     Args:
@@ -62,7 +58,7 @@ class ZipWriter:
         directory: where the directory begins that the zip had last: what lies before it is listed there.
         usable: messages may be added. Not to a zip that another program changed, nor to one whose table is damaged, nor
             one that has lost messages, nor to an mbox of an earlier run: that one is finished for ever.
-        sealed: there is nothing to `seal`.
+        sealed: there is nothing to `finish`.
 
     Raises:
         OSError: it can't be read.

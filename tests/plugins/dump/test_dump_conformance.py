@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from archipec.contract import SourceType
+from archipec.plugins.registry import Registry
 from archipec.testing import SourceConformance, nasty_messages
 from archipec.testing.messages import small_messages
-from archipec_plugins.dump import DUMP
 
 
 class TestEml(SourceConformance):
@@ -23,7 +23,8 @@ class TestEml(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return DUMP
+        # As the host opens it, with the formats that are installed.
+        return Registry.load(strict=True).source("dump")
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

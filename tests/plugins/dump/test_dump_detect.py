@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from archipec.errors import PermanentError
-from archipec_plugins.dump.detect import detect
+from archipec.plugins.registry import Registry
+from archipec_plugins.dump import detect as module
+
+FORMATS = [source for source in Registry.load(strict=True).sources if source.detects]
+
+
+def detect(path: Path) -> str:
+    return module.detect(path, FORMATS).name
+
 
 RAW = b"Subject: x\r\n\r\nbody\r\n"
 MBOX = b"From a@b.it Sat Nov 21 20:00:00 2026\n" + RAW + b"\n"

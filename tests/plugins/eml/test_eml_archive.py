@@ -15,7 +15,7 @@ from archipec.contract import ContentKey, Receipt, SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy
 from archipec.simulator import mailbox
 from archipec.testing import make_item, nasty_messages
-from archipec_plugins.eml.sink import EML
+from archipec_plugins.eml import EML_SINK
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import Archive, Steps
@@ -29,7 +29,7 @@ OTHER = NAME.replace(ContentKey.of(RAW).sha256[:8], ContentKey.of(RAW).sha256[:1
 
 @pytest.fixture
 def eml(archive: Callable[..., Archive]) -> Archive:
-    return archive(EML)
+    return archive(EML_SINK)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def eml(archive: Callable[..., Archive]) -> Archive:
     [("date", "2026/07/01"), ("folder", "Posta inviata/2026"), ("kind", "RICEVUTE ACCETTAZIONE E CONSEGNA")],
 )
 def test_layouts(archive: Callable[..., Archive], layout: str, folder: str) -> None:
-    kept = archive(EML, layout=layout)
+    kept = archive(EML_SINK, layout=layout)
     item = make_item(RAW, date=DATE, folder="Posta inviata/2026", kind="avvenuta-consegna")
     with kept.open() as sink:
         kept.keep(sink, item)
@@ -193,7 +193,7 @@ def test_a_hundred_files_gone_are_counted_one_by_one(eml: Archive) -> None:
 
 
 def test_a_whole_mailbox_by_kind(archive: Callable[..., Archive]) -> None:
-    kept = archive(EML, layout="kind")
+    kept = archive(EML_SINK, layout="kind")
     samples = {sample.raw: sample for sample in mailbox(120, seed=9)}
     with kept.open() as sink:
         kept.keep(sink, *[make_item(raw, date=sample.received) for raw, sample in samples.items()])
@@ -206,7 +206,7 @@ def test_a_whole_mailbox_by_kind(archive: Callable[..., Archive]) -> None:
 
 
 def test_the_longest_path_leaves_room_for_the_root_on_windows(archive: Callable[..., Archive]) -> None:
-    kept = archive(EML, layout="folder")
+    kept = archive(EML_SINK, layout="folder")
     items = [
         make_item(b"%d" % n, folder=folder, head=b"Subject: " + subject.encode() * 200)
         for n, (folder, subject) in enumerate(itertools.product(("x" * 300, "d/" * 60, "è" * 300), "xè漢📬"))

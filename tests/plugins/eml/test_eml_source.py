@@ -21,7 +21,7 @@ from archipec.contract import SourceType
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.testing import SourceConformance, configure, make_context, nasty_messages
 from archipec.testing.messages import big_message, small_messages
-from archipec_plugins.eml import EML
+from archipec_plugins.eml import EML_SOURCE
 from archipec_plugins.eml.source import EmlSource
 from archipec_plugins.files.escape import escape, unescape
 from archipec_plugins.files.sniff import SNIFFED, rejection_reason
@@ -33,8 +33,8 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="what Windows ha
 
 @contextmanager
 def opened(path: Path, temp: Path, **context: Any) -> Iterator[EmlSource]:
-    config = configure(EML, {"path": str(path)})
-    with EML.open(config, replace(make_context(temp), **context)) as source:
+    config = configure(EML_SOURCE, {"path": str(path)})
+    with EML_SOURCE.open(config, replace(make_context(temp), **context)) as source:
         yield cast("EmlSource", source)
 
 
@@ -287,13 +287,15 @@ def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
 @posix_only
 def test_where(tmp_path: Path, name: str, where: str) -> None:
     top = tmp_path.resolve()
-    assert EML.where(configure(EML, {"path": str(top / name)})) == f"eml:{top}/{where}"
+    assert EML_SOURCE.where(configure(EML_SOURCE, {"path": str(top / name)})) == f"eml:{top}/{where}"
 
 
 @posix_only
 def test_where_is_the_place_that_a_link_leads_to(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    linked, real = (EML.where(configure(EML, {"path": tmp_path / name})) for name in ("link/x", "real/x"))
+    linked, real = (
+        EML_SOURCE.where(configure(EML_SOURCE, {"path": tmp_path / name})) for name in ("link/x", "real/x")
+    )
     assert linked == real
 
 
@@ -487,7 +489,7 @@ class TestConformance(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return EML
+        return EML_SOURCE
 
     @pytest.fixture
     def populated(self, tree: Callable[[Mapping[str, bytes]], Path]) -> Mapping[str, Sequence[bytes]]:

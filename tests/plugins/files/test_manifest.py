@@ -13,9 +13,9 @@ import pytest
 from archipec.contract import ContentKey, SupportsCheck, SupportsFinish
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError
 from archipec.testing import make_item, nasty_messages
-from archipec_plugins.eml.sink import EML
+from archipec_plugins.eml import EML_SINK
 from archipec_plugins.files.manifest import Line, Manifest, is_bookkeeping
-from archipec_plugins.maildir.sink import MAILDIR
+from archipec_plugins.maildir import MAILDIR_SINK
 from testbed.requirements import require
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DIGEST = hashlib.sha256(ONE).hexdigest()
 FOLDERS = ("INBOX", "Posta inviata", "Città/così … 日本", "a\\b", "line\nbreak", " x ", "SHA256SUMS")
 
 
-@pytest.fixture(params=[EML, MAILDIR], ids=lambda record: record.name)
+@pytest.fixture(params=[EML_SINK, MAILDIR_SINK], ids=lambda record: record.name)
 def tree(request: pytest.FixtureRequest, archive: Callable[..., Archive]) -> Archive:
     return archive(request.param, layout="folder")
 
@@ -214,7 +214,7 @@ class TestArchives:
 
 
 def test_what_mail_programs_renamed_is_no_problem(archive: Callable[..., Archive]) -> None:
-    maildir = archive(MAILDIR)
+    maildir = archive(MAILDIR_SINK)
     with maildir.open() as sink:
         receipt, _ = maildir.keep(sink, ONE, TWO).values()
     path = maildir.root / str(receipt.token)

@@ -11,9 +11,9 @@ import pytest
 
 from archipec.contract import ContentKey, SinkType
 from archipec.errors import TransientError
-from archipec_plugins.eml.sink import EML
-from archipec_plugins.maildir.sink import MAILDIR
-from archipec_plugins.mbox.archive import MBOX
+from archipec_plugins.eml import EML_SINK
+from archipec_plugins.maildir import MAILDIR_SINK
+from archipec_plugins.mbox import MBOX_SINK
 from testbed.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("record", [MAILDIR, EML, MBOX], ids=lambda record: record.name)
+@pytest.mark.parametrize("record", [MAILDIR_SINK, EML_SINK, MBOX_SINK], ids=lambda record: record.name)
 def test_full_and_then_given_room(disk: Path, archive: Callable[..., Archive], record: SinkType[Any]) -> None:
     ballast = disk / "ballast"
     ballast.write_bytes(b"x" * 600_000)
@@ -46,7 +46,7 @@ def test_full_and_then_given_room(disk: Path, archive: Callable[..., Archive], r
         assert all(sink.find(ContentKey.of(raw)) is None for raw in MESSAGES[len(kept) :])
     names = list(full.files())
     assert not any(name.startswith(".archipec.tmp") for name in names)
-    assert record is MBOX or len(names) == len(kept)
+    assert record is MBOX_SINK or len(names) == len(kept)
     ballast.unlink()
     with full.open() as sink:
         full.keep_missing(sink, *MESSAGES[: len(kept) + 8])

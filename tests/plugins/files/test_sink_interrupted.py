@@ -14,9 +14,9 @@ import pytest
 from archipec.contract import ContentKey, Receipt, SinkType, SupportsCheck
 from archipec.errors import ArchipecError, IntegrityError, TransientError
 from archipec.testing import make_item, nasty_messages
-from archipec_plugins.eml.sink import EML
-from archipec_plugins.maildir.sink import MAILDIR
-from archipec_plugins.mbox.archive import MBOX
+from archipec_plugins.eml import EML_SINK
+from archipec_plugins.maildir import MAILDIR_SINK
+from archipec_plugins.mbox import MBOX_SINK
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import Archive, Steps
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.usefixtures("unflushed")
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 
 VARIANTS = [
-    pytest.param(MAILDIR, {"layout": "folder"}, id="maildir"),
-    pytest.param(EML, {}, id="eml"),
-    pytest.param(MBOX, {}, id="mbox"),
-    pytest.param(MBOX, {"split": "size", "split_size": 800}, id="mbox-by-size"),
+    pytest.param(MAILDIR_SINK, {"layout": "folder"}, id="maildir"),
+    pytest.param(EML_SINK, {}, id="eml"),
+    pytest.param(MBOX_SINK, {}, id="mbox"),
+    pytest.param(MBOX_SINK, {"split": "size", "split_size": 800}, id="mbox-by-size"),
 ]
 
 
@@ -158,7 +158,7 @@ def test_what_an_earlier_run_left_is_made_durable_before_it_is_vouched_for(
         assert sink.find(ContentKey.of(FIRST[0])) is not None
         flushes, steps.names = steps.names, []
         assert sink.find(ContentKey.of(FIRST[0])) is not None
-    assert flushes == (["sync_files"] if record is MBOX else ["sync_directories"])
+    assert flushes == (["sync_files"] if record is MBOX_SINK else ["sync_directories"])
     assert steps.names == []
 
 

@@ -27,8 +27,8 @@ from archipec.pec.cms import read_signed_data
 from archipec.testing import configure, make_context
 from archipec.timestamp import protocol
 from archipec.timestamp.protocol import check_token, request_token
-from archipec_plugins.eml.sink import EML
-from archipec_plugins.maildir.sink import MAILDIR
+from archipec_plugins.eml import EML_SINK
+from archipec_plugins.maildir import MAILDIR_SINK
 from testbed.certificates import self_signed
 from testbed.requirements import require
 from testbed.tsa import TimeStampAuthority
@@ -58,7 +58,7 @@ def tsa() -> Iterator[TimeStampAuthority]:
         yield authority
 
 
-@pytest.fixture(params=[EML, MAILDIR], ids=lambda record: record.name)
+@pytest.fixture(params=[EML_SINK, MAILDIR_SINK], ids=lambda record: record.name)
 def stamped(
     request: pytest.FixtureRequest, archive: Callable[..., Archive], tsa: TimeStampAuthority
 ) -> Archive:
@@ -351,13 +351,13 @@ class TestArchives:
         self, archive: Callable[..., Archive], tsa: TimeStampAuthority
     ) -> None:
         options = {"tsa": tsa.at("/503"), "tsa_ca": str(tsa.ca_file)}
-        kept = archive(EML, **options)
+        kept = archive(EML_SINK, **options)
         with pytest.raises(TransientError, match="503"):
             run(kept, ONE)
         assert len(kept.files()) == 1
         kept._place = type(kept._place)(  # the same archive, another authority
-            record=EML,
-            config=configure(EML, {**options, "path": str(kept.root), "tsa": tsa.url}),
+            record=EML_SINK,
+            config=configure(EML_SINK, {**options, "path": str(kept.root), "tsa": tsa.url}),
             context=make_context(kept.root.parent),
         )
         assert "no time stamp" in str(problems(kept))
@@ -366,7 +366,7 @@ class TestArchives:
 
     def test_what_was_called_otherwise(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
-            configure(EML, {"path": str(tmp_path), "timestamp": "https://x/", "timestamp_ca": "y"})
+            configure(EML_SINK, {"path": str(tmp_path), "timestamp": "https://x/", "timestamp_ca": "y"})
         said = " ".join(caught.value.problems)
         assert '"timestamp" has been renamed to "tsa"' in said
         assert '"timestamp_ca" has been renamed to "tsa_ca"' in said
@@ -376,4 +376,4 @@ class TestArchives:
     )
     def test_urls_that_are_none(self, url: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="tsa"):
-            configure(EML, {"path": str(tmp_path), "tsa": url})
+            configure(EML_SINK, {"path": str(tmp_path), "tsa": url})

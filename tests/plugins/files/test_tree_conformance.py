@@ -10,8 +10,8 @@ import pytest
 
 from archipec.contract import Receipt, SinkType
 from archipec.testing import SinkConformance
-from archipec_plugins.eml.sink import EML
-from archipec_plugins.maildir.sink import MAILDIR
+from archipec_plugins.eml import EML_SINK
+from archipec_plugins.maildir import MAILDIR_SINK
 
 
 class TreeConformance(SinkConformance):
@@ -55,20 +55,20 @@ class TreeConformance(SinkConformance):
 
 
 class TestMaildirByFolder(TreeConformance):
-    tree, layout = MAILDIR, "folder"
+    tree, layout = MAILDIR_SINK, "folder"
 
 
 class TestMaildirByDate(TreeConformance):
-    tree, layout = MAILDIR, "date"
+    tree, layout = MAILDIR_SINK, "date"
 
 
 class TestEmlByDate(TreeConformance):
-    tree, layout = EML, "date"
+    tree, layout = EML_SINK, "date"
 
 
 class TestEmlByFolder(TreeConformance):
-    tree, layout = EML, "folder"
+    tree, layout = EML_SINK, "folder"
 
 
 class TestEmlByKind(TreeConformance):
-    tree, layout = EML, "kind"
+    tree, layout = EML_SINK, "kind"

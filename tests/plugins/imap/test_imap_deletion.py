@@ -16,8 +16,8 @@ from archipec.contract import ContentKey, DeletionOrder, SourceType
 from archipec.errors import Refused, Scope, TransientError
 from archipec.testing import DeletionConformance, configure, make_context
 from archipec.testing.messages import small_messages
+from archipec_plugins.imap import IMAP_SOURCE
 from archipec_plugins.imap.source import ImapSource
-from archipec_plugins.imap.source_front import IMAP
 from testbed.dovecot import ITALIAN_FOLDERS, PASSWORD, Dovecot
 from testbed.proxy import Proxy
 from testbed.requirements import require
@@ -65,7 +65,9 @@ class Box:
     def open(
         self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **table: Any
     ) -> AbstractContextManager[ImapSource]:
-        opened = IMAP.open(configure(IMAP, {**self.table, **table}), make_context(self.temp, now=now))
+        opened = IMAP_SOURCE.open(
+            configure(IMAP_SOURCE, {**self.table, **table}), make_context(self.temp, now=now)
+        )
         return cast("AbstractContextManager[ImapSource]", opened)
 
     def orders(self, *uids: int, folder: str = "INBOX", **changes: Any) -> list[DeletionOrder]:
@@ -251,7 +253,7 @@ class TestDeletion(DeletionConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return IMAP
+        return IMAP_SOURCE
 
     @pytest.fixture
     def table(self, box: Box) -> Mapping[str, object]:

@@ -14,10 +14,10 @@ import pytest
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
 from archipec.testing import configure, make_context
+from archipec_plugins.imap import IMAP_SOURCE
 from archipec_plugins.imap.commands import Dialogue
 from archipec_plugins.imap.session import Session
 from archipec_plugins.imap.source import ImapSource
-from archipec_plugins.imap.source_front import IMAP
 from archipec_plugins.net import account
 from archipec_plugins.net.connection import Wire
 
@@ -55,7 +55,7 @@ def opened(tmp_path: Path) -> Open:
         replies: Mapping[bytes, Reply], capabilities: str = "UIDPLUS MOVE"
     ) -> Iterator[tuple[ImapSource, ScriptedServer]]:
         server = ScriptedServer({**replies, b"SELECT ": replies.get(b"SELECT ", SELECTED)})
-        config = configure(IMAP, {"user": "u", "host": "imap.example.it"})
+        config = configure(IMAP_SOURCE, {"user": "u", "host": "imap.example.it"})
         with connected(server) as sock:
             sock.settimeout(20)
             wire = Wire(sock, "imap.example.it", 993, account.IMAP)

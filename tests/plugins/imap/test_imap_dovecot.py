@@ -18,8 +18,8 @@ from archipec.contract import Source, SourceType
 from archipec.errors import AuthError, PermanentError, Scope, TransientError
 from archipec.testing import SourceConformance, configure, make_context, nasty_messages
 from archipec.testing.messages import big_message, small_messages
+from archipec_plugins.imap import IMAP_SOURCE
 from archipec_plugins.imap.source import ImapSource
-from archipec_plugins.imap.source_front import IMAP
 from testbed.dovecot import ITALIAN_FOLDERS, PASSWORD, USER, Dovecot
 from testbed.proxy import Proxy
 from testbed.requirements import require
@@ -71,7 +71,7 @@ class Mailbox:
         }
 
     def open(self, **table: Any) -> AbstractContextManager[Source]:
-        return IMAP.open(configure(IMAP, {**self.table, **table}), make_context(self.temp))
+        return IMAP_SOURCE.open(configure(IMAP_SOURCE, {**self.table, **table}), make_context(self.temp))
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ class TestConformance(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return IMAP
+        return IMAP_SOURCE
 
     @pytest.fixture
     def populated(self, shared: tuple[str, Kept]) -> Kept:

@@ -14,10 +14,10 @@ from archipec.contract import Fetched, Json, Quota, SupportsCount
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import Folder
 from archipec.testing import configure, make_context
+from archipec_plugins.imap import IMAP_SOURCE
 from archipec_plugins.imap.commands import Dialogue
 from archipec_plugins.imap.session import Session
 from archipec_plugins.imap.source import ImapSource
-from archipec_plugins.imap.source_front import IMAP
 from archipec_plugins.net import account
 from archipec_plugins.net.connection import MAX_LINE, Wire
 
@@ -43,7 +43,7 @@ def opened(tmp_path: Path) -> Open:
         **table: object,
     ) -> Iterator[tuple[ImapSource, ScriptedServer]]:
         server = ScriptedServer({**replies, **({} if b"EXAMINE" in replies else {b"EXAMINE ": EXAMINED})})
-        config = configure(IMAP, {"user": "u", "host": "imap.example.it", **table})
+        config = configure(IMAP_SOURCE, {"user": "u", "host": "imap.example.it", **table})
         with connected(server) as sock:
             sock.settimeout(timeout)
             wire = Wire(sock, "imap.example.it", 993, account.IMAP)

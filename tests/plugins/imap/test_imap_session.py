@@ -22,8 +22,8 @@ from archipec.contract import Option
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError
 from archipec.options import read_options
 from archipec.testing import PlantedSecret, configure, make_context
+from archipec_plugins.imap import IMAP_SOURCE
 from archipec_plugins.imap.source import ImapSource
-from archipec_plugins.imap.source_front import IMAP
 from testbed.certificates import Authority, ServerCertificate, self_signed
 
 from .scripted import CLOSE, Reply, ScriptedServer, listening
@@ -82,9 +82,9 @@ def refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[[Mappi
     """Opens the source, which must fail, and returns the error; looks for the password everywhere."""
 
     def refused(table: Mapping[str, Any]) -> ArchipecError:
-        config = configure(IMAP, table)
+        config = configure(IMAP_SOURCE, table)
         caplog.set_level(logging.DEBUG)
-        with pytest.raises(ArchipecError) as caught, IMAP.open(config, make_context(tmp_path)):
+        with pytest.raises(ArchipecError) as caught, IMAP_SOURCE.open(config, make_context(tmp_path)):
             pass
         error = caught.value
         shown = f"{error!r} {error} {error.hint} {error.__cause__!r} {error.__context__!r} {config!r} {caplog.text}"
@@ -104,7 +104,7 @@ def logged_in(running: Run, tmp_path: Path) -> LoggedIn:
     def logged_in(*arguments: Any, **table: Any) -> Iterator[tuple[ImapSource, ScriptedServer]]:
         with (
             running(*arguments, **table) as (settings, server),
-            IMAP.open(configure(IMAP, settings), make_context(tmp_path)) as source,
+            IMAP_SOURCE.open(configure(IMAP_SOURCE, settings), make_context(tmp_path)) as source,
         ):
             assert isinstance(source, ImapSource)
             yield source, server
@@ -445,7 +445,7 @@ def test_no_password(refused: Callable[..., ArchipecError]) -> None:
 
 
 def settings(**table: object) -> Any:
-    return configure(IMAP, {"user": USER, "host": "imap.example.it", **table})
+    return configure(IMAP_SOURCE, {"user": USER, "host": "imap.example.it", **table})
 
 
 def test_what_is_not_given_is_what_most_people_want() -> None:
@@ -455,7 +455,7 @@ def test_what_is_not_given_is_what_most_people_want() -> None:
     assert (config.folders, config.exclude) == (("*",), ())
     assert settings(scheme="imap").account.port == 143
     assert settings(scheme="imap", port="10143").account.port == 10143
-    assert read_options(IMAP.options, {"user": "u", "host": "h"}, "")["connections"] == 2
+    assert read_options(IMAP_SOURCE.options, {"user": "u", "host": "h"}, "")["connections"] == 2
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_what_is_not_given_is_what_most_people_want() -> None:
     ],
 )
 def test_where(table: Mapping[str, object], where: str) -> None:
-    assert IMAP.where(settings(**table)) == where
+    assert IMAP_SOURCE.where(settings(**table)) == where
 
 
 def test_every_mistake_is_told_at_once() -> None:
@@ -487,7 +487,7 @@ def test_the_settings_show_no_password() -> None:
 
 
 def test_the_url_fills_the_settings() -> None:
-    parts: dict[str, Option] = {option.part: option for option in IMAP.options if option.part}
+    parts: dict[str, Option] = {option.part: option for option in IMAP_SOURCE.options if option.part}
     assert {part: option.name for part, option in parts.items()} == {
         **{part: part for part in ("scheme", "user", "host", "port")},
         "path": "folders",

@@ -13,7 +13,7 @@ import pytest
 from archipec.contract import ContentKey, Receipt, Sink, SinkType, State
 from archipec.testing import Place, SinkConformance, make_item, nasty_messages
 from archipec.testing.messages import small_messages
-from archipec_plugins.imap.sink_front import IMAP
+from archipec_plugins.imap import IMAP_SINK
 from testbed.dovecot import PASSWORD, Dovecot
 from testbed.requirements import require
 
@@ -56,7 +56,7 @@ class TestImap(SinkConformance):
 
     @pytest.fixture
     def sink_type(self) -> SinkType[Any]:
-        return IMAP
+        return IMAP_SINK
 
     @pytest.fixture
     def table(self, dovecot: Dovecot, login: str) -> Mapping[str, object]:

@@ -16,12 +16,12 @@ from archipec.contract import ContentKey, Item, Receipt, State
 from archipec.errors import MissingCopy, PermanentError, TransientError
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.messages import small_messages
+from archipec_plugins.imap import IMAP_SINK
 from archipec_plugins.imap.commands import Dialogue
 from archipec_plugins.imap.folder_names import levels, plain_levels
 from archipec_plugins.imap.folders import encode_name
 from archipec_plugins.imap.session import Session
 from archipec_plugins.imap.sink import ImapSink
-from archipec_plugins.imap.sink_front import IMAP
 from archipec_plugins.net import account
 from archipec_plugins.net.connection import Wire
 
@@ -44,7 +44,7 @@ def opened(tmp_path: Path) -> Open:
             wire = Wire(sock, "imap.example.it", 993, account.IMAP)
             session = Session(wire, Dialogue(wire), frozenset(capabilities.split()))
             try:
-                yield ImapSink(session, configure(IMAP, table), make_context(tmp_path))
+                yield ImapSink(session, configure(IMAP_SINK, table), make_context(tmp_path))
             finally:
                 session.close()
 

@@ -16,9 +16,8 @@ import pytest
 from archipec.contract import ContentKey, Receipt, SupportsIterate
 from archipec.errors import IntegrityError, MissingCopy, PermanentError, TransientError
 from archipec.testing import make_item, nasty_messages
+from archipec_plugins.maildir import MAILDIR_SINK, names
 from archipec_plugins.maildir import index as catalog
-from archipec_plugins.maildir import names
-from archipec_plugins.maildir.sink import MAILDIR
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import Archive, Steps
@@ -30,7 +29,7 @@ DATE = datetime(2026, 7, 1, 8, 30, tzinfo=UTC)
 
 @pytest.fixture
 def maildir(archive: Callable[..., Archive]) -> Archive:
-    return archive(MAILDIR)
+    return archive(MAILDIR_SINK)
 
 
 def only(archive: Archive) -> Path:
@@ -63,11 +62,11 @@ class TestNames:
     @pytest.mark.parametrize("at", [0, 9_999_999_999])
     def test_parse_and_str_are_inverse(self, at: int) -> None:
         for name in (
-            names.Name(at, "a" * 64, 1, 0, ""),
-            names.Name(at, "0" * 64, 17, 10**15, ";2,S"),
-            names.Name(at, "0" * 64, 2, 5, ",W=7:2,Sabc"),
+            names.ArchivedName(at, "a" * 64, 1, 0, ""),
+            names.ArchivedName(at, "0" * 64, 17, 10**15, ";2,S"),
+            names.ArchivedName(at, "0" * 64, 2, 5, ",W=7:2,Sabc"),
         ):
-            assert names.parse(str(name)) == name
+            assert names.parse_archived(str(name)) == name
 
     @pytest.mark.parametrize(
         "file",
@@ -84,7 +83,7 @@ class TestNames:
         ],
     )
     def test_what_is_not_ours(self, file: str) -> None:
-        assert names.parse(file) is None
+        assert names.parse_archived(file) is None
 
     @pytest.mark.parametrize("how", ["refused", "mangled"])
     def test_where_no_colon_may_be(self, maildir: Archive, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
@@ -121,7 +120,7 @@ class TestMailPrograms:
         assert only(maildir).stat().st_mtime == DATE.timestamp()
 
     def test_a_directory_for_each_day(self, archive: Callable[..., Archive]) -> None:
-        by_date = archive(MAILDIR, layout="date")
+        by_date = archive(MAILDIR_SINK, layout="date")
         items = [make_item(b"%d" % n, date=DATE + timedelta(days=n)) for n in range(400)]
         with by_date.open() as sink:
             by_date.keep(sink, *items)
@@ -193,7 +192,7 @@ class TestCopies:
         hurt.with_name(Path(str(new.token)).name).write_bytes(b"")
         with maildir.open() as sink:
             (third,) = maildir.keep(sink, make_item(ONE, date=DATE)).values()
-            assert names.parse(str(third.token).rpartition("/")[2]).copy == 3  # type: ignore[union-attr]
+            assert names.parse_archived(str(third.token).rpartition("/")[2]).copy == 3  # type: ignore[union-attr]
             assert maildir.held(sink) == [ONE]
 
     def test_a_name_does_not_vouch_for_a_content(self, maildir: Archive) -> None:

@@ -14,16 +14,16 @@ import pytest
 from archipec.errors import ArchipecError, PermanentError
 from archipec.testing.make import make_context
 from archipec_plugins.files.folders import HeaderSource
-from archipec_plugins.maildir.folder import received
-from archipec_plugins.maildir.found_names import folder_name, parse
-from archipec_plugins.maildir.source import open_source
+from archipec_plugins.files.records import PathConfig
+from archipec_plugins.maildir.names import folder_name, parse_found
+from archipec_plugins.maildir.source import open_source, received
 
 RAW = b"Subject: x\r\n\r\nbody\r\n"
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[HeaderSource]:
-    with open_source(path, make_context(path.parent)) as source:
+    with open_source(PathConfig(path), make_context(path.parent)) as source:
         yield source
 
 
@@ -43,7 +43,7 @@ def read(source: HeaderSource, found: list[str], folder: str = "INBOX") -> list[
 
 @pytest.mark.parametrize("separator", [":", ";", "!"])
 def test_flags_after_every_separator(separator: str) -> None:
-    name = parse(f"1700000000.M1P2.host,S=10{separator}2,FRSTab")
+    name = parse_found(f"1700000000.M1P2.host,S=10{separator}2,FRSTab")
     assert name.base == "1700000000.M1P2.host,S=10"
     assert name.time == 1_700_000_000
     assert name.flags == ("\\Flagged", "\\Answered", "\\Seen", "\\Deleted")
@@ -53,7 +53,7 @@ def test_flags_after_every_separator(separator: str) -> None:
     "file", ["x", "1.eml", "notatime.host", "12345678901234.x", ":2,", "1700000000.a:1,S"]
 )
 def test_any_name_can_be_taken_apart(file: str) -> None:
-    name = parse(file)
+    name = parse_found(file)
     assert file.startswith(name.base)
     assert name.flags == ()
 

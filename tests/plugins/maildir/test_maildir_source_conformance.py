@@ -12,7 +12,7 @@ import pytest
 from archipec.contract import SourceType
 from archipec.testing import SourceConformance, nasty_messages
 from archipec.testing.messages import small_messages
-from archipec_plugins.maildir import MAILDIR
+from archipec_plugins.maildir import MAILDIR_SOURCE
 
 
 def deliver_to(maildir: Path, name: str, raw: bytes) -> Path:
@@ -32,7 +32,7 @@ class TestMaildir(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return MAILDIR
+        return MAILDIR_SOURCE
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

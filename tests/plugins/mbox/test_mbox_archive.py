@@ -18,7 +18,7 @@ import pytest
 from archipec.contract import ContentKey, Receipt, SupportsIterate
 from archipec.errors import ConfigError, IntegrityError, TransientError
 from archipec.testing import configure, make_item, nasty_messages
-from archipec_plugins.mbox.archive import MBOX
+from archipec_plugins.mbox import MBOX_SINK
 from archipec_plugins.mbox.mboxrd import SENDER
 
 if TYPE_CHECKING:
@@ -290,4 +290,4 @@ class TestObstacles:
 
     def test_a_size_of_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="split_size"):
-            configure(MBOX, {"path": str(tmp_path), "split": "size", "split_size": "0"})
+            configure(MBOX_SINK, {"path": str(tmp_path), "split": "size", "split_size": "0"})

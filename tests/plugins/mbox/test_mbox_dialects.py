@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from archipec.contract import Source
 from archipec.testing.make import make_context
-from archipec_plugins.mbox.config import Config
+from archipec_plugins.mbox import MboxSourceConfig
 from archipec_plugins.mbox.dialect import Dialect, restored
 from archipec_plugins.mbox.mboxrd import quote
 from archipec_plugins.mbox.scanner import Scanner, Span, digest_of
@@ -208,7 +208,7 @@ def test_restoring_does_not_depend_on_chunks(raw: bytes, cuts: list[int], dialec
 
 @contextmanager
 def opened(path: Path, dialect: Dialect | None = None) -> Iterator[Source]:
-    with open_source(Config(path, dialect), make_context(path.parent)) as source:
+    with open_source(MboxSourceConfig(path, dialect), make_context(path.parent)) as source:
         yield source
 
 

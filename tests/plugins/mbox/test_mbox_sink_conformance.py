@@ -10,7 +10,7 @@ import pytest
 
 from archipec.contract import Receipt, SinkType
 from archipec.testing import SinkConformance
-from archipec_plugins.mbox.archive import MBOX
+from archipec_plugins.mbox import MBOX_SINK
 
 
 class TestOneFile(SinkConformance):
@@ -23,7 +23,7 @@ class TestOneFile(SinkConformance):
 
     @pytest.fixture
     def sink_type(self) -> SinkType[Any]:
-        return MBOX
+        return MBOX_SINK
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ import pytest
 from archipec.contract import ContentKey, Item, SourceType
 from archipec.testing import SourceConformance, nasty_messages
 from archipec.testing.messages import small_messages
-from archipec_plugins.mbox import MBOX
+from archipec_plugins.mbox import MBOX_SOURCE, MboxSinkConfig
 from archipec_plugins.mbox.mboxrd import quote, separator
 from archipec_plugins.mbox.sink import MboxSink
 
@@ -32,7 +32,7 @@ def append(path: Path, raw: bytes, line: bytes = b"From MAILER-DAEMON Sat Nov 21
 def write_archive(root: Path, messages: list[bytes]) -> None:
     """Write an archive as the MBOX sink does."""
     now = datetime(2026, 11, 21, tzinfo=UTC)
-    sink = MboxSink(str(root), "none", 0, logging.getLogger("test"))
+    sink = MboxSink(MboxSinkConfig(root, "none", 0), logging.getLogger("test"))
     for raw in messages:
         sink.put(Item(ContentKey.of(raw), "x", now, now, (), "unknown", b"", partial(io.BytesIO, raw)))
     sink.commit()
@@ -48,7 +48,7 @@ class TestForeign(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return MBOX
+        return MBOX_SOURCE
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ import pytest
 
 from archipec.testing.make import make_context
 from archipec_plugins.files.folders import HeaderSource
+from archipec_plugins.files.records import PathConfig
 from archipec_plugins.mbox.mozilla_status import MozillaStatus
 from archipec_plugins.thunderbird.source import open_source
 
@@ -60,11 +61,11 @@ def test_a_change_of_flags_in_place_changes_no_message(tmp_path: Path) -> None:
     (account / "Inbox.msf").write_bytes(b"")
     inbox = account / "Inbox"
     inbox.write_bytes(b"".join(FROM + status(0) + RAW + b"%d\r\n\r\n" % number for number in range(4)))
-    with open_source(account, make_context(tmp_path)) as source:
+    with open_source(PathConfig(account), make_context(tmp_path)) as source:
         listed = list(source.scan("Inbox", None))
     raw = inbox.read_bytes()
     inbox.write_bytes(raw.replace(b"Status: 0000", b"Status: 0001", 1))
-    with open_source(account, make_context(tmp_path)) as source:
+    with open_source(PathConfig(account), make_context(tmp_path)) as source:
         assert [one.ref for one in source.scan("Inbox", None)] == [one.ref for one in listed]
         assert list(source.scan("Inbox", listed[-1].cursor)) == []
         assert read(source, "Inbox", [one.ref for one in listed]) == [
@@ -82,7 +83,7 @@ def test_deleted_and_partial_messages_are_passed_over(
     (account / "Inbox").write_bytes(raw)
     with (
         caplog.at_level(logging.INFO),
-        open_source(account, make_context(tmp_path)) as source,
+        open_source(PathConfig(account), make_context(tmp_path)) as source,
     ):
         refs = [one.ref for one in source.scan("Inbox", None)]
         assert read(source, "Inbox", refs) == [RAW + b"0\r\n", RAW + b"3\r\n"]
@@ -101,5 +102,5 @@ def test_a_profile_or_a_part_of_it(place: str, tmp_path: Path) -> None:
         (account / name).write_bytes(b"")
     (account / "msgFilterRules.dat").write_text('version="9"')
     prefix = "" if place.endswith(".it") else "pop.example.it/"
-    with open_source(tmp_path / "profile" / place, make_context(tmp_path)) as source:
+    with open_source(PathConfig(tmp_path / "profile" / place), make_context(tmp_path)) as source:
         assert [folder.name for folder in source.folders()] == [f"{prefix}A/B/C", f"{prefix}Inbox"]

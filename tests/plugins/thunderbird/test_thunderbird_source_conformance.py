@@ -12,7 +12,7 @@ from archipec.contract import SourceType
 from archipec.testing import SourceConformance, nasty_messages
 from archipec.testing.messages import small_messages
 from archipec_plugins.mbox.mboxrd import quote
-from archipec_plugins.thunderbird import THUNDERBIRD
+from archipec_plugins.thunderbird import THUNDERBIRD_SOURCE
 
 STATUS = b"X-Mozilla-Status: 0001\r\nX-Mozilla-Status2: 00000000\r\n"
 
@@ -32,7 +32,7 @@ class TestProfile(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return THUNDERBIRD
+        return THUNDERBIRD_SOURCE
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ from archipec.contract import PostStepType
 from archipec.errors import AuthError, ConfigError
 from archipec.testing import PostStepConformance
 from archipec.testing.make import configure, make_context, make_run
-from archipec_plugins.thunderbird.step import THUNDERBIRD
+from archipec_plugins.thunderbird import THUNDERBIRD_STEP
 from archipec_thunderbird.certificates import actalis_root
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.status import read_status
@@ -51,7 +51,7 @@ class TestThunderbirdStep(PostStepConformance):
 
     @pytest.fixture
     def poststep_type(self) -> PostStepType[Any]:
-        return THUNDERBIRD
+        return THUNDERBIRD_STEP
 
     @pytest.fixture
     def table(self, profile: Path) -> Mapping[str, object]:
@@ -71,8 +71,8 @@ class TestThunderbirdStep(PostStepConformance):
 
 
 def run(tmp_path: Path, profile: Path, *, trust: bool) -> None:
-    config = configure(THUNDERBIRD, {"profile": str(profile), "trust": trust})
-    with THUNDERBIRD.open(config, make_context(tmp_path)) as step:
+    config = configure(THUNDERBIRD_STEP, {"profile": str(profile), "trust": trust})
+    with THUNDERBIRD_STEP.open(config, make_context(tmp_path)) as step:
         step.run(make_run([]))
 
 

@@ -18,8 +18,7 @@ from archipec.crc_lines import checked_line
 from archipec.errors import ConfigError, PermanentError, TransientError, Unsupported
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.messages import small_messages
-from archipec_plugins.thunderbird import folder_file
-from archipec_plugins.thunderbird.front import THUNDERBIRD
+from archipec_plugins.thunderbird import THUNDERBIRD_SINK, folder_file
 from archipec_plugins.thunderbird.names import folder_path
 from archipec_plugins.thunderbird.view import ThunderbirdSink
 from testbed.thunderbird import new_profile
@@ -45,8 +44,8 @@ def profile(tmp_path: Path) -> Path:
 def opened(profile: Path, tmp_path: Path) -> Open:
     @contextmanager
     def opened(**table: object) -> Iterator[ThunderbirdSink]:
-        config = configure(THUNDERBIRD, {"path": str(profile), **table})
-        with THUNDERBIRD.open(config, make_context(tmp_path)) as sink:
+        config = configure(THUNDERBIRD_SINK, {"path": str(profile), **table})
+        with THUNDERBIRD_SINK.open(config, make_context(tmp_path)) as sink:
             assert isinstance(sink, ThunderbirdSink)
             yield sink
 
@@ -256,7 +255,7 @@ def test_places_that_are_none(tmp_path: Path, profile: Path, opened: Open) -> No
 @pytest.mark.parametrize("folder", ["a/b", "a\nb", " ", "\x1b[31m"])
 def test_one_top_folder(profile: Path, folder: str) -> None:
     with pytest.raises(ConfigError, match="one folder"):
-        configure(THUNDERBIRD, {"path": str(profile), "folder": folder})
+        configure(THUNDERBIRD_SINK, {"path": str(profile), "folder": folder})
 
 
 @pytest.mark.parametrize(

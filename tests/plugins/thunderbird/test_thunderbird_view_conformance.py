@@ -10,7 +10,7 @@ import pytest
 
 from archipec.contract import SinkType
 from archipec.testing import SinkConformance
-from archipec_plugins.thunderbird.front import THUNDERBIRD
+from archipec_plugins.thunderbird import THUNDERBIRD_SINK
 from testbed.thunderbird import new_profile
 
 
@@ -25,7 +25,7 @@ class TestThunderbird(SinkConformance):
 
     @pytest.fixture
     def sink_type(self) -> SinkType[Any]:
-        return THUNDERBIRD
+        return THUNDERBIRD_SINK
 
     @pytest.fixture
     def profile(self, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -28,10 +28,9 @@ from archipec.contract import (
 )
 from archipec.errors import ConfigError, IntegrityError, MissingCopy
 from archipec.testing import configure, make_context, make_item, nasty_messages
-from archipec_plugins.zip import ZIP as ZIP_SOURCE
+from archipec_plugins.zip import ZIP_SINK, ZIP_SOURCE
 from archipec_plugins.zip.deflate import inflated
 from archipec_plugins.zip.format import Member, central_record, end_records, header_size, local_header
-from archipec_plugins.zip.front import ZIP
 from archipec_plugins.zip.toc import append_line, end_line
 from testbed.zips import assert_clean, members, seen
 
@@ -53,7 +52,7 @@ def zips(archive: Make) -> Make:
     """Make archives of zips: called with options, and a name where a test has several."""
 
     def make(name: str = "archive", **options: object) -> Archive:
-        return archive(ZIP, name, **options)
+        return archive(ZIP_SINK, name, **options)
 
     return make
 
@@ -611,7 +610,6 @@ def test_a_member_of_4_gib_would_get_zip64_fields() -> None:
 
 def test_no_mbox_grows_beyond_what_its_header_can_tell(zips: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("archipec_plugins.zip.layout.LARGEST_MBOX", 5000)
-    monkeypatch.setattr("archipec_plugins.zip.staging.LARGEST_MBOX", 5000)
     written = zips(inside="mbox", split="year")
     keep(written, *(b"Subject: %d\r\n\r\n" % n + b"x" * 2000 for n in range(5)))
     assert len(list(written.root.glob("*.zip"))) == 3
@@ -621,7 +619,7 @@ def test_no_mbox_grows_beyond_what_its_header_can_tell(zips: Make, monkeypatch: 
 
 def test_the_split_is_a_size_or_a_time() -> None:
     for split in ("2 GB", "month", "year", 5, "1 KiB"):
-        assert configure(ZIP, {"path": "/a", "split": split}) is not None
+        assert configure(ZIP_SINK, {"path": "/a", "split": split}) is not None
     for split in ("monthly", "none", 0, "0 GB", "-1", True, ""):
         with pytest.raises(ConfigError, match="must be year, month or a size"):
-            configure(ZIP, {"path": "/a", "split": split})
+            configure(ZIP_SINK, {"path": "/a", "split": split})

@@ -15,7 +15,7 @@ import pytest
 from archipec.contract import Source
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.testing.make import make_context
-from archipec_plugins.zip.config import Config
+from archipec_plugins.zip import ZipSourceConfig
 from archipec_plugins.zip.source import open_source
 
 GOOD = b"From: a@pec.example.it\r\nSubject: good\r\n\r\nbody\r\n"
@@ -204,7 +204,7 @@ def test_a_bad_member_beside_a_good_one(name: str, tmp_path: Path) -> None:
     make, when, reason = MEMBERS[name]
     path = tmp_path / "dump.zip"
     path.write_bytes(make())
-    with open_source(Config(path, None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(path, None, False), make_context(tmp_path)) as source:
         good, told = read_all(source)
         left_out = [each.reason for each in source.skipped_files]
     assert GOOD in good
@@ -224,13 +224,13 @@ def test_a_zip_that_is_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(make())
     with (
         pytest.raises(PermanentError, match=reason),
-        open_source(Config(path, None, False), make_context(tmp_path)),
+        open_source(ZipSourceConfig(path, None, False), make_context(tmp_path)),
     ):
         pass
     if name == "nothing in it":
         return
     (tmp_path / "zips" / "good.zip").write_bytes(zipped(("good.eml", GOOD)))
-    with open_source(Config(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
         good, told = read_all(source)
     assert good == {GOOD}
     assert len(told) == 1
@@ -264,14 +264,14 @@ def test_of_a_damaged_part_of_an_mbox_nothing_is_believed(
     (tmp_path / "zips" / "1.zip").write_bytes(raw)
     last = GOOD + b"of the second part\r\n"
     (tmp_path / "zips" / "2.zip").write_bytes(zipped(("a.mbox", SEPARATOR + last + b"\n")))
-    with open_source(Config(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
         refs = [listed.ref for listed in source.scan("a", None)]
         good, told = read_all(source)
     assert good == {last}
     assert len(told) > 100
     assert all(text.startswith("1.zip: a.mbox: it") for text in told)
     # Nor in a later run, which lists nothing because nothing has changed.
-    with open_source(Config(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
         with pytest.raises(ArchipecError, match=r"1\.zip: a\.mbox: it"):
             list(next(source.fetch("a", iter(refs))).chunks)
         (only,) = source.fetch("a", iter(refs[-1:]))
@@ -284,7 +284,7 @@ def test_a_message_cut_in_two_by_two_zips(tmp_path: Path) -> None:
     for number, part in enumerate((whole[:2000], whole[2000:5001], whole[5001:])):
         # In the order of their numbers: 9, 10, 11.
         (tmp_path / "zips" / f"part{number + 9}.zip").write_bytes(zipped(("INBOX.mbox", part)))
-    with open_source(Config(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(tmp_path / "zips", None, False), make_context(tmp_path)) as source:
         assert [folder.name for folder in source.folders()] == ["INBOX"]
         good, told = read_all(source)
     assert not told
@@ -312,7 +312,7 @@ def in_utf8_unsaid() -> bytearray:
 def test_names_in_all_encodings(make: Callable[[], bytearray], tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(make())
-    with open_source(Config(path, None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(path, None, False), make_context(tmp_path)) as source:
         assert [folder.name for folder in source.folders()] == ["città"]
         assert read_all(source)[0] == {GOOD}
 
@@ -322,7 +322,7 @@ def test_more_members_than_fit_without_zip64(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         for number in range(66_000):
             file.writestr(f"new/{1_600_000_000 + number}.host", b"%d" % number)
-    with open_source(Config(path, None, False), make_context(tmp_path)) as source:
+    with open_source(ZipSourceConfig(path, None, False), make_context(tmp_path)) as source:
         listed = list(source.scan("INBOX", None))
         assert len(listed) == 66_000
         (last,) = source.fetch("INBOX", iter([listed[-1].ref]))
@@ -346,7 +346,7 @@ def test_any_damage_is_told_by_an_error_of_the_tree(tmp_path: Path) -> None:
             del raw[chance.randrange(len(raw)) :]
         path.write_bytes(raw)
         try:
-            with open_source(Config(path, None, False), make_context(tmp_path)) as source:
+            with open_source(ZipSourceConfig(path, None, False), make_context(tmp_path)) as source:
                 read_all(source)
             outcomes["read"] += 1
         except PermanentError:

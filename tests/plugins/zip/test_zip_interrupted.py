@@ -12,7 +12,7 @@ import pytest
 from archipec.contract import ContentKey, Receipt, Sink, State, SupportsIterate, SupportsSettle
 from archipec.errors import ArchipecError, TransientError
 from archipec.testing import nasty_messages
-from archipec_plugins.zip.front import ZIP
+from archipec_plugins.zip import ZIP_SINK
 from testbed.zips import seen
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def test_killed_at_every_step(
     archive: Callable[..., Archive], steps: Steps, options: dict[str, Any], how: str
 ) -> None:
     with steps.struck():
-        run(archive(ZIP, "whole", **options), [])
+        run(archive(ZIP_SINK, "whole", **options), [])
     assert steps.count >= 30
     for at in some(steps.count):
         receipts: list[Receipt] = []
-        torn = archive(ZIP, f"torn-{at}", **options)
+        torn = archive(ZIP_SINK, f"torn-{at}", **options)
         with steps.struck(at, how):
             run(torn, receipts)
         assert_goes_on(torn, receipts, in_mbox=options.get("inside") == "mbox")
@@ -104,11 +104,11 @@ def test_a_disk_that_fails_at_every_step(
     archive: Callable[..., Archive], steps: Steps, options: dict[str, Any], how: str
 ) -> None:
     with steps.struck():
-        run(archive(ZIP, "whole", **options), [])
+        run(archive(ZIP_SINK, "whole", **options), [])
     failures = 0
     for at in some(steps.count):
         receipts: list[Receipt] = []
-        failing = archive(ZIP, f"failing-{at}", **options)
+        failing = archive(ZIP_SINK, f"failing-{at}", **options)
         try:
             with steps.struck(at, how):
                 run(failing, receipts)
@@ -126,9 +126,9 @@ def test_the_same_sink_goes_on_after_a_failure(
 ) -> None:
     """A host that tries again needs no new opening: asked, the sink knows what it has and what it hasn't."""
     with steps.struck():
-        run(archive(ZIP, "whole", **options), [])
+        run(archive(ZIP_SINK, "whole", **options), [])
     for at in some(steps.count):
-        failing = archive(ZIP, f"failing-{at}", **options)
+        failing = archive(ZIP_SINK, f"failing-{at}", **options)
         with failing.open() as sink:
             try:
                 with steps.struck(at, how):

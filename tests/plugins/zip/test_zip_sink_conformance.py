@@ -10,7 +10,7 @@ import pytest
 
 from archipec.contract import Receipt, SinkType
 from archipec.testing import SinkConformance
-from archipec_plugins.zip.front import ZIP
+from archipec_plugins.zip import ZIP_SINK
 
 
 class TestEml(SinkConformance):
@@ -22,7 +22,7 @@ class TestEml(SinkConformance):
 
     @pytest.fixture
     def sink_type(self) -> SinkType[Any]:
-        return ZIP
+        return ZIP_SINK
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:

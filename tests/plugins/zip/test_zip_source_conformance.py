@@ -12,7 +12,7 @@ import pytest
 from archipec.contract import SourceType
 from archipec.testing import SourceConformance, nasty_messages
 from archipec.testing.messages import small_messages
-from archipec_plugins.zip import ZIP
+from archipec_plugins.zip import ZIP_SOURCE
 
 SEPARATOR = b"From MAILER-DAEMON Sat Nov 21 20:00:00 2026\n"
 
@@ -30,7 +30,7 @@ class TestZip(SourceConformance):
 
     @pytest.fixture
     def source_type(self) -> SourceType[Any]:
-        return ZIP
+        return ZIP_SOURCE
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Mapping[str, object]:
