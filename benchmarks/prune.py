@@ -24,7 +24,7 @@ from archipec.config.pipeline import endpoint
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.proof import Prover
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.plugins.registry import Registry
 
 _RUNS = 5
@@ -97,7 +97,7 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
                 held: list[ArchivedMessage] = held,
                 proven: list[int] = proven,
             ) -> None:
-                with Prover([(sink, number)], ledger, folder, Stop()) as prover:  # type: ignore[list-item]
+                with Prover([(sink, number)], ledger, folder, Cancellation()) as prover:  # type: ignore[list-item]
                     proven.append(sum(one.doubt is None for one in prover.prove(held).values()))
 
             listing = "\0".join(files[kind]).encode()

@@ -22,9 +22,9 @@ from archipec.config.pipeline import ad_hoc
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
 from archipec.custody.pruning.report import PruneReport
-from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.plugins.registry import Registry
 from archipec.simulator import mailbox, shared_authority
 from archipec_plugins.pop3.delete import Deletion as Pop3Deletion
@@ -380,7 +380,12 @@ def in_process(
     policy = read_policy({"older_than": "1y", "max_share": "100%"})
     with Ledger(office.archipec.state / "ledger.sqlite3") as ledger:
         return prune(
-            replace(pipeline, prune=policy), ledger, office.archipec.state, Stop(), observe, carry_out=True
+            replace(pipeline, prune=policy),
+            ledger,
+            office.archipec.state,
+            Cancellation(),
+            observe,
+            carry_out=True,
         )
 
 
@@ -474,7 +479,7 @@ def test_over_pop3_a_connection_cut_before_quit_deletes_nothing(
         monkeypatch.setattr(Pop3Deletion, "_quit", cut)
         report = in_process(office, monkeypatch, lambda: None, source)
         assert (report.as_json()["deleted"], report.actions("deleted", "moved")) == (0, [])
-        assert set(report.kept) <= {Kept.UNCONFIRMED, Kept.TOO_RECENT, Kept.STOPPED}
+        assert set(report.kept) <= {KeepReason.UNCONFIRMED, KeepReason.TOO_RECENT, KeepReason.STOPPED}
         assert report.exit_code == 8
         assert list(office.server.raw_fetch("INBOX").values()) == messages
         monkeypatch.undo()

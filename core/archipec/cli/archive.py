@@ -14,10 +14,10 @@ from archipec.cli.terminal import count, counted, on_signals, progress, size
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
 from archipec.custody.archiving.preview import preview
-from archipec.custody.archiving.report import Failure, Report
+from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.errors import ATTENTION, ArchipecError, exit_code
 from archipec.terminal import printable, say_error
 
@@ -97,7 +97,7 @@ def archive(
     pipelines = tuple(
         replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust)) for one in pipelines
     )
-    stop = Stop()
+    stop = Cancellation()
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
         codes = run_each(
             settings,
@@ -113,11 +113,11 @@ def archive(
 
 
 def _run(
-    pipeline: Pipeline, ledger: Ledger, settings: Settings, stop: Stop, *, full: bool, dry_run: bool
-) -> Report:
+    pipeline: Pipeline, ledger: Ledger, settings: Settings, stop: Cancellation, *, full: bool, dry_run: bool
+) -> ArchiveReport:
     with progress(pipeline.name, quiet=False) as update:
 
-        def observe(report: Report) -> None:
+        def observe(report: ArchiveReport) -> None:
             done = report.arrived + report.deselected
             update(done, report.listed, report.arrived_size, report.listed_size)
 
@@ -126,11 +126,11 @@ def _run(
         return run_archive(pipeline, ledger, settings.state, stop, observe, full=full)
 
 
-def _errors(report: Report) -> list[ArchipecError]:
+def _errors(report: ArchiveReport) -> list[ArchipecError]:
     return [*report.errors, *(report.prune.errors if report.prune else ())]
 
 
-def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
+def _show(report: ArchiveReport, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         click.echo(with_outcome(report.as_json(), report, _errors(report)))
     elif dry_run and (report.preview or not report.errors):
@@ -149,7 +149,7 @@ def _show(report: Report, *, as_json: bool, dry_run: bool) -> None:
         say_error(error, report.pipeline)
 
 
-def _show_run(report: Report) -> None:
+def _show_run(report: ArchiveReport) -> None:
     if not report.listed and not report.seals:
         if any(error.exit_code != ATTENTION for error in report.errors):
             say_failed(report.pipeline, report.errors)
@@ -187,7 +187,7 @@ def _show_run(report: Report) -> None:
     _show_failures(report)
 
 
-def _show_skipped(report: Report) -> None:
+def _show_skipped(report: ArchiveReport) -> None:
     omissions = report.omissions
     messages, others = omissions.messages, omissions.count - omissions.messages
     if messages:
@@ -196,7 +196,7 @@ def _show_skipped(report: Report) -> None:
         click.echo(f"  {count(others)} that are no messages were passed over")
 
 
-def _show_waiting(report: Report) -> None:
+def _show_waiting(report: ArchiveReport) -> None:
     if report.settled:
         from archipec.cli.settle import show_settled
 
@@ -207,7 +207,7 @@ def _show_waiting(report: Report) -> None:
             show_settled(settled, report.sinks[name].pending if report.listed else 0)
 
 
-def _show_failures(report: Report) -> None:
+def _show_failures(report: ArchiveReport) -> None:
     """Say what failed: one cause is one line, however many messages it concerns."""
     by_reason: dict[str, list[Failure]] = {}
     # A folder's failure is an error of the report, too.
@@ -224,7 +224,7 @@ def _show_failures(report: Report) -> None:
         click.echo(f"  and {count(more)} more: --json lists them", err=True)
 
 
-def _show_preview(report: Report) -> None:
+def _show_preview(report: ArchiveReport) -> None:
     lines = report.preview or []
     total = sum(line.messages for line in lines)
     click.echo(

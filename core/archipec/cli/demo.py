@@ -11,9 +11,9 @@ import click
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import load
 from archipec.custody.archiving.run import archive
-from archipec.custody.attempts import Subject, on_record, places_of
+from archipec.custody.attempts import AttemptSubject, on_record, places_of
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.custody.verify import verify
 from archipec.errors import PermanentError, exit_code, from_os_error
 from archipec.plugins.registry import Registry
@@ -56,10 +56,10 @@ def demo(directory: Path | None) -> int:
     config.write_text(_CONFIGURATION, encoding="utf-8")
     click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
     (pipeline,) = load(config, Registry.load())
-    subject = Subject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks))
+    subject = AttemptSubject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks))
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        arguments = (pipeline, ledger, state, Stop(), lambda _report: None)
+        arguments = (pipeline, ledger, state, Cancellation(), lambda _report: None)
         first = on_record(ledger, state, subject, "archive", partial(archive, *arguments))
         click.echo(
             f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"

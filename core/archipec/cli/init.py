@@ -236,7 +236,7 @@ class _FolderLine:
 
 def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
     """Log in and count what is there, reading nothing."""
-    from archipec.custody.run import Stop, make_context
+    from archipec.custody.run import Cancellation, make_context
     from archipec.plugins.boundary import own_errors
 
     options = {key: value for key, value in mailbox.table.items() if key != "type"}
@@ -244,7 +244,7 @@ def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
     lines = []
     try:
         with tempfile.TemporaryDirectory(prefix="archipec-") as temp, own_errors(record):
-            context = make_context("source", Path(temp), Stop())
+            context = make_context("source", Path(temp), Cancellation())
             with record.open(record.parse(values), context) as source:
                 for folder in source.folders():
                     sizes = [listed.size or 0 for listed in source.scan(folder.name, None)]

@@ -15,10 +15,17 @@ import click
 from archipec.cli import Settings
 from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
 from archipec.config.selection import SENT_GROUPS, read_selection
-from archipec.custody.attempts import Outcome, Subject, error_shape, on_record, places_of, record_failure
+from archipec.custody.attempts import (
+    AttemptSubject,
+    CommandReport,
+    error_shape,
+    on_record,
+    places_of,
+    record_failure,
+)
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.runs import Attempt
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
 from archipec.pec.kind import GROUPS
@@ -36,7 +43,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T", bound=Outcome)
+T = TypeVar("T", bound=CommandReport)
 
 _SELECTION = (
     click.option(
@@ -129,7 +136,7 @@ def _record_unreadable(settings: Settings, names: Sequence[str], error: ConfigEr
             known = [one.pipeline for one in ledger.runs.last_attempts() if one.pipeline != AD_HOC]
         for name in dict.fromkeys(known):
             if not names or name in names:
-                record_failure(ledger, Subject(name, ""), command, error)
+                record_failure(ledger, AttemptSubject(name, ""), command, error)
 
 
 # -- the last ad hoc run -------------------------------------------------------------------------------
@@ -192,7 +199,7 @@ def run_each(
     settings: Settings,
     pipelines: Iterable[Pipeline],
     ledger: Ledger,
-    stop: Stop,
+    stop: Cancellation,
     act: Callable[[Pipeline], T],
     show: Callable[[T], None],
     errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
@@ -227,7 +234,7 @@ def run_each(
     for pipeline in work:
         if stop.is_set():
             break
-        subject = Subject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks), urls)
+        subject = AttemptSubject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks), urls)
         codes.append(run_one(settings, ledger, subject, partial(tried, pipeline), show, errors))
     return codes
 
@@ -235,7 +242,7 @@ def run_each(
 def run_one(
     settings: Settings,
     ledger: Ledger,
-    subject: Subject,
+    subject: AttemptSubject,
     act: Callable[[], T],
     show: Callable[[T], None],
     errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
@@ -250,7 +257,7 @@ def run_one(
     return report.exit_code
 
 
-def as_json(shape: Mapping[str, Json], report: Outcome, errors: Iterable[ArchipecError]) -> str:
+def as_json(shape: Mapping[str, Json], report: CommandReport, errors: Iterable[ArchipecError]) -> str:
     """Return a report as its line of JSON, with its errors and exit code."""
     lines = [line for error in errors for line in error_lines(error)]
     return json.dumps({**shape, "error": lines, "exit_code": report.exit_code}, ensure_ascii=False)

@@ -17,17 +17,24 @@ from archipec.cli.terminal import count, counted, on_signals, progress, size
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.report import PruneReport, Row
-from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.report import PlanEntry, PruneReport
+from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune as run_prune
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.errors import exit_code
 from archipec.terminal import printable, say_error
 
 __all__ = ["prune", "show_run"]
 
 _SHOWN = 10
-_LOST = (Kept.MISSING, Kept.ALTERED, Kept.CHANGED, Kept.UNREADABLE, Kept.REFUSED, Kept.UNCONFIRMED)
+_LOST = (
+    KeepReason.MISSING,
+    KeepReason.ALTERED,
+    KeepReason.CHANGED,
+    KeepReason.UNREADABLE,
+    KeepReason.REFUSED,
+    KeepReason.UNCONFIRMED,
+)
 
 
 _NAMES = {"except_": "except", "folder": "folders", "empty_trash": "trash"}
@@ -96,7 +103,7 @@ def prune(
     if not names:
         # Those of archipec.toml that have rules, if any has.
         pipelines = [one for one in pipelines if one.prune.has_rule or one.prune.trash] or pipelines
-    stop = Stop()
+    stop = Cancellation()
 
     def act(pipeline: Pipeline) -> PruneReport:
         with progress(pipeline.name, quiet=False) as update:
@@ -185,11 +192,11 @@ def show_run(report: PruneReport) -> None:
         click.echo(f"run again with --yes{exactly} to delete them", err=True)
 
 
-def _sum(rows: Sequence[Row]) -> str:
+def _sum(rows: Sequence[PlanEntry]) -> str:
     return f"{counted(len(rows), 'message')} ({size(sum(row.size for row in rows))})"
 
 
-def _table(rows: Sequence[Row]) -> None:
+def _table(rows: Sequence[PlanEntry]) -> None:
     """Show what goes, by folder and year."""
     messages: Counter[tuple[str, str]] = Counter()
     sizes: Counter[tuple[str, str]] = Counter()

@@ -18,10 +18,10 @@ from archipec.config.pipeline import Endpoint, endpoint
 from archipec.config.selection import read_selection
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
-from archipec.custody.receipts.archive_reader import Vault
-from archipec.custody.receipts.export import Filing, file_transaction
-from archipec.custody.receipts.query import Wanted, check_short_receipts, find, transactions
-from archipec.custody.run import Stop
+from archipec.custody.receipts.archive_reader import ArchiveReader
+from archipec.custody.receipts.export import Export, export_transaction
+from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
+from archipec.custody.run import Cancellation
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
@@ -85,15 +85,15 @@ def receipts(
     Exit code 3: something needs a person; with --export: something is missing for a complete filing.
     """
     period = {name: day for name, day in (("since", since), ("until", until)) if day}
-    wanted = Wanted(
+    wanted = TransactionFilter(
         period=read_selection(period, "command line"), direction=direction, party=party, subject=subject
     )
     sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
-    stop = Stop()
+    stop = Cancellation()
     with (
         Ledger(settings.state / "ledger.sqlite3") as ledger,
         on_signals(stop),
-        Vault(sinks, ledger, settings.state, stop) as vault,
+        ArchiveReader(sinks, ledger, settings.state, stop) as reader,
     ):
         numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
         if not any(map(ledger.copies.knows_copies, numbers)):
@@ -103,10 +103,10 @@ def receipts(
             click.echo("hint: `archipec archive` puts on record what an archive holds", err=True)
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
-            codes.append(_export(ledger, numbers, vault, directory, words, as_json_=as_json_))
+            codes.append(_export(ledger, numbers, reader, directory, words, as_json_=as_json_))
         else:
             found = transactions(ledger, numbers, wanted, datetime.now(UTC))
-            checked = (check_short_receipts(one, ledger, vault) for one in _until(stop, found))
+            checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
             codes.append(_list(checked, limit, missing=missing, as_json_=as_json_))
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else DONE])
 
@@ -136,7 +136,7 @@ def _archives(
     return list({sink.where: sink for sink in sinks}.values()), " ".join(words)
 
 
-def _until(stop: Stop, found: Iterable[Transaction]) -> Iterator[Transaction]:
+def _until(stop: Cancellation, found: Iterable[Transaction]) -> Iterator[Transaction]:
     for one in found:
         if stop.is_set():
             return
@@ -172,18 +172,18 @@ def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_
 
 
 def _export(
-    ledger: Ledger, sinks: Sequence[int], vault: Vault, directory: Path, name: str, *, as_json_: bool
+    ledger: Ledger, sinks: Sequence[int], reader: ArchiveReader, directory: Path, name: str, *, as_json_: bool
 ) -> int:
     found = find(ledger, sinks, name, datetime.now(UTC))
     if len(found) != 1:
         raise _unclear(name, found)
-    filing = file_transaction(check_short_receipts(found[0], ledger, vault), vault, directory)
+    exported = export_transaction(check_short_receipts(found[0], ledger, reader), reader, directory)
     if as_json_:
-        click.echo(json.dumps(filing.as_json()))
+        click.echo(json.dumps(exported.as_json()))
     else:
-        _show(filing)
-    codes = [error.exit_code for error in filing.errors]
-    return exit_code([*codes, DONE if filing.complete else ATTENTION])
+        _show(exported)
+    codes = [error.exit_code for error in exported.errors]
+    return exit_code([*codes, DONE if exported.complete else ATTENTION])
 
 
 class _Unclear(ConfigError):
@@ -205,15 +205,15 @@ def _unclear(name: str, found: Sequence[Transaction]) -> _Unclear:
     return _Unclear([problem, *lines], hint="give the PEC identifier of the one that you mean")
 
 
-def _show(filing: Filing) -> None:
-    click.echo(headline(filing.transaction))
-    for one in filing.files:
+def _show(exported: Export) -> None:
+    click.echo(headline(exported.transaction))
+    for one in exported.files:
         click.echo(f"  {one.sha256}  {printable(str(one.path))}")
-    for note in filing.notes:
+    for note in exported.notes:
         click.echo(f"  note: {printable(note)}")
-    if filing.complete:
+    if exported.complete:
         click.echo(click.style("COMPLETE", bold=True))
         return
     click.echo(click.style("NOT COMPLETE", fg="red", bold=True) + ", missing:")
-    for what in filing.missing:
+    for what in exported.missing:
         click.echo(f"  {printable(what)}")

@@ -11,12 +11,11 @@ from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_one, say_failed
 from archipec.cli.terminal import count, on_signals
 from archipec.config.pipeline import AD_HOC, endpoint
-from archipec.custody.attempts import Subject, places_of
+from archipec.custody.attempts import AttemptSubject, places_of
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop
-from archipec.custody.settle import SettleReport
+from archipec.custody.run import Cancellation
+from archipec.custody.settle import SettleCounts, SettleReport
 from archipec.custody.settle import settle as run_settle
-from archipec.custody.settling import SinkSettled
 from archipec.errors import Interrupted, exit_code
 from archipec.terminal import printable, say_error
 
@@ -51,13 +50,13 @@ def settle(
     if to_urls:
         registry = load_registry()
         sinks = tuple(endpoint("sink", url, registry) for url in to_urls)
-        work = [(Subject(AD_HOC, "", places_of(sinks)), sinks)]
+        work = [(AttemptSubject(AD_HOC, "", places_of(sinks)), sinks)]
     else:
         work = [
-            (Subject(one.name, one.source.where, places_of(one.sinks)), one.sinks)
+            (AttemptSubject(one.name, one.source.where, places_of(one.sinks)), one.sinks)
             for one in chosen(settings, names, None, ())
         ]
-    stop = Stop()
+    stop = Cancellation()
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
         codes = [
             run_one(
@@ -87,7 +86,7 @@ def _show(report: SettleReport, *, as_json: bool) -> None:
         say_error(error, report.pipeline)
 
 
-def show_settled(settled: SinkSettled, said: int = 0) -> None:
+def show_settled(settled: SettleCounts, said: int = 0) -> None:
     """Say what waits and what was rejected, and why.
 
     Args:

@@ -16,7 +16,7 @@ from archipec.plugins.boundary import user_interrupted
 from archipec.supervision import hurry, on_give_up
 
 if TYPE_CHECKING:
-    from archipec.custody.run import Stop
+    from archipec.custody.run import Cancellation
 
 __all__ = [
     "count",
@@ -102,7 +102,7 @@ def _say_in_handler(words: str) -> None:
 
 
 @contextmanager
-def on_signals(stop: Stop) -> Iterator[None]:
+def on_signals(stop: Cancellation) -> Iterator[None]:
     """Let a signal (Ctrl-C, SIGTERM, SIGHUP) ask for an orderly end; the second one ends at once and harms nothing either.
 
     But for Ctrl-C, one that follows within a moment is the same wish: shells and ``timeout`` send theirs twice.

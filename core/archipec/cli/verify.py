@@ -16,7 +16,7 @@ from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
 from archipec.cli.terminal import count, counted, on_signals, progress
 from archipec.config.pipeline import Pipeline, endpoint
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.custody.verify import VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
@@ -65,7 +65,7 @@ def verify(
     Exit code 7: a copy is missing or altered. While the source still has the message, the next
     `archipec archive` stores it again, beside what is there.
     """
-    stop = Stop()
+    stop = Cancellation()
     with on_signals(stop):
         if to_urls and from_url is None and not names:
             codes = _archives(to_urls, trust, stop, seals=not no_seals, as_json=as_json)
@@ -79,7 +79,7 @@ def verify(
 
 
 def _archives(
-    urls: tuple[str, ...], trust: tuple[Path, ...], stop: Stop, *, seals: bool, as_json: bool
+    urls: tuple[str, ...], trust: tuple[Path, ...], stop: Cancellation, *, seals: bool, as_json: bool
 ) -> list[int]:
     registry = load_registry()
     sinks = [endpoint("sink", url, registry) for url in urls]
@@ -93,7 +93,9 @@ def _archives(
     return codes
 
 
-def _pipelines(settings: Settings, pipelines: list[Pipeline], stop: Stop, *, as_json: bool) -> list[int]:
+def _pipelines(
+    settings: Settings, pipelines: list[Pipeline], stop: Cancellation, *, as_json: bool
+) -> list[int]:
     def act(pipeline: Pipeline) -> VerifyReport:
         empty = [sink for sink in pipeline.archives if not ledger.runs.has_copies(sink.where)]
         if empty and len(empty) == len(pipeline.archives):

@@ -15,16 +15,24 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from archipec.config.endpoint import Endpoint, root_of
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.runs import Attempt, Place
+from archipec.custody.ledger.runs import Attempt, AttemptSink
 from archipec.custody.locks import hold
 from archipec.custody.run import now
 from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
 from archipec.message import Json
 
-__all__ = ["Outcome", "Subject", "error_shape", "is_running", "on_record", "places_of", "record_failure"]
+__all__ = [
+    "AttemptSubject",
+    "CommandReport",
+    "error_shape",
+    "is_running",
+    "on_record",
+    "places_of",
+    "record_failure",
+]
 
 
-class Outcome(Protocol):
+class CommandReport(Protocol):
     """What the report of every command can say."""
 
     errors: list[ArchipecError]
@@ -34,24 +42,24 @@ class Outcome(Protocol):
         """The exit code it means."""
 
 
-T = TypeVar("T", bound=Outcome)
+T = TypeVar("T", bound=CommandReport)
 
 
-class Subject(NamedTuple):
+class AttemptSubject(NamedTuple):
     """What is tried. ``urls``: as typed, of an ad hoc run."""
 
     pipeline: str
     source: str
-    sinks: Sequence[Place] = ()
+    sinks: Sequence[AttemptSink] = ()
     urls: Mapping[str, Sequence[str]] | None = None
 
 
-def places_of(sinks: Iterable[Endpoint[SinkType[Any]]]) -> list[Place]:
+def places_of(sinks: Iterable[Endpoint[SinkType[Any]]]) -> list[AttemptSink]:
     """Return sinks as they go on record."""
     places = []
     for sink in sinks:
         root = root_of(sink)
-        places.append(Place(sink.name, sink.where, None if root is None else str(root.absolute())))
+        places.append(AttemptSink(sink.name, sink.where, None if root is None else str(root.absolute())))
     return places
 
 
@@ -64,7 +72,7 @@ def error_shape(error: ArchipecError) -> dict[str, Json]:
 def on_record(
     ledger: Ledger,
     state: Path,
-    subject: Subject,
+    subject: AttemptSubject,
     command: str,
     act: Callable[[], T],
     errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
@@ -97,7 +105,7 @@ def on_record(
         return report
 
 
-def record_failure(ledger: Ledger, subject: Subject, command: str, error: ArchipecError) -> None:
+def record_failure(ledger: Ledger, subject: AttemptSubject, command: str, error: ArchipecError) -> None:
     """Put on record that something was to be tried and could not even begin."""
     number = ledger.runs.begin_attempt(*subject[:2], command, now(), *subject[2:])
     ledger.runs.end_attempt(number, now(), error.exit_code, [error_shape(error)])

@@ -26,7 +26,7 @@ from archipec.contract import (
     SupportsProbeCheck,
 )
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop, make_context
+from archipec.custody.run import Cancellation, make_context
 from archipec.errors import ArchipecError, PermanentError
 from archipec.plugins.boundary import own_errors
 
@@ -41,7 +41,7 @@ def same_store(
     sinks: Sequence[Endpoint[SinkType[Any]]],
     ledger: Ledger,
     context: Context,
-    stop: Stop,
+    stop: Cancellation,
     on_sink_error: Callable[[Endpoint[SinkType[Any]], ArchipecError], None] | None = None,
 ) -> str:
     """Return why a sink is the mailbox of the source itself, empty when none is, as far as that can be known.

@@ -30,7 +30,15 @@ from archipec.inventory import (
     read_marker_file,
 )
 
-__all__ = ["LOCK", "MARKER", "describe_root", "marker_is_gone", "open_root", "read_marker", "unmake_root"]
+__all__ = [
+    "LOCK",
+    "MARKER",
+    "claim_marker",
+    "marker_is_gone",
+    "read_marker",
+    "remove_unused_root",
+    "update_marker",
+]
 
 LOCK = ".archipec.lock"
 
@@ -38,7 +46,7 @@ _IDENTITY = re.compile(rb'"archive": ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{
 _LOOKED_AT = 64 << 10
 
 
-def open_root(root: Path, sink: str, known: str, now: datetime, held: ExitStack) -> str:
+def claim_marker(root: Path, sink: str, known: str, now: datetime, held: ExitStack) -> str:
     """Make sure the archive's directory is there, lock it, and return the identity in its marker.
 
     The marker of a new archive is made under the lock: of two first runs one makes it, and the other finds it.
@@ -77,7 +85,7 @@ def open_root(root: Path, sink: str, known: str, now: datetime, held: ExitStack)
         raise from_os_error(error, error.filename or root) from error
 
 
-def unmake_root(root: Path, after: ExitStack) -> None:
+def remove_unused_root(root: Path, after: ExitStack) -> None:
     """Take away the directory of a new archive that was given nothing. Its lock is held.
 
     Args:
@@ -132,7 +140,7 @@ def _identity_in_inventory(root: Path) -> str:
     return reader.identity
 
 
-def describe_root(
+def update_marker(
     root: Path, source: str, messages: int, size: int, now: datetime, *, added: int, unfit: bool
 ) -> None:
     """Bring an archive's marker up to date after a run.

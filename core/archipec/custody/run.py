@@ -17,18 +17,18 @@ from archipec.config.endpoint import Endpoint
 from archipec.contract import Context, SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.marker import open_root
+from archipec.custody.marker import claim_marker
 from archipec.errors import TransientError
 from archipec.supervision import hurry
 
-__all__ = ["Retry", "Stop", "claim_root", "make_context", "now"]
+__all__ = ["Backoff", "Cancellation", "claim_root", "make_context", "now"]
 
 _TRIES = 5
 _FIRST_WAIT = 1.0  # seconds, doubled at each try
 _LONGEST_WAIT = 60.0
 
 
-class Stop(threading.Event):
+class Cancellation(threading.Event):
     """Set when the person asked to stop; safe to set in a signal handler.
 
     Attributes:
@@ -45,7 +45,7 @@ class Stop(threading.Event):
             self.wake()
 
 
-def make_context(name: str, temp: Path, stop: Stop) -> Context:
+def make_context(name: str, temp: Path, stop: Cancellation) -> Context:
     """Make what an endpoint gets from the host."""
     return Context(
         log=logging.getLogger(f"archipec.{name}"),
@@ -56,10 +56,10 @@ def make_context(name: str, temp: Path, stop: Stop) -> Context:
     )
 
 
-class Retry:
+class Backoff:
     """Decides whether a transient error is worth another try, and waits for it."""
 
-    def __init__(self, stop: Stop, log: logging.Logger) -> None:
+    def __init__(self, stop: Cancellation, log: logging.Logger) -> None:
         self._stop = stop
         self._log = log
         self._tries = 0
@@ -98,7 +98,7 @@ def claim_root(
     if root is None:
         return
     known = ledger.copies.archive_id(number)
-    identity = open_root(root, sink.record.name, known, datetime.now(UTC), held)
+    identity = claim_marker(root, sink.record.name, known, datetime.now(UTC), held)
     if identity != known:
         ledger.copies.set_archive_id(number, identity)
 

@@ -1,24 +1,67 @@
-"""Asks the sinks of a pipeline for the confirmations they owe, without its source. Each run does the same at its end."""
+"""Asks sinks for the confirmations they owe, possibly days later, and records what they say as it comes.
+
+`settle` asks the sinks of a pipeline without its source; each run asks its own sinks at its end (`settle_sink`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from archipec.config.pipeline import Endpoint
-from archipec.contract import SinkType, SupportsFinish, SupportsSettle
+from archipec.contract import Sink, SinkType, SupportsFinish, SupportsSettle
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop, claim_root, make_context
-from archipec.custody.settling import SinkSettled, settle_sink, undecided
+from archipec.custody.ledger.copies import Copy
+from archipec.custody.run import Cancellation, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
-from archipec.message import Json
+from archipec.message import Json, Receipt, State
 from archipec.plugins.boundary import own_errors
 
-__all__ = ["SettleReport", "settle"]
+__all__ = ["SettleCounts", "SettleReport", "settle", "settle_sink"]
+
+_PAGE = 500
+
+
+@dataclass(slots=True)
+class SettleCounts:
+    """What a sink said of the copies it had not confirmed.
+
+    Attributes:
+        stored: copies confirmed in this run.
+        pending: copies that wait still; refused: copies rejected, in this run or before.
+        reasons: copies by why they wait or were rejected.
+        overdue: what of that needs a person, in words, and how many copies each.
+    """
+
+    stored: int = 0
+    pending: int = 0
+    refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    overdue: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to do something: ask the provider, or mend what was refused."""
+        return bool(self.refused or self.overdue)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.stored or self.reasons)
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the JSON object of one sink."""
+        return {
+            "stored": self.stored,
+            "rejected": self.refused,
+            "pending": self.pending,
+            "reasons": dict(sorted(self.reasons.items())),
+            **({"overdue": dict(self.overdue)} if self.overdue else {}),
+        }
 
 
 @dataclass(slots=True)
@@ -26,7 +69,7 @@ class SettleReport:
     """The outcome of ``settle`` for a pipeline."""
 
     pipeline: str
-    sinks: dict[str, SinkSettled] = field(default_factory=dict)
+    sinks: dict[str, SettleCounts] = field(default_factory=dict)
     errors: list[ArchipecError] = field(default_factory=list)
 
     @property
@@ -44,7 +87,7 @@ class SettleReport:
 
 
 def settle(
-    name: str, sinks: Iterable[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Stop
+    name: str, sinks: Iterable[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Cancellation
 ) -> SettleReport:
     """Ask each of a pipeline's sinks that can tell. What went wrong is in the report.
 
@@ -63,10 +106,10 @@ def settle(
 
 
 def _settle_endpoint(
-    sink: Endpoint[SinkType[Any]], ledger: Ledger, state: Path, stop: Stop, report: SettleReport
+    sink: Endpoint[SinkType[Any]], ledger: Ledger, state: Path, stop: Cancellation, report: SettleReport
 ) -> None:
     number = ledger.copies.sink_number(sink.where)
-    if not undecided(ledger, number):
+    if not _undecided(ledger, number):
         return
     with ExitStack() as held:
         claim_root(sink, number, ledger, state, held)
@@ -74,7 +117,66 @@ def _settle_endpoint(
         held.enter_context(own_errors(sink.record))
         opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
         if isinstance(opened, SupportsSettle):
-            settled = report.sinks[sink.name] = SinkSettled()
+            settled = report.sinks[sink.name] = SettleCounts()
             settle_sink(opened, number, ledger, settled)
             if isinstance(opened, SupportsFinish):
                 opened.finish()
+
+
+def _undecided(ledger: Ledger, number: int) -> list[Copy]:
+    """Return a sink's copies that are pending, and those it rejected."""
+    pending = ledger.copies.in_states(number, (State.PENDING,))
+    rejected = [
+        copy._replace(receipt=replace(copy.receipt, state=State.REJECTED))
+        for copy in ledger.copies.in_states(number, (State.REJECTED,))
+    ]
+    return pending + rejected
+
+
+def settle_sink(sink: Sink, number: int, ledger: Ledger, settled: SettleCounts) -> None:
+    """Ask a sink and put its answers on record, as they come.
+
+    Args:
+        settled: gets the counts, also when this raises.
+    """
+    if not isinstance(sink, SupportsSettle):
+        return
+    asked = _undecided(ledger, number)
+    if not asked:
+        return
+    by_key = {copy.receipt.key: copy for copy in asked}
+    page: list[tuple[int, Receipt]] = []
+    try:
+        for receipt in sink.settle([copy.receipt for copy in asked]):
+            known = by_key.get(receipt.key)
+            if known is None or receipt == known.receipt:
+                continue
+            page.append((known.content, receipt))
+            settled.stored += receipt.state is State.STORED
+            if len(page) >= _PAGE:
+                _record(ledger, number, page)
+                page = []
+    finally:
+        _record(ledger, number, page)
+        _count(ledger, number, settled)
+
+
+def _record(ledger: Ledger, number: int, page: Sequence[tuple[int, Receipt]]) -> None:
+    ledger.copies.record_receipts(
+        number, [one for one in page if one[1].state is not State.PENDING], (), now()
+    )
+    ledger.copies.record_waiting(number, [one for one in page if one[1].state is State.PENDING])
+
+
+def _count(ledger: Ledger, number: int, settled: SettleCounts) -> None:
+    # A sink that was out of order for a moment is asked again.
+    settled.reasons.clear()
+    settled.pending = settled.refused = 0
+    at = now()
+    settled.overdue = [(one.as_text(at), one.copies) for one in ledger.copies.overdue(number, at)]
+    for state, reason, count in ledger.copies.reasons(number):
+        settled.reasons[reason] += count
+        if state == State.PENDING:
+            settled.pending += count
+        else:
+            settled.refused += count

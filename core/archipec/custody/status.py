@@ -16,7 +16,7 @@ from archipec.config.pipeline import AD_HOC, Pipeline
 from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Overdue
-from archipec.custody.ledger.runs import Attempt, Run
+from archipec.custody.ledger.runs import Attempt, RunRecord
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.ledger.unsealed import UnsealedOriginal
 from archipec.custody.marker import MARKER, read_marker
@@ -469,7 +469,7 @@ def _at(one: Attempt) -> tuple[int, int]:
     return (one.started if one.ended is None else one.ended, one.id)
 
 
-def _counts(run: Run | None) -> Mapping[str, Any]:
+def _counts(run: RunRecord | None) -> Mapping[str, Any]:
     if run is None:
         return {}
     return {"last_run": run.started} | {name: run.report[name] for name in ("stored", "failed", "left")}

@@ -21,7 +21,7 @@ from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
 from archipec.custody.marker import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.readback import MISSING, OK, Medium, read_back
-from archipec.custody.run import Stop, claim_root, make_context, now
+from archipec.custody.run import Cancellation, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import (
     ArchipecError,
@@ -153,7 +153,11 @@ class VerifyReport:
 
 
 def verify(
-    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, observe: Callable[[VerifyReport], None]
+    pipeline: Pipeline,
+    ledger: Ledger,
+    state: Path,
+    stop: Cancellation,
+    observe: Callable[[VerifyReport], None],
 ) -> VerifyReport:
     """Read back every copy the pipeline's archives should hold, the sinks side by side, and put the verdicts on record.
 
@@ -187,7 +191,7 @@ def verify(
 
 
 def _judge(
-    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, held: ExitStack, report: VerifyReport
+    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Cancellation, held: ExitStack, report: VerifyReport
 ) -> None:
     from archipec.custody.seals.judge import judge_again
 
@@ -207,7 +211,7 @@ class _LedgerCheck:
         number: int,
         ledger: Ledger,
         temp: Path,
-        stop: Stop,
+        stop: Cancellation,
         report: VerifyReport,
         observe: Callable[[VerifyReport], None],
     ) -> None:
@@ -256,7 +260,7 @@ class _LedgerCheck:
 def verify_archive(
     sink: Endpoint[SinkType[Any]],
     temp: Path,
-    stop: Stop,
+    stop: Cancellation,
     observe: Callable[[VerifyReport], None],
     *,
     seals: bool,
@@ -303,7 +307,9 @@ def verify_archive(
     return report
 
 
-def _check_whole(endpoint: Endpoint[SinkType[Any]], sink: Sink, stop: Stop, report: VerifyReport) -> None:
+def _check_whole(
+    endpoint: Endpoint[SinkType[Any]], sink: Sink, stop: Cancellation, report: VerifyReport
+) -> None:
     if not isinstance(sink, SupportsCheck) or stop.is_set():
         return
     for problem in _until(stop, sink.check()):
@@ -345,7 +351,7 @@ def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack, report: Verify
             raise
 
 
-def _until(stop: Stop, things: Iterable[T]) -> Iterator[T]:
+def _until(stop: Cancellation, things: Iterable[T]) -> Iterator[T]:
     for each in things:
         if stop.is_set():
             return

@@ -13,12 +13,12 @@ import pytest
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.selection import read_selection
-from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.marker import MARKER
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.custody.spool import spool_folder
 from archipec.custody.verify import verify
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
@@ -41,18 +41,18 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(state: Path) -> Iterator[Callable[..., Report]]:
+def run(state: Path) -> Iterator[Callable[..., ArchiveReport]]:
     state.mkdir()
 
     def run(
         made: Pipeline,
         *,
         full: bool = False,
-        stop: Stop | None = None,
-        observe: Callable[[Report], None] = lambda _report: None,
-    ) -> Report:
+        stop: Cancellation | None = None,
+        observe: Callable[[ArchiveReport], None] = lambda _report: None,
+    ) -> ArchiveReport:
         with Ledger(state / "ledger.sqlite3") as ledger:
-            report = archive(made, ledger, state, stop or Stop(), observe, full=full)
+            report = archive(made, ledger, state, stop or Cancellation(), observe, full=full)
         total = report.stored + report.already + report.deselected + report.failed + report.left
         assert report.listed == total
         assert report.left >= 0
@@ -67,7 +67,7 @@ def holds(store: Store, *messages: bytes) -> bool:
 
 
 def test_every_message_reaches_every_sink_and_a_second_run_finds_nothing_new(
-    run: Callable[..., Report],
+    run: Callable[..., ArchiveReport],
 ) -> None:
     messages = [message(n) for n in range(1203)]
     box, a, b = Mailbox.of(INBOX=messages[:1200], Sent=messages[1200:]), Store(), Store()
@@ -82,7 +82,7 @@ def test_every_message_reaches_every_sink_and_a_second_run_finds_nothing_new(
     assert set(a.puts.values()) == {1}
 
 
-def test_only_arrivals_are_listed_and_read_later(run: Callable[..., Report]) -> None:
+def test_only_arrivals_are_listed_and_read_later(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     run(pipeline(box, store))
     box.folders["INBOX"]["2"] = message(2)
@@ -91,7 +91,9 @@ def test_only_arrivals_are_listed_and_read_later(run: Callable[..., Report]) -> 
     assert box.fetched == {"INBOX/1": 1, "INBOX/2": 1}
 
 
-def test_the_same_message_in_two_folders_is_one_copy_with_two_occurrences(run: Callable[..., Report]) -> None:
+def test_the_same_message_in_two_folders_is_one_copy_with_two_occurrences(
+    run: Callable[..., ArchiveReport],
+) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(1)], Sent=[message(1), message(2)]), Store()
     report = run(pipeline(box, store))
     assert (report.listed, report.stored, report.already) == (4, 2, 2)
@@ -102,7 +104,7 @@ def test_the_same_message_in_two_folders_is_one_copy_with_two_occurrences(run: C
     assert set(store.puts.values()) == {1}
 
 
-def test_connections_share_the_work_where_the_source_is_slow(run: Callable[..., Report]) -> None:
+def test_connections_share_the_work_where_the_source_is_slow(run: Callable[..., ArchiveReport]) -> None:
     messages = [message(n) for n in range(4000)]
     box, store = Mailbox.of(INBOX=messages), Store()
     stored = [0]
@@ -114,21 +116,23 @@ def test_connections_share_the_work_where_the_source_is_slow(run: Callable[..., 
     assert box.opened == 3
 
 
-def test_one_connection_does_where_the_sinks_are_slow(run: Callable[..., Report]) -> None:
+def test_one_connection_does_where_the_sinks_are_slow(run: Callable[..., ArchiveReport]) -> None:
     messages = [message(n) for n in range(900)]
     box, store = Mailbox.of(INBOX=messages), Store()
     assert run(pipeline(box, store, connections=3)).stored == 900
     assert box.opened == 1
 
 
-def test_a_large_message_goes_through_a_file(run: Callable[..., Report]) -> None:
+def test_a_large_message_goes_through_a_file(run: Callable[..., ArchiveReport]) -> None:
     large = message(1, size=5 << 20)
     box, store = Mailbox.of(INBOX=[large, message(2)]), Store()
     assert run(pipeline(box, store)).stored == 2
     assert holds(store, large, message(2))
 
 
-def test_a_sink_added_later_is_filled_and_the_others_are_left_alone(run: Callable[..., Report]) -> None:
+def test_a_sink_added_later_is_filled_and_the_others_are_left_alone(
+    run: Callable[..., ArchiveReport],
+) -> None:
     box, a, b = Mailbox.of(INBOX=[message(1), message(2)]), Store(), Store()
     run(pipeline(box, a))
     report = run(pipeline(box, a, b))
@@ -139,7 +143,7 @@ def test_a_sink_added_later_is_filled_and_the_others_are_left_alone(run: Callabl
 
 @pytest.mark.parametrize("scope", [Scope.ENDPOINT, Scope.RUN])
 def test_a_failing_sink_does_not_stop_the_others_and_is_completed_next_time(
-    run: Callable[..., Report], scope: Scope
+    run: Callable[..., ArchiveReport], scope: Scope
 ) -> None:
     messages = [message(n) for n in range(1100)]
     box, a, b = Mailbox.of(INBOX=messages), Store(), Store()
@@ -155,7 +159,7 @@ def test_a_failing_sink_does_not_stop_the_others_and_is_completed_next_time(
     assert set(a.puts.values()) == {1}
 
 
-def test_what_only_an_absent_sink_lacks_is_not_downloaded(run: Callable[..., Report]) -> None:
+def test_what_only_an_absent_sink_lacks_is_not_downloaded(run: Callable[..., ArchiveReport]) -> None:
     box, a, b = Mailbox.of(INBOX=[message(1), message(2)]), Store(), Store()
     run(pipeline(box, a))
     b.open_errors.append(PermanentError("not writable"))
@@ -166,7 +170,7 @@ def test_what_only_an_absent_sink_lacks_is_not_downloaded(run: Callable[..., Rep
     assert sum(box.fetched.values()) <= 2
 
 
-def test_a_message_a_sink_can_not_keep_is_left_out_and_tried_again(run: Callable[..., Report]) -> None:
+def test_a_message_a_sink_can_not_keep_is_left_out_and_tried_again(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
     store.put_errors[ContentKey.of(message(1))] = [PermanentError("name too long", scope=Scope.MESSAGE)]
     report = run(pipeline(box, store))
@@ -178,7 +182,9 @@ def test_a_message_a_sink_can_not_keep_is_left_out_and_tried_again(run: Callable
     assert holds(store, message(1), message(2))
 
 
-def test_a_message_that_can_not_be_read_is_left_out_and_tried_again(run: Callable[..., Report]) -> None:
+def test_a_message_that_can_not_be_read_is_left_out_and_tried_again(
+    run: Callable[..., ArchiveReport],
+) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
     box.fetch_errors["INBOX/2"] = [PermanentError("the server says no", scope=Scope.MESSAGE)]
     report = run(pipeline(box, store))
@@ -188,7 +194,7 @@ def test_a_message_that_can_not_be_read_is_left_out_and_tried_again(run: Callabl
     assert holds(store, message(1), message(2), message(3))
 
 
-def test_a_cut_connection_is_opened_again_and_asked_for_the_rest(run: Callable[..., Report]) -> None:
+def test_a_cut_connection_is_opened_again_and_asked_for_the_rest(run: Callable[..., ArchiveReport]) -> None:
     messages = [message(n) for n in range(1, 40)]
     box, store = Mailbox.of(INBOX=messages), Store()
     box.fetch_errors["INBOX/20"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(2)]
@@ -201,7 +207,7 @@ def test_a_cut_connection_is_opened_again_and_asked_for_the_rest(run: Callable[.
 
 
 def test_a_connection_that_never_recovers_ends_the_run_and_the_next_goes_on(
-    run: Callable[..., Report],
+    run: Callable[..., ArchiveReport],
 ) -> None:
     box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
     for ref in range(5, 11):
@@ -214,7 +220,7 @@ def test_a_connection_that_never_recovers_ends_the_run_and_the_next_goes_on(
     assert run(pipeline(box, store)).stored == 6
 
 
-def test_a_message_at_which_every_connection_breaks_is_left_out(run: Callable[..., Report]) -> None:
+def test_a_message_at_which_every_connection_breaks_is_left_out(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(n) for n in range(1, 11)]), Store()
     box.fetch_errors["INBOX/5"] = [TransientError("connection lost", retry_after=AT_ONCE) for _ in range(9)]
     report = run(pipeline(box, store))
@@ -222,7 +228,7 @@ def test_a_message_at_which_every_connection_breaks_is_left_out(run: Callable[..
     assert "connection lost" in report.failures[0].reason
 
 
-def test_a_refused_login_is_tried_once(run: Callable[..., Report]) -> None:
+def test_a_refused_login_is_tried_once(run: Callable[..., ArchiveReport]) -> None:
     box = Mailbox.of(INBOX=[message(1)])
     box.open_errors.append(AuthError("login refused"))
     report = run(pipeline(box, Store()))
@@ -230,7 +236,7 @@ def test_a_refused_login_is_tried_once(run: Callable[..., Report]) -> None:
     assert box.opened == 1
 
 
-def test_a_connection_refused_beside_a_working_one_costs_nothing(run: Callable[..., Report]) -> None:
+def test_a_connection_refused_beside_a_working_one_costs_nothing(run: Callable[..., ArchiveReport]) -> None:
     messages = [message(n) for n in range(1500)]
     box, store = Mailbox.of(INBOX=messages), Store()
     box.open_errors = [None, PermanentError("too many connections")]
@@ -243,7 +249,7 @@ def test_a_connection_refused_beside_a_working_one_costs_nothing(run: Callable[.
     assert holds(store, *messages)
 
 
-def test_what_was_listed_before_an_error_is_archived(run: Callable[..., Report]) -> None:
+def test_what_was_listed_before_an_error_is_archived(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
     box.scan_errors["INBOX"] = [PermanentError("the index is damaged", scope=Scope.FOLDER)]
     report = run(pipeline(box, store))
@@ -251,7 +257,7 @@ def test_what_was_listed_before_an_error_is_archived(run: Callable[..., Report])
     assert run(pipeline(box, store)).stored == 2
 
 
-def test_a_listing_that_is_cut_goes_on_where_it_was(run: Callable[..., Report]) -> None:
+def test_a_listing_that_is_cut_goes_on_where_it_was(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
     box.scan_errors["INBOX"] = [
         TransientError("connection lost", retry_after=AT_ONCE),
@@ -261,7 +267,7 @@ def test_a_listing_that_is_cut_goes_on_where_it_was(run: Callable[..., Report]) 
     assert (report.listed, report.stored, report.exit_code) == (3, 3, 0)
 
 
-def test_a_folder_that_fails_is_left_for_the_next_run(run: Callable[..., Report]) -> None:
+def test_a_folder_that_fails_is_left_for_the_next_run(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)], Broken=[message(2)], Sent=[message(3)]), Store()
     box.fetch_errors["Broken/1"] = [PermanentError("mailbox is corrupt", scope=Scope.FOLDER)]
     report = run(pipeline(box, store))
@@ -269,7 +275,7 @@ def test_a_folder_that_fails_is_left_for_the_next_run(run: Callable[..., Report]
     assert run(pipeline(box, store)).stored == 1
 
 
-def test_a_commit_that_fails_half_way_makes_nothing_double(run: Callable[..., Report]) -> None:
+def test_a_commit_that_fails_half_way_makes_nothing_double(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
     store.commit_errors.append(TransientError("no answer", retry_after=AT_ONCE))
     report = run(pipeline(box, store))
@@ -278,7 +284,7 @@ def test_a_commit_that_fails_half_way_makes_nothing_double(run: Callable[..., Re
     assert store.asked
 
 
-def test_a_killed_run_asks_the_sink_before_it_puts(run: Callable[..., Report], state: Path) -> None:
+def test_a_killed_run_asks_the_sink_before_it_puts(run: Callable[..., ArchiveReport], state: Path) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
     run(pipeline(box, store))
     with sqlite3.connect(state / "ledger.sqlite3") as db:  # as if killed after the sink's commit
@@ -291,7 +297,7 @@ def test_a_killed_run_asks_the_sink_before_it_puts(run: Callable[..., Report], s
 
 
 def test_an_intent_is_on_record_before_a_sink_is_given_a_message(
-    run: Callable[..., Report], state: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., ArchiveReport], state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no receipt before the sink has made it durable: a run that is killed in between asks."""
     seen = []
@@ -326,7 +332,7 @@ class _Forgetful:
 
 
 def test_a_sink_without_a_record_of_its_own_is_asked_when_the_ledger_is_lost(
-    run: Callable[..., Report], state: Path
+    run: Callable[..., ArchiveReport], state: Path
 ) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
     made = pipeline(box, store)
@@ -338,7 +344,7 @@ def test_a_sink_without_a_record_of_its_own_is_asked_when_the_ledger_is_lost(
     assert set(store.puts.values()) == {1}
 
 
-def test_another_run_holds_the_source(run: Callable[..., Report], state: Path) -> None:
+def test_another_run_holds_the_source(run: Callable[..., ArchiveReport], state: Path) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     made = pipeline(box, store)
     with hold_endpoint(state, made.source.where):
@@ -348,7 +354,7 @@ def test_another_run_holds_the_source(run: Callable[..., Report], state: Path) -
     assert run(made).stored == 1
 
 
-def test_another_run_holds_a_sink(run: Callable[..., Report], state: Path) -> None:
+def test_another_run_holds_a_sink(run: Callable[..., ArchiveReport], state: Path) -> None:
     box, free, held = Mailbox.of(INBOX=[message(1)]), Store(), Store()
     made = pipeline(box, free, held)
     with hold_endpoint(state, made.sinks[1].where):
@@ -357,7 +363,7 @@ def test_another_run_holds_a_sink(run: Callable[..., Report], state: Path) -> No
     assert (len(free.puts), len(held.puts)) == (1, 0)
 
 
-def test_what_a_killed_run_left_in_transit_is_removed(run: Callable[..., Report], state: Path) -> None:
+def test_what_a_killed_run_left_in_transit_is_removed(run: Callable[..., ArchiveReport], state: Path) -> None:
     made = pipeline(Mailbox.of(INBOX=[message(1)]), Store())
     killed = spool_folder(state, made.source.where)
     folder = killed.__enter__()
@@ -369,7 +375,7 @@ def test_what_a_killed_run_left_in_transit_is_removed(run: Callable[..., Report]
 class _CutShort(MemorySource):
     """Leaves the second message unanswered; asked to stop as it lists again, it ends its listing early."""
 
-    stop: ClassVar[Stop]
+    stop: ClassVar[Cancellation]
     listings = 0
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
@@ -384,12 +390,14 @@ class _CutShort(MemorySource):
         return (one for one in super().fetch(folder, refs) if one.ref != "2")
 
 
-def test_a_listing_that_a_stop_cut_short_proves_nothing_gone(run: Callable[..., Report], state: Path) -> None:
-    box, store, stop = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store(), Stop()
+def test_a_listing_that_a_stop_cut_short_proves_nothing_gone(
+    run: Callable[..., ArchiveReport], state: Path
+) -> None:
+    box, store, stop = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store(), Cancellation()
     _CutShort.stop, _CutShort.listings = stop, 0
     run(pipeline(box, store, source_class=_CutShort), stop=stop)
     assert len(store.copies) == 2
-    _CutShort.stop = again = Stop()
+    _CutShort.stop = again = Cancellation()
     run(pipeline(box, store, source_class=_CutShort), stop=again, full=True)
     assert _CutShort.listings == 3
     with Ledger(state / "ledger.sqlite3") as ledger:
@@ -404,7 +412,7 @@ class _Uncounted(MemorySource):
 
 
 def test_what_a_whole_listing_does_not_have_is_no_longer_there(
-    run: Callable[..., Report], state: Path
+    run: Callable[..., ArchiveReport], state: Path
 ) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2), message(3)]), Store()
     made = pipeline(box, store, source_class=_Uncounted)
@@ -415,7 +423,7 @@ def test_what_a_whole_listing_does_not_have_is_no_longer_there(
         assert ledger.sources.present(1) == 2
 
 
-def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., Report], state: Path) -> None:
+def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., ArchiveReport], state: Path) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
     run(pipeline(box, store))
     (state / "ledger.sqlite3").unlink()
@@ -424,7 +432,9 @@ def test_losing_the_ledger_stores_nothing_twice(run: Callable[..., Report], stat
     assert set(store.puts.values()) == {1}
 
 
-def test_messages_gone_from_the_source_are_not_counted(run: Callable[..., Report], state: Path) -> None:
+def test_messages_gone_from_the_source_are_not_counted(
+    run: Callable[..., ArchiveReport], state: Path
+) -> None:
     box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
     box.fetch_errors["INBOX/1"] = [PermanentError("odd", scope=Scope.MESSAGE)]
     assert run(pipeline(box, store)).failed == 1
@@ -435,7 +445,9 @@ def test_messages_gone_from_the_source_are_not_counted(run: Callable[..., Report
     assert run(pipeline(box, store), full=True).stored == 1
 
 
-def test_a_selection_by_kind_reads_headers_only_of_what_it_leaves_out(run: Callable[..., Report]) -> None:
+def test_a_selection_by_kind_reads_headers_only_of_what_it_leaves_out(
+    run: Callable[..., ArchiveReport],
+) -> None:
     messages = [message(n, RECEIPT if n % 3 == 0 else b"Subject: x") for n in range(30)]
     box, store = Mailbox.of(INBOX=messages), Store()
     receipts = read_selection({"only": ["receipts"]})
@@ -451,16 +463,16 @@ def test_a_selection_by_kind_reads_headers_only_of_what_it_leaves_out(run: Calla
     assert sum(box.fetched.values()) == 30
 
 
-def test_a_period_is_told_from_the_listing_alone(run: Callable[..., Report]) -> None:
+def test_a_period_is_told_from_the_listing_alone(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     report = run(pipeline(box, store, selection=read_selection({"since": "2026-03-02"})))
     assert (report.deselected, len(box.fetched), len(box.looked_at)) == (1, 0, 0)
 
 
-def test_being_asked_to_stop_ends_in_good_order(run: Callable[..., Report]) -> None:
+def test_being_asked_to_stop_ends_in_good_order(run: Callable[..., ArchiveReport]) -> None:
     messages = [message(n) for n in range(2000)]
     box, store = Mailbox.of(INBOX=messages), Store()
-    stop = Stop()
+    stop = Cancellation()
     box.fetch_errors["INBOX/700"] = [_StopThen(stop)]
     report = run(pipeline(box, store), stop=stop)
     assert report.exit_code == 130
@@ -474,7 +486,7 @@ def test_being_asked_to_stop_ends_in_good_order(run: Callable[..., Report]) -> N
 class _StopThen(PermanentError):
     """Asks for the end at the moment it is raised."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Cancellation) -> None:
         super().__init__("odd", scope=Scope.MESSAGE)
         self._stop = stop
 
@@ -488,14 +500,14 @@ class _StopThen(PermanentError):
         return
 
 
-def test_pending_copies_count_as_archived(run: Callable[..., Report]) -> None:
+def test_pending_copies_count_as_archived(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store(state=State.PENDING)
     report = run(pipeline(box, store))
     assert (report.stored, report.sinks["a"].pending) == (1, 1)
     assert run(pipeline(box, store)).listed == 0
 
 
-def test_rejected_copies_fail_and_are_not_offered_again_unchanged(run: Callable[..., Report]) -> None:
+def test_rejected_copies_fail_and_are_not_offered_again_unchanged(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store(state=State.REJECTED)
     report = run(pipeline(box, store))
     assert (report.failed, report.exit_code) == (1, 3)
@@ -503,7 +515,7 @@ def test_rejected_copies_fail_and_are_not_offered_again_unchanged(run: Callable[
     assert set(store.puts.values()) == {1}
 
 
-def test_a_plugin_that_breaks_the_contract_is_named(run: Callable[..., Report]) -> None:
+def test_a_plugin_that_breaks_the_contract_is_named(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     store.put_errors[ContentKey.of(message(1))] = [KeyError("oops")]  # type: ignore[list-item]
     report = run(pipeline(box, store))
@@ -511,7 +523,7 @@ def test_a_plugin_that_breaks_the_contract_is_named(run: Callable[..., Report]) 
     assert 'the plugin "memory" (module testbed) failed with KeyError' in str(report.errors[0])
 
 
-def test_damaged_and_missing_copies_are_fetched_again(run: Callable[..., Report], state: Path) -> None:
+def test_damaged_and_missing_copies_are_fetched_again(run: Callable[..., ArchiveReport], state: Path) -> None:
     messages = [message(n) for n in range(5)]
     box, store = Mailbox.of(INBOX=messages), Store()
     made = pipeline(box, store)
@@ -519,16 +531,18 @@ def test_damaged_and_missing_copies_are_fetched_again(run: Callable[..., Report]
     store.copies[ContentKey.of(messages[1])] = b"flipped"
     del store.copies[ContentKey.of(messages[2])]
     with Ledger(state / "ledger.sqlite3") as ledger:
-        report = verify(made, ledger, state, Stop(), lambda _report: None)
+        report = verify(made, ledger, state, Cancellation(), lambda _report: None)
     assert (report.checked, report.ok, report.missing, report.altered) == (5, 3, 1, 1)
     assert report.exit_code == 7
     assert run(made).stored == 2
     assert holds(store, *messages)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        assert verify(made, ledger, state, Stop(), lambda _report: None).exit_code == 0
+        assert verify(made, ledger, state, Cancellation(), lambda _report: None).exit_code == 0
 
 
-def test_a_known_archive_that_is_gone_is_not_made_anew(run: Callable[..., Report], tmp_path: Path) -> None:
+def test_a_known_archive_that_is_gone_is_not_made_anew(
+    run: Callable[..., ArchiveReport], tmp_path: Path
+) -> None:
     root = tmp_path / "disk" / "archive"
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     run(pipeline(box, store, root=root))
@@ -543,7 +557,7 @@ def test_a_known_archive_that_is_gone_is_not_made_anew(run: Callable[..., Report
     assert run(pipeline(box, store, root=root)).stored == 1
 
 
-def test_post_steps_get_what_was_stored_since_they_last_succeeded(run: Callable[..., Report]) -> None:
+def test_post_steps_get_what_was_stored_since_they_last_succeeded(run: Callable[..., ArchiveReport]) -> None:
     calls: list[tuple[object, list[ContentKey]]] = []
     errors: list[ArchipecError] = [TransientError("mail server down")]
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
@@ -554,7 +568,7 @@ def test_post_steps_get_what_was_stored_since_they_last_succeeded(run: Callable[
     assert [keys for _, keys in calls] == [[ContentKey.of(message(1))]]
 
 
-def test_a_saved_message_is_an_occurrence_of_its_original(run: Callable[..., Report]) -> None:
+def test_a_saved_message_is_an_occurrence_of_its_original(run: Callable[..., ArchiveReport]) -> None:
     box, store = Mailbox.of(INBOX=[message(1)]), Store()
     run(pipeline(box, store))
     with_bare_newlines = message(1).replace(b"\r\n", b"\n")
@@ -568,7 +582,7 @@ def test_a_saved_message_is_an_occurrence_of_its_original(run: Callable[..., Rep
 
 
 def test_a_saved_message_that_came_first_stays_beside_its_original(
-    run: Callable[..., Report], state: Path
+    run: Callable[..., ArchiveReport], state: Path
 ) -> None:
     with_bare_newlines = message(1).replace(b"\r\n", b"\n")
     dump, store = Mailbox.of(Downloads=[with_bare_newlines]), Store()
@@ -582,7 +596,7 @@ def test_a_saved_message_that_came_first_stays_beside_its_original(
         ]
 
 
-def test_a_mailbox_never_gives_variants(run: Callable[..., Report]) -> None:
+def test_a_mailbox_never_gives_variants(run: Callable[..., ArchiveReport]) -> None:
     store = Store()
     run(pipeline(Mailbox.of(INBOX=[message(1)]), store))
     other = Mailbox.of(INBOX=[message(1).replace(b"\r\n", b"\n")])

@@ -12,11 +12,11 @@ import pytest
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Context
-from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.marker import MARKER
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.custody.verify import VerifyReport, verify, verify_archive
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, TransientError
 from testbed.fakes import Mailbox, MemorySink, Store, pipeline
@@ -66,22 +66,24 @@ def finishing(box: Mailbox, ends: Ends, *stores: Store, root: Path | None = None
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Pipeline], Report]:
+def run(tmp_path: Path) -> Callable[[Pipeline], ArchiveReport]:
     (tmp_path / "state").mkdir()
 
-    def run(made: Pipeline) -> Report:
+    def run(made: Pipeline) -> ArchiveReport:
         with Ledger(tmp_path / "state" / "ledger.sqlite3") as ledger:
-            return archive(made, ledger, tmp_path / "state", Stop(), lambda _report: None)
+            return archive(made, ledger, tmp_path / "state", Cancellation(), lambda _report: None)
 
     return run
 
 
 def checked(made: Pipeline, state: Path) -> VerifyReport:
     with Ledger(state / "ledger.sqlite3") as ledger:
-        return verify(made, ledger, state, Stop(), lambda _report: None)
+        return verify(made, ledger, state, Cancellation(), lambda _report: None)
 
 
-def test_a_sink_finishes_once_a_run_after_everything_is_stored(run: Callable[[Pipeline], Report]) -> None:
+def test_a_sink_finishes_once_a_run_after_everything_is_stored(
+    run: Callable[[Pipeline], ArchiveReport],
+) -> None:
     box, store, ends = Mailbox.of(INBOX=[message(n) for n in range(2500)]), Store(), Ends()
     made = finishing(box, ends, store)
     assert run(made).exit_code == 0
@@ -98,7 +100,7 @@ def test_a_sink_finishes_once_a_run_after_everything_is_stored(run: Callable[[Pi
     ],
 )
 def test_a_sink_that_cannot_finish_has_stored_everything_all_the_same(
-    run: Callable[[Pipeline], Report], error: Exception, code: int
+    run: Callable[[Pipeline], ArchiveReport], error: Exception, code: int
 ) -> None:
     box, ends = Mailbox.of(INBOX=[message(1)]), Ends(errors=[error])
     first, second = Store(), Store()
@@ -111,20 +113,20 @@ def test_a_sink_that_cannot_finish_has_stored_everything_all_the_same(
     assert (again.listed, again.exit_code, ends.seen) == (0, 0, [1, 1])
 
 
-def test_an_error_that_may_pass_is_tried_again(run: Callable[[Pipeline], Report]) -> None:
+def test_an_error_that_may_pass_is_tried_again(run: Callable[[Pipeline], ArchiveReport]) -> None:
     box, ends = Mailbox.of(INBOX=[message(1)]), Ends(errors=[TransientError("a moment", retry_after=0.0)])
     assert run(finishing(box, ends, Store())).exit_code == 0
     assert ends.seen == [1, 1]
 
 
-def test_nobody_waits_for_what_the_next_run_can_do(run: Callable[[Pipeline], Report]) -> None:
+def test_nobody_waits_for_what_the_next_run_can_do(run: Callable[[Pipeline], ArchiveReport]) -> None:
     box, ends = Mailbox.of(INBOX=[message(1)]), Ends(errors=[TransientError("nobody answers")])
     report = run(finishing(box, ends, Store()))
     assert (report.stored, report.exit_code, ends.seen) == (1, 5, [1])
 
 
 def test_verify_reports_what_is_wrong_with_the_archive_as_a_whole(
-    run: Callable[[Pipeline], Report], tmp_path: Path
+    run: Callable[[Pipeline], ArchiveReport], tmp_path: Path
 ) -> None:
     box, ends = Mailbox.of(INBOX=[message(1)]), Ends()
     made = finishing(box, ends, Store(), Store())
@@ -132,13 +134,15 @@ def test_verify_reports_what_is_wrong_with_the_archive_as_a_whole(
     assert checked(made, tmp_path / "state").exit_code == 0
     ends.problems = [IntegrityError("the list was altered"), IntegrityError("a seal is missing")]
     by_ledger = checked(made, tmp_path / "state")
-    alone = verify_archive(made.sinks[0], tmp_path, Stop(), lambda _report: None, seals=False)
+    alone = verify_archive(made.sinks[0], tmp_path, Cancellation(), lambda _report: None, seals=False)
     for report, copies in ((by_ledger, 2), (alone, 1)):
         assert (report.ok, report.exit_code) == (copies, 7)
         assert report.errors == ends.problems
 
 
-def test_the_marker_tells_what_the_archive_holds(run: Callable[[Pipeline], Report], tmp_path: Path) -> None:
+def test_the_marker_tells_what_the_archive_holds(
+    run: Callable[[Pipeline], ArchiveReport], tmp_path: Path
+) -> None:
     root, store, ends = tmp_path / "archive", Store(), Ends()
     box, other = Mailbox.of(INBOX=[message(1), message(2)]), Mailbox.of(INBOX=[message(3)])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archipec.contract import Context, Fetched, Folder, Json, Listed
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.errors import PermanentError, Scope, TransientError
 from testbed.fakes import ARRIVED, Mailbox, MemorySource, Store, pipeline
 
@@ -122,7 +122,7 @@ def test_counts_reconcile_and_a_healthy_source_is_archived_whole(
         assert run() == 0
 
 
-class QuickStop(Stop):
+class QuickStop(Cancellation):
     """Waits for nothing."""
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -16,14 +16,14 @@ import pytest
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import PrunePolicy, read_policy
 from archipec.config.selection import Selection, read_selection
-from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.pruning import execute as execute_module
 from archipec.custody.pruning.freeable import freeable
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.run import prune
-from archipec.custody.run import Stop
+from archipec.custody.run import Cancellation
 from archipec.custody.verdict import Verdict
 from archipec.errors import ConfigError, PermanentError, Refused, Scope, TransientError, Unsupported
 from archipec.message import ContentKey, DeletionOrder, Quota, Receipt, State
@@ -50,21 +50,23 @@ class House:
         made = pipeline(box, *stores, prune=policy, **options)
         return replace(made, seals=False)
 
-    def archive(self, made: Pipeline) -> Report:
+    def archive(self, made: Pipeline) -> ArchiveReport:
         with Ledger(self.state / "ledger.sqlite3") as ledger:
-            return archive(made, ledger, self.state, Stop(), lambda _: None)
+            return archive(made, ledger, self.state, Cancellation(), lambda _: None)
 
     def prune(
         self,
         made: Pipeline,
         *,
         yes: bool = True,
-        stop: Stop | None = None,
+        stop: Cancellation | None = None,
         observe: Callable[[PruneReport], None] = lambda _: None,
         **options: Any,
     ) -> PruneReport:
         with Ledger(self.state / "ledger.sqlite3") as ledger:
-            report = prune(made, ledger, self.state, stop or Stop(), observe, carry_out=yes, **options)
+            report = prune(
+                made, ledger, self.state, stop or Cancellation(), observe, carry_out=yes, **options
+            )
         shape = told(report)
         assert len(report.rows) == sum(shape["kept"].values()) + len(
             report.actions("deleted", "moved", "delete")
@@ -498,7 +500,7 @@ def test_what_a_program_saved_is_no_proof_of_the_original(house: House) -> None:
 
 def test_a_source_asked_to_stop_leaves_refs_unanswered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not gone, and nothing is ordered for them."""
-    box, store, stop = aged(800), Store(), Stop()
+    box, store, stop = aged(800), Store(), Cancellation()
     made = house.pipeline(box, store)
     house.archive(made)
 
@@ -763,7 +765,7 @@ def test_asked_to_stop(house: House) -> None:
     box, store = aged(800, 800), Store()
     made = house.pipeline(box, store)
     house.archive(made)
-    stop = Stop()
+    stop = Cancellation()
     report = house.prune(made, stop=stop, observe=lambda _: stop.set())
     assert (box.deleted, report.exit_code) == ([], 130)
 

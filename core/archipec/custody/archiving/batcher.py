@@ -9,34 +9,34 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from archipec.custody.archiving.events import Arrival, Batch, Entry
-from archipec.custody.archiving.report import Report
-from archipec.custody.archiving.sink_worker import Delivery
+from archipec.custody.archiving.events import Arrival, Batch, BatchItem
+from archipec.custody.archiving.report import ArchiveReport
+from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.archiving.variants import variants
 from archipec.custody.ledger import Content, Ledger
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.spool import Budget, Spooled
 from archipec.message import ContentKey, Item, Receipt, State
 
-__all__ = ["Stager"]
+__all__ = ["Batcher"]
 
 _BATCH_MESSAGES = 1000
 _BATCH_BYTES = 8 << 20
 _ROME = ZoneInfo("Europe/Rome")
 
 
-class Stager:
+class Batcher:
     """Between the readers and the sinks."""
 
     def __init__(
-        self, ledger: Ledger, deliveries: Sequence[Delivery], budget: Budget, report: Report
+        self, ledger: Ledger, workers: Sequence[SinkWorker], budget: Budget, report: ArchiveReport
     ) -> None:
         self._ledger = ledger
-        self._deliveries = {delivery.number: delivery for delivery in deliveries}
+        self._workers = {worker.number: worker for worker in workers}
         self._budget = budget
         self._report = report
         self._batch = Batch()
-        self._in_transit: dict[ContentKey, Entry] = {}
+        self._in_transit: dict[ContentKey, BatchItem] = {}
         self._variants: dict[ContentKey, list[ContentKey]] = {}
         self._loose: set[ContentKey] = set()
         self._closed = False
@@ -72,18 +72,18 @@ class Stager:
             self._loose.add(key)
         if arrival.saved and not number and self._is_held_otherwise(arrival):
             return
-        lacking = [sink for sink in self._deliveries if states.get(sink) not in HELD]
+        lacking = [sink for sink in self._workers if states.get(sink) not in HELD]
         offered = [
             sink
             for sink in lacking
-            if states.get(sink) != State.REJECTED and self._deliveries[sink].error is None
+            if states.get(sink) != State.REJECTED and self._workers[sink].error is None
         ]
         if offered:
             self._add(arrival, offered, [sink for sink in offered if states.get(sink) == "intent"])
             for sink in lacking:
                 if sink not in offered:
                     self._in_transit[key].reasons.append(self._why_not(sink, states))
-                    self._report.sinks[self._deliveries[sink].name].failed += 1
+                    self._report.sinks[self._workers[sink].name].failed += 1
             return
         if number:
             self._ledger.copies.link([(number, arrival.row.id, arrival.row.size)])
@@ -91,19 +91,19 @@ class Stager:
         self._discard(arrival.spooled)
         if lacking:
             for sink in lacking:
-                self._report.sinks[self._deliveries[sink].name].failed += 1
+                self._report.sinks[self._workers[sink].name].failed += 1
             reasons = [self._why_not(sink, states) for sink in lacking]
             self._report.fail(arrival.folder, arrival.row.ref, "; ".join(reasons))
         else:
             self._report.already += 1
 
     def _why_not(self, sink: int, states: Mapping[int, str]) -> str:
-        delivery = self._deliveries[sink]
+        worker = self._workers[sink]
         if states.get(sink) == State.REJECTED:
-            return f"{delivery.name}: rejected before"
-        return f"{delivery.name}: {delivery.error}"
+            return f"{worker.name}: rejected before"
+        return f"{worker.name}: {worker.error}"
 
-    def _join(self, entry: Entry, arrival: Arrival) -> None:
+    def _join(self, entry: BatchItem, arrival: Arrival) -> None:
         """Take a message for an occurrence of a content on its way."""
         entry.rows.append((arrival.folder, arrival.row))
         if entry.number:
@@ -120,7 +120,7 @@ class Stager:
         known = self._ledger.copies.copies_of(keys) if keys else {}
         for key in keys:
             number, states = known.get(key, (0, {}))
-            if number and all(states.get(sink) in HELD for sink in self._deliveries):
+            if number and all(states.get(sink) in HELD for sink in self._workers):
                 self._ledger.copies.link([(number, arrival.row.id, arrival.row.size)])
                 self._discard(arrival.spooled)
                 self._report.already += 1
@@ -143,7 +143,7 @@ class Stager:
             open=spooled.open,
             body=spooled.body,
         )
-        entry = Entry(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
+        entry = BatchItem(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
         self._in_transit[spooled.key] = entry
         self._batch.entries.append(entry)
         self._batch.size += spooled.key.size
@@ -173,7 +173,7 @@ class Stager:
             sinks.update(entry.sinks)
         for sink in sinks:
             self.awaited += 1
-            self._deliveries[sink].inbox.put(batch)
+            self._workers[sink].inbox.put(batch)
 
     def _record_loose(self, numbers: Mapping[ContentKey, int]) -> None:
         if loose := self._loose & numbers.keys():
@@ -183,15 +183,15 @@ class Stager:
     def settle(self, sink: int, batch: Batch, outcomes: Mapping[int, Receipt | str]) -> None:
         """Count what a sink says of a batch; a content that every sink has answered for is done."""
         self.awaited -= 1
-        delivery = self._deliveries[sink]
-        counts = self._report.sinks[delivery.name]
+        worker = self._workers[sink]
+        counts = self._report.sinks[worker.name]
         for entry in batch.entries:
             if sink not in entry.sinks:
                 continue
             outcome = outcomes[entry.number]
             if isinstance(outcome, str) or outcome.state is State.REJECTED:
                 reason = outcome if isinstance(outcome, str) else outcome.reason
-                entry.reasons.append(f"{delivery.name}: {reason}")
+                entry.reasons.append(f"{worker.name}: {reason}")
                 counts.failed += 1
             elif outcome.state is State.PENDING:
                 counts.pending += 1
@@ -202,7 +202,7 @@ class Stager:
             if not entry.awaited:
                 self._finish(entry)
 
-    def _finish(self, entry: Entry) -> None:
+    def _finish(self, entry: BatchItem) -> None:
         del self._in_transit[entry.item.key]
         self._discard(entry.spooled)
         if entry.reasons:

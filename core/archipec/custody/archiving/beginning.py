@@ -10,10 +10,10 @@ from typing import Any
 from archipec.config.endpoint import reads_of, root_of
 from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import SinkType
-from archipec.custody.archiving.report import Report
-from archipec.custody.archiving.sink_worker import Delivery
+from archipec.custody.archiving.report import ArchiveReport
+from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop, make_context, now
+from archipec.custody.run import Cancellation, make_context, now
 from archipec.errors import ArchipecError, AuthError, ConfigError, TransientError
 
 __all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]
@@ -61,7 +61,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def refuse_same_store(
-    pipeline: Pipeline, deliveries: Sequence[Delivery], ledger: Ledger, temp: Path, stop: Stop
+    pipeline: Pipeline, workers: Sequence[SinkWorker], ledger: Ledger, temp: Path, stop: Cancellation
 ) -> None:
     """Look once at each pair of source and sink on servers whether they are one mailbox by two names.
 
@@ -71,13 +71,13 @@ def refuse_same_store(
     """
     source = ledger.sources.number(pipeline.source.where)
     unknown = [
-        (sink, delivery)
-        for sink, delivery in zip(pipeline.sinks, deliveries, strict=True)
+        (sink, worker)
+        for sink, worker in zip(pipeline.sinks, workers, strict=True)
         if sink.record.root(sink.config) is None
-        and delivery.error is None
+        and worker.error is None
         and (
-            not ledger.deletions.is_independent(source, delivery.number)
-            or ledger.deletions.probe(delivery.number)
+            not ledger.deletions.is_independent(source, worker.number)
+            or ledger.deletions.probe(worker.number)
         )
     ]
     if not unknown:
@@ -87,12 +87,12 @@ def refuse_same_store(
 
     context = make_context(pipeline.source.name, temp, stop)
     failed = set[int]()
-    for sink, delivery in unknown:
+    for sink, worker in unknown:
 
-        def note(_sink: Endpoint[SinkType[Any]], error: ArchipecError, delivery: Delivery = delivery) -> None:
-            failed.add(delivery.number)
+        def note(_sink: Endpoint[SinkType[Any]], error: ArchipecError, worker: SinkWorker = worker) -> None:
+            failed.add(worker.number)
             if isinstance(error, AuthError):  # never tried twice
-                delivery.error = error
+                worker.error = error
 
         try:
             reason = same_store(pipeline.source, [sink], ledger, context, stop, note)
@@ -100,18 +100,18 @@ def refuse_same_store(
             continue  # the run itself tries again, and the next one looks
         if reason:
             raise ConfigError(reason, hint="an archive must be kept somewhere else than in the mailbox")
-        if delivery.number not in failed:
-            ledger.deletions.record_independent(source, delivery.number, now())
+        if worker.number not in failed:
+            ledger.deletions.record_independent(source, worker.number, now())
 
 
 def finish_deletions(
     pipeline: Pipeline,
-    deliveries: Sequence[Delivery],
+    workers: Sequence[SinkWorker],
     ledger: Ledger,
     state: Path,
     temp: Path,
-    stop: Stop,
-    report: Report,
+    stop: Cancellation,
+    report: ArchiveReport,
 ) -> None:
     """Finish what a prune that was killed left half-done; not to be able to is put on the report."""
     source = ledger.sources.number(pipeline.source.where)
@@ -122,13 +122,11 @@ def finish_deletions(
 
     required = {sink.where for sink in required_sinks(pipeline)}
     its = [
-        (sink, delivery)
-        for sink, delivery in zip(pipeline.sinks, deliveries, strict=True)
-        if sink.where in required
+        (sink, worker) for sink, worker in zip(pipeline.sinks, workers, strict=True) if sink.where in required
     ]
     guard = Guard(
         pipeline,
-        [(sink, delivery.number) for sink, delivery in its],
+        [(sink, worker.number) for sink, worker in its],
         ledger,
         state,
         make_context(pipeline.source.name, temp, stop),
@@ -140,7 +138,7 @@ def finish_deletions(
             source,
             ledger,
             guard,
-            with_archives=lambda: bool(its) and all(delivery.error is None for _, delivery in its),
+            with_archives=lambda: bool(its) and all(worker.error is None for _, worker in its),
         )
     except ArchipecError as error:
         report.errors.append(error)

@@ -13,27 +13,27 @@ from typing import Any
 from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import SinkType
 from archipec.custody.archiving.events import Event
-from archipec.custody.archiving.report import Report
-from archipec.custody.archiving.sink_worker import Delivery
+from archipec.custody.archiving.report import ArchiveReport
+from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.marker import describe_root, unmake_root
-from archipec.custody.run import Retry, Stop, claim_root, make_context
+from archipec.custody.marker import remove_unused_root, update_marker
+from archipec.custody.run import Backoff, Cancellation, claim_root, make_context
 from archipec.errors import ArchipecError, IntegrityError
 
-__all__ = ["describe_archives", "prepare_deliveries", "unmake_unused"]
+__all__ = ["describe_archives", "prepare_workers", "remove_unused"]
 
 
-def prepare_deliveries(
+def prepare_workers(
     sinks: Sequence[Endpoint[SinkType[Any]]],
     ledger: Ledger,
     state: Path,
     temp: Path,
-    stop: Stop,
+    stop: Cancellation,
     events: SimpleQueue[Event],
     held: ExitStack,
-) -> list[Delivery]:
-    """Return a delivery for each sink; one that can't be used carries its error.
+) -> list[SinkWorker]:
+    """Return a worker for each sink; one that can't be used carries its error.
 
     Args:
         held: keeps the locks until the run ends.
@@ -46,37 +46,37 @@ def _prepare(
     ledger: Ledger,
     state: Path,
     temp: Path,
-    stop: Stop,
+    stop: Cancellation,
     events: SimpleQueue[Event],
     held: ExitStack,
-) -> Delivery:
+) -> SinkWorker:
     context = make_context(sink.name, temp, stop)
-    delivery = Delivery(
+    worker = SinkWorker(
         lambda: sink.record.open(sink.config, context),
         sink.name,
         sink.record,
         ledger.copies.sink_number(sink.where),
         ledger,
         events,
-        Retry(stop, context.log),
+        Backoff(stop, context.log),
     )
     root = sink.record.root(sink.config)
     is_new = root is not None and not os.path.lexists(root)
     try:
-        claim_root(sink, delivery.number, ledger, state, held)
-        delivery.made_root = is_new
-        if not ledger.copies.knows_copies(delivery.number):
-            delivery.adopt()
+        claim_root(sink, worker.number, ledger, state, held)
+        worker.made_root = is_new
+        if not ledger.copies.knows_copies(worker.number):
+            worker.adopt()
     except ArchipecError as error:
-        delivery.error = error
-    return delivery
+        worker.error = error
+    return worker
 
 
-def unmake_unused(
+def remove_unused(
     pipeline: Pipeline,
-    deliveries: Sequence[Delivery],
+    workers: Sequence[SinkWorker],
     ledger: Ledger,
-    report: Report,
+    report: ArchiveReport,
     after: ExitStack,
 ) -> None:
     """Take away the directories that this run made and had nothing for; what goes wrong is put on the report.
@@ -84,34 +84,34 @@ def unmake_unused(
     Args:
         after: ends when the archives' locks were let go.
     """
-    for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
+    for sink, worker in zip(pipeline.sinks, workers, strict=True):
         root = sink.record.root(sink.config)
-        if root is None or not delivery.made_root or ledger.copies.knows_copies(delivery.number):
+        if root is None or not worker.made_root or ledger.copies.knows_copies(worker.number):
             continue
         try:
-            unmake_root(root, after)
-            ledger.copies.set_archive_id(delivery.number, "")
+            remove_unused_root(root, after)
+            ledger.copies.set_archive_id(worker.number, "")
         except ArchipecError as error:
             report.errors.append(error)
 
 
 def describe_archives(
-    pipeline: Pipeline, deliveries: Sequence[Delivery], ledger: Ledger, report: Report
+    pipeline: Pipeline, workers: Sequence[SinkWorker], ledger: Ledger, report: ArchiveReport
 ) -> None:
     """Say in the marker of each archive what it holds now, if that is news; what goes wrong is put on the report."""
-    for sink, delivery in zip(pipeline.sinks, deliveries, strict=True):
+    for sink, worker in zip(pipeline.sinks, workers, strict=True):
         counts = report.sinks[sink.name]
         root = sink.record.root(sink.config)
         if root is None:
             continue
-        added, unfit = counts.stored + counts.pending, isinstance(delivery.error, IntegrityError)
+        added, unfit = counts.stored + counts.pending, isinstance(worker.error, IntegrityError)
         messages = size = 0
         if added:
-            held = [each for state, each in ledger.copies.holdings(delivery.number).items() if state in HELD]
+            held = [each for state, each in ledger.copies.holdings(worker.number).items() if state in HELD]
             messages, size = sum(count for count, _ in held), sum(size for _, size in held)
         try:
             where, moment = pipeline.source.where, datetime.now(UTC)
-            describe_root(root, where, messages, size, moment, added=added, unfit=unfit)
+            update_marker(root, where, messages, size, moment, added=added, unfit=unfit)
         except ArchipecError as error:
-            if delivery.error is None:  # else it is the obstacle that is on the report already
+            if worker.error is None:  # else it is the obstacle that is on the report already
                 report.errors.append(error)

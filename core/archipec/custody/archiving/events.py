@@ -16,18 +16,18 @@ __all__ = [
     "Arrival",
     "Arrived",
     "Batch",
+    "BatchItem",
+    "Cancelled",
     "Delivered",
-    "Entry",
     "Event",
     "FolderFailed",
     "Gone",
-    "IntakeEnded",
-    "Listing",
     "Omitted",
-    "Opened",
     "QuotaRead",
+    "ReaderFinished",
+    "RowsAdded",
+    "SourceOpened",
     "Unreadable",
-    "Woken",
 ]
 
 
@@ -45,7 +45,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class BatchItem:
     """A content on its way into the sinks that lack it.
 
     Attributes:
@@ -72,18 +72,18 @@ class Entry:
 class Batch:
     """Entries that are made durable together."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[BatchItem] = field(default_factory=list)
     size: int = 0
 
 
 # Events: what the other threads tell the one that runs the pipeline.
 
 
-class Opened(NamedTuple):
+class SourceOpened(NamedTuple):
     """The source let the first connection in."""
 
 
-class Listing(NamedTuple):
+class RowsAdded(NamedTuple):
     """Rows were added to the ledger."""
 
     new: int
@@ -129,7 +129,7 @@ class QuotaRead(NamedTuple):
     quota: Quota | None
 
 
-class IntakeEnded(NamedTuple):
+class ReaderFinished(NamedTuple):
     """A connection has nothing more to do, or failed. ``listed``: no listing was left undone by it."""
 
     error: ArchipecError | None
@@ -144,20 +144,20 @@ class Delivered(NamedTuple):
     outcomes: Mapping[int, Receipt | str]
 
 
-class Woken(NamedTuple):
+class Cancelled(NamedTuple):
     """The person asked to stop."""
 
 
 Event: TypeAlias = (
-    Opened
-    | Listing
+    SourceOpened
+    | RowsAdded
     | Arrived
     | Unreadable
     | FolderFailed
     | Gone
     | Omitted
     | QuotaRead
-    | IntakeEnded
+    | ReaderFinished
     | Delivered
-    | Woken
+    | Cancelled
 )

@@ -21,7 +21,7 @@ from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, identifier, raw_text
 from archipec.pec.kind import kind_of
 
-__all__ = ["Lister", "date_of", "left_out", "look", "message_id_of", "names_folder"]
+__all__ = ["Lister", "date_of", "left_out", "message_id_of", "names_folder", "read_headers"]
 
 _PAGE = 2000
 _FOLDERS = 50
@@ -292,7 +292,7 @@ class _Page:
     ends_folder: bool = False
 
 
-def look(
+def read_headers(
     source: SupportsHeaders, folder: str, rows: Iterable[SourceMessage]
 ) -> Iterator[tuple[SourceMessage, HeaderFacts]]:
     """Read headers only; yield each row with what its header told, those that are answered.

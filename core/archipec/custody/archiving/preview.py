@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
 from archipec.contract import Context, Source, SupportsHeaders
-from archipec.custody.archiving.lister import Lister, left_out, look, names_folder
+from archipec.custody.archiving.lister import Lister, left_out, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
-from archipec.custody.archiving.report import PreviewLine, Report
+from archipec.custody.archiving.report import ArchiveReport, PreviewLine
 from archipec.custody.archiving.worklist import answer, matches_nothing
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 from archipec.custody.locks import hold_endpoint
-from archipec.custody.run import Retry, Stop, make_context
+from archipec.custody.run import Backoff, Cancellation, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Incomplete, TransientError
 from archipec.plugins.boundary import own_errors
@@ -36,16 +36,16 @@ def preview(
     pipeline: Pipeline,
     ledger: Ledger,
     state: Path,
-    stop: Stop,
-    observe: Callable[[Report], None],
+    stop: Cancellation,
+    observe: Callable[[ArchiveReport], None],
     *,
     full: bool,
-) -> Report:
+) -> ArchiveReport:
     """Count what an `archive` of this pipeline would try to store, by kind and year.
 
     The listing and the headers looked at stay on record, so that the run itself needs them no more.
     """
-    report = Report(pipeline.name)
+    report = ArchiveReport(pipeline.name)
     started = time.monotonic()
     try:
         with (
@@ -54,7 +54,7 @@ def preview(
         ):
             context = make_context(pipeline.source.name, temp, stop)
             run = _Preview(pipeline, ledger, stop, observe, report, full=full)
-            retry = Retry(stop, context.log)
+            retry = Backoff(stop, context.log)
             while not _attempt(pipeline, context, run, retry):
                 pass
     except ArchipecError as error:
@@ -63,7 +63,7 @@ def preview(
     return report
 
 
-def _attempt(pipeline: Pipeline, context: Context, run: _Preview, retry: Retry) -> bool:
+def _attempt(pipeline: Pipeline, context: Context, run: _Preview, retry: Backoff) -> bool:
     """Do all that is left over one connection. False: try again over another one."""
     try:
         with (
@@ -85,9 +85,9 @@ class _Preview:
         self,
         pipeline: Pipeline,
         ledger: Ledger,
-        stop: Stop,
-        observe: Callable[[Report], None],
-        report: Report,
+        stop: Cancellation,
+        observe: Callable[[ArchiveReport], None],
+        report: ArchiveReport,
         *,
         full: bool,
     ) -> None:
@@ -200,7 +200,7 @@ class _Preview:
     def _look(self, source: SupportsHeaders, name: str, rows: list[SourceMessage]) -> None:
         looks = {}
         try:
-            for row, told in look(source, name, rows):
+            for row, told in read_headers(source, name, rows):
                 looks[row.id] = told
                 self._count(name, row, told.kind, told.date, told)
         finally:

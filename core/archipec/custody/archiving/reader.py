@@ -24,19 +24,19 @@ from archipec.custody.archiving.events import (
     Event,
     FolderFailed,
     Gone,
-    IntakeEnded,
-    Listing,
     Omitted,
-    Opened,
     QuotaRead,
+    ReaderFinished,
+    RowsAdded,
+    SourceOpened,
     Unreadable,
 )
-from archipec.custody.archiving.lister import Lister, date_of, look, message_id_of, names_folder
+from archipec.custody.archiving.lister import Lister, date_of, message_id_of, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
-from archipec.custody.run import Retry
+from archipec.custody.run import Backoff
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
@@ -45,7 +45,7 @@ from archipec.plugins.boundary import own_errors
 from archipec.plugins.discovery import Record
 from archipec.supervision import supervised
 
-__all__ = ["Intake"]
+__all__ = ["Reader"]
 
 # Handing over one message at a time would cost more than reading it.
 _HANDOVER_MESSAGES = 100
@@ -59,7 +59,7 @@ _BREAKS_ALONE = 2
 _BAD_MESSAGES = 3
 
 
-class Intake:
+class Reader:
     """A reading connection.
 
     Args:
@@ -79,7 +79,7 @@ class Intake:
         events: SimpleQueue[Event],
         budget: Budget,
         temp: Path,
-        retry: Retry,
+        retry: Backoff,
         lister: Lister | None,
         asks_quota: Callable[[], bool],
     ) -> None:
@@ -121,7 +121,7 @@ class Intake:
     def _end(self, error: ArchipecError | None) -> None:
         if self._lister is not None:
             self._work.end()
-        self._events.put(IntakeEnded(error, self._lister is None))
+        self._events.put(ReaderFinished(error, self._lister is None))
 
     def _run(self) -> None:
         error: ArchipecError | None = None
@@ -138,7 +138,7 @@ class Intake:
         try:
             with own_errors(self._record), self._open() as source:
                 if self._lister is not None:
-                    self._events.put(Opened())
+                    self._events.put(SourceOpened())
                     self._lister.run(source)
                     self._lister = None
                     self._work.end()
@@ -178,26 +178,26 @@ class Intake:
             self._ask_again(source, folder)
             if more and not self._retry.cancelled():
                 continue
-            unsure = self._work.take_unsure(folder)
-            if not unsure:
+            undecided = self._work.take_undecided(folder)
+            if not undecided:
                 return
             if isinstance(source, SupportsHeaders) and folder.number not in self._careful:
-                self._look(source, folder, unsure)
+                self._look(source, folder, undecided)
             else:
                 # Only the whole message can tell.
-                self._work.give_back(folder, unsure)
+                self._work.give_back(folder, undecided)
 
-    def _look(self, source: SupportsHeaders, folder: FolderWork, unsure: list[SourceMessage]) -> None:
-        waiting = {row.id: row for row in unsure}
+    def _look(self, source: SupportsHeaders, folder: FolderWork, undecided: list[SourceMessage]) -> None:
+        waiting = {row.id: row for row in undecided}
         looks = []
         try:
-            for row, told in look(source, folder.name, unsure):
+            for row, told in read_headers(source, folder.name, undecided):
                 del waiting[row.id]
                 looks.append(told)
                 self._work.decide(folder, row, told)
         except ArchipecError as error:
-            self._work.put_unsure(folder, waiting.values())
-            self._note_break(folder, {row.ref: row for row in unsure}, error)
+            self._work.put_undecided(folder, waiting.values())
+            self._note_break(folder, {row.ref: row for row in undecided}, error)
             raise
         finally:
             self._ledger.sources.record_headers(looks)
@@ -264,7 +264,7 @@ class Intake:
             refs.update(one.ref for one in page)
             (new,) = self._ledger.sources.record_listing([(folder.number, page)], self._work.sinks)
             if new:
-                self._events.put(Listing(new, sum(one.size or 0 for one in page)))
+                self._events.put(RowsAdded(new, sum(one.size or 0 for one in page)))
                 self._work.add(folder.number, folder.name)
         return refs
 

@@ -12,9 +12,9 @@ from archipec.message import Json
 
 if TYPE_CHECKING:
     from archipec.custody.pruning.report import PruneReport
-    from archipec.custody.settling import SinkSettled
+    from archipec.custody.settle import SettleCounts
 
-__all__ = ["Failure", "PreviewLine", "Report", "SinkCounts"]
+__all__ = ["ArchiveReport", "Failure", "PreviewLine", "SinkCounts"]
 
 _FAILURES_SHOWN = 1000
 
@@ -51,7 +51,7 @@ class SinkCounts:
 
 
 @dataclass(slots=True)
-class Report:
+class ArchiveReport:
     """The outcome of ``archive``: listed = stored + already + deselected + failed + left.
 
     Attributes:
@@ -91,7 +91,7 @@ class Report:
     settling: list[ArchipecError] = field(default_factory=list)
     preview: list[PreviewLine] | None = None
     prune: PruneReport | None = None
-    settled: dict[str, SinkSettled] = field(default_factory=dict)
+    settled: dict[str, SettleCounts] = field(default_factory=dict)
     omissions: Omissions = field(default_factory=Omissions)
     remark: str = ""
 

@@ -1,6 +1,6 @@
 """The run of a pipeline: one download, any number of sinks, every message once.
 
-Threads: a few connections read (`Intake`), each sink has its own (`Delivery`), and the one that calls `archive`
+Threads: a few connections read (`Reader`), each sink has its own (`SinkWorker`), and the one that calls `archive`
 sorts what arrives into batches and keeps the counts. They talk through one queue of events and the sinks' bounded
 inboxes; `Budget` bounds the bytes between them.
 """
@@ -18,33 +18,33 @@ from typing import TYPE_CHECKING
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
-from archipec.custody.archiving.batcher import Stager
+from archipec.custody.archiving.batcher import Batcher
 from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
-from archipec.custody.archiving.deliveries import describe_archives, prepare_deliveries, unmake_unused
+from archipec.custody.archiving.deliveries import describe_archives, prepare_workers, remove_unused
 from archipec.custody.archiving.events import (
     Arrived,
+    Cancelled,
     Delivered,
     Event,
     FolderFailed,
     Gone,
-    IntakeEnded,
-    Listing,
     Omitted,
-    Opened,
     QuotaRead,
+    ReaderFinished,
+    RowsAdded,
+    SourceOpened,
     Unreadable,
-    Woken,
 )
 from archipec.custody.archiving.lister import Lister, left_out
-from archipec.custody.archiving.reader import Intake
-from archipec.custody.archiving.report import Report, SinkCounts
-from archipec.custody.archiving.sink_worker import Delivery
+from archipec.custody.archiving.reader import Reader
+from archipec.custody.archiving.report import ArchiveReport, SinkCounts
+from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.archiving.steps import run_steps
 from archipec.custody.archiving.worklist import WorkList, matches_nothing
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.survey import quota_by
-from archipec.custody.run import Retry, Stop, make_context, now
+from archipec.custody.run import Backoff, Cancellation, make_context, now
 from archipec.custody.spool import Budget, return_freed_memory, spool_folder
 from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
 from archipec.message import Quota
@@ -67,11 +67,11 @@ def archive(
     pipeline: Pipeline,
     ledger: Ledger,
     state: Path,
-    stop: Stop,
-    observe: Callable[[Report], None],
+    stop: Cancellation,
+    observe: Callable[[ArchiveReport], None],
     *,
     full: bool = False,
-) -> Report:
+) -> ArchiveReport:
     """Bring every message of a pipeline's source that the selection wants into every sink.
 
     Args:
@@ -83,7 +83,7 @@ def archive(
     Returns:
         the report, on record in the ledger too. What went wrong is in it, never raised.
     """
-    report = Report(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
+    report = ArchiveReport(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
     return_freed_memory()
     started = time.monotonic()
     at = now()
@@ -94,15 +94,15 @@ def archive(
             refuse_same_folders(pipeline)
             temp = held.enter_context(spool_folder(state, pipeline.source.where))
             events: SimpleQueue[Event] = SimpleQueue()
-            deliveries = prepare_deliveries(pipeline.sinks, ledger, state, temp, stop, events, held)
+            workers = prepare_workers(pipeline.sinks, ledger, state, temp, stop, events, held)
             if str(pipeline.selection):
                 # Nothing is to be made for a selection that no message matches.
-                held.callback(unmake_unused, pipeline, deliveries, ledger, report, after)
-            refuse_same_store(pipeline, deliveries, ledger, temp, stop)
-            finish_deletions(pipeline, deliveries, ledger, state, temp, stop, report)
-            run = _Run(pipeline, ledger, temp, stop, observe, events, deliveries, report)
+                held.callback(remove_unused, pipeline, workers, ledger, report, after)
+            refuse_same_store(pipeline, workers, ledger, temp, stop)
+            finish_deletions(pipeline, workers, ledger, state, temp, stop, report)
+            run = _Run(pipeline, ledger, temp, stop, observe, events, workers, report)
             run.execute(full=full)
-            describe_archives(pipeline, deliveries, ledger, report)
+            describe_archives(pipeline, workers, ledger, report)
             report.seconds = time.monotonic() - started
             quota = _quota(pipeline, ledger, run.quota)
             if pipeline.seals and not stop.is_set():
@@ -130,9 +130,9 @@ def _judge(
     pipeline: Pipeline,
     ledger: Ledger,
     temp: Path,
-    stop: Stop,
-    observe: Callable[[Report], None],
-    report: Report,
+    stop: Cancellation,
+    observe: Callable[[ArchiveReport], None],
+    report: ArchiveReport,
 ) -> None:
     """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
     if not any(
@@ -159,7 +159,9 @@ def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | No
     return quota_by(told, pipeline.prune.quota, listed)
 
 
-def _prune(pipeline: Pipeline, ledger: Ledger, state: Path, stop: Stop, *, clean: bool) -> PruneReport:
+def _prune(
+    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Cancellation, *, clean: bool
+) -> PruneReport:
     """Free the mailbox, unless this run had an error: then nobody knows what else is wrong."""
     # Slow to import, and most pipelines don't ask.
     from archipec.custody.pruning.report import PruneReport
@@ -176,11 +178,11 @@ class _Run:
         pipeline: Pipeline,
         ledger: Ledger,
         temp: Path,
-        stop: Stop,
-        observe: Callable[[Report], None],
+        stop: Cancellation,
+        observe: Callable[[ArchiveReport], None],
         events: SimpleQueue[Event],
-        deliveries: list[Delivery],
-        report: Report,
+        workers: list[SinkWorker],
+        report: ArchiveReport,
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
@@ -188,16 +190,16 @@ class _Run:
         self._stop = stop
         self._observe = observe
         self._events = events
-        self._deliveries = deliveries
+        self._workers = workers
         self._report = report
         self._source = ledger.sources.number(pipeline.source.where)
         self._work = WorkList(ledger, self._at_work(), pipeline.selection)
         self._budget = Budget(_IN_TRANSIT)
-        self._stager = Stager(ledger, deliveries, self._budget, report)
+        self._batcher = Batcher(ledger, workers, self._budget, report)
         self._readers: list[threading.Thread] = []
         self._counted = threading.Event()
         self._reading = 0
-        self._spare: list[Intake] = []
+        self._spare: list[Reader] = []
         self._opened = False
         self._any_folder = False
         self._spared: list[ArchipecError] = []
@@ -208,9 +210,9 @@ class _Run:
         if not self._work.sinks:
             self._close()
             return
-        self._stop.wake = lambda: self._events.put(Woken())
-        sinks = [_start(delivery.run, f"sink-{delivery.name}") for delivery in self._deliveries]
-        first, *self._spare = self._intakes(full=full)
+        self._stop.wake = lambda: self._events.put(Cancelled())
+        sinks = [_start(worker.run, f"sink-{worker.name}") for worker in self._workers]
+        first, *self._spare = self._make_readers(full=full)
         self._read_with(first)
         try:
             # While the first connection is made: what is left over must be counted before more is listed.
@@ -218,14 +220,14 @@ class _Run:
             self._counted.set()
             while self._reading:
                 self._handle(self._events.get())
-            self._guard(self._stager.flush)
-            while self._stager.awaited:
+            self._guard(self._batcher.flush)
+            while self._batcher.awaited:
                 self._handle(self._events.get())
         finally:
             self._stop.wake = None
             self._work.stop()
-            for delivery in self._deliveries:
-                delivery.inbox.put(None)
+            for worker in self._workers:
+                worker.inbox.put(None)
         for thread in (*self._readers, *sinks):
             join(thread)
         self._close()
@@ -253,19 +255,17 @@ class _Run:
             )
 
     def _at_work(self) -> list[int]:
-        return [delivery.number for delivery in self._deliveries if delivery.error is None]
+        return [worker.number for worker in self._workers if worker.error is None]
 
     def _take_up_backlog(self) -> None:
-        backlog = self._ledger.sources.backlog(
-            self._source, [delivery.number for delivery in self._deliveries]
-        )
+        backlog = self._ledger.sources.backlog(self._source, [worker.number for worker in self._workers])
         for number, name, _ in self._ledger.sources.folders(self._source):
             if backlog.get(number) and self._pipeline.selection.wants_folder(name):
                 self._report.listed += backlog[number]
                 self._work.add(number, name)
 
-    def _read_with(self, intake: Intake) -> None:
-        self._readers.append(_start(intake.run, "source"))
+    def _read_with(self, reader: Reader) -> None:
+        self._readers.append(_start(reader.run, "source"))
         self._reading += 1
 
     def _use_spare(self) -> None:
@@ -274,17 +274,17 @@ class _Run:
         Never before it was let in, so that a wrong password is tried once only. Where the sinks are what the
         run waits for, another connection costs more than it gives: measured, 15 to 25 %.
         """
-        if self._reading and self._opened and self._stager.starved >= _STARVED and not self._stop.is_set():
+        if self._reading and self._opened and self._batcher.starved >= _STARVED and not self._stop.is_set():
             while self._spare:
                 self._read_with(self._spare.pop())
 
-    def _intakes(self, *, full: bool) -> list[Intake]:
+    def _make_readers(self, *, full: bool) -> list[Reader]:
         source = self._pipeline.source
         context = make_context(source.name, self._temp, self._stop)
         lister = Lister(
             self._ledger,
             self._source,
-            [delivery.number for delivery in self._deliveries],
+            [worker.number for worker in self._workers],
             self._pipeline.selection,
             self._stop.is_set,
             self._on_page,
@@ -295,7 +295,7 @@ class _Run:
             full=full,
         )
         return [
-            Intake(
+            Reader(
                 lambda: source.record.open(source.config, context),
                 source.record,
                 self._ledger,
@@ -303,7 +303,7 @@ class _Run:
                 self._events,
                 self._budget,
                 self._temp,
-                Retry(self._stop, context.log),
+                Backoff(self._stop, context.log),
                 None if number else lister,
                 self._asks_quota if number == 0 else lambda: False,
             )
@@ -316,7 +316,7 @@ class _Run:
 
     def _on_page(self, number: int, name: str, new: int, size: int) -> None:
         if new:
-            self._events.put(Listing(new, size))
+            self._events.put(RowsAdded(new, size))
             self._work.add(number, name)
 
     def _on_folder(self, number: int) -> None:
@@ -324,7 +324,7 @@ class _Run:
         self._work.end_folder(number)
 
     def _on_absent(self, number: int, rows: Sequence[int]) -> None:
-        if left := self._work.retire(number, rows, [delivery.number for delivery in self._deliveries]):
+        if left := self._work.retire(number, rows, [worker.number for worker in self._workers]):
             self._events.put(Gone(left))
 
     # -- events --------------------------------------------------------------------------------
@@ -332,22 +332,22 @@ class _Run:
     def _handle(self, event: Event) -> None:
         match event:
             case Arrived(arrivals):
-                self._guard(lambda: self._stager.take(arrivals))
+                self._guard(lambda: self._batcher.take(arrivals))
             case Delivered(sink, batch, outcomes):
-                self._guard(lambda: self._stager.settle(sink, batch, outcomes))
+                self._guard(lambda: self._batcher.settle(sink, batch, outcomes))
                 # What only a sink that is out lacks is not worth a download in this run.
                 self._work.sinks = self._at_work()
                 if not self._work.sinks:
                     self._work.stop()
-            case Opened():
+            case SourceOpened():
                 self._opened = True
-            case IntakeEnded(error, listed):
+            case ReaderFinished(error, listed):
                 self._reading -= 1
                 if error is not None:
                     # Many servers allow fewer connections than were asked for: the others do the work.
                     known = advised(error, self._pipeline.source.values.get("host"))
                     (self._spared if listed else self._report.errors).append(known)
-            case Woken():
+            case Cancelled():
                 self._work.stop()
             case _:
                 self._note(event)
@@ -358,7 +358,7 @@ class _Run:
     def _note(self, event: Event) -> None:
         """Count what the readers found."""
         match event:
-            case Listing(new, size):
+            case RowsAdded(new, size):
                 self._report.listed += new
                 self._report.listed_size += size
             case Gone(messages):
@@ -381,24 +381,20 @@ class _Run:
             act()
         except ArchipecError as error:
             self._report.errors.append(error)
-            self._stager.close()
+            self._batcher.close()
             self._work.stop()
 
     def _close(self) -> None:
         report = self._report
         if self._any_folder:
             report.errors = [left_out(error) for error in report.errors]
-        report.errors.extend(delivery.error for delivery in self._deliveries if delivery.error is not None)
+        report.errors.extend(worker.error for worker in self._workers if worker.error is not None)
         report.settling = [
-            delivery.error
-            for delivery in self._deliveries
-            if delivery.error is not None and delivery.settling
+            worker.error for worker in self._workers if worker.error is not None and worker.settling
         ]
-        for delivery in self._deliveries:
-            self._count_confirmed(delivery)
-        report.settled = {
-            delivery.name: delivery.settled for delivery in self._deliveries if delivery.settled
-        }
+        for worker in self._workers:
+            self._count_confirmed(worker)
+        report.settled = {worker.name: worker.settled for worker in self._workers if worker.settled}
         if report.left:
             report.errors.extend(self._spared)
         for error in self._spared:
@@ -406,11 +402,11 @@ class _Run:
         if report.left and not report.errors and not self._stop.is_set():
             raise PluginBug(f"{report.left} listed messages were never answered for")
 
-    def _count_confirmed(self, delivery: Delivery) -> None:
+    def _count_confirmed(self, worker: SinkWorker) -> None:
         """Count what a sink took as pending and has decided on by now."""
-        counts = self._report.sinks[delivery.name]
+        counts = self._report.sinks[worker.name]
         if counts.waiting:
-            states = self._ledger.copies.states(delivery.number, counts.waiting)
+            states = self._ledger.copies.states(worker.number, counts.waiting)
             counts.pending = states["pending"]
             counts.stored += states["stored"]
             counts.failed += states["rejected"]

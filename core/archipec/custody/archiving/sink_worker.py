@@ -12,24 +12,24 @@ from contextlib import AbstractContextManager
 from queue import Queue, SimpleQueue
 
 from archipec.contract import Sink, SupportsFinish, SupportsIterate
-from archipec.custody.archiving.events import Batch, Delivered, Entry, Event
+from archipec.custody.archiving.events import Batch, BatchItem, Delivered, Event
 from archipec.custody.ledger import Content, Ledger
-from archipec.custody.run import Retry, now
-from archipec.custody.settling import SinkSettled, settle_sink
+from archipec.custody.run import Backoff, now
+from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
 from archipec.message import ContentKey, Receipt
 from archipec.plugins.boundary import described, own_errors
 from archipec.plugins.discovery import Record
 from archipec.supervision import supervised
 
-__all__ = ["Delivery"]
+__all__ = ["SinkWorker"]
 
 _ADOPT_PAGE = 5000
 # Bytes of a message that finds room wherever there is any.
 _SMALL = 64 << 10
 
 
-class Delivery:
+class SinkWorker:
     """A sink at work.
 
     Args:
@@ -53,7 +53,7 @@ class Delivery:
         number: int,
         ledger: Ledger,
         events: SimpleQueue[Event],
-        retry: Retry,
+        retry: Backoff,
     ) -> None:
         self._open = open_sink
         self._record = record
@@ -68,7 +68,7 @@ class Delivery:
         self.inbox: Queue[Batch | None] = Queue(1)
         self.error: ArchipecError | None = None
         self.made_root = False
-        self.settled = SinkSettled()
+        self.settled = SettleCounts()
         self.settling = False
 
     def run(self) -> None:
@@ -181,9 +181,9 @@ class Delivery:
         self._put_on_record(outcomes)
         self._events.put(Delivered(self.number, batch, outcomes))
 
-    def _store(self, sink: Sink, entries: Sequence[Entry], *, ask_all: bool) -> dict[int, Receipt | str]:
+    def _store(self, sink: Sink, entries: Sequence[BatchItem], *, ask_all: bool) -> dict[int, Receipt | str]:
         outcomes: dict[int, Receipt | str] = {}
-        put: dict[ContentKey, Entry] = {}
+        put: dict[ContentKey, BatchItem] = {}
         for entry in entries:
             if self.number not in entry.sinks:
                 continue

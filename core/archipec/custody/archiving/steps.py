@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import RunView
-from archipec.custody.archiving.report import Report
+from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Stop, make_context, now
+from archipec.custody.run import Cancellation, make_context, now
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey, Quota
 from archipec.plugins.boundary import own_errors
@@ -20,7 +20,12 @@ __all__ = ["run_steps"]
 
 
 def run_steps(
-    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, report: Report, quota: Quota | None
+    pipeline: Pipeline,
+    ledger: Ledger,
+    temp: Path,
+    stop: Cancellation,
+    report: ArchiveReport,
+    quota: Quota | None,
 ) -> None:
     """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
     sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]

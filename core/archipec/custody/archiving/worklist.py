@@ -18,14 +18,14 @@ _PAGE = 1000
 
 
 class FolderWork:
-    """A folder's share of the work: ``ready`` rows are wanted, ``unsure`` ones need a look at their headers."""
+    """A folder's share of the work: ``ready`` rows are wanted, ``undecided`` ones need a look at their headers."""
 
     def __init__(self, number: int, name: str) -> None:
         self.number = number
         self.name = name
         self.listing = True
         self.ready: deque[SourceMessage] = deque()
-        self.unsure: deque[SourceMessage] = deque()
+        self.undecided: deque[SourceMessage] = deque()
         self.workers = 0
         self.dropped = False
         self.last = 0
@@ -83,7 +83,7 @@ class WorkList:
             if folder is None:
                 return 0
             taken_back = 0
-            for waiting in (folder.ready, folder.unsure):
+            for waiting in (folder.ready, folder.undecided):
                 kept = [row for row in waiting if row.id not in lacking]
                 taken_back += len(waiting) - len(kept)
                 waiting.clear()
@@ -114,21 +114,21 @@ class WorkList:
     def take(self, folder: FolderWork) -> SourceMessage | None:
         """Return the folder's next wanted row.
 
-        None when there is none left, or when headers must be looked at first (`take_unsure`).
+        None when there is none left, or when headers must be looked at first (`take_undecided`).
         """
         with self._changed:
             while not self._stopped and not folder.dropped:
                 if folder.ready:
                     return folder.ready.popleft()
-                if folder.unsure or not self._refill(folder):
+                if folder.undecided or not self._refill(folder):
                     return None
             return None
 
-    def take_unsure(self, folder: FolderWork) -> list[SourceMessage]:
+    def take_undecided(self, folder: FolderWork) -> list[SourceMessage]:
         """Return the rows that the selection can't decide on from a listing alone."""
         with self._changed:
-            rows = list(folder.unsure)
-            folder.unsure.clear()
+            rows = list(folder.undecided)
+            folder.undecided.clear()
             return rows
 
     def give_back(self, folder: FolderWork, rows: Iterable[SourceMessage]) -> None:
@@ -138,10 +138,10 @@ class WorkList:
             self._folders.setdefault(folder.number, folder)
             self._changed.notify_all()
 
-    def put_unsure(self, folder: FolderWork, rows: Iterable[SourceMessage]) -> None:
+    def put_undecided(self, folder: FolderWork, rows: Iterable[SourceMessage]) -> None:
         """Hand rows in again whose headers were not read."""
         with self._changed:
-            folder.unsure.extendleft(reversed(list(rows)))
+            folder.undecided.extendleft(reversed(list(rows)))
             self._folders.setdefault(folder.number, folder)
 
     def decide(self, folder: FolderWork, row: SourceMessage, look: HeaderFacts) -> None:
@@ -166,13 +166,13 @@ class WorkList:
         with self._changed:
             folder.dropped = True
             folder.ready.clear()
-            folder.unsure.clear()
+            folder.undecided.clear()
 
     def release(self, folder: FolderWork) -> None:
         """Say that a reader is done with a folder; the last one to leave an exhausted folder closes it."""
         with self._changed:
             folder.workers -= 1
-            if folder.dropped or not (folder.ready or folder.unsure or folder.listing):
+            if folder.dropped or not (folder.ready or folder.undecided or folder.listing):
                 self._folders.pop(folder.number, None)
             self._changed.notify_all()
 
@@ -185,7 +185,7 @@ class WorkList:
                 folder.last = rows[-1].id
                 for row in rows:
                     self._sort(folder, row)
-                if folder.ready or folder.unsure:
+                if folder.ready or folder.undecided:
                     return True
             elif not listing:
                 return False
@@ -196,7 +196,7 @@ class WorkList:
     def _sort(self, folder: FolderWork, row: SourceMessage) -> None:
         wanted = self.wants(folder.name, row)
         if wanted is None:
-            folder.unsure.append(row)
+            folder.undecided.append(row)
         elif wanted:
             folder.ready.append(row)
         else:

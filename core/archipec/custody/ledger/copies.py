@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Table, columns
+from archipec.custody.ledger.database import LedgerTable, columns
 from archipec.message import ContentKey, Receipt, State
 
 __all__ = ["Content", "Copies", "Copy", "Overdue"]
@@ -49,7 +49,7 @@ class Overdue(NamedTuple):
         return f"deposited {day:%Y-%m-%d}, no report for {days} day{'' if days == 1 else 's'}: {self.reason}"
 
 
-class Copies(Table):
+class Copies(LedgerTable):
     """Sinks, contents and copies."""
 
     def sink_number(self, where: str) -> int:

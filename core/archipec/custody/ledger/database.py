@@ -8,7 +8,7 @@ from archipec.custody.ledger.schema import APPLICATION_ID, JSON_COLUMNS, SCHEMA,
 from archipec.errors import ArchipecError, PermanentError
 from archipec.sqlite_file import SqliteFile
 
-__all__ = ["Database", "Table", "columns"]
+__all__ = ["Database", "LedgerTable", "columns"]
 
 
 class Database(SqliteFile):
@@ -32,7 +32,7 @@ class Database(SqliteFile):
         )
 
 
-class Table:
+class LedgerTable:
     """The statements about some tables of the ledger."""
 
     def __init__(self, db: Database) -> None:

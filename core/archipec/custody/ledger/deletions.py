@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archipec.custody.ledger.database import Table, columns
+from archipec.custody.ledger.database import LedgerTable, columns
 from archipec.message import ContentKey, DeletionOrder
 
-__all__ = ["ArchivedMessage", "CopyState", "Deletions", "Outcome", "PlannedMessage", "Rescue"]
+__all__ = ["ArchivedMessage", "CopyState", "DeletionOutcome", "Deletions", "PlannedMessage", "Rescue"]
 
 _PLANS = 20
 """Plans that are kept for each pipeline."""
@@ -52,7 +52,7 @@ class ArchivedMessage(NamedTuple):
     accepted: int | None = None
 
 
-class Outcome(NamedTuple):
+class DeletionOutcome(NamedTuple):
     """What came of an order, by the ledger's number of it: ``deleted``, ``moved``, ``gone``, ``refused``, ``unknown``."""
 
     order: int
@@ -87,7 +87,7 @@ class PlannedMessage(NamedTuple):
     sha256: str
 
 
-class Deletions(Table):
+class Deletions(LedgerTable):
     """Proof, orders, outcomes."""
 
     def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, ArchivedMessage]:
@@ -142,7 +142,7 @@ class Deletions(Table):
                 for order, content in orders
             ]
 
-    def record_outcomes(self, outcomes: Iterable[Outcome], now: int) -> None:
+    def record_outcomes(self, outcomes: Iterable[DeletionOutcome], now: int) -> None:
         """Put on record what came of orders; what is deleted the source no longer has."""
         told = json.dumps(list(outcomes))
         with self._db.transaction() as db:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archipec.custody.ledger.database import Table
+from archipec.custody.ledger.database import LedgerTable
 from archipec.errors import ATTENTION, DONE
 from archipec.message import ContentKey, Json, Quota
 
-__all__ = ["Attempt", "Place", "Run", "Runs"]
+__all__ = ["Attempt", "AttemptSink", "RunRecord", "Runs"]
 
 _ATTEMPT = (
     "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
@@ -18,7 +18,7 @@ _ATTEMPT = (
 )
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
     """A finished run: ``started`` in Unix seconds, ``report`` as ``archive --json`` printed it."""
 
     pipeline: str
@@ -27,7 +27,7 @@ class Run(NamedTuple):
     report: dict[str, Any]
 
 
-class Place(NamedTuple):
+class AttemptSink(NamedTuple):
     """A sink as an attempt was given it; ``root`` is its directory on this machine, None where it has none."""
 
     name: str
@@ -57,7 +57,7 @@ class Attempt(NamedTuple):
     ended: int | None
     exit_code: int | None
     errors: list[dict[str, Any]]
-    sinks: list[Place]
+    sinks: list[AttemptSink]
     urls: dict[str, list[str]] | None
     lock: str
     but_settling: int | None
@@ -68,7 +68,7 @@ class Attempt(NamedTuple):
         return self.exit_code in {DONE, ATTENTION}
 
 
-class Runs(Table):
+class Runs(LedgerTable):
     """The part of the ledger that tells of attempts and runs."""
 
     def begin_attempt(
@@ -77,7 +77,7 @@ class Runs(Table):
         source: str,
         command: str,
         started: int,
-        sinks: Sequence[Place] = (),
+        sinks: Sequence[AttemptSink] = (),
         urls: Mapping[str, Sequence[str]] | None = None,
         lock: str = "",
     ) -> int:
@@ -141,7 +141,7 @@ class Runs(Table):
         """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
         rows = self._db.rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
         with self._db.decoding():
-            places = [Place(*one) for row in rows for one in json.loads(row[0])]
+            places = [AttemptSink(*one) for row in rows for one in json.loads(row[0])]
         return {place.where: place.root for place in places}
 
     def has_copies(self, where: str) -> bool:
@@ -191,14 +191,15 @@ class Runs(Table):
                 ),
             )
 
-    def last_runs(self) -> list[Run]:
+    def last_runs(self) -> list[RunRecord]:
         """Return the last run of each pipeline, by name."""
         rows = self._db.rows(
             "SELECT r.pipeline, s.place, r.started, r.report FROM run r JOIN source s ON s.id = r.source"
             " WHERE r.id IN (SELECT max(id) FROM run GROUP BY pipeline, source) ORDER BY r.pipeline"
         )
         return [
-            Run(name, place, started, self._db.parse_json(report)) for name, place, started, report in rows
+            RunRecord(name, place, started, self._db.parse_json(report))
+            for name, place, started, report in rows
         ]
 
     def last_quota(self, source: int) -> tuple[int, Quota] | None:
@@ -236,7 +237,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         ended,
         code,
         json.loads(errors),
-        [Place(*one) for one in json.loads(sinks)],
+        [AttemptSink(*one) for one in json.loads(sinks)],
         None if urls is None else json.loads(urls),
         lock,
         but_settling,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Table, columns
+from archipec.custody.ledger.database import LedgerTable, columns
 from archipec.custody.ledger.schema import WRONG_SIZE
 from archipec.message import Json, Listed
 
@@ -49,7 +49,7 @@ class HeaderFacts(NamedTuple):
     message_id: str | None
 
 
-class Sources(Table):
+class Sources(LedgerTable):
     """Sources, folders and occurrences: every listed message is a row."""
 
     def number(self, where: str) -> int:

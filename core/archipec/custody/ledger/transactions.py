@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from archipec.custody.ledger.database import Table
+from archipec.custody.ledger.database import LedgerTable
 from archipec.message import ContentKey
 
 # Slow to import, and part of a ledger that most runs don't ask.
@@ -47,7 +47,7 @@ class TransactionRef(NamedTuple):
     date: int
 
 
-class Transactions(Table):
+class Transactions(LedgerTable):
     """What stored messages say of each other. ``sinks`` are the archives that count."""
 
     def clues(self, sinks: Sequence[int], sent_folders: Sequence[int]) -> list[TransactionRef]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import Table
+from archipec.custody.ledger.database import LedgerTable
 from archipec.message import ContentKey
 
 __all__ = ["ENVELOPE_MISSING", "Unsealed", "UnsealedOriginal"]
@@ -23,7 +23,7 @@ class UnsealedOriginal(NamedTuple):
     ref: str
 
 
-class Unsealed(Table):
+class Unsealed(LedgerTable):
     """Originals that were saved without their envelope (`archipec.message.Fetched.loose`)."""
 
     def record(self, contents: Iterable[int]) -> None:

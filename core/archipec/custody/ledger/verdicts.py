@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.ledger.copies import Copies, Copy
-from archipec.custody.ledger.database import Database, Table
+from archipec.custody.ledger.database import Database, LedgerTable
 from archipec.custody.verdict import Verdict
 from archipec.pec.headers import identifier
 
@@ -15,7 +15,7 @@ __all__ = ["Verdicts"]
 _IDENTIFIERS = ("tipo", "identificativo", "msgid", "riferimento", "message_id")
 
 
-class Verdicts(Table):
+class Verdicts(LedgerTable):
     """Verdicts on contents."""
 
     def __init__(self, db: Database, copies: Copies) -> None:

@@ -15,15 +15,15 @@ from typing import Any, Final
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Context, Source, SupportsDelete
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.deletions import Outcome, Rescue
+from archipec.custody.ledger.deletions import DeletionOutcome, Rescue
 from archipec.custody.pruning.leftovers import Guard
 from archipec.custody.pruning.proof import LIFE, Prover
 from archipec.custody.pruning.recheck import Expected, recheck
-from archipec.custody.pruning.report import PruneReport, Row
+from archipec.custody.pruning.report import PlanEntry, PruneReport
 from archipec.custody.pruning.rescued import hold
-from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.twins import first_ones
-from archipec.custody.run import Retry, Stop, now
+from archipec.custody.run import Backoff, Cancellation, now
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
 from archipec.message import DeletionOrder, Listed
 from archipec.plugins.boundary import own_errors
@@ -53,7 +53,7 @@ class Executor:
         pipeline: Pipeline,
         ledger: Ledger,
         state: Path,
-        stop: Stop,
+        stop: Cancellation,
         observe: Callable[[PruneReport], None],
         prover: Prover,
         report: PruneReport,
@@ -87,7 +87,7 @@ class Executor:
             return
         try:
             self._first(rows)
-            by_folder: defaultdict[str, list[Row]] = defaultdict(list)
+            by_folder: defaultdict[str, list[PlanEntry]] = defaultdict(list)
             for row in rows:
                 if row.action == "delete":
                     by_folder[row.listed.folder].append(row)
@@ -108,7 +108,7 @@ class Executor:
 
     # -- the first one ---------------------------------------------------------------------------------
 
-    def _first(self, rows: Sequence[Row]) -> None:
+    def _first(self, rows: Sequence[PlanEntry]) -> None:
         """Delete one message alone, its bytes held, and have every required archive show its copy after that.
 
         Others with the same bytes go with it, so that none of them passes for the copy.
@@ -136,7 +136,7 @@ class Executor:
                 hint="`--json` has the reason for each",
             )
 
-    def _delete_held(self, group: Sequence[Row], folders: Sequence[str]) -> list[Rescue]:
+    def _delete_held(self, group: Sequence[PlanEntry], folders: Sequence[str]) -> list[Rescue]:
         """Delete messages with the same bytes, which are held, and return those that went."""
         rescues: list[Rescue] = []
         for number, folder in enumerate(folders):
@@ -146,7 +146,7 @@ class Executor:
         return [rescue for rescue in rescues if (rescue.folder, rescue.ref) in went]
 
     def _check_first(
-        self, group: Sequence[Row], rescues: Sequence[Rescue], before: Mapping[str, set[str]]
+        self, group: Sequence[PlanEntry], rescues: Sequence[Rescue], before: Mapping[str, set[str]]
     ) -> None:
         if not rescues:
             return
@@ -157,7 +157,7 @@ class Executor:
             for row in group:
                 order = orders.get((row.listed.folder, row.listed.ref))
                 if order is not None:
-                    row.keep(Kept.RESCUED if order in kept else Kept.PUT_BACK, refusal.message)
+                    row.keep(KeepReason.RESCUED if order in kept else KeepReason.PUT_BACK, refusal.message)
             raise refusal
         self._confirm(group, {row.listed.folder for row in group}, before)
         if self._report.vanished:
@@ -168,7 +168,7 @@ class Executor:
 
     # -- batches ---------------------------------------------------------------------------------------
 
-    def _fresh(self, batch: Sequence[Row]) -> list[Row]:
+    def _fresh(self, batch: Sequence[PlanEntry]) -> list[PlanEntry]:
         """Prove again what was proven too long ago, and look whether every copy is there still."""
         deadline = self._context.now() - _FRESH
         stale = [row for row in batch if row.proof and row.proof.at < deadline]
@@ -178,7 +178,7 @@ class Executor:
         self._prove([row for row in waiting if row.candidate and row.candidate.held.content in lost])
         return [row for row in batch if row.action == "delete"]
 
-    def _prove(self, rows: Sequence[Row]) -> None:
+    def _prove(self, rows: Sequence[PlanEntry]) -> None:
         if not rows:
             return
         proofs = self._prover.prove(row.candidate.held for row in rows if row.candidate)
@@ -188,7 +188,7 @@ class Executor:
             if row.proof.doubt is not None:
                 row.keep(row.proof.doubt, row.proof.detail)
 
-    def _delete(self, batch: Sequence[Row], *, hold_as: int | None = None) -> list[Rescue]:
+    def _delete(self, batch: Sequence[PlanEntry], *, hold_as: int | None = None) -> list[Rescue]:
         """Have the messages of one folder deleted, if they are still the ones.
 
         Args:
@@ -213,9 +213,9 @@ class Executor:
                 if row.listed.ref in found.unanswered:
                     row.gone()
                 elif row.listed.ref not in found.same:
-                    row.keep(Kept.CHANGED)
+                    row.keep(KeepReason.CHANGED)
             # The message that is there now may be in no archive: the next run reads it.
-            changed = [row.listed.ref for row in batch if row.kept is Kept.CHANGED]
+            changed = [row.listed.ref for row in batch if row.kept is KeepReason.CHANGED]
             if changed:
                 self._ledger.sources.forget_contents(self._source, folder, changed)
             rows = [row for row in batch if row.action == "delete"]
@@ -223,7 +223,7 @@ class Executor:
             orders = {row.listed.ref: (self._order(row), row) for row in rows if row.action == "delete"}
             return self._command(_deleting(source), orders, file)
 
-    def _hold(self, source: Source, rows: Sequence[Row], number: int) -> str | None:
+    def _hold(self, source: Source, rows: Sequence[PlanEntry], number: int) -> str | None:
         """Hold the bytes of messages that are the same, as the source gives them now."""
         first = rows[0]
         assert first.key is not None
@@ -236,11 +236,12 @@ class Executor:
                 detail = ""
         for row in rows:
             row.keep(
-                Kept.CHANGED, detail if row is first else "another with the same bytes is not the one it was"
+                KeepReason.CHANGED,
+                detail if row is first else "another with the same bytes is not the one it was",
             )
         return None
 
-    def _order(self, row: Row) -> DeletionOrder:
+    def _order(self, row: PlanEntry) -> DeletionOrder:
         """Build the order for a message: only from a good proof, and good for no longer."""
         proof = row.proof
         if row.key is None or proof is None or proof.doubt is not None or not proof.evidence:
@@ -248,7 +249,7 @@ class Executor:
         return DeletionOrder(row.listed.folder, row.listed.ref, row.key, tuple(proof.evidence), proof.expires)
 
     def _command(
-        self, source: SupportsDelete, orders: dict[str, tuple[DeletionOrder, Row]], file: str | None
+        self, source: SupportsDelete, orders: dict[str, tuple[DeletionOrder, PlanEntry]], file: str | None
     ) -> list[Rescue]:
         """Give the orders: on record before, their outcomes on record after, whatever happens in between."""
         if not orders:
@@ -258,9 +259,9 @@ class Executor:
         numbers = dict(zip(orders, made, strict=True))
         self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _) in orders.items()}
         rescues = [self._rescue(numbers[ref], row, file) for ref, (_, row) in orders.items()] if file else []
-        outcomes = {ref: Outcome(number, "unknown", "no answer") for ref, number in numbers.items()}
+        outcomes = {ref: DeletionOutcome(number, "unknown", "no answer") for ref, number in numbers.items()}
         for _, row in orders.values():
-            row.keep(Kept.UNCONFIRMED)
+            row.keep(KeepReason.UNCONFIRMED)
         wider: ArchipecError | None = None
         try:
             for order, error in source.delete([order for order, _ in orders.values()]):
@@ -275,7 +276,7 @@ class Executor:
             raise wider
         return rescues
 
-    def _rescue(self, number: int, row: Row, file: str) -> Rescue:
+    def _rescue(self, number: int, row: PlanEntry, file: str) -> Rescue:
         listed = row.listed
         received = None if listed.received is None else int(listed.received.timestamp())
         self._ledger.deletions.hold(number, file, listed.flags, received)
@@ -284,26 +285,28 @@ class Executor:
     def _mark(self, orders: Sequence[DeletionOrder]) -> None:
         self._ledger.deletions.mark(self._numbers[order.folder, order.ref] for order in orders)
 
-    def _outcome(self, number: int, error: ArchipecError | None) -> Outcome:
+    def _outcome(self, number: int, error: ArchipecError | None) -> DeletionOutcome:
         if error is None:
-            return Outcome(number, "moved" if self.only_moves else "deleted")
+            return DeletionOutcome(number, "moved" if self.only_moves else "deleted")
         if isinstance(error, AlreadyGone):
-            return Outcome(number, "gone", error.message)
-        return Outcome(number, "unknown" if isinstance(error, TransientError) else "refused", error.message)
+            return DeletionOutcome(number, "gone", error.message)
+        return DeletionOutcome(
+            number, "unknown" if isinstance(error, TransientError) else "refused", error.message
+        )
 
-    def _settle(self, row: Row, error: ArchipecError | None) -> None:
+    def _settle(self, row: PlanEntry, error: ArchipecError | None) -> None:
         if error is None:
             row.action, row.kept, row.detail = "moved" if self.only_moves else "deleted", None, ""
         elif isinstance(error, AlreadyGone):
             row.gone()
         elif isinstance(error, TransientError):
-            row.keep(Kept.UNCONFIRMED, error.message)
+            row.keep(KeepReason.UNCONFIRMED, error.message)
         else:
-            row.keep(Kept.REFUSED, error.message)
+            row.keep(KeepReason.REFUSED, error.message)
 
     # -- the listing afterwards ------------------------------------------------------------------------
 
-    def _confirm(self, rows: Iterable[Row], folders: set[str], before: Mapping[str, set[str]]) -> None:
+    def _confirm(self, rows: Iterable[PlanEntry], folders: set[str], before: Mapping[str, set[str]]) -> None:
         """List folders again: what is said to be deleted must not be there, and what was not ordered must be."""
         if not folders:
             return
@@ -326,17 +329,19 @@ class Executor:
         """Of a folder with messages nothing has the name it had: what is called gone may be there by another."""
         for row in self._report.actions("gone"):
             if row.listed.folder == folder:
-                row.keep(Kept.REFUSED, "the folder is not the one it was: its messages are numbered anew")
+                row.keep(
+                    KeepReason.REFUSED, "the folder is not the one it was: its messages are numbered anew"
+                )
 
-    def _still_there(self, row: Row) -> None:
+    def _still_there(self, row: PlanEntry) -> None:
         if row.action in ("deleted", "moved"):
-            row.keep(Kept.REFUSED, "the server said that it is deleted, and lists it still")
+            row.keep(KeepReason.REFUSED, "the server said that it is deleted, and lists it still")
         elif row.action == "gone":
-            row.keep(Kept.CHANGED, "the server lists it, and did not show it")
+            row.keep(KeepReason.CHANGED, "the server lists it, and did not show it")
 
     def _list(self, folders: Sequence[str]) -> dict[str, set[str]]:
         """Return the refs of folders as they are now; of one that can't be listed nothing is known."""
-        retry = Retry(self._stop, self._context.log)
+        retry = Backoff(self._stop, self._context.log)
         while True:
             try:
                 with own_errors(self._pipeline.source.record), self._open() as source:
@@ -362,10 +367,10 @@ def _deleting(source: Source) -> SupportsDelete:
     return source
 
 
-def _batches(folders: Iterable[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+def _batches(folders: Iterable[Sequence[PlanEntry]]) -> Iterator[Sequence[PlanEntry]]:
     """Yield the rows of each folder, no more at a time than are read and deleted while their proofs are fresh."""
     for rows in folders:
-        batch, size = list[Row](), 0
+        batch, size = list[PlanEntry](), 0
         for row in rows:
             if len(batch) >= _BATCH or (batch and size + row.size > _BATCH_BYTES):
                 yield batch

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.rules import Candidate, Rules, required_sinks, room_to_make, unfinished, within
-from archipec.custody.receipts.query import Wanted, transactions
+from archipec.custody.pruning.rules import Candidate, Rules, bytes_to_free, required_sinks, unfinished, within
+from archipec.custody.receipts.query import TransactionFilter, transactions
 from archipec.message import Quota
 
 __all__ = ["LEVELS", "Freeable", "freeable", "level", "rules_now"]
@@ -48,7 +48,7 @@ def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeabl
             judged = rules.judge(listed, held.get(listed.ref))
             if isinstance(judged, Candidate):
                 candidates.append(judged)
-    room = None if quota is None else room_to_make(policy, quota).size
+    room = None if quota is None else bytes_to_free(policy, quota).size
     going = list(within(candidates, room))
     return Freeable(len(going), sum(one.size for one in going))
 
@@ -62,5 +62,5 @@ def rules_now(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Rules:
     at = datetime.now(UTC)
     waiting: set[int] = set()
     if pipeline.prune.receipts_complete:
-        waiting = unfinished(transactions(ledger, sinks, Wanted(), at))
+        waiting = unfinished(transactions(ledger, sinks, TransactionFilter(), at))
     return Rules(pipeline, sinks, ledger.transactions.sent_as, waiting, at)

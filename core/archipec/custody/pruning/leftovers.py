@@ -12,10 +12,10 @@ from typing import Any
 from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import Context, SinkType, Source, SupportsUnmark
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.deletions import Outcome, Rescue
+from archipec.custody.ledger.deletions import DeletionOutcome, Rescue
 from archipec.custody.pruning.proof import Proof, Prover
 from archipec.custody.pruning.rescued import path_of, put_back, release
-from archipec.custody.run import Retry, Stop, now
+from archipec.custody.run import Backoff, Cancellation, now
 from archipec.errors import ArchipecError, Refused, Scope, TransientError
 from archipec.plugins.boundary import own_errors
 
@@ -38,7 +38,7 @@ class Guard:
         ledger: Ledger,
         state: Path,
         context: Context,
-        stop: Stop,
+        stop: Cancellation,
     ) -> None:
         self._pipeline = pipeline
         self._sinks = sinks
@@ -100,7 +100,7 @@ class Guard:
 
     def _return(self, rescue: Rescue) -> str:
         """Put a message back; say where it is now."""
-        retry = Retry(self._stop, self._context.log)
+        retry = Backoff(self._stop, self._context.log)
         while True:
             try:
                 with own_errors(self._pipeline.source.record), self.open_source() as source:
@@ -112,7 +112,8 @@ class Guard:
             except ArchipecError as error:
                 return self._keep(rescue, error)
             self._ledger.deletions.record_outcomes(
-                [Outcome(rescue.order, "refused", "put back: an archive could not show its copy")], now()
+                [DeletionOutcome(rescue.order, "refused", "put back: an archive could not show its copy")],
+                now(),
             )
             self.let_go([rescue])
             return "it was put back into the folder"

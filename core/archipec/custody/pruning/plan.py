@@ -14,9 +14,9 @@ from archipec.custody.ledger.deletions import PlannedMessage
 from archipec.custody.pruning.freeable import rules_now
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.pruning.recheck import fetch_keys
-from archipec.custody.pruning.report import PruneReport, Row
-from archipec.custody.pruning.rules import Candidate, Kept, room_to_make
-from archipec.custody.pruning.survey import Mailbox, trash_of
+from archipec.custody.pruning.report import PlanEntry, PruneReport
+from archipec.custody.pruning.rules import Candidate, KeepReason, bytes_to_free
+from archipec.custody.pruning.survey import MailboxSurvey, trash_of
 from archipec.errors import Refused
 
 __all__ = ["Planner"]
@@ -51,7 +51,7 @@ class Planner:
         self._observe = observe
 
     def plan(
-        self, mailbox: Mailbox, limit: int | None, shown: frozenset[PlannedMessage] | None = None
+        self, mailbox: MailboxSurvey, limit: int | None, shown: frozenset[PlannedMessage] | None = None
     ) -> None:
         """Find what the rules let go and prove it, oldest first, until there is enough of it.
 
@@ -71,14 +71,14 @@ class Planner:
             held = self._ledger.deletions.held_of(known[name], self._sinks) if name in known else {}
             for listed in listing:
                 its = held.get(listed.ref)
-                row = Row(listed, None if its is None else its.key)
+                row = PlanEntry(listed, None if its is None else its.key)
                 match rules.judge(listed, its):
                     case Candidate() if not _is_shown(row, shown):
-                        row.keep(Kept.NOT_PLANNED)
+                        row.keep(KeepReason.NOT_PLANNED)
                     case Candidate() as candidate:
                         row.candidate = candidate
-                    case Kept() as why:
-                        row.keep(why, _MENDED if why in (Kept.MISSING, Kept.ALTERED) else "")
+                    case KeepReason() as why:
+                        row.keep(why, _MENDED if why in (KeepReason.MISSING, KeepReason.ALTERED) else "")
                 self._report.rows.append(row)
         chosen = [row for row in self._report.rows if row.candidate is not None]
         self._prove(chosen, self._room() if shown is None else None, limit)
@@ -92,11 +92,11 @@ class Planner:
                 "the server doesn't tell how full the mailbox is, and a rule asks for it",
                 hint='say how large it is: quota = "2 GB" in [pipeline.prune], or --quota',
             )
-        room = room_to_make(self._policy, self._report.quota)
+        room = bytes_to_free(self._policy, self._report.quota)
         self._report.note = room.note
         return room.size
 
-    def _prove(self, rows: Iterable[Row], room: int | None, limit: int | None) -> None:
+    def _prove(self, rows: Iterable[PlanEntry], room: int | None, limit: int | None) -> None:
         """Prove rows, oldest first, until enough bytes and messages are: those may be deleted."""
         freed, proven = 0, len(self._report.actions("delete", "deleted", "moved"))
         waiting = iter(sorted(rows, key=lambda row: row.candidate.date if row.candidate else 0))
@@ -111,16 +111,16 @@ class Planner:
                 if row.proof is not None and row.proof.doubt is not None:
                     row.keep(row.proof.doubt, row.proof.detail)
                 elif room is not None and freed >= room:
-                    row.keep(Kept.ENOUGH_ROOM)
+                    row.keep(KeepReason.ENOUGH_ROOM)
                 elif limit is not None and proven >= limit:
-                    row.keep(Kept.LIMIT)
+                    row.keep(KeepReason.LIMIT)
                 else:
                     row.action = "delete"
                     freed += row.size
                     proven += 1
             self._observe(self._report)
 
-    def guard_share(self, mailbox: Mailbox) -> None:
+    def guard_share(self, mailbox: MailboxSurvey) -> None:
         """Refuse a plan that takes too much of any folder.
 
         Raises:
@@ -164,12 +164,12 @@ class Planner:
             if listed.ref not in keys or (own is not None and key not in own):
                 continue
             its = held.get(key) if key else None
-            row = Row(listed, key)
-            why = rules.lacks(listed, its)
+            row = PlanEntry(listed, key)
+            why = rules.blocking_reason(listed, its)
             if why is not None or its is None:
-                row.keep(why or Kept.NOT_ARCHIVED)
+                row.keep(why or KeepReason.NOT_ARCHIVED)
             elif not _is_shown(row, shown):
-                row.keep(Kept.NOT_PLANNED)
+                row.keep(KeepReason.NOT_PLANNED)
             else:
                 row.candidate = Candidate(listed, its, 0)
                 rows.append(row)
@@ -177,7 +177,7 @@ class Planner:
         self._prove(rows, None, limit)
 
 
-def _is_shown(row: Row, shown: frozenset[PlannedMessage] | None) -> bool:
+def _is_shown(row: PlanEntry, shown: frozenset[PlannedMessage] | None) -> bool:
     if shown is None:
         return True
     return row.key is not None and (row.listed.folder, row.listed.ref, row.key.sha256) in shown

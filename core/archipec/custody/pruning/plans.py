@@ -8,7 +8,7 @@ from typing import Final
 
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import PlannedMessage
-from archipec.custody.pruning.report import Row
+from archipec.custody.pruning.report import PlanEntry
 from archipec.custody.run import now
 from archipec.errors import Refused
 
@@ -19,7 +19,7 @@ DAYS: Final = 7
 _LENGTH: Final = 12
 
 
-def save(rows: Iterable[Row], pipeline: str, source: int, ledger: Ledger) -> str:
+def save(rows: Iterable[PlanEntry], pipeline: str, source: int, ledger: Ledger) -> str:
     """Keep what a plan would delete; return its id, empty when that is nothing. The same plan has the same id."""
     messages = sorted(
         PlannedMessage(row.listed.folder, row.listed.ref, row.key.sha256) for row in rows if row.key

@@ -14,10 +14,10 @@ from archipec.config.pipeline import Endpoint
 from archipec.contract import Context, Sink, SinkType, SupportsPresence
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage
-from archipec.custody.pruning.rules import Kept
+from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
-from archipec.custody.run import Stop, make_context
+from archipec.custody.run import Cancellation, make_context
 from archipec.errors import IntegrityError, Interrupted, Unsupported
 from archipec.plugins.boundary import own_errors
 
@@ -46,7 +46,7 @@ class Proof:
 
     at: datetime
     evidence: list[str] = field(default_factory=list)
-    doubt: Kept | None = None
+    doubt: KeepReason | None = None
     detail: str = ""
     head: bytes = b""
     stamps: dict[int, Stamp | None] = field(default_factory=dict)
@@ -65,7 +65,11 @@ class Prover:
     """
 
     def __init__(
-        self, sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]], ledger: Ledger, temp: Path, stop: Stop
+        self,
+        sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]],
+        ledger: Ledger,
+        temp: Path,
+        stop: Cancellation,
     ) -> None:
         self._sinks = sinks
         self._ledger = ledger
@@ -102,7 +106,7 @@ class Prover:
         for content in contents:
             proof = proofs[content]
             if proof.doubt is None and not proof.head:
-                proof.doubt = Kept.UNREADABLE
+                proof.doubt = KeepReason.UNREADABLE
                 proof.detail = "a confirmation alone is no proof: at least one copy must be read back"
         self._proofs |= proofs
         return proofs
@@ -171,7 +175,7 @@ class Prover:
                 self._ledger.copies.record_verified(number, verdicts, int(context.now().timestamp()))
         for content in contents - {copy.content for copy in copies}:
             proof = proofs.setdefault(content, Proof(context.now()))
-            proof.doubt, proof.detail = Kept.NOT_ARCHIVED, f"{sink.where}: holds it no longer"
+            proof.doubt, proof.detail = KeepReason.NOT_ARCHIVED, f"{sink.where}: holds it no longer"
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int, context: Context) -> Sink:
         if number not in self._opened:
@@ -193,12 +197,12 @@ def _weigh(
     proof: Proof, found: ReadBack, sink: Endpoint[SinkType[Any]], number: int, context: Context
 ) -> None:
     if found.verdict != OK:
-        proof.doubt = Kept.MISSING if found.verdict == MISSING else Kept.ALTERED
+        proof.doubt = KeepReason.MISSING if found.verdict == MISSING else KeepReason.ALTERED
         proof.detail = f"{sink.where}: {found.reason}"
         return
     files = {stamp.file for stamp in proof.stamps.values() if stamp is not None}
     if found.stamp is not None and found.stamp.file in files:
-        proof.doubt = proof.doubt or Kept.ONE_FILE
+        proof.doubt = proof.doubt or KeepReason.ONE_FILE
         proof.detail = (
             proof.detail or f"{sink.where}: its copy is the very file that another archive's copy is"
         )

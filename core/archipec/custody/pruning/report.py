@@ -6,19 +6,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from archipec.custody.pruning.proof import Proof
-from archipec.custody.pruning.rules import Candidate, Kept, percent
+from archipec.custody.pruning.rules import Candidate, KeepReason, percent
 from archipec.errors import ATTENTION, ArchipecError, IntegrityError, Refused, exit_code
 from archipec.message import ContentKey, Json, Listed, Quota
 
-__all__ = ["PruneReport", "Row"]
+__all__ = ["PlanEntry", "PruneReport"]
 
-_LOST = (Kept.MISSING, Kept.ALTERED)
-_ORDERED = (Kept.PUT_BACK, Kept.RESCUED)
-_NOT_DONE = (*_ORDERED, Kept.REFUSED, Kept.CHANGED, Kept.UNCONFIRMED)
+_LOST = (KeepReason.MISSING, KeepReason.ALTERED)
+_ORDERED = (KeepReason.PUT_BACK, KeepReason.RESCUED)
+_NOT_DONE = (*_ORDERED, KeepReason.REFUSED, KeepReason.CHANGED, KeepReason.UNCONFIRMED)
 
 
 @dataclass(slots=True)
-class Row:
+class PlanEntry:
     """A message of the mailbox and what becomes of it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Row:
     listed: Listed
     key: ContentKey | None
     action: str = "keep"
-    kept: Kept | None = None
+    kept: KeepReason | None = None
     detail: str = ""
     candidate: Candidate | None = None
     proof: Proof | None = None
@@ -55,11 +55,11 @@ class Row:
 
     def gone(self) -> None:
         """Say that somebody else deleted or moved it before it was to be deleted."""
-        self.action, self.kept, self.detail = "gone", Kept.GONE, ""
+        self.action, self.kept, self.detail = "gone", KeepReason.GONE, ""
 
-    def keep(self, why: Kept, detail: str = "") -> None:
+    def keep(self, why: KeepReason, detail: str = "") -> None:
         """Say that it is not deleted, and why."""
-        self.action = "unknown" if why is Kept.UNCONFIRMED else "keep"
+        self.action = "unknown" if why is KeepReason.UNCONFIRMED else "keep"
         self.kept, self.detail = why, detail
 
     def as_json(self) -> dict[str, Json]:
@@ -91,7 +91,7 @@ class PruneReport:
 
     pipeline: str
     carried_out: bool
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PlanEntry] = field(default_factory=list)
     quota: Quota | None = None
     plan: str = ""
     note: str = ""
@@ -110,7 +110,7 @@ class PruneReport:
         return sum(row.proof is not None and row.proof.doubt is None for row in self.rows)
 
     @property
-    def kept(self) -> Counter[Kept]:
+    def kept(self) -> Counter[KeepReason]:
         """Messages that stay, by reason."""
         return Counter(row.kept for row in self.rows if row.kept is not None)
 
@@ -125,7 +125,7 @@ class PruneReport:
         codes += [ATTENTION] if self.vanished else []
         return exit_code(codes)
 
-    def actions(self, *actions: str) -> list[Row]:
+    def actions(self, *actions: str) -> list[PlanEntry]:
         """Return the rows with one of these actions."""
         return [row for row in self.rows if row.action in actions]
 
@@ -134,7 +134,7 @@ class PruneReport:
         done = [row for row in self.rows if row.touched]
         for row in self.rows:
             if row.action == "delete" or (row.action == "keep" and row.kept is None):
-                row.keep(Kept.STOPPED if done else Kept.REFUSED)
+                row.keep(KeepReason.STOPPED if done else KeepReason.REFUSED)
         self.errors.append(error)
         was_not = "no more was deleted" if done else "nothing was deleted"
         self.refusal = error.message if isinstance(error, Refused) else f"{was_not}: {error.message}"

@@ -18,12 +18,12 @@ from archipec.pec.transactions import Outcome, Transaction
 
 __all__ = [
     "Candidate",
-    "Kept",
+    "KeepReason",
     "Room",
     "Rules",
+    "bytes_to_free",
     "percent",
     "required_sinks",
-    "room_to_make",
     "unfinished",
     "within",
 ]
@@ -32,7 +32,7 @@ _STILL_TO_COME = frozenset({Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN})
 _FLAGGED = "\\flagged"
 
 
-class Kept(enum.StrEnum):
+class KeepReason(enum.StrEnum):
     """Why a message is not deleted."""
 
     NOT_ARCHIVED = "not-archived"
@@ -65,28 +65,28 @@ class Kept(enum.StrEnum):
 
 
 _WORDS = {
-    Kept.NOT_ARCHIVED: "not in every required archive, or new or numbered anew since `archipec archive` ran",
-    Kept.PENDING: "waiting for an archive's confirmation",
-    Kept.FLAGGED: "flagged in the mailbox",
-    Kept.NOT_SELECTED: "not chosen by the selection",
-    Kept.NO_DATE: "no date but the one its sender chose",
-    Kept.TOO_RECENT: "too recent",
-    Kept.NOT_VERIFIED: "not verified for long enough",
-    Kept.RECEIPTS: "receipts still to come",
-    Kept.ENOUGH_ROOM: "there is room enough without",
-    Kept.LIMIT: "beyond the limit of this run",
-    Kept.MISSING: "a copy is missing from an archive",
-    Kept.ALTERED: "a copy in an archive has been altered",
-    Kept.UNREADABLE: "no copy can be read back",
-    Kept.CHANGED: "not the message that was archived",
-    Kept.REFUSED: "deletion refused",
-    Kept.STOPPED: "not reached",
-    Kept.UNCONFIRMED: "the server has not said whether it is deleted",
-    Kept.GONE: "gone before it was to be deleted, and not by this run",
-    Kept.PUT_BACK: "put back into the mailbox",
-    Kept.RESCUED: "deleted, and its bytes kept in the state folder",
-    Kept.ONE_FILE: "the copies in two required archives are one file",
-    Kept.NOT_PLANNED: "not in the plan that was shown",
+    KeepReason.NOT_ARCHIVED: "not in every required archive, or new or numbered anew since `archipec archive` ran",
+    KeepReason.PENDING: "waiting for an archive's confirmation",
+    KeepReason.FLAGGED: "flagged in the mailbox",
+    KeepReason.NOT_SELECTED: "not chosen by the selection",
+    KeepReason.NO_DATE: "no date but the one its sender chose",
+    KeepReason.TOO_RECENT: "too recent",
+    KeepReason.NOT_VERIFIED: "not verified for long enough",
+    KeepReason.RECEIPTS: "receipts still to come",
+    KeepReason.ENOUGH_ROOM: "there is room enough without",
+    KeepReason.LIMIT: "beyond the limit of this run",
+    KeepReason.MISSING: "a copy is missing from an archive",
+    KeepReason.ALTERED: "a copy in an archive has been altered",
+    KeepReason.UNREADABLE: "no copy can be read back",
+    KeepReason.CHANGED: "not the message that was archived",
+    KeepReason.REFUSED: "deletion refused",
+    KeepReason.STOPPED: "not reached",
+    KeepReason.UNCONFIRMED: "the server has not said whether it is deleted",
+    KeepReason.GONE: "gone before it was to be deleted, and not by this run",
+    KeepReason.PUT_BACK: "put back into the mailbox",
+    KeepReason.RESCUED: "deleted, and its bytes kept in the state folder",
+    KeepReason.ONE_FILE: "the copies in two required archives are one file",
+    KeepReason.NOT_PLANNED: "not in the plan that was shown",
 }
 
 
@@ -137,49 +137,49 @@ class Rules:
             None if policy.verified_for is None else policy.verified_for.before(now).timestamp()
         )
 
-    def judge(self, listed: Listed, held: ArchivedMessage | None) -> Candidate | Kept:
+    def judge(self, listed: Listed, held: ArchivedMessage | None) -> Candidate | KeepReason:
         """Tell whether a message may go, or why not."""
-        reason = self.lacks(listed, held)
+        reason = self.blocking_reason(listed, held)
         if reason is not None or held is None:
-            return reason or Kept.NOT_ARCHIVED
+            return reason or KeepReason.NOT_ARCHIVED
         if not held.key.size or listed.size not in (None, held.key.size, held.accepted):
             # Half a message, or another one under its number: the next archiving reads it again.
-            return Kept.CHANGED
+            return KeepReason.CHANGED
         date = certain_date(listed, held)
         reason = self._too_new(date) or self._deselected(listed, held, date)
         if reason is None and self._verified_by is not None:
             since = [held.copies[sink].intact_since for sink in self._sinks]
             if any(moment is None or moment > self._verified_by for moment in since):
-                reason = Kept.NOT_VERIFIED
+                reason = KeepReason.NOT_VERIFIED
         if reason is None and self._policy.receipts_complete:
             # What nobody has judged may be anybody's receipt.
-            reason = Kept.RECEIPTS if held.content in self._unfinished or not held.judged else None
+            reason = KeepReason.RECEIPTS if held.content in self._unfinished or not held.judged else None
         return reason or Candidate(listed, held, date or 0)
 
-    def lacks(self, listed: Listed, held: ArchivedMessage | None) -> Kept | None:
+    def blocking_reason(self, listed: Listed, held: ArchivedMessage | None) -> KeepReason | None:
         """Tell why a message may not go whatever the rules: not in every required sink, or flagged."""
         if held is None:
-            return Kept.NOT_ARCHIVED
+            return KeepReason.NOT_ARCHIVED
         states = [held.copies[sink].state if sink in held.copies else "" for sink in self._sinks]
-        for found in (Kept.MISSING, Kept.ALTERED):
+        for found in (KeepReason.MISSING, KeepReason.ALTERED):
             if found in states:  # so it was read back before
                 return found
         if not all(state in ("stored", "pending") for state in states):
-            return Kept.NOT_ARCHIVED
+            return KeepReason.NOT_ARCHIVED
         if "pending" in states:
-            return Kept.PENDING
+            return KeepReason.PENDING
         if any(flag.casefold() == _FLAGGED for flag in listed.flags):
-            return Kept.FLAGGED
+            return KeepReason.FLAGGED
         return None
 
-    def _too_new(self, date: int | None) -> Kept | None:
+    def _too_new(self, date: int | None) -> KeepReason | None:
         if date is None:
-            return Kept.NO_DATE if self._policy.asks_date else None
-        return Kept.TOO_RECENT if self._newest is not None and date >= self._newest else None
+            return KeepReason.NO_DATE if self._policy.asks_date else None
+        return KeepReason.TOO_RECENT if self._newest is not None and date >= self._newest else None
 
-    def _deselected(self, listed: Listed, held: ArchivedMessage, date: int | None) -> Kept | None:
+    def _deselected(self, listed: Listed, held: ArchivedMessage, date: int | None) -> KeepReason | None:
         chosen = all(self._wants(selection, listed, held, date) for selection in self._selections)
-        return None if chosen else Kept.NOT_SELECTED
+        return None if chosen else KeepReason.NOT_SELECTED
 
     def _wants(self, selection: Selection, listed: Listed, held: ArchivedMessage, date: int | None) -> bool:
         """Ask a selection; what can't be told is not chosen."""
@@ -221,7 +221,7 @@ class Room(NamedTuple):
     note: str = ""
 
 
-def room_to_make(policy: PrunePolicy, quota: Quota) -> Room:
+def bytes_to_free(policy: PrunePolicy, quota: Quota) -> Room:
     """Return how much a policy wants of a mailbox that is this full."""
     full = f"nothing to delete: the mailbox is {percent(quota):.0f} % full"
     if policy.when_above is not None and percent(quota) <= policy.when_above:

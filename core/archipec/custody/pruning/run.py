@@ -17,7 +17,7 @@ from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.contract import Context, SinkType
 from archipec.custody.independence import same_store
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.deletions import Outcome, PlannedMessage
+from archipec.custody.ledger.deletions import DeletionOutcome, PlannedMessage
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.execute import Executor
 from archipec.custody.pruning.leftovers import Guard, finish_interrupted
@@ -26,8 +26,8 @@ from archipec.custody.pruning.plans import planned, save
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import required_sinks
-from archipec.custody.pruning.survey import Mailbox, look
-from archipec.custody.run import Stop, claim_root, make_context, now
+from archipec.custody.pruning.survey import MailboxSurvey, survey_mailbox
+from archipec.custody.run import Cancellation, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Refused
 from archipec.message import Listed
@@ -40,7 +40,7 @@ def prune(
     pipeline: Pipeline,
     ledger: Ledger,
     state: Path,
-    stop: Stop,
+    stop: Cancellation,
     observe: Callable[[PruneReport], None],
     *,
     carry_out: bool,
@@ -111,7 +111,7 @@ class _Run:
         planner: Planner,
         executor: Executor,
         context: Context,
-        stop: Stop,
+        stop: Cancellation,
         report: PruneReport,
     ) -> None:
         self._pipeline = pipeline
@@ -128,7 +128,7 @@ class _Run:
     def execute(self, *, limit: int | None, allow_large: bool, plan: str) -> None:
         """Plan, guard, and delete if that was asked."""
         shown = planned(plan, self._pipeline.name, self._source, self._ledger) if plan else None
-        mailbox = look(self._pipeline, self._context, self._stop)
+        mailbox = survey_mailbox(self._pipeline, self._context, self._stop)
         self._only_moves = self._executor.only_moves = mailbox.only_moves
         self._close_open_orders(mailbox)
         self._report.quota = mailbox.quota
@@ -169,14 +169,14 @@ class _Run:
             self._planner.plan_trash(opened, limit, shown)
         self._executor.go_on()
 
-    def _close_open_orders(self, mailbox: Mailbox) -> None:
+    def _close_open_orders(self, mailbox: MailboxSurvey) -> None:
         """Tell by the listing what became of orders that a run left without an outcome."""
         there = {name: {listed.ref for listed in listing} for name, listing in mailbox.folders.items()}
         self._ledger.deletions.record_outcomes(
             [
-                Outcome(number, "refused", "still there when the mailbox was listed again")
+                DeletionOutcome(number, "refused", "still there when the mailbox was listed again")
                 if ref in there[folder]
-                else Outcome(number, "deleted", "no longer there when the mailbox was listed again")
+                else DeletionOutcome(number, "deleted", "no longer there when the mailbox was listed again")
                 for number, folder, ref in self._ledger.deletions.open_orders(self._source)
                 if folder in there
             ],

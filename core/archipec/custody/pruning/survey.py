@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Context, Source, SupportsDelete, SupportsQuota, SupportsTrash
-from archipec.custody.run import Retry, Stop
+from archipec.custody.run import Backoff, Cancellation
 from archipec.errors import Interrupted, Refused, TransientError
 from archipec.message import Listed, Quota
 from archipec.plugins.boundary import own_errors
 
-__all__ = ["Mailbox", "look", "quota_by", "trash_of"]
+__all__ = ["MailboxSurvey", "quota_by", "survey_mailbox", "trash_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class MailboxSurvey:
     """A mailbox as it is.
 
     Attributes:
@@ -30,14 +30,14 @@ class Mailbox:
     only_moves: bool = False
 
 
-def look(pipeline: Pipeline, context: Context, stop: Stop) -> Mailbox:
+def survey_mailbox(pipeline: Pipeline, context: Context, stop: Cancellation) -> MailboxSurvey:
     """List every folder in scope from its start, trying again where that may help.
 
     Raises:
         Refused: the source can't delete.
         ArchipecError: not everything could be listed.
     """
-    retry = Retry(stop, context.log)
+    retry = Backoff(stop, context.log)
     source = pipeline.source
     while True:
         try:
@@ -48,7 +48,7 @@ def look(pipeline: Pipeline, context: Context, stop: Stop) -> Mailbox:
                 raise
 
 
-def _look(pipeline: Pipeline, source: Source, context: Context) -> Mailbox:
+def _look(pipeline: Pipeline, source: Source, context: Context) -> MailboxSurvey:
     if not isinstance(source, SupportsDelete):
         raise Refused(f'a "{pipeline.source.record.name}" source can\'t delete messages')
     selections = (pipeline.selection, *pipeline.prune.selections)
@@ -70,7 +70,7 @@ def _look(pipeline: Pipeline, source: Source, context: Context) -> Mailbox:
         # Else a rule by size would move more at every run, for what is in the trash fills the mailbox still.
         in_trash = sum(listed.size or 0 for listed in source.scan(trash_of(source), None))
         quota = Quota(max(0, quota.used - in_trash), quota.limit)
-    return Mailbox(folders, quota, moves)
+    return MailboxSurvey(folders, quota, moves)
 
 
 def quota_by(told: Quota | None, configured: int | None, listed: int) -> Quota | None:

@@ -9,18 +9,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.report import Row
+from archipec.custody.pruning.report import PlanEntry
 
 __all__ = ["first_ones"]
 
 
 def first_ones(
-    planned: Sequence[Row],
-    rows: Iterable[Row],
+    planned: Sequence[PlanEntry],
+    rows: Iterable[PlanEntry],
     ledger: Ledger,
     source: int,
     listed_now: Callable[[Sequence[str]], Mapping[str, set[str]]],
-) -> tuple[list[list[Row]], bool]:
+) -> tuple[list[list[PlanEntry]], bool]:
     """Return groups of planned rows with the same bytes, in the order in which to try them as the first deletion.
 
     Args:
@@ -33,7 +33,7 @@ def first_ones(
         the groups, fewest and smallest messages first, and whether none of their bytes stay in the mailbox. Where
         every planned message has a twin that stays, each is a group by itself, and False.
     """
-    groups: defaultdict[int, list[Row]] = defaultdict(list)
+    groups: defaultdict[int, list[PlanEntry]] = defaultdict(list)
     for row in planned:
         if row.candidate is not None:
             groups[row.candidate.held.content].append(row)

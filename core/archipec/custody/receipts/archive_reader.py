@@ -11,20 +11,20 @@ from archipec.config.pipeline import Endpoint
 from archipec.contract import Sink, SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.readback import read_whole
-from archipec.custody.run import Stop, claim_root, make_context
+from archipec.custody.run import Cancellation, claim_root, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey
 from archipec.plugins.boundary import own_errors
 
-__all__ = ["Vault"]
+__all__ = ["ArchiveReader"]
 
 
-class Vault:
+class ArchiveReader:
     """The archives of some pipelines, each opened when something is first read from it, and locked from then on."""
 
     def __init__(
-        self, sinks: Sequence[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Stop
+        self, sinks: Sequence[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Cancellation
     ) -> None:
         self._sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in sinks]
         self._ledger = ledger

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archipec.custody.receipts.archive_reader import Vault
+from archipec.custody.receipts.archive_reader import ArchiveReader
 from archipec.custody.receipts.query import inside, original_of
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
 from archipec.message import Json
@@ -22,14 +22,14 @@ from archipec.pec.breve import DIFFERS, check_breve
 from archipec.pec.kind import known_kind
 from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
 
-__all__ = ["INDEX", "Filed", "Filing", "file_transaction"]
+__all__ = ["INDEX", "Export", "ExportedFile", "export_transaction"]
 
 INDEX = "index.txt"
 _SAME_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Filed:
+class ExportedFile:
     """A file.
 
     Attributes:
@@ -49,12 +49,12 @@ class Filed:
 
 
 @dataclass(slots=True)
-class Filing:
-    """What was written, what is missing for a complete filing, and what is good to know."""
+class Export:
+    """What was written, what is missing for a complete export, and what is good to know."""
 
     transaction: Transaction
     directory: Path
-    files: list[Filed] = field(default_factory=list)
+    files: list[ExportedFile] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     errors: list[ArchipecError] = field(default_factory=list)
@@ -89,34 +89,34 @@ class Filing:
         }
 
 
-def file_transaction(transaction: Transaction, vault: Vault, directory: Path) -> Filing:
+def export_transaction(transaction: Transaction, reader: ArchiveReader, directory: Path) -> Export:
     """Write a transaction's messages and their index into a folder, made if it is not there (0700, files 0600).
 
-    What can't be read back is missing in the filing, which says so.
+    What can't be read back is missing in the export, which says so.
 
     Raises:
         ArchipecError: the folder or a file in it can't be written.
     """
     _make(directory)
-    filing = Filing(transaction, directory)
-    filing.missing += _lacks(transaction)
-    filing.notes += [*transaction.notes, *_notes(transaction)]
+    export = Export(transaction, directory)
+    export.missing += _lacks(transaction)
+    export.notes += [*transaction.notes, *_notes(transaction)]
     if transaction.sent is not None:
-        _file_sent(transaction.sent, filing, vault)
+        _file_sent(transaction.sent, export, reader)
     for record, recipient in _receipts(transaction):
         what = known_kind(record.kind).export_name
         try:
-            raw = vault.read(record.key)
+            raw = reader.read(record.key)
         except ArchipecError as error:
-            _miss(filing, f"{what} {recipient}".strip(), error)
+            _miss(export, f"{what} {recipient}".strip(), error)
             continue
-        _write(filing, raw, what, recipient, "as received")
-    filing.index, _ = _put(directory, INDEX, _index(filing).encode())
-    return filing
+        _write(export, raw, what, recipient, "as received")
+    export.index, _ = _put(directory, INDEX, _index(export).encode())
+    return export
 
 
 def _lacks(transaction: Transaction) -> Iterator[str]:
-    """What a complete filing of this transaction would need besides."""
+    """What a complete export of this transaction would need besides."""
     if transaction.sent is None:
         yield "the sent message"
     yield from transaction.problems
@@ -140,7 +140,7 @@ def _notes(transaction: Transaction) -> Iterator[str]:
 
 
 def _receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
-    """Every proven receipt once, with whom it is about, in the order of a filing."""
+    """Every proven receipt once, with whom it is about, in the order of an export."""
     seen = set()
     if transaction.acceptance is not None:
         yield transaction.acceptance, ""
@@ -151,66 +151,66 @@ def _receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
                 yield record, record.consegna
 
 
-def _file_sent(sent: Sent, filing: Filing, vault: Vault) -> None:
+def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
     try:
-        raw = original_of(sent, vault)
+        raw = original_of(sent, reader)
     except ArchipecError as error:
-        _miss(filing, "the sent message", error)
+        _miss(export, "the sent message", error)
         return
     if sent.where is not SentFrom.COPY:
-        _write(filing, raw, "inviato", "", f"the original inside the {sent.where} {sent.record.key.sha256}")
+        _write(export, raw, "inviato", "", f"the original inside the {sent.where} {sent.record.key.sha256}")
         return
     sealed = next(
-        (one.decisive for one in filing.transaction.recipients if one.decisive and one.decisive.is_complete),
+        (one.decisive for one in export.transaction.recipients if one.decisive and one.decisive.is_complete),
         None,
     )
     original = b""
     if sealed is not None:
         try:
-            original = inside(vault.read(sealed.key))
+            original = inside(reader.read(sealed.key))
         except ArchipecError as error:
-            filing.notes.append(
+            export.notes.append(
                 f"the sent message was not compared with the delivery receipt: {error.message}"
             )
     if sealed is not None and original and check_breve(original, raw).status == DIFFERS:
-        filing.notes.append(
+        export.notes.append(
             "the copy of the sent message is not what the delivery receipt certifies: the original inside it is given"
         )
-        _write(filing, original, "inviato", "", f"the original inside the receipt {sealed.key.sha256}")
+        _write(export, original, "inviato", "", f"the original inside the receipt {sealed.key.sha256}")
         return
-    _write(filing, raw, "inviato", "", "the copy of the sent message")
+    _write(export, raw, "inviato", "", "the copy of the sent message")
 
 
-def _miss(filing: Filing, what: str, error: ArchipecError) -> None:
+def _miss(export: Export, what: str, error: ArchipecError) -> None:
     if error.scope > Scope.MESSAGE:  # the archive can't be used now: nothing can be said of what it holds
         raise error
-    filing.missing.append(f"{what}: {error.message}")
-    filing.errors.append(error)
+    export.missing.append(f"{what}: {error.message}")
+    export.errors.append(error)
 
 
-def _write(filing: Filing, raw: bytes, what: str, recipient: str, origin: str) -> None:
-    called = "-".join(word for word in (f"{len(filing.files) + 1:02}", what, recipient) if word)
-    path, digest = _put(filing.directory, safe_name(f"{called}.eml"), raw)
-    filing.files.append(Filed(path, what, recipient, digest, len(raw), origin))
+def _write(export: Export, raw: bytes, what: str, recipient: str, origin: str) -> None:
+    called = "-".join(word for word in (f"{len(export.files) + 1:02}", what, recipient) if word)
+    path, digest = _put(export.directory, safe_name(f"{called}.eml"), raw)
+    export.files.append(ExportedFile(path, what, recipient, digest, len(raw), origin))
 
 
-def _index(filing: Filing) -> str:
+def _index(export: Export) -> str:
     """The index: what is there and what is not, and lines that `sha256sum -c` checks."""
-    one = filing.transaction
+    one = export.transaction
     lines = [
-        "COMPLETE" if filing.complete else "NOT COMPLETE",
+        "COMPLETE" if export.complete else "NOT COMPLETE",
         f"identificativo: {one.identificativo}",
         f"message-id: {one.msgid}",
         f"date: {one.date.isoformat() if one.date else 'unknown'}",
         f"from: {one.mittente}",
         *(f"to: {who.address} ({who.tipo or 'not certified'}): {who.outcome}" for who in one.recipients),
         f"subject: {one.oggetto}",
-        *(f"missing: {what}" for what in filing.missing),
-        *(f"note: {note}" for note in filing.notes),
-        *(f"{file.path.name}: {file.origin}" for file in filing.files),
+        *(f"missing: {what}" for what in export.missing),
+        *(f"note: {note}" for note in export.notes),
+        *(f"{file.path.name}: {file.origin}" for file in export.files),
     ]
     text = [f"# {_one_line(line)}" for line in lines]
-    text += [f"{file.sha256}  {file.path.name}" for file in filing.files]
+    text += [f"{file.sha256}  {file.path.name}" for file in export.files]
     return "\n".join(text) + "\n"
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from archipec.config.selection import Selection
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.transactions import TransactionRef
-from archipec.custody.receipts.archive_reader import Vault
+from archipec.custody.receipts.archive_reader import ArchiveReader
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve
 from archipec.pec.linking import link
@@ -18,7 +18,7 @@ from archipec.pec.mime import Part
 from archipec.pec.structure import dissect
 from archipec.pec.transactions import Record, Sent, SentFrom, Transaction, with_checks
 
-__all__ = ["Wanted", "check_short_receipts", "find", "original_of", "transactions"]
+__all__ = ["TransactionFilter", "check_short_receipts", "find", "original_of", "transactions"]
 
 _PAGE = 500
 _SENT_FOLDERS = (
@@ -28,7 +28,7 @@ _SENT_FOLDERS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class TransactionFilter:
     """Which transactions.
 
     Attributes:
@@ -56,7 +56,7 @@ class Wanted:
 
 
 def transactions(
-    ledger: Ledger, sinks: Sequence[int], wanted: Wanted, now: datetime
+    ledger: Ledger, sinks: Sequence[int], wanted: TransactionFilter, now: datetime
 ) -> Iterator[Transaction]:
     """Yield the transactions in these archives, the newest first; a page of them is held at a time.
 
@@ -83,7 +83,7 @@ def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list
         return named
     words = name.casefold().split()
     found = []
-    for one in transactions(ledger, sinks, Wanted(direction="out"), now):
+    for one in transactions(ledger, sinks, TransactionFilter(direction="out"), now):
         if identifier.casefold() in (one.identificativo.casefold(), one.msgid.casefold()):
             return [one]
         text = " ".join((one.oggetto, one.mittente, *(who.address for who in one.recipients))).casefold()
@@ -92,7 +92,7 @@ def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list
     return found
 
 
-def check_short_receipts(transaction: Transaction, ledger: Ledger, vault: Vault) -> Transaction:
+def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: ArchiveReader) -> Transaction:
     """Return a transaction with its short receipts compared with the original.
 
     A comparison is made once: its outcome is on record from then on.
@@ -108,7 +108,7 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, vault: Vault)
         check = ledger.transactions.check_on_record(receipt.number, original)
         if check is None:
             try:
-                check = _compared(receipt, transaction.sent, vault)
+                check = _compared(receipt, transaction.sent, reader)
                 ledger.transactions.record_check(receipt.number, original, check)
             except ArchipecError as error:
                 check = Check(UNCHECKED, sentence=f"its hashes were not checked: {error.message}")
@@ -116,13 +116,13 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, vault: Vault)
     return with_checks(transaction, checks) if checks else transaction
 
 
-def original_of(sent: Sent, vault: Vault) -> bytes:
+def original_of(sent: Sent, reader: ArchiveReader) -> bytes:
     """Return the bytes of what was sent: those of its copy, or those that a provider's message has inside.
 
     Raises:
         ArchipecError: no archive gives them back.
     """
-    raw = vault.read(sent.record.key)
+    raw = reader.read(sent.record.key)
     return raw if sent.where is SentFrom.COPY else inside(raw)
 
 
@@ -136,8 +136,8 @@ def inside(raw: bytes) -> bytes:
     return b"" if part is None else part.content()
 
 
-def _compared(receipt: Record, sent: Sent, vault: Vault) -> Check:
-    return check_breve(inside(vault.read(receipt.key)), original_of(sent, vault))
+def _compared(receipt: Record, sent: Sent, reader: ArchiveReader) -> Check:
+    return check_breve(inside(reader.read(receipt.key)), original_of(sent, reader))
 
 
 def _linked(

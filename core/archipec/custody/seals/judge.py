@@ -1,4 +1,4 @@
-"""Judges what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
+"""SealWorkers what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
 
 Storing never waits for it, and what an interrupted run left unjudged the next one judges.
 """
@@ -16,8 +16,8 @@ from archipec.contract import Sink, SinkType
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.readback import read_into, read_whole
-from archipec.custody.run import Stop, make_context, now
-from archipec.custody.seals.worker import Judges, Message
+from archipec.custody.run import Cancellation, make_context, now
+from archipec.custody.seals.worker import Message, SealWorkers
 from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
 from archipec.errors import ArchipecError, Scope, Unsupported
@@ -33,7 +33,7 @@ _ON_RECORD_TOGETHER = 200
 
 
 def judge_stored(
-    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Cancellation, on_verdict: Callable[[str], None]
 ) -> None:
     """Put a verdict on record for everything held by the pipeline's archives that has none.
 
@@ -47,14 +47,14 @@ def judge_stored(
     waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
     if not waiting:
         return
-    with Judges(load_anchors(pipeline.trust)) as judges:
+    with SealWorkers(load_anchors(pipeline.trust)) as judges:
         for sink, number in waiting:
             copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
 
 
 def judge_again(
-    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Stop, on_verdict: Callable[[str], None]
+    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Cancellation, on_verdict: Callable[[str], None]
 ) -> None:
     """Judge everything held by the pipeline's archives, once, whatever is on record of it.
 
@@ -62,7 +62,7 @@ def judge_again(
     Arguments and errors as of `judge_stored`.
     """
     done: list[int] = []
-    with Judges(load_anchors(pipeline.trust)) as judges:
+    with SealWorkers(load_anchors(pipeline.trust)) as judges:
         for sink in pipeline.archives:
             number = ledger.copies.sink_number(sink.where)
             copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
@@ -75,12 +75,12 @@ def judge_archive(
     receipts: Iterable[Receipt],
     temp: Path,
     trust: Iterable[Path],
-    stop: Stop,
+    stop: Cancellation,
     on_verdict: Callable[[str], None],
 ) -> None:
     """Judge what an archive holds by its own account, without a ledger."""
     copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
-    with Judges(load_anchors(trust)) as judges:
+    with SealWorkers(load_anchors(trust)) as judges:
         for _, verdict in judges.judge(_messages(sink, copies, temp, stop)):
             on_verdict(verdict.status)
 
@@ -89,9 +89,9 @@ def _judge_copies(
     sink: Endpoint[SinkType[Any]],
     copies: Iterator[Copy],
     ledger: Ledger,
-    judges: Judges,
+    judges: SealWorkers,
     temp: Path,
-    stop: Stop,
+    stop: Cancellation,
     on_verdict: Callable[[str], None],
 ) -> None:
     with (
@@ -121,7 +121,9 @@ def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:
         last = copies[-1].content
 
 
-def _messages(sink: Sink, copies: Iterable[Copy], temp: Path, stop: Stop) -> Iterator[tuple[int, Message]]:
+def _messages(
+    sink: Sink, copies: Iterable[Copy], temp: Path, stop: Cancellation
+) -> Iterator[tuple[int, Message]]:
     for copy in copies:
         if stop.is_set():
             return

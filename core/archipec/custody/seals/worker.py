@@ -24,7 +24,7 @@ from archipec.errors import TransientError
 from archipec.pec.anchors import Anchors
 from archipec.pec.seal import Status
 
-__all__ = ["Judges", "Message"]
+__all__ = ["Message", "SealWorkers"]
 
 # One worker, which judges some 5,000 messages a second: each takes as much memory as the rest of a run.
 _AHEAD = 2  # chunks
@@ -128,7 +128,7 @@ class _Worker:
             self._requests.close()
 
 
-class Judges:
+class SealWorkers:
     """The worker, started when the first message comes and again when one has ended it."""
 
     def __init__(self, anchors: Anchors) -> None:

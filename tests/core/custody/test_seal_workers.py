@@ -10,7 +10,7 @@ import pytest
 
 from archipec.custody.seals import process as judge_process
 from archipec.custody.seals import worker as judges_module
-from archipec.custody.seals.worker import Judges, _Worker
+from archipec.custody.seals.worker import SealWorkers, _Worker
 from archipec.errors import TransientError
 from archipec.pec.anchors import Anchors
 from archipec.simulator import mailbox
@@ -25,7 +25,7 @@ class Deadly(bytes):
 
 def test_verdicts_come_in_order_for_every_message() -> None:
     samples = list(mailbox(150, seed=31, size=7000))
-    with Judges(Anchors()) as judges:
+    with SealWorkers(Anchors()) as judges:
         verdicts = list(judges.judge((number, sample.raw) for number, sample in enumerate(samples)))
     assert [number for number, _ in verdicts] == list(range(150))
     statuses = {verdict.status for _, verdict in verdicts}
@@ -37,7 +37,7 @@ def test_a_message_that_kills_its_worker_costs_the_others_nothing() -> None:
     samples = list(mailbox(6, seed=31, size=7000))
     messages = [(number, sample.raw) for number, sample in enumerate(samples)]
     messages.insert(3, (99, Deadly(b"From: x\r\n\r\n")))
-    with Judges(Anchors()) as judges:
+    with SealWorkers(Anchors()) as judges:
         verdicts = dict(judges.judge(iter(messages)))
     assert verdicts[99].status == "malformed"
     assert "can't be judged" in verdicts[99].record["seal"]["reason"]
@@ -46,7 +46,7 @@ def test_a_message_that_kills_its_worker_costs_the_others_nothing() -> None:
 
 def test_a_worker_that_ends_at_every_message_blames_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judges_module, "_HARMLESS", Deadly(b"Subject: harmless\r\n\r\n"))
-    with Judges(Anchors()) as judges, pytest.raises(TransientError, match="can't be judged now"):
+    with SealWorkers(Anchors()) as judges, pytest.raises(TransientError, match="can't be judged now"):
         list(judges.judge([(1, Deadly(b"From: x\r\n\r\n"))]))
 
 
