@@ -29,6 +29,7 @@ from archipec.message import (
     Claim,
     ContentKey,
     DeletionOrder,
+    DumpSample,
     Fetched,
     Fingerprint,
     Folder,
@@ -37,7 +38,6 @@ from archipec.message import (
     Listed,
     Quota,
     Receipt,
-    Sample,
     Skipped,
     State,
 )
@@ -60,6 +60,7 @@ __all__ = [
     "ContentKey",
     "Context",
     "DeletionOrder",
+    "DumpSample",
     "Fetched",
     "Fingerprint",
     "Folder",
@@ -72,7 +73,6 @@ __all__ = [
     "Quota",
     "Receipt",
     "RunView",
-    "Sample",
     "Secret",
     "Sink",
     "SinkType",
@@ -534,7 +534,7 @@ class SourceType(Generic[C]):
     where: Callable[[C], str]
     open: Callable[[C, Context], AbstractContextManager[Source]]
     reads: Callable[[C], tuple[Path, ...]] = _no_paths
-    detects: Callable[[Sample], Claim] | None = None
+    detects: Callable[[DumpSample], Claim] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

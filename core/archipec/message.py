@@ -15,6 +15,7 @@ __all__ = [
     "Claim",
     "ContentKey",
     "DeletionOrder",
+    "DumpSample",
     "Fetched",
     "Fingerprint",
     "Folder",
@@ -24,7 +25,6 @@ __all__ = [
     "Listed",
     "Quota",
     "Receipt",
-    "Sample",
     "Skipped",
     "State",
 ]
@@ -237,7 +237,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class DumpSample:
     """A file or folder of a dump, as `archipec.contract.SourceType.detects` is asked about it.
 
     Attributes:
@@ -254,7 +254,7 @@ class Sample:
 
 
 class Claim(enum.Enum):
-    """How a format stands to a `Sample`.
+    """How a format stands to a `DumpSample`.
 
     PART: it is of this format; where other formats claim other parts of a dump, the user has to choose.
     WHOLE: the dump is of this format with all that is in it, whatever else that looks like.

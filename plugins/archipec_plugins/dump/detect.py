@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from archipec.contract import Claim, Context, Sample, Source, SourceType
+from archipec.contract import Claim, Context, DumpSample, Source, SourceType
 from archipec.errors import PermanentError, Scope
 from archipec_plugins.dump import DumpConfig
 from archipec_plugins.files.archives import archive_type
@@ -77,24 +77,24 @@ def detect(path: Path, formats: Sequence[SourceType[Any]]) -> SourceType[Any]:
 
 def _claims_to_file(path: Path, formats: Iterable[SourceType[Any]]) -> set[str]:
     """Return the formats of a dump that is one file: what is in it counts more than how it is called."""
-    content = Sample(path="", name=path.name, beginning=_beginning(os.path.realpath(path)))
-    return _claims(content, formats)[0] or _claims(Sample(path="", name=path.name), formats)[0]
+    content = DumpSample(path="", name=path.name, beginning=_beginning(os.path.realpath(path)))
+    return _claims(content, formats)[0] or _claims(DumpSample(path="", name=path.name), formats)[0]
 
 
 def _claims_to_folder(path: Path, formats: Sequence[SourceType[Any]]) -> set[str]:
     names: set[str] = set()
     for relative, entries in subfolders(str(path), maildir_parts):
         inside = frozenset(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
-        claims, is_whole = _claims(Sample(path=relative, names=inside), formats)
+        claims, is_whole = _claims(DumpSample(path=relative, names=inside), formats)
         if is_whole:
             return claims
         names |= claims
         for entry in entries:
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
                 below = f"{relative}/{entry.name}" if relative else entry.name
-                claims, is_whole = _claims(Sample(path=below, name=entry.name), formats)
+                claims, is_whole = _claims(DumpSample(path=below, name=entry.name), formats)
                 if not claims and not entry.name.lower().endswith(_NO_MAIL):
-                    content = Sample(path=below, name=entry.name, beginning=_first_bytes(entry))
+                    content = DumpSample(path=below, name=entry.name, beginning=_first_bytes(entry))
                     claims, is_whole = _claims(content, formats)
                 if is_whole:
                     return claims
@@ -102,7 +102,7 @@ def _claims_to_folder(path: Path, formats: Sequence[SourceType[Any]]) -> set[str
     return names
 
 
-def _claims(sample: Sample, formats: Iterable[SourceType[Any]]) -> tuple[set[str], bool]:
+def _claims(sample: DumpSample, formats: Iterable[SourceType[Any]]) -> tuple[set[str], bool]:
     """Return the names of the formats that claim a sample, and whether one of them, then alone, claims the whole dump."""
     names = set()
     for record in formats:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Claim, Option, Sample, SinkType, SourceType, choice, deferred
+from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
 from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
@@ -44,7 +44,7 @@ def _parse_sink(values: Mapping[str, Any]) -> EmlSinkConfig:
     return EmlSinkConfig(values["path"], values["layout"], Timestamps.of(values))
 
 
-def _detects(sample: Sample) -> Claim:
+def _detects(sample: DumpSample) -> Claim:
     by_name = not sample.beginning and sample.name.lower().endswith(".eml")
     return Claim.PART if by_name else Claim.NONE
 

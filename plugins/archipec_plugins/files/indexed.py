@@ -1,7 +1,7 @@
 """An archive of a few files that grow, each with a table of contents beside it: mboxes, zips.
 
-What is the same for all of them is here: exactly once, found by the tables, read back and compared. How messages lie in a
-file, and when they are durable, an `IndexedArchiveSink` of a format knows.
+What is the same for all of them is here: exactly once, found by the tables, read back and compared; and reading such a
+file as a source. How messages lie in a file, and when they are durable, the classes of a format know.
 """
 
 from __future__ import annotations
@@ -14,15 +14,60 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-from archipec.contract import ContentKey, Item, Json, Receipt, State
+from archipec.contract import ContentKey, Context, Fetched, Item, Json, Listed, Receipt, State
 from archipec.durability import sync_files
-from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, Scope, from_os_error
+from archipec_plugins.files.folders import FolderEntry, listing, raising
 from archipec_plugins.files.inventory import InventoryKeeper
+from archipec_plugins.files.reading import check_path, read_error
 from archipec_plugins.files.streams import lookup_error, stream_of
 from archipec_plugins.files.toc import StoredAt, TocIndex
 
 S = TypeVar("S")
 """A message that is staged, as a format has it."""
+
+
+class IndexedFolder(ABC):
+    """A file of an archive as a `archipec_plugins.files.folders.MailFolder`: read by its table, exactly as it went in."""
+
+    def __init__(self, name: str, path: str, context: Context) -> None:
+        self.name = name
+        self._path = path
+        self._context = context
+
+    @abstractmethod
+    def _entries(self) -> Iterator[FolderEntry]:
+        """Yield what the table tells of, in the order in which it lies there."""
+
+    @abstractmethod
+    def _open_message(self, stored_at: StoredAt) -> FileIO:
+        """Open the file where a message begins; MissingCopy, IntegrityError or OSError where there is none."""
+
+    @abstractmethod
+    def _chunks(self, file: FileIO, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
+        """Yield the message that the file was opened at; IntegrityError at its end if it isn't that of the key."""
+
+    def scan(self, after: Json | None) -> Iterator[Listed]:
+        """List the messages in the order in which they lie."""
+        try:
+            yield from listing(self.name, self._entries, after)
+        except OSError as error:
+            raise read_error(error, self._path, Scope.FOLDER) from error
+
+    def _fetch_stored(self, ref: str, stored_at: StoredAt, key: ContentKey) -> Iterator[Fetched]:
+        """Read a message; nothing is yielded for one that is gone."""
+        try:
+            file = self._open_message(stored_at)
+        except MissingCopy:
+            check_path(Path(self._path))
+            return
+        except IntegrityError as error:
+            yield Fetched(ref, raising(error))
+            return
+        except OSError as error:
+            raise read_error(error, self._path, Scope.FOLDER) from error
+        with file:
+            yield Fetched(ref, self._chunks(file, stored_at, key))
 
 
 class IndexedArchiveSink(ABC, Generic[S]):

@@ -21,7 +21,7 @@ from archipec.inventory import (
     last_summary,
     read_marker_file,
 )
-from archipec_plugins.files.key_index import KeyIndex, Table
+from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 
 _SHOWN = 20
 _AT_ONCE = 5000
@@ -342,7 +342,7 @@ class _Places:
 
     def __init__(self) -> None:
         self._index = KeyIndex(_NUMBER.size)
-        self._table = Table()
+        self._table = NumberedStrings()
         self.total = 0
         self.distinct = 0
 

@@ -51,7 +51,7 @@ class KeyIndex:
         return self._buckets[digest[0] << 6 | digest[1] >> 2]
 
 
-class Table:
+class NumberedStrings:
     """Strings by number, each kept once: what many values of an index have in common."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from archipec.durability import open_regular
-from archipec.errors import ArchipecError, IntegrityError, TransientError, from_os_error
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, TransientError, from_os_error
 from archipec.message import ContentKey, Item
 
 if TYPE_CHECKING:
@@ -94,6 +94,36 @@ def open_copy(root: str, path: str, real_folders: dict[str, str]) -> FileIO:
         if error.errno == errno.EINVAL:
             raise IntegrityError(f"{root}/{path} is no copy: {error.strerror}") from error
         raise
+
+
+def open_archived(path: str) -> FileIO:
+    """Open a file at the top of an archive, as `open_copy`.
+
+    Raises:
+        MissingCopy: it is gone.
+        OSError: it, or its directory, can't be read.
+    """
+    root, _, name = path.rpartition("/")
+    try:
+        return open_copy(root, name, {})
+    except FileNotFoundError:
+        Path(path).parent.stat()  # an archive that went away has no say in what is missing
+        raise MissingCopy(f"{path} is gone") from None
+
+
+def stored_chunks(file: FileIO | io.BufferedReader, path: str, stored: int) -> Iterator[bytes]:
+    """Yield ``stored`` bytes from where a file stands.
+
+    Raises:
+        MissingCopy: it has fewer.
+    """
+    left = stored
+    while left > 0:
+        chunk = file.read(min(left, CHUNK))
+        if not chunk:
+            raise MissingCopy(f"{path} was cut off while it was read")
+        left -= len(chunk)
+        yield chunk
 
 
 def stream_of(chunks: Iterator[bytes], file: FileIO | None = None) -> BinaryIO:

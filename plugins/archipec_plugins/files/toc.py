@@ -7,11 +7,15 @@ import stat
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from archipec.crc_lines import LONGEST_LINE
+from archipec.durability import open_regular
+from archipec.errors import PermanentError
 from archipec.inventory import Entry
 from archipec.message import ContentKey
-from archipec_plugins.files.key_index import KeyIndex, Table
+from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 
 _PLACE = struct.Struct(">IQQB")
 _NO_END = 1 << 62
@@ -46,7 +50,7 @@ class TocIndex(ABC):
         self.root = root
         self._index: KeyIndex | None = None
         self._count = 0
-        self._files = Table()
+        self._files = NumberedStrings()
         self._reasons: dict[str, str] = {}
 
     @abstractmethod
@@ -146,6 +150,21 @@ class TocIndex(ABC):
 
     def _packed(self, place: StoredAt) -> bytes:
         return _PLACE.pack(self._files.number(place.file), place.offset, place.stored, place.form)
+
+
+def last_line(path: str) -> bytes:
+    """Return the last line of a table, with what ends it; raises OSError."""
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
+        end = file.read()
+    return end[end[:-1].rfind(b"\n") + 1 :]
+
+
+def later_version(path: str | Path) -> PermanentError:
+    """Return the error for a table that has lines that are not known here."""
+    return PermanentError(
+        f"{path} was written by a later version of archipec", hint="use that version, or update"
+    )
 
 
 def regular_size(path: str) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from archipec.contract import Claim, Option, Sample, SinkType, SourceType, choice, deferred
+from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
 from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.files.records import (
@@ -39,7 +39,7 @@ def _parse_sink(values: Mapping[str, Any]) -> MaildirSinkConfig:
     return MaildirSinkConfig(values["path"], values["layout"], Timestamps.of(values))
 
 
-def _detects(sample: Sample) -> Claim:
+def _detects(sample: DumpSample) -> Claim:
     return Claim.PART if {"cur/", "new/"} & sample.names else Claim.NONE
 
 

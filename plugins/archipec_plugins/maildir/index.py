@@ -17,7 +17,7 @@ from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
 from archipec.timestamp import Authority
 from archipec_plugins.files import layout
-from archipec_plugins.files.key_index import KeyIndex, Table
+from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 from archipec_plugins.files.manifest import Line, Manifest, is_listable
 from archipec_plugins.files.staging import Staging
 from archipec_plugins.files.streams import unix_time
@@ -69,8 +69,8 @@ class MaildirIndex:
         self._separator = ":"
         self._index: KeyIndex | None = None
         self._count = 0
-        self._directories = Table()
-        self._infos = Table()
+        self._directories = NumberedStrings()
+        self._infos = NumberedStrings()
 
     @property
     def loaded(self) -> bool:

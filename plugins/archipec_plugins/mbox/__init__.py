@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archipec.contract import Claim, Option, Sample, SinkType, SourceType, byte_size, choice, deferred
+from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, byte_size, choice, deferred
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
@@ -61,7 +61,7 @@ def _parse_sink(values: Mapping[str, Any]) -> MboxSinkConfig:
     return MboxSinkConfig(values["path"], values["split"], values["split_size"])
 
 
-def _detects(sample: Sample) -> Claim:
+def _detects(sample: DumpSample) -> Claim:
     return Claim.PART if sample.beginning.lstrip(b"\r\n").startswith(b"From ") else Claim.NONE
 
 

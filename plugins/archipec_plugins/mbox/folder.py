@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
+from io import FileIO
 from typing import Final, NamedTuple
 
 from archipec.contract import ContentKey, Context, Fetched, Json, Listed
-from archipec.errors import IntegrityError, MissingCopy, Scope
-from archipec_plugins.files.folders import NO_PREAMBLE, FolderEntry, Preamble, SkippedFiles, listing, raising
-from archipec_plugins.files.reading import check_path, open_file, read_error
+from archipec.errors import IntegrityError
+from archipec_plugins.files.folders import NO_PREAMBLE, FolderEntry, Preamble, SkippedFiles, raising
+from archipec_plugins.files.indexed import IndexedFolder
+from archipec_plugins.files.reading import open_file
+from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox.dialect import Dialect, restored
 from archipec_plugins.mbox.mboxrd import SENDER, SEPARATOR_LENGTH, chunks_of, is_separator, open_message
 from archipec_plugins.mbox.scanner import SERVER_DATA, Scanner, Span, digest_of
-from archipec_plugins.mbox.streams import FileStream, Part, Stream
+from archipec_plugins.mbox.streams import FileStream, MboxStream, StreamPart
 from archipec_plugins.mbox.toc import MboxToc, toc_path
 
 _IN_MEMORY: Final = 1 << 20
@@ -30,7 +32,7 @@ _BLANK: Final = 2
 class OpenedMbox(NamedTuple):
     """An mbox ready to be read, and what tells whether it has changed since an earlier run."""
 
-    stream: Stream
+    stream: MboxStream
     stamp: str
 
 
@@ -100,7 +102,7 @@ class MboxFolder:
     def spans(self, start: int, end: int, dialect: Dialect) -> Iterator[Span]:
         """Yield the messages between two offsets."""
         with self._opener() as (stream, _):
-            part = Part(stream, end)
+            part = StreamPart(stream, end)
             scanner = Scanner(part, dialect, self._preamble_format.skip, self._note)
             yield from scanner.spans(start)
             self._say_doubts(scanner)
@@ -127,7 +129,7 @@ class MboxFolder:
         what = f"{self.name}, from byte {offset} on,"
         self._skipped.note(what, reason, message=not usual, usual=usual)
 
-    def _still_there(self, stream: Stream, last: _Ref, ended: int) -> bool:
+    def _still_there(self, stream: MboxStream, last: _Ref, ended: int) -> bool:
         scanner = Scanner(stream, last.dialect, self._preamble_format.skip, lambda _offset, _reason: None)
         digest = digest_of()
         try:
@@ -153,14 +155,14 @@ class MboxFolder:
                 if chunks is not None:
                     yield Fetched(text, restored(chunks, ref.dialect), saved=True)
 
-    def _checked(self, stream: Stream, ref: _Ref) -> Iterable[bytes] | None:
+    def _checked(self, stream: MboxStream, ref: _Ref) -> Iterable[bytes] | None:
         """Return the stored bytes; None when others lie in their place."""
         if ref.length > _IN_MEMORY:
             return self._large(stream, ref)
         chunks = list(_stored(stream, ref))
         return chunks if digest_of(b"".join(chunks)).hexdigest() == ref.digest else None
 
-    def _large(self, stream: Stream, ref: _Ref) -> Iterator[bytes]:
+    def _large(self, stream: MboxStream, ref: _Ref) -> Iterator[bytes]:
         digest = digest_of()
         for chunk in _stored(stream, ref):
             digest.update(chunk)
@@ -172,7 +174,7 @@ class MboxFolder:
             )
 
 
-def _stored(stream: Stream, ref: _Ref) -> Iterator[bytes]:
+def _stored(stream: MboxStream, ref: _Ref) -> Iterator[bytes]:
     """Yield bytes as they are stored.
 
     Raises:
@@ -197,7 +199,7 @@ def _cursor(cursor: Json | None) -> tuple[_Ref | None, int, str]:
     return None, 0, ""
 
 
-class IndexedMbox:
+class IndexedMbox(IndexedFolder):
     """An mbox with the table of contents that archipec wrote.
 
     Messages that other programs put between or behind ours are in no table: those are found as in any mbox.
@@ -206,21 +208,9 @@ class IndexedMbox:
         others: reads the same file without its table.
     """
 
-    def __init__(
-        self, name: str, path: str, context: Context, skipped: SkippedFiles, others: MboxFolder
-    ) -> None:
-        self.name = name
-        self._path = path
-        self._context = context
-        self._skipped = skipped
+    def __init__(self, name: str, path: str, context: Context, others: MboxFolder) -> None:
+        super().__init__(name, path, context)
         self._others = others
-
-    def scan(self, after: Json | None) -> Iterator[Listed]:
-        """List the messages in the order in which they lie; see `archipec.contract.Source`."""
-        try:
-            yield from listing(self.name, self._entries, after)
-        except OSError as error:
-            raise read_error(error, self._path, Scope.FOLDER) from error
 
     def _entries(self) -> Iterator[FolderEntry]:
         with open_file(self._path) as file:
@@ -233,7 +223,7 @@ class IndexedMbox:
                 if each.offset - SEPARATOR_LENGTH > end + _BLANK:
                     yield from self._between(end, each.offset - SEPARATOR_LENGTH, ours=True)
                 ref = f"toc:{each.offset}+{each.stored}:{each.size}:{each.sha256}"
-                yield FolderEntry(ref, each.size, _moment(separator), ())
+                yield FolderEntry(ref, each.size, _received(separator), ())
                 end = max(end, each.offset + each.stored)
             if stream.size > end + _BLANK:
                 yield from self._between(end, stream.size, ours=toc.appending is None)
@@ -255,24 +245,18 @@ class IndexedMbox:
             match = _TOC_REF.fullmatch(ref)
             if match is None:
                 yield from self._others.fetch([ref])
-                continue
-            offset, stored = int(match[1]), int(match[2])
-            try:
-                file = open_message(self._path, offset, stored)
-            except MissingCopy:
-                check_path(Path(self._path))
-                continue
-            except IntegrityError as error:
-                yield Fetched(ref, raising(error))
-                continue
-            except OSError as error:
-                raise read_error(error, self._path, Scope.FOLDER) from error
-            with file:
-                key = ContentKey(match[4], int(match[3]))
-                yield Fetched(ref, chunks_of(file, self._path, stored, key))
+            else:
+                stored_at = StoredAt("", int(match[1]), int(match[2]))
+                yield from self._fetch_stored(ref, stored_at, ContentKey(match[4], int(match[3])))
+
+    def _open_message(self, stored_at: StoredAt) -> FileIO:
+        return open_message(self._path, stored_at.offset, stored_at.stored)
+
+    def _chunks(self, file: FileIO, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
+        return chunks_of(file, self._path, stored_at.stored, key)
 
 
-def _moment(separator: bytes) -> datetime | None:
+def _received(separator: bytes) -> datetime | None:
     """Return when a message was received, as its separator says."""
     if not is_separator(separator):
         return None

@@ -14,11 +14,10 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader, FileIO
-from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import CHUNK, map_os_errors, open_copy, verify_key
+from archipec_plugins.files.streams import map_os_errors, open_archived, stored_chunks, verify_key
 
 SENDER = b"From archipec@localhost "
 """How our separators begin, and nobody else's."""
@@ -105,12 +104,7 @@ def open_message(path: str, offset: int, stored: int) -> FileIO:
         IntegrityError: no message begins there.
         OSError: the file, or its directory, can't be read.
     """
-    try:
-        root, _, name = path.rpartition("/")
-        file = open_copy(root, name, {})
-    except FileNotFoundError:
-        Path(path).parent.stat()  # an archive that went away has no say in what is missing
-        raise MissingCopy(f"{path} is gone") from None
+    file = open_archived(path)
     try:
         if os.fstat(file.fileno()).st_size < offset + stored:
             raise MissingCopy(f"{path} ends before byte {offset + stored}")
@@ -130,18 +124,14 @@ def chunks_of(file: FileIO | BufferedReader, path: str, stored: int, key: Conten
         IntegrityError: at the end: it is not the message of ``key``, or what follows it is damaged.
         ArchipecError: the file can't be read.
     """
-    chunks = map_os_errors(_stored_chunks(file, path, stored), path)
+    chunks = map_os_errors(_up_to_blank_line(file, path, stored), path)
     # Quoting only ever adds: a message stored in as many bytes as it has is stored as it is.
     return verify_key(chunks if stored == key.size else unquote(chunks), key, path)
 
 
-def _stored_chunks(file: FileIO | BufferedReader, path: str, stored: int) -> Iterator[bytes]:
-    left, last = stored, b""
-    while left > 0:
-        chunk = file.read(min(left, CHUNK))
-        if not chunk:
-            raise MissingCopy(f"{path} was cut off while it was read")
-        left -= len(chunk)
+def _up_to_blank_line(file: FileIO | BufferedReader, path: str, stored: int) -> Iterator[bytes]:
+    last = b""
+    for chunk in stored_chunks(file, path, stored):
         last = chunk[-1:]
         yield chunk
     blank_line = ending(last)

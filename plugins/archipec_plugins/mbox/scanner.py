@@ -22,7 +22,7 @@ from archipec_plugins.mbox.separators import (
     shape_of,
     usual_pattern,
 )
-from archipec_plugins.mbox.streams import Stream
+from archipec_plugins.mbox.streams import MboxStream
 
 SERVER_DATA: Final = "it is a mail server's own data, not a message"
 _READ_AT_ONCE: Final = 1 << 20
@@ -57,7 +57,7 @@ class Window:
         damage: why, when that is not its end.
     """
 
-    def __init__(self, stream: Stream, start: int) -> None:
+    def __init__(self, stream: MboxStream, start: int) -> None:
         self._stream = stream
         self._data = b""
         self.base = self.end = start
@@ -147,7 +147,7 @@ class Scanner:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: MboxStream,
         dialect: Dialect | None,
         skip: Callable[[bytes], int],
         left_out: Callable[[int, str], None],
@@ -403,7 +403,7 @@ class _Reading:
             self.take(at - _KEPT)
             self.window.reach(at + _LOOK, min(self.done, at) - self.tail)
 
-    def again(self, stream: Stream) -> _Reading:
+    def again(self, stream: MboxStream) -> _Reading:
         """Return a reading of the same message from its start."""
         here = self.window.base < self.start
         return _Reading(self.window if here else Window(stream, self.start - 1), self.start, self.multipart)

@@ -157,7 +157,7 @@ def mbox_folder(
 
     mail_folder = MboxFolder(name, opener, dialect, context, skipped, preamble_format)
     if dialect is None and os.path.isfile(toc_path(path)):  # noqa: PTH113
-        return IndexedMbox(name, path, context, skipped, mail_folder)
+        return IndexedMbox(name, path, context, mail_folder)
     return mail_folder
 
 

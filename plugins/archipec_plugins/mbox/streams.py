@@ -9,7 +9,7 @@ from archipec.errors import Scope
 from archipec_plugins.files.reading import read_error
 
 
-class Stream(Protocol):
+class MboxStream(Protocol):
     """Bytes by their offset. Reading on is cheap; going back may not be."""
 
     @property
@@ -41,7 +41,7 @@ class Stream(Protocol):
 
 
 class FileStream:
-    """A file as a `Stream`."""
+    """A file as a `MboxStream`."""
 
     part_starts: tuple[int, ...] = ()
 
@@ -69,10 +69,10 @@ class FileStream:
         """A file has no checksum."""
 
 
-class Part:
-    """A stream up to an offset, as a `Stream`."""
+class StreamPart:
+    """A stream up to an offset, as a `MboxStream`."""
 
-    def __init__(self, stream: Stream, end: int) -> None:
+    def __init__(self, stream: MboxStream, end: int) -> None:
         self._stream = stream
         self.size = min(end, stream.size)
         self.part_starts = tuple(seam for seam in stream.part_starts if seam < end)

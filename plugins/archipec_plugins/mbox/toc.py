@@ -14,17 +14,14 @@ mailbox.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from archipec.crc_lines import LONGEST_LINE, checked_line, lines_of, text_of
-from archipec.durability import open_regular
-from archipec.errors import PermanentError
+from archipec.crc_lines import checked_line, lines_of, text_of
 from archipec.message import ContentKey
-from archipec_plugins.files.toc import StoredAt, TocIndex
+from archipec_plugins.files.toc import StoredAt, TocIndex, last_line, later_version
 
 _FILE = re.compile(r"archive(?:-([0-9]{4,6}))?\.mbox")
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
@@ -82,10 +79,7 @@ def is_in_order(path: str, size: int) -> bool:
     Raises:
         OSError: the table can't be read.
     """
-    with open(open_regular(path, os.O_RDONLY), "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
-        end = file.read()
-    match = _match(end[end[:-1].rfind(b"\n") + 1 :])
+    match = _match(last_line(path))
     return match is not None and match[5] == b"Z" and int(match[6]) <= size
 
 
@@ -134,10 +128,7 @@ class MboxToc:
                     continue
                 self.appending = int(match[6]) if match[5] == b"A" else None
             elif line != FIRST_LINE:
-                raise PermanentError(
-                    f"{self._path} was written by a later version of archipec",
-                    hint="use that version, or update",
-                )
+                raise later_version(self._path)
             self.end = position
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archipec.contract import Claim, Option, PostStepType, Sample, SinkType, SourceType, boolean, deferred
+from archipec.contract import Claim, DumpSample, Option, PostStepType, SinkType, SourceType, boolean, deferred
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
 from archipec_plugins.files.records import directory_url, parse_path, path_option, paths_of
@@ -42,7 +42,7 @@ def _where_sink(config: ThunderbirdSinkConfig) -> str:
     return f"{_profile_url(config)}?folder={quote(config.folder, safe='')}"
 
 
-def _detects(sample: Sample) -> Claim:
+def _detects(sample: DumpSample) -> Claim:
     """A profile has mboxes, Maildirs and zips in it: they are all Thunderbird's."""
     names = {name.removesuffix("/") for name in sample.names}
     is_profile = "prefs.js" in names or any(name.endswith((".msf", ".sbd")) for name in names)

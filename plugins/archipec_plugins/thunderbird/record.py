@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 
 from archipec.crc_lines import checked_line, lines_of, text_of
 from archipec.durability import sync_directory, sync_file
-from archipec.errors import PermanentError
 from archipec.message import ContentKey
-from archipec_plugins.files.key_index import KeyIndex, Table
+from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 from archipec_plugins.files.streams import write_all
+from archipec_plugins.files.toc import later_version
 
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
@@ -60,7 +60,7 @@ class ViewRecord:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._index = KeyIndex(_PLACE.size)
-        self._files = Table()
+        self._files = NumberedStrings()
         self.unfinished: dict[str, int] = {}
         for words in self._lines():
             match words:
@@ -73,10 +73,7 @@ class ViewRecord:
                 case ["Z"]:
                     self.unfinished.clear()
                 case _:
-                    raise PermanentError(
-                        f"{path} was written by a later version of archipec",
-                        hint="use that version, or update",
-                    )
+                    raise later_version(path)
 
     def get(self, key: ContentKey) -> ViewEntry | None:
         """Return where a message was put, None when it never was."""

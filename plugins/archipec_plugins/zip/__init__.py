@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archipec.contract import Claim, Option, Sample, SinkType, SourceType, byte_size, choice, deferred
+from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, byte_size, choice, deferred
 from archipec.hookspecs import hookimpl
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
 from archipec_plugins.files.unsealed import LOOSE
@@ -75,7 +75,7 @@ def _parse_sink(values: Mapping[str, Any]) -> ZipSinkConfig:
     return ZipSinkConfig(values["path"], values["inside"], values["split"], values["compress"] == "deflated")
 
 
-def _detects(sample: Sample) -> Claim:
+def _detects(sample: DumpSample) -> Claim:
     """Only the zips of the top are looked into."""
     is_zip = sample.beginning.lstrip(b"\r\n").startswith(b"PK") or (
         not sample.beginning and sample.name.lower().endswith(".zip")

@@ -13,7 +13,7 @@ from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, Scope
 from archipec_plugins.files.reading import read_error
-from archipec_plugins.zip.directory import Directory, ZipMember
+from archipec_plugins.zip.directory import ZipDirectory, ZipMember
 
 _LOCAL: Final = struct.Struct("<4s5H3L2H")  # [4.3.7]
 _STORED, _DEFLATED = 0, 8
@@ -42,7 +42,7 @@ class ZipArchive:
         self.path = path
         self.name = name
         try:
-            self.directory = Directory(file, path)
+            self.directory = ZipDirectory(file, path)
             status = os.fstat(file.fileno())
             self.stamp = f"{status.st_size}:{status.st_mtime_ns}"
             self._overlapping: set[int] = set()

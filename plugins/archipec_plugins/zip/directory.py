@@ -55,7 +55,7 @@ class ZipMember(NamedTuple):
     modified: int
 
 
-class Directory:
+class ZipDirectory:
     """The members of a zip file, a few bytes of memory for each.
 
     Attributes:

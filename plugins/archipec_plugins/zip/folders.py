@@ -11,14 +11,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
 from archipec.contract import ContentKey, Context, Fetched, Json, Listed
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError, Scope
+from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import FolderEntry, listing, raising
-from archipec_plugins.files.reading import check_path, read_error
+from archipec_plugins.files.indexed import IndexedFolder
+from archipec_plugins.files.reading import read_error
 from archipec_plugins.files.sniff import SNIFFED, rejection_reason
 from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.files.unsealed import envelope_is_missing
@@ -155,20 +157,8 @@ def has_table(path: str) -> bool:
     return toc.inside == "mbox" and finished and not toc.damaged
 
 
-class IndexedZipMbox:
+class IndexedZipMbox(IndexedFolder):
     """An mbox in a zip with the table that archipec wrote."""
-
-    def __init__(self, name: str, path: str, context: Context) -> None:
-        self.name = name
-        self._path = path
-        self._context = context
-
-    def scan(self, after: Json | None) -> Iterator[Listed]:
-        """List the messages in the order in which they lie; see `archipec.contract.Source`."""
-        try:
-            yield from listing(self.name, self._entries, after)
-        except OSError as error:
-            raise read_error(error, self._path, Scope.FOLDER) from error
 
     def _entries(self) -> Iterator[FolderEntry]:
         for each in ZipToc(toc_path(self._path), Path(self._path).stat().st_size):
@@ -182,16 +172,10 @@ class IndexedZipMbox:
         """Read messages; see `archipec.contract.Source`."""
         for match in filter(None, map(_TOC_REF.fullmatch, refs)):
             place = StoredAt("", int(match[1]), int(match[2]), int(match[3]))
-            try:
-                file = open_message(self._path, place)
-            except MissingCopy:
-                check_path(Path(self._path))
-                continue
-            except IntegrityError as error:
-                yield Fetched(match[0], raising(error))
-                continue
-            except OSError as error:
-                raise read_error(error, self._path, Scope.FOLDER) from error
-            with file:
-                key = ContentKey(match[5], int(match[4]))
-                yield Fetched(match[0], chunks_of(file, self._path, place, key))
+            yield from self._fetch_stored(match[0], place, ContentKey(match[5], int(match[4])))
+
+    def _open_message(self, stored_at: StoredAt) -> FileIO:
+        return open_message(self._path, stored_at)
+
+    def _chunks(self, file: FileIO, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
+        return chunks_of(file, self._path, stored_at, key)

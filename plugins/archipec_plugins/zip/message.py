@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 from itertools import chain
-from pathlib import Path
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import CHUNK, map_os_errors, open_copy, verify_key
+from archipec_plugins.files.streams import map_os_errors, open_archived, stored_chunks, verify_key
 from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 from archipec_plugins.zip.deflate import inflated
@@ -26,12 +25,7 @@ def open_message(path: str, place: StoredAt) -> FileIO:
         IntegrityError: no member begins there.
         OSError: the file, or its directory, can't be read.
     """
-    try:
-        root, _, name = path.rpartition("/")
-        file = open_copy(root, name, {})
-    except FileNotFoundError:
-        Path(path).parent.stat()  # an archive that went away has no say in what is missing
-        raise MissingCopy(f"{path} is gone") from None
+    file = open_archived(path)
     try:
         file.seek(place.offset)
         if not place.form & IN_MBOX:
@@ -54,22 +48,12 @@ def chunks_of(file: FileIO, path: str, place: StoredAt, key: ContentKey) -> Iter
         IntegrityError: at the end: it is not the message of ``key``, or what is around it is damaged.
         ArchipecError: the file can't be read.
     """
-    chunks = map_os_errors(_stored_chunks(file, path, place.stored), path)
+    chunks = map_os_errors(stored_chunks(file, path, place.stored), path)
     if place.form & DEFLATED:
         chunks = inflated(chunks, path)
     if place.form & IN_MBOX:
         chunks = _taken_out(chunks, path, key.size)
     return verify_key(chunks, key, path)
-
-
-def _stored_chunks(file: FileIO, path: str, stored: int) -> Iterator[bytes]:
-    left = stored
-    while left > 0:
-        chunk = file.read(min(left, CHUNK))
-        if not chunk:
-            raise MissingCopy(f"{path} was cut off while it was read")
-        left -= len(chunk)
-        yield chunk
 
 
 def _taken_out(chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ _CHUNK: Final = 1 << 20
 
 
 class ZipStream:
-    """An mbox in a zip, or in several, each with a part of it; see `archipec_plugins.mbox.streams.Stream`.
+    """An mbox in a zip, or in several, each with a part of it; see `archipec_plugins.mbox.streams.MboxStream`.
 
     Nothing is unpacked but what is being read. Reading on goes on unpacking; going back begins the member anew.
 

@@ -19,17 +19,14 @@ one is full, or finished, ``_02``, ``_03`` and so on follow.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from archipec.crc_lines import LONGEST_LINE, checked_line, lines_of, text_of
-from archipec.durability import open_regular
-from archipec.errors import PermanentError
+from archipec.crc_lines import checked_line, lines_of, text_of
 from archipec.message import ContentKey
-from archipec_plugins.files.toc import StoredAt, TocIndex, regular_size
+from archipec_plugins.files.toc import StoredAt, TocIndex, last_line, later_version, regular_size
 from archipec_plugins.zip.format import Member, header_size
 
 IN_MBOX = 1 << 7
@@ -114,12 +111,9 @@ def is_finished(path: str) -> bool:
         OSError: the table can't be read.
     """
     try:
-        with open(open_regular(path, os.O_RDONLY), "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
-            end = file.read()
+        last = text_of(last_line(path))
     except FileNotFoundError:
         return True
-    last = text_of(end[end[:-1].rfind(b"\n") + 1 :])
     return last is not None and last.startswith(b"E ")
 
 
@@ -185,10 +179,7 @@ class ZipToc:
             elif match[15]:
                 self.inside = match[15].decode()
             else:
-                raise PermanentError(
-                    f"{self._path} was written by a later version of archipec",
-                    hint="use that version, or update",
-                )
+                raise later_version(self._path)
 
 
 def _entry(match: re.Match[bytes]) -> ZipEntry:

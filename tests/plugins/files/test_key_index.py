@@ -9,7 +9,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec_plugins.files.key_index import KeyIndex, Table
+from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 
 # All in one bucket, and full of the same bytes, so that digests occur where no record begins.
 SIMILAR = st.lists(st.sampled_from([0, 1]), min_size=8, max_size=8).map(lambda bits: bytes(24) + bytes(bits))
@@ -38,7 +38,7 @@ def test_takes_little_memory() -> None:
 
 
 def test_table_keeps_each_string_once() -> None:
-    table = Table()
+    table = NumberedStrings()
     numbers = [table.number(word) for word in ("cur", "new", "cur", "")]
     assert numbers == [0, 1, 0, 2]
     assert [table[number] for number in numbers] == ["cur", "new", "cur", ""]
