@@ -1,6 +1,6 @@
 """The dump source at work: finds out the format of what is there, and opens the source that reads it.
 
-Which formats there are, and how each is told, say the records of their sources: `archipec.contract.SourceType.detects`.
+Which formats there are, and how each is detected, say the records of their sources: `archipec.contract.SourceType.detects`.
 """
 
 from __future__ import annotations

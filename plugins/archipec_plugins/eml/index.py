@@ -1,4 +1,4 @@
-"""What an archive of .eml files holds, told from its manifest, which has their hashes."""
+"""What an archive of .eml files holds, by its manifest, which has their hashes."""
 
 # Paths are strings here: there are many of them, and Path objects would cost more than what is done with them.
 # ruff: noqa: PTH116
@@ -98,7 +98,7 @@ class EmlIndex:
         raise AssertionError("names have no end")
 
     def _is_free(self, name: str, digest: bytes) -> bool:
-        """Tell whether no other content has the digits of this name: two names then differ where case doesn't count."""
+        """Return whether no other content has the digits of this name: two names then differ where case doesn't count."""
         mark = bytes.fromhex(mark_of(name) or "")
         listed = {other for other, _ in self._loaded().starting(mark)}
         staged = {other for other in self._named.get(mark[:_FEWEST], ()) if other.startswith(mark)}
@@ -156,7 +156,7 @@ class EmlIndex:
         return mark is not None and sha256.startswith(mark)
 
     def unlisted(self) -> Iterator[str]:
-        """A file whose content isn't what its name says is nobody's."""
+        """A file whose content isn't what its name says is not the archive's."""
         for path, _ in self._unlisted():
             yield path
 

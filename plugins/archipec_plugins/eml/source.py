@@ -284,7 +284,7 @@ class EmlSource:
             return None
         except OSError as error:
             if named:
-                # Most likely a message: whoever asks for it is told what the matter is.
+                # Most likely a message: reading it then says what is wrong.
                 return _Ref.of(path.name, path.lstat())
             return _Reason(f"it can't be read: {(error.strerror or str(error)).lower()}")
 
@@ -297,7 +297,7 @@ class EmlSource:
         return _Reason("it is a link to a file elsewhere: copy that file here to have it read")
 
     def _open(self, path: Path) -> BinaryIO:
-        """Open a file; a link only when it is what the source was told to read."""
+        """Open a file; a link only when it is what the source is to read."""
         return open_file(os.path.realpath(path) if self._only is not None else path)
 
     def _check_top(self) -> None:

@@ -29,7 +29,7 @@ def archive_type(root: Path) -> str:
 
 
 def is_archive(root: Path) -> bool:
-    """Tell whether an archive of archipec is, or was, here."""
+    """Return whether an archive of archipec is, or was, here."""
     try:
         return bool(archive_type(root)) or last_summary(root)[0]
     except OSError:
@@ -37,7 +37,7 @@ def is_archive(root: Path) -> bool:
 
 
 def archive_problems(root: Path, sink: str, make: Callable[[], Checked]) -> Iterator[ArchipecError]:
-    """Yield what an archive of ours lacks by its own record; nothing of a folder that is none.
+    """Yield what an archive of ours lacks by its own record; nothing of any other folder.
 
     Args:
         sink: name of the sink that keeps such archives.

@@ -1,4 +1,4 @@
-"""What the sources that read files share: a source as a set of boxes, each of which lists and reads one folder."""
+"""What the sources that read files share: a source as a set of folders, each of which lists and reads itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SkippedFiles:
 
         Args:
             message: it is a message, holds some, or may.
-            usual: it lies wherever there is mail, so that nobody is told of it but who asks.
+            usual: it lies wherever there is mail, so it is logged for information only.
         """
         if what not in self._skipped:
             self._skipped[what] = Skipped(what, reason, message)
@@ -63,7 +63,7 @@ class SkippedFiles:
 
 
 class UniqueNames:
-    """Gives every box a name of its own: the second ``INBOX`` becomes ``INBOX (2)``."""
+    """Gives every folder a name of its own: the second ``INBOX`` becomes ``INBOX (2)``."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -79,11 +79,11 @@ class UniqueNames:
 
 
 class FolderSource:
-    """A `archipec.contract.Source` made of boxes.
+    """A `archipec.contract.Source` made of `MailFolder`s.
 
     Args:
-        find: looks for the boxes, in a stable order; called anew whenever the folders are asked for.
-        left_out: where the boxes note what they don't read.
+        find: looks for them, in a stable order; called anew whenever the folders are asked for.
+        skipped: where they note what they don't read.
         check: yields what an archive of ours lacks that is read here.
     """
 
@@ -125,7 +125,7 @@ class FolderSource:
 
 
 class HeaderSource(FolderSource):
-    """A `FolderSource` whose boxes read any message as cheaply as the next one, and so headers as well."""
+    """A `FolderSource` whose folders read any message as cheaply as the next one, and so headers as well."""
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Empty where a message can't be read."""
@@ -164,7 +164,7 @@ class Preamble(Protocol):
         ...
 
     def flags(self, preamble: bytes) -> tuple[str, ...] | None:
-        """Return the flags told by those bytes, None for a message that is not to be read."""
+        """Return the flags that those bytes state, None for a message that is not to be read."""
         ...
 
 
@@ -180,7 +180,7 @@ NO_PREAMBLE: Final[Preamble] = _Plain()
 
 
 class FolderEntry(NamedTuple):
-    """A message of a box that is listed anew each time: what `Listed` says, but for folder and cursor."""
+    """A message of a folder that is listed anew each time: what `Listed` says, but for folder and cursor."""
 
     ref: str
     size: int | None
@@ -191,7 +191,7 @@ class FolderEntry(NamedTuple):
 def listing(
     folder: str, entries: Callable[[], Iterable[FolderEntry]], after: Json | None
 ) -> Iterator[Listed]:
-    """List a box that has no numbers of its own to go on from.
+    """List a folder that has no numbers of its own to go on from.
 
     The cursor is how many messages were listed, and a hash of their refs: where the list still begins with those,
     only what comes behind them is new.

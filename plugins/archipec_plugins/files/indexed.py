@@ -100,7 +100,7 @@ class IndexedArchiveSink(ABC, Generic[S]):
     def _append(self, staged: Collection[S]) -> Iterable[tuple[ContentKey, StoredAt]]:
         """Store messages and say where each one is.
 
-        Durable when it is told, in this order: the message, its line in the table, its line in the inventory. What fails
+        Durable when it is yielded or returned, in this order: the message, its line in the table, its line in the inventory. What fails
         leaves nothing that a table tells of and that isn't durable, but maybe messages that are.
         """
 

@@ -32,10 +32,10 @@ _HINT = (
 
 
 class Holdings(Protocol):
-    """What an archive holds, told from its files without reading the messages.
+    """What an archive holds, by its files, without reading the messages.
 
     Attributes:
-        located: a message that lies in another file than the one it was put into was moved by somebody.
+        located: a message that lies in another file than the one it was put into was moved by a user or program.
     """
 
     located: bool
@@ -44,7 +44,7 @@ class Holdings(Protocol):
         """Yield every copy that is there.
 
         Raises:
-            OSError: it can't be told.
+            OSError: the files can't be looked at.
         """
 
     def claimed(self) -> Iterator[Entry]:
@@ -204,7 +204,7 @@ class InventoryKeeper:
             raise self._fault
 
     def _is_lacking(self) -> bool:
-        """Tell whether an archive without an inventory should have one: it holds something, or did."""
+        """Return whether an archive without an inventory should have one: it holds something, or did."""
         marker, claim = self._marker()
         return bool(claim or marker.get("messages")) or next(self._holdings.claimed(), None) is not None
 
@@ -269,7 +269,7 @@ class InventoryKeeper:
             yield _lost_by_count(self._root, counted, distinct)
 
     def lists_more(self, file: str, count: int) -> bool:
-        """Tell whether a file's table, with so many messages, has lost some that the inventory lists, or may have.
+        """Return whether a file's table, with so many messages, has lost some that the inventory lists, or may have.
 
         What lies behind the last message of such a table was not left by an interrupted run.
 
@@ -287,7 +287,7 @@ class InventoryKeeper:
         return bool(reader.damage) or (claim is not None and not reader.exists) or listed > count
 
     def lists_something(self) -> bool:
-        """Tell whether there is an inventory that lists a message; raises OSError."""
+        """Return whether there is an inventory that lists a message; raises OSError."""
         exists, summary = last_summary(self._root)
         if summary is not None:
             return summary.messages > 0

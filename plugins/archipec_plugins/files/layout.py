@@ -2,7 +2,7 @@
 
 A folder is a directory of its name, `/` in it starting a directory within. Whatever a file system might refuse, or take
 for something else, becomes ``_``, and eight digits of the original's hash are added, so that two folders stay two. Names
-differing in case alone are told apart the same way, on every system: archives get copied from one to another.
+differing in case alone are kept apart the same way, on every system: archives get copied from one to another.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Tree:
     def _list(self, parent: str) -> dict[str, str]:
         try:
             with os.scandir(f"{self._root}/{parent}") as entries:
-                # A file's name is nobody's: its own spelling is hidden, so that no folder takes it for a directory.
+                # A file's own spelling is hidden, so that no folder takes it for a directory.
                 return {
                     unicodedata.normalize("NFC", entry.name).casefold(): entry.name
                     if entry.is_dir(follow_symlinks=False)

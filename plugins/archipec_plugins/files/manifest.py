@@ -23,7 +23,7 @@ from archipec_plugins.files.streams import write_all
 NAME = "SHA256SUMS"
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND
-# One that leads out of the archive is none of ours.
+# One that leads out of the archive was not written by archipec.
 _A_PATH = rb"(?!/)(?!(?:[^\n]*/)?\.\.?(?:/|\n|\Z))[^\r\n\0\\]{1,4096}"
 _PATH = re.compile(_A_PATH)
 _LINE = re.compile(rb"([0-9a-f]{64})  (%b)\n" % _A_PATH)
@@ -34,7 +34,7 @@ _BLOCK = 65536
 class Line(NamedTuple):
     """A line of the manifest: where it begins, the file's SHA-256, its path from the root.
 
-    ``path`` is empty where the line is none of ours.
+    ``path`` is empty where archipec wrote no such line.
     """
 
     offset: int
@@ -43,19 +43,19 @@ class Line(NamedTuple):
 
 
 def is_listable(path: str) -> bool:
-    """Tell whether a path can be written as it is; one that can't, nobody but a stranger made."""
+    """Return whether a path can be written as it is; one that can't, nobody but a stranger made."""
     return _PATH.fullmatch(os.fsencode(path)) is not None
 
 
 def is_bookkeeping(name: str) -> bool:
-    """Tell whether a file or folder in an archive is archipec's own, and no message."""
+    """Return whether a file or folder in an archive is archipec's own, and no message."""
     if name in (NAME, MARKER, INVENTORY) or name.startswith(".archipec"):
         return True
     return name.startswith(f"{NAME}.") and name.endswith(".tsr")
 
 
 class Manifest:
-    """The manifest of the archive at ``root``; the host's lock sees to it that nobody else adds to it.
+    """The manifest of the archive at ``root``; the host's lock keeps others from adding to it.
 
     Nothing is written before `write`; what a run that was killed left of a line is cut off then.
     """
@@ -72,7 +72,7 @@ class Manifest:
         return bool(self._waiting)
 
     def exists(self) -> bool:
-        """Tell whether there is one."""
+        """Return whether there is one."""
         return os.path.lexists(self.path)
 
     def __iter__(self) -> Iterator[Line]:

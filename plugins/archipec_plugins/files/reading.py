@@ -1,4 +1,4 @@
-"""How the sources that read files go about it: regular files only, links left alone, trouble told apart."""
+"""How the sources that read files go about it: regular files only, links left alone, errors told apart by what they mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: Final = (
 
 
 def check_path(path: Path) -> os.stat_result:
-    """Return the status of what a source is told to read.
+    """Return the status of what a source is to read.
 
     Raises:
         PermanentError: there is nothing, or neither a folder nor a file.
@@ -39,7 +39,7 @@ def check_path(path: Path) -> os.stat_result:
 
 
 def open_file(path: str | Path) -> FileIO:
-    """Open a regular file below the place a source reads; a link or a pipe in there is none.
+    """Open a regular file below the place a source reads; a link or a pipe is not one.
 
     Raises:
         OSError: it can't be opened.
@@ -115,7 +115,7 @@ def subfolders(
 
 
 def leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a link, or what Windows calls a junction, to a folder."""
+    """Return whether an entry is a link, or what Windows calls a junction, to a folder."""
     is_junction = sys.version_info >= (3, 12) and entry.is_junction()
     try:
         return is_junction or (entry.is_symlink() and entry.is_dir())
@@ -124,7 +124,7 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_inside(path: str | Path, root: str | Path) -> bool:
-    """Tell whether what a link leads to lies in a folder that is read itself."""
+    """Return whether what a link leads to lies in a folder that is read itself."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 

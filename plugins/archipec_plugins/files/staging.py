@@ -20,7 +20,7 @@ _FIRST_SECOND_OF_FAT = 315_532_800 + 86_400
 
 
 def is_interrupted(root: str) -> bool:
-    """Tell whether a run in this archive was killed, and none has mended since what it left."""
+    """Return whether a run in this archive was killed, and none has mended since what it left."""
     return os.path.exists(f"{root}/{_DIRECTORY}")
 
 
@@ -45,7 +45,7 @@ class Staging:
             self.discard(name for name in os.listdir(self._path) if is_own(name))
 
     def allows(self, name: str) -> bool:
-        """Tell whether this file system takes a name, and shows a file by it afterwards."""
+        """Return whether this file system takes a name, and shows a file by it afterwards."""
         try:
             os.close(os.open(f"{self._path}/{name}", CREATE, 0o600))
         except OSError:

@@ -171,7 +171,7 @@ def regular_size(path: str) -> int | None:
     """Return how many bytes a file has; None where there is none, or something else stands in its place.
 
     Raises:
-        OSError: it can't be told.
+        OSError: it can't be looked at.
     """
     try:
         status = os.lstat(path)

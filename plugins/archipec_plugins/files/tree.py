@@ -70,16 +70,16 @@ class FileIndex(Protocol):
         """Return the paths of the copies of a message that are there, the latest first."""
 
     def holds(self, sha256: str) -> bool:
-        """Tell whether any copy of a message with this hash is there."""
+        """Return whether any copy of a message with this hash is there."""
 
     def is_own(self, file: str) -> bool:
-        """Tell whether a file's name is one that this catalog gives."""
+        """Return whether a file's name is one that this index gives."""
 
     def key_of(self, line: Line) -> ContentKey:
         """Return the key of a message that the manifest lists; of one that is gone, its size may be 0 for unknown."""
 
     def name_matches(self, path: str, sha256: str) -> bool:
-        """Tell whether it is one that this catalog gives to messages with this hash."""
+        """Return whether it is one that this index gives to messages with this hash."""
 
     def unlisted(self) -> Iterator[str]:
         """Yield the paths of the archive's files that its manifest doesn't list."""

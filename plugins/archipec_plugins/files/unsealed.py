@@ -24,7 +24,7 @@ LOOSE = Option(
 
 
 def is_loose(name: str, beside: Callable[[], Iterable[str]]) -> bool:
-    """Tell whether a file is such a message.
+    """Return whether a file is such a message.
 
     Args:
         name: the file's.

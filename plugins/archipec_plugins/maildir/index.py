@@ -1,4 +1,4 @@
-"""What an archive of Maildirs holds, told from the names of its files; the manifest only repeats it."""
+"""What an archive of Maildirs holds, by the names of its files; the manifest only repeats it."""
 
 from __future__ import annotations
 

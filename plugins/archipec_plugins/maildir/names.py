@@ -1,6 +1,6 @@
 """The names in Maildirs: of the files in our archives, and of the files and folders in any other.
 
-From a name in an archive everything can be told that the archive knows:
+A name in an archive states everything that the archive knows of a message:
 ``<seconds since 1970>.<SHA-256>.archipec,S=<size>:2,<flags>``, as of the Maildir convention (time, unique part, host,
 Dovecot's ``S=``, flags). The unique part is the content's hash, so a message has one name wherever it comes from; a
 further copy, stored because an earlier one was damaged, has ``_2`` and so on after the hash. Mail programs change what

@@ -258,7 +258,7 @@ class MaildirFolder:
 
 
 def is_junk(file: str) -> bool:
-    """Tell whether a file's name is one that systems give to files of their own, wherever they find a folder."""
+    """Return whether a file's name is one that systems give to files of their own, wherever they find a folder."""
     return file.startswith(("._", ".nfs")) or file in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -267,14 +267,14 @@ def _ref(base: str, status: os.stat_result) -> str:
 
 
 def received(named: int, modified: float) -> datetime | None:
-    """Return when a message was delivered, None when it can't be told.
+    """Return when a message was delivered, None when it isn't known.
 
     A delivery names the file by its time; a migration gives old messages new names and their old file times; a
     careless copy gives files the time of copying: so the earlier one is right, or nearer to it.
 
     Args:
-        named: the time in the file's name, 0 when there is none.
+        named: the time in the file's name, in seconds since 1970, 0 when there is none.
         modified: the file's own.
     """
-    moment = min(named, modified) if named else modified
-    return datetime.fromtimestamp(int(moment), UTC) if 0 < moment < _LAST_SECOND else None
+    time = min(named, modified) if named else modified
+    return datetime.fromtimestamp(int(time), UTC) if 0 < time < _LAST_SECOND else None

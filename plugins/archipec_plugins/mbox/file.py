@@ -63,7 +63,7 @@ class MboxRecord:
 
 
 class MboxFile:
-    """Appends to one mbox; the host's lock sees to it that nobody else of archipec does.
+    """Appends to one mbox; the host's lock keeps other runs from it.
 
     What a run that was killed left behind the last committed message is cut off on opening. Messages that
     another program appended stay where they are, and ours go behind them: the table of contents says from where
@@ -125,7 +125,7 @@ class MboxFile:
             self.end = start
 
     def _is_ours(self, start: int) -> bool:
-        """Tell whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
+        """Return whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
 
         Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is somebody else's.
         After a power cut there may be zeros, which no mail program writes.
@@ -148,7 +148,7 @@ class MboxFile:
         return os.read(self._data, size)
 
     def is_current(self) -> bool:
-        """Tell whether the file is as this object left it, and still the one of its name."""
+        """Return whether the file is as this object left it, and still the one of its name."""
         try:
             there = os.stat(self.path)
         except FileNotFoundError:

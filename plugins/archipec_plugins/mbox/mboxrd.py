@@ -20,7 +20,7 @@ from archipec.message import ContentKey
 from archipec_plugins.files.streams import map_os_errors, open_archived, stored_chunks, verify_key
 
 SENDER = b"From archipec@localhost "
-"""How our separators begin, and nobody else's."""
+"""How archipec's separators begin, and no other program's."""
 
 SEPARATOR_LENGTH = len(SENDER) + len("Thu Jan  1 00:00:00 1970\n")
 
@@ -36,7 +36,7 @@ def separator(seconds: int) -> bytes:
 
 
 def is_separator(line: bytes) -> bool:
-    """Tell whether this is the line `separator` writes."""
+    """Return whether this is the line `separator` writes."""
     return _SEPARATOR.fullmatch(line) is not None
 
 

@@ -39,12 +39,12 @@ class MozillaStatus:
         self.partial = 0
 
     def skip(self, beginning: bytes) -> int:
-        """Return how long the lines are; a server's own X-UIDL alone is none of them."""
+        """Return how long the lines are; a server's own X-UIDL alone doesn't count."""
         match = _LINES.match(beginning)
         return match.end() if match and _OURS.search(match[0]) else 0
 
     def flags(self, preamble: bytes) -> tuple[str, ...] | None:
-        """Return the flags told by the lines, None for a message that is deleted, or not wholly there."""
+        """Return the flags that the lines state, None for a message that is deleted, or not wholly there."""
         match = _STATUS.search(preamble)
         status = int(match[1], 16) if match else 0
         if status & _EXPUNGED:

@@ -131,7 +131,7 @@ def digest_of(stored: bytes = b"") -> hashlib.blake2b:
 class Scanner:
     """Finds messages.
 
-    Whether a line that begins with ``From `` is a separator is told by everything that can be known of it: the blank
+    Whether a line that begins with ``From `` is a separator is decided by everything that can be known of it: the blank
     line before it, its date, the header behind it, how the file's first separator is built, whether the MIME part
     that it stands in ends only later. ``Content-Length`` is believed when that of the file's first message leads to a
     separator, and from then on wherever it does. Where two readings remain, the message is kept whole, and counted.
@@ -139,7 +139,7 @@ class Scanner:
     Args:
         dialect: what the file is written in; None to find out.
         skip: given the first bytes behind a separator, returns how many of them are not the message's.
-        left_out: told (offset, reason) of what is no message, or only a part of one.
+        left_out: called with (offset, reason) for what is no message, or only a part of one.
 
     Attributes:
         doubts: lines that may be separators and were taken for text; first_doubt: where the first of them is.
@@ -165,7 +165,7 @@ class Scanner:
         self.first_doubt = self._last_doubt = -1
 
     def continues(self, end: int) -> bool:
-        """Tell whether a message that once ended at ``end`` still does: a separator follows it, or nothing."""
+        """Return whether a message that once ended at ``end`` still does: a separator follows it, or nothing."""
         window = Window(self._stream, max(0, end - 1))
         window.reach(end + _LOOK, end)
         return self._boundary(window, end) is not None
@@ -282,9 +282,9 @@ class Scanner:
         at = found + 1 if found >= 0 else -1
         number = bisect_right(self._stream.part_starts, max(offset - 1, start))
         if number < len(self._stream.part_starts):
-            seam = self._stream.part_starts[number]
-            if seam <= window.end and (at < 0 or seam < at):
-                return seam
+            start_of_part = self._stream.part_starts[number]
+            if start_of_part <= window.end and (at < 0 or start_of_part < at):
+                return start_of_part
         return at
 
     # -- separators ----------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class Scanner:
         return separates
 
     def _is_inside_part(self, reading: _Reading, at: int) -> bool:
-        """Tell whether a line stands in a part of the message being read: what ends its parts comes only behind it."""
+        """Return whether a line stands in a part of the message being read: what ends its parts comes only behind it."""
         window = reading.window
         if not reading.multipart or window.bytes(at - _CLOSED, at).rstrip(b"\r\n").endswith(b"--"):
             return False  # the end of a last part is where it should be
@@ -416,7 +416,7 @@ def _head(beginning: bytes) -> bytes:
 
 
 def _is_apart(window: Window, at: int) -> bool:
-    """Tell whether a blank line comes before the line at an offset."""
+    """Return whether a blank line comes before the line at an offset."""
     return window.bytes(at - 3, at).endswith((b"\n\n", b"\n\r\n"))
 
 

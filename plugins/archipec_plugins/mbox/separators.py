@@ -90,7 +90,7 @@ def usual_pattern(form: Form) -> re.Pattern[bytes] | None:
 
 
 def begins_header(text: bytes) -> bool:
-    """Tell whether a text begins with a field that mail has."""
+    """Return whether a text begins with a field that mail has."""
     return _KNOWN_FIELD.match(text) is not None
 
 

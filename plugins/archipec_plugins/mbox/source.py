@@ -113,7 +113,7 @@ def _is_mbox(entry: os.DirEntry[str], inside: str, skipped: SkippedFiles) -> boo
 
 
 def begins_like_mbox(path: str) -> bool:
-    """Tell whether a file begins with a From line, blank lines aside.
+    """Return whether a file begins with a From line, blank lines aside.
 
     Raises:
         OSError: it can't be read.
@@ -123,7 +123,7 @@ def begins_like_mbox(path: str) -> bool:
 
 
 def _is_thunderbird_s(path: str) -> bool:
-    """Tell whether Thunderbird keeps its folder in this file: its lines stand before the first message.
+    """Return whether Thunderbird keeps its folder in this file: its lines stand before the first message.
 
     Raises:
         OSError: it can't be read.
@@ -141,7 +141,7 @@ def mbox_folder(
     skipped: SkippedFiles,
     preamble_format: Preamble = NO_PREAMBLE,
 ) -> MailFolder:
-    """Return the box for a file: by its table of contents when archipec wrote it, without what Thunderbird adds."""
+    """Return the folder for a file: by its table of contents when archipec wrote it, without what Thunderbird adds."""
     if preamble_format is NO_PREAMBLE and _is_thunderbird_s(path):
         preamble_format, dialect = MozillaStatus(), dialect or Dialect.RD
 

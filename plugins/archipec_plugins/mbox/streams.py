@@ -26,13 +26,13 @@ class MboxStream(Protocol):
         """Return bytes from an offset, at least one and at most ``limit``; none at the end.
 
         Raises:
-            IntegrityError: from there to the next seam nothing can be read.
+            IntegrityError: from there to the next start of a part nothing can be read.
             ArchipecError: of a wider scope, when nothing can be read any more.
         """
         ...
 
     def check(self, offset: int, length: int) -> None:
-        """Make sure that these bytes are those that were meant to be there, as far as it can be told.
+        """Make sure that these bytes are those that were meant to be there, as far as that is known.
 
         Raises:
             IntegrityError: they are not.
@@ -75,7 +75,7 @@ class StreamPart:
     def __init__(self, stream: MboxStream, end: int) -> None:
         self._stream = stream
         self.size = min(end, stream.size)
-        self.part_starts = tuple(seam for seam in stream.part_starts if seam < end)
+        self.part_starts = tuple(start for start in stream.part_starts if start < end)
 
     def read(self, offset: int, limit: int) -> bytes:
         return self._stream.read(offset, min(limit, self.size - offset)) if offset < self.size else b""

@@ -148,7 +148,7 @@ class MboxTocIndex(TocIndex):
 
 
 def is_mbox(name: str) -> bool:
-    """Tell whether a file of this name is one of ours."""
+    """Return whether a file of this name is one of ours."""
     return _FILE.fullmatch(name) is not None
 
 

@@ -119,7 +119,7 @@ def _missing_blank_line(tail: bytes) -> bytes:
 
 
 def _is_ours(descriptor: int, start: int) -> bool:
-    """Tell whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
+    """Return whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
 
     Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is somebody else's.
     """

@@ -147,7 +147,7 @@ def _accounts(path: Path) -> list[tuple[Path, str]]:
 
 
 def _is_account(path: Path) -> bool:
-    """Tell whether folders lie right here."""
+    """Return whether folders lie right here."""
     with os.scandir(path) as entries:
         return any(
             entry.name.endswith((".msf", _SUBFOLDERS))

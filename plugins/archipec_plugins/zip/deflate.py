@@ -12,7 +12,7 @@ from archipec_plugins.files.streams import CHUNK
 LAST_BLOCK: Final = b"\x03\x00"
 """What ends a stream of blocks: one that is empty, and says that it is the last."""
 
-# Mail never shrinks that far. What does is kept at full length, since readers of zips, ours too, take it for a trap.
+# Mail never shrinks that far. What does is kept at full length, since readers of zips, ours too, refuse it as a possible zip bomb.
 _MOST_SHRUNK: Final = 50
 
 

@@ -1,6 +1,6 @@
 """Folders of a source of zips: of messages that are members, one each, and the mbox in a zip of an archive of ours.
 
-That is read by its table, exactly as it went in: without it nobody can tell whether a message ended in a line break
+That is read by its table, exactly as it went in: without it there is no way to know whether a message ended in a line break
 before the blank line was put behind it.
 """
 
@@ -60,8 +60,8 @@ class MembersFolder:
             archive: its zip's place among the archives.
             loose: it is a message without its envelope.
         """
-        moment = parse_found(member.name.rpartition("/")[2]).time
-        self._members.append((moment << _ARCHIVE_BITS | archive) << _NUMBER_BITS | member.number)
+        time = parse_found(member.name.rpartition("/")[2]).time
+        self._members.append((time << _ARCHIVE_BITS | archive) << _NUMBER_BITS | member.number)
         if loose:
             self._loose.add((archive, member.number))
 
@@ -77,9 +77,9 @@ class MembersFolder:
             archive = self._archives[packed >> _NUMBER_BITS & MOST_ARCHIVES - 1]
             member = archive.directory[packed & (1 << _NUMBER_BITS) - 1]
             name = parse_found(member.name.rpartition("/")[2])
-            moments = [moment for moment in (name.time, member.modified) if moment > 0]
+            times = [time for time in (name.time, member.modified) if time > 0]
             # A time of the file alone says when it was exported.
-            received = datetime.fromtimestamp(min(moments), UTC) if name.time else None
+            received = datetime.fromtimestamp(min(times), UTC) if name.time else None
             yield FolderEntry(_ref(archive, member), member.size, received, name.flags)
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:
@@ -141,10 +141,10 @@ class BrokenFolder:
 
 
 def has_table(path: str) -> bool:
-    """Tell whether the mbox in a zip is all told in a table beside it, and nobody changed the zip since.
+    """Return whether the mbox in a zip is all told in a table beside it, and nobody changed the zip since.
 
     Raises:
-        ArchipecError: it can't be told.
+        ArchipecError: they can't be read.
     """
     try:
         size = Path(path).stat().st_size

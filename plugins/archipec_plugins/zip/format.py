@@ -150,5 +150,5 @@ def end_records(count: int, size: int, offset: int) -> bytes:
 
 
 def is_end_record(data: bytes) -> bool:
-    """Tell whether these bytes are a whole end record as `end_records` writes it: the zip ends with them."""
+    """Return whether these bytes are a whole end record as `end_records` writes it: the zip ends with them."""
     return len(data) == _END.size and data.startswith(b"PK\x05\x06") and data.endswith(b"\0\0")

@@ -201,7 +201,7 @@ class Layout(ABC):
 
     @abstractmethod
     def takes(self, staged: Staged) -> bool:
-        """Tell whether the format allows for this message too."""
+        """Return whether the format allows for this message too."""
 
     @abstractmethod
     def finish(self, out: BufferedWriter, entries: Iterable[ZipEntry]) -> Iterator[Member]:

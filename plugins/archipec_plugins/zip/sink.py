@@ -196,7 +196,7 @@ class ZipSink(IndexedArchiveSink[Staged]):
             yield lookup_error(error, self._root)
 
     def _is_kept(self, receipt: Receipt) -> bool:
-        """Tell whether a copy is in a finished zip: one that was lost stays pending, for ``verify`` to find."""
+        """Return whether a copy is in a finished zip: one that was lost stays pending, for ``verify`` to find."""
         place = self._locate(receipt)
         return place in self._index.copies(receipt.key) and self._tables.is_listed(place)
 

@@ -229,8 +229,8 @@ class _Sorter:
         if len(parts) == 1 and self._config.dialect is None and has_table(path):
             return IndexedZipMbox(name, path, self._context)
         stream = ZipStream(parts)
-        told = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
-        stamp = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        state = "|".join(f"{archive.name}:{archive.stamp}:{member.number}" for archive, member in parts)
+        stamp = hashlib.blake2b(state.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
         @contextmanager
         def opener() -> Iterator[OpenedMbox]:

@@ -46,7 +46,7 @@ class ZipStream:
             raise
 
     def check(self, offset: int, length: int) -> None:
-        """Of a part that is damaged no message is good, for nobody knows which are."""
+        """Of a damaged part no message is good: there is no way to know which are."""
         first = bisect_right(self._starts, offset) - 1
         last = bisect_right(self._starts, offset + max(length, 1) - 1) - 1
         for number in range(first, last + 1):

@@ -125,7 +125,7 @@ class ZipToc:
         size: bytes of the zip; a message that reaches beyond was cut off by somebody else, and is passed over.
 
     Attributes:
-        inside: what the zip holds, empty when nobody said so yet.
+        inside: what the zip holds, empty when no line says so yet.
         end: where the next line goes: behind the last one that is whole.
         damaged: a line before that one isn't, or tells of a message that is no longer there.
         reach: where the last message ends.
@@ -210,7 +210,7 @@ class ZipTocIndex(TocIndex):
         self.directories: dict[str, int] = {}
 
     def is_listed(self, place: StoredAt) -> bool:
-        """Tell whether a message is in its zip's directory by now."""
+        """Return whether a message is in its zip's directory by now."""
         return place.offset < self.directories.get(place.file, 0)
 
     def _parts(self) -> list[str]:
@@ -240,7 +240,7 @@ def stored_at(file: str, entry: ZipEntry) -> StoredAt:
 
 
 def is_zip(name: str) -> bool:
-    """Tell whether a file of this name is one of ours."""
+    """Return whether a file of this name is one of ours."""
     return _FILE.fullmatch(name) is not None
 
 

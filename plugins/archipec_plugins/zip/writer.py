@@ -40,7 +40,7 @@ _WASTE = 16 << 20
 
 
 class ZipWriter:
-    """Adds to one zip; the host's lock sees to it that nobody else of archipec does.
+    """Adds to one zip; the host's lock keeps other runs from it.
 
     What is stored is never moved or written over, but for the header of an mbox, which gets its sizes. Messages are
     added behind the end that the zip has, and `finish` writes a new end behind them, with a directory of all members; the
@@ -58,7 +58,7 @@ class ZipWriter:
         directory: where the directory begins that the zip had last: what lies before it is listed there.
         usable: messages may be added. Not to a zip that another program changed, nor to one whose table is damaged, nor
             one that has lost messages, nor to an mbox of an earlier run: that one is finished for ever.
-        sealed: there is nothing to `finish`.
+        finished: there is nothing to `finish`.
 
     Raises:
         OSError: it can't be read.
@@ -102,7 +102,7 @@ class ZipWriter:
         self._descriptor = -1
 
     def _is_as_left(self, *, interrupted: bool) -> bool:
-        """Tell whether the zip ends where the table says, or has at least what an interrupted run had committed."""
+        """Return whether the zip ends where the table says, or has at least what an interrupted run had committed."""
         if interrupted:
             return self._size >= self.end and self._is_torn()
         if self._size != self.end or not self.end:
@@ -112,7 +112,7 @@ class ZipWriter:
             return is_end_record(file.read())
 
     def _is_torn(self) -> bool:
-        """Tell whether what lies behind the last message can be what an interrupted run left there."""
+        """Return whether what lies behind the last message can be what an interrupted run left there."""
         if self._size == self.end or self.inside == "mbox":
             return True
         with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
@@ -122,7 +122,7 @@ class ZipWriter:
         return any(signature.startswith(beginning) for signature in (LOCAL_SIGNATURE, CENTRAL_SIGNATURE))
 
     def is_current(self) -> bool:
-        """Tell whether the zip is still as this object left it; raises OSError."""
+        """Return whether the zip is still as this object left it; raises OSError."""
         return _size_of(self.path) == self._size
 
     def check_unchanged(self) -> None:
@@ -139,7 +139,7 @@ class ZipWriter:
     def _changed(self, size: int) -> IntegrityError:
         self.usable, self.finished, self._foreign = False, True, True
         if self._toc_end:
-            # Says that the zip is done here: what lies behind is none of ours.
+            # Says that the zip is done here: what lies behind is not archipec's.
             self._write_toc(end_line(self.directory, self.end, 0), durable=True)
         return IntegrityError(
             f"{self.path}: another program has changed it while it was written to:"
@@ -148,7 +148,7 @@ class ZipWriter:
         )
 
     def has_room(self, staged: Staged, split_size: int | None) -> bool:
-        """Tell whether a message may be added, or belongs into another zip.
+        """Return whether a message may be added, or belongs into another zip.
 
         Args:
             split_size: bytes that a zip of more than one message has at most.
@@ -308,7 +308,7 @@ class ZipWriter:
 
 
 def has_sound_end(path: Path) -> bool:
-    """Tell whether a zip ends in the directory that its table says, if it says any.
+    """Return whether a zip ends in the directory that its table says, if it says any.
 
     Raises:
         OSError: it can't be read.
