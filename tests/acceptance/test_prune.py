@@ -27,7 +27,7 @@ from archipec.custody.pruning.run import prune
 from archipec.custody.run import Cancellation
 from archipec.plugins.registry import Registry
 from archipec.simulator import mailbox, shared_authority
-from archipec_plugins.pop3.delete import Deletion as Pop3Deletion
+from archipec_plugins.pop3.delete import Pop3Deletion
 from testbed.command import Archipec, Result, imap_url
 from testbed.dovecot import ITALIAN_FOLDERS, Dovecot
 from testbed.proxy import Proxy

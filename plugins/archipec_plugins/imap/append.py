@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import Item
 from archipec_plugins.files.streams import item_chunks, unix_time
-from archipec_plugins.imap.commands import PASSING, Exchange, refusal, words
-from archipec_plugins.imap.grammar import Status, number, quoted
-from archipec_plugins.imap.session import Session
+from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandBatch, refusal, response_text
+from archipec_plugins.imap.grammar import StatusResponse, number, quoted
+from archipec_plugins.imap.session import ImapSession
 
 __all__ = ["Appended", "Appender"]
 
@@ -36,7 +36,7 @@ _BUFFER: Final = 64 * 1024
 # Commands under way at once, where each adds one message: their answers must fit where nobody reads them yet.
 _AHEAD: Final = 16
 # The folder is gone since it was listed: the next opening makes it anew.
-_PASSING: Final = PASSING | {"TRYCREATE", "NONEXISTENT"}
+_TRANSIENT_CODES: Final = TRANSIENT_CODES | {"TRYCREATE", "NONEXISTENT"}
 _FORBIDDING: Final = frozenset({"NOPERM", "AUTHORIZATIONFAILED", "CONTACTADMIN", "READ-ONLY"})
 
 
@@ -59,9 +59,9 @@ class Appender:
         largest: bytes of the largest message the server takes (RFC 7889), None when it doesn't tell.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._dialogue = session.dialogue
-        self._wire = session.wire
+    def __init__(self, session: ImapSession) -> None:
+        self._channel = session.channel
+        self._connection = session.connection
         self._multi = "MULTIAPPEND" in session.capabilities
         self._unasked = 0
         if "LITERAL-" in session.capabilities:
@@ -72,7 +72,7 @@ class Appender:
         self._takes_messages = False
         self.largest = min(_limits(session.capabilities), default=None)
 
-    def append(self, wire_name: bytes, items: Sequence[Item]) -> list[Appended]:
+    def append(self, encoded_name: bytes, items: Sequence[Item]) -> list[Appended]:
         """Add messages to a folder, in order.
 
         Raises:
@@ -81,19 +81,19 @@ class Appender:
         outcomes: list[Appended] = []
         groups = self._groups(items)
         while window := list(islice(groups, 1 if self._multi else _AHEAD)):
-            for group, status in zip(window, self._send_all(wire_name, window), strict=True):
+            for group, status in zip(window, self._send_all(encoded_name, window), strict=True):
                 if status.word != "OK" and len(group) > 1:
-                    outcomes += self._append_singly(wire_name, group)
+                    outcomes += self._append_singly(encoded_name, group)
                 else:
                     outcomes += self._outcomes(status, group)
         return outcomes
 
-    def _append_singly(self, wire_name: bytes, items: Sequence[Item]) -> Iterator[Appended]:
+    def _append_singly(self, encoded_name: bytes, items: Sequence[Item]) -> Iterator[Appended]:
         """Add messages of which the server refuses some one."""
         singles = iter([[item] for item in items])
-        answered: list[tuple[list[Item], Status]] = []
+        answered: list[tuple[list[Item], StatusResponse]] = []
         while window := list(islice(singles, _AHEAD)):
-            answered += zip(window, self._send_all(wire_name, window), strict=True)
+            answered += zip(window, self._send_all(encoded_name, window), strict=True)
         for single, status in answered:
             yield from self._outcomes(status, single)
 
@@ -110,23 +110,23 @@ class Appender:
         if group:
             yield group
 
-    def _send_all(self, wire_name: bytes, groups: Sequence[Sequence[Item]]) -> list[Status]:
+    def _send_all(self, encoded_name: bytes, groups: Sequence[Sequence[Item]]) -> list[StatusResponse]:
         """Send a command for each group; return how each ended.
 
         Raises:
             ArchipecError: one ended in a way that the others will, too.
         """
-        exchange = self._dialogue.begin()
-        ended: dict[bytes, Status] = {}
+        batch = self._channel.begin()
+        ended: dict[bytes, StatusResponse] = {}
         try:
-            tags = [self._send(exchange, ended, wire_name, group) for group in groups]
+            tags = [self._send(batch, ended, encoded_name, group) for group in groups]
         except BaseException:
             # Part of a message may be on its way: nothing else can be said on this connection.
-            self._wire.close()
+            self._connection.close()
             raise
         for tag in tags:
             while tag not in ended:
-                self._hear(exchange, ended)
+                self._hear(batch, ended)
         statuses = [ended[tag] for tag in tags]
         for status in statuses:
             if (error := self._wide(status)) is not None:
@@ -135,18 +135,22 @@ class Appender:
         return statuses
 
     def _send(
-        self, exchange: Exchange, ended: dict[bytes, Status], wire_name: bytes, items: Sequence[Item]
+        self,
+        batch: CommandBatch,
+        ended: dict[bytes, StatusResponse],
+        encoded_name: bytes,
+        items: Sequence[Item],
     ) -> bytes:
         """Send a command, or as much of it as the server wants; return its tag.
 
         A server that refuses a line takes the literal behind it for commands, unless it was asked before: so each
         kind of line, which differs by folder and flags, is asked for the first time it is sent.
         """
-        tag = exchange.send_beginning(b"APPEND " + quoted(wire_name))
+        tag = batch.send_beginning(b"APPEND " + quoted(encoded_name))
         buffer = bytearray()
         for item in items:
             flags = _flags(item.flags)
-            unasked = item.key.size <= self._unasked and (wire_name, flags) in self._proven
+            unasked = item.key.size <= self._unasked and (encoded_name, flags) in self._proven
             buffer += b' (%b) "%b" {%d%b}\r\n' % (
                 flags,
                 _internal_date(item.received or item.date),
@@ -155,11 +159,11 @@ class Appender:
             )
             if not unasked:
                 self._flush(buffer)
-                while (goes_ahead := self._hear(exchange, ended)) is False and tag not in ended:
+                while (goes_ahead := self._hear(batch, ended)) is False and tag not in ended:
                     pass
                 if not goes_ahead:
                     return tag
-                self._proven.add((wire_name, flags))
+                self._proven.add((encoded_name, flags))
             for chunk in item_chunks(item):
                 buffer += chunk
                 if len(buffer) >= _BUFFER:
@@ -169,44 +173,44 @@ class Appender:
         return tag
 
     def _flush(self, buffer: bytearray) -> None:
-        self._wire.send(bytes(buffer))
+        self._connection.send(bytes(buffer))
         buffer.clear()
 
-    def _hear(self, exchange: Exchange, ended: dict[bytes, Status]) -> bool:
+    def _hear(self, batch: CommandBatch, ended: dict[bytes, StatusResponse]) -> bool:
         """Take the next response in; tell whether it is the go-ahead for a literal."""
-        line = exchange.line()
+        line = batch.line()
         if line.startswith(b"+"):
             return True
-        status = exchange.status(line)
+        status = batch.status(line)
         if status is None:
-            exchange.whole(line)
+            batch.whole(line)
         elif status.tag != b"*":
             ended[status.tag] = status
         return False
 
-    def _wide(self, status: Status) -> ArchipecError | None:
+    def _wide(self, status: StatusResponse) -> ArchipecError | None:
         """Return the error for a refusal that has nothing to do with the message; None for any other outcome."""
         if status.word == "OK":
             return None
-        what = f"{self._wire} takes no messages"
+        what = f"{self._connection} is not accepting messages"
         if status.word == "BAD":
-            self._wire.close()
-            return PermanentError(f"{what}: {words(status)}")
+            self._connection.close()
+            return PermanentError(f"{what}: {response_text(status)}")
         if status.code == "OVERQUOTA":
             return TransientError(
-                f"the mailbox at {self._wire} is full: {words(status)}",
+                f"the mailbox at {self._connection} is full: {response_text(status)}",
                 hint="make room there and run the same command again: it goes on where it stopped",
                 retry_after=math.inf,
             )
-        if status.code in _PASSING:
-            return TransientError(f"{what} now: {words(status)}")
+        if status.code in _TRANSIENT_CODES:
+            return TransientError(f"{what} now: {response_text(status)}")
         if status.code in _FORBIDDING:
             return PermanentError(
-                f"{what}: {words(status)}", hint="the account must be allowed to add messages"
+                f"{what}: {response_text(status)}", hint="the account must be allowed to add messages"
             )
         return None
 
-    def _outcomes(self, status: Status, items: Sequence[Item]) -> list[Appended]:
+    def _outcomes(self, status: StatusResponse, items: Sequence[Item]) -> list[Appended]:
         """Return what became of the messages of one command.
 
         Raises:
@@ -217,8 +221,8 @@ class Appender:
             uids = _uids(status, len(items))
             return [Appended(uid) for uid in uids] if uids else [Appended()] * len(items)
         if status.code == "TOOBIG" or self._takes_messages:
-            return [Appended(refusal=f"the server refuses it: {words(status)}")]
-        raise refusal(status, f"{self._wire} takes no messages", Scope.ENDPOINT)
+            return [Appended(refusal=f"the server refuses it: {response_text(status)}")]
+        raise refusal(status, f"{self._connection} is not accepting messages", Scope.ENDPOINT)
 
 
 def _flags(flags: Iterable[str]) -> bytes:
@@ -235,7 +239,7 @@ def _internal_date(moment: datetime) -> bytes:
     return b"%b %02d:%02d:%02d +0000" % (day, utc.hour, utc.minute, utc.second)
 
 
-def _uids(status: Status, count: int) -> list[int]:
+def _uids(status: StatusResponse, count: int) -> list[int]:
     """Return the numbers that APPENDUID tells; none when they aren't as many as the messages."""
     if status.code != "APPENDUID":
         return []

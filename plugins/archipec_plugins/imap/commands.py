@@ -10,41 +10,41 @@ import itertools
 from collections.abc import Iterator
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
-from archipec_plugins.imap.grammar import Status, literal_size, parse_status
-from archipec_plugins.net.connection import Wire, printable
+from archipec_plugins.imap.grammar import StatusResponse, literal_size, parse_status
+from archipec_plugins.net.connection import Connection, printable
 
-__all__ = ["PASSING", "Body", "Dialogue", "Exchange", "refusal", "words"]
+__all__ = ["TRANSIENT_CODES", "Body", "CommandBatch", "CommandChannel", "refusal", "response_text"]
 
 _CHUNK = 128 * 1024
 _MAX_RESPONSE = 256 * 1024
 _MOST_DROPPED = 2 * 1024**3
-PASSING = frozenset({"UNAVAILABLE", "SERVERBUG", "INUSE", "LIMIT"})
+TRANSIENT_CODES = frozenset({"UNAVAILABLE", "SERVERBUG", "INUSE", "LIMIT"})
 """Response codes of refusals that pass by themselves (RFC 5530 §3, RFC 9051 §7.1)."""
 
 
-def words(status: Status) -> str:
+def response_text(status: StatusResponse) -> str:
     """Return what a status response tells, to be shown."""
     code = f"[{status.code}] " if status.code else ""
     return f"{code}{printable(status.text).rstrip('. ')}"
 
 
-def refusal(status: Status, what: str, scope: Scope) -> ArchipecError:
+def refusal(status: StatusResponse, what: str, scope: Scope) -> ArchipecError:
     """Return the error for a command that was answered NO or BAD.
 
     Args:
         what: goes before the server's own words.
     """
-    kind = TransientError if status.code in PASSING else PermanentError
-    return kind(f"{what}: {words(status)}", scope=scope)
+    kind = TransientError if status.code in TRANSIENT_CODES else PermanentError
+    return kind(f"{what}: {response_text(status)}", scope=scope)
 
 
 class Body:
     """The bytes of one literal, straight from the wire, each once."""
 
-    __slots__ = ("_left", "_wire")
+    __slots__ = ("_connection", "_left")
 
-    def __init__(self, wire: Wire, size: int) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, size: int) -> None:
+        self._connection = connection
         self._left = size
 
     def __iter__(self) -> Iterator[bytes]:
@@ -53,30 +53,30 @@ class Body:
     def __next__(self) -> bytes:
         if not self._left:
             raise StopIteration
-        data = self._wire.read(min(self._left, _CHUNK))
+        data = self._connection.read(min(self._left, _CHUNK))
         self._left -= len(data)
         return data
 
 
-class Dialogue:
-    """Whatever is said after the login: one exchange at a time.
+class CommandChannel:
+    """Whatever is said after the login: one batch of commands at a time.
 
     Attributes:
         identified: `identify` was called.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.identified = False
         self._tags = itertools.count(1)
-        self._current: Exchange | None = None
+        self._current: CommandBatch | None = None
         self._first: list[bytes] = []
 
-    def begin(self) -> Exchange:
-        """Begin an exchange. The one before is over: what is still to come of it is read and dropped."""
+    def begin(self) -> CommandBatch:
+        """Begin a batch of commands. The one before is over: what is still to come of it is read and dropped."""
         if self._current is not None:
             self._current.end()
-        self._current = Exchange(self.wire, self._tags, self._first)
+        self._current = CommandBatch(self.connection, self._tags, self._first)
         return self._current
 
     def identify(self) -> None:
@@ -89,15 +89,15 @@ class Dialogue:
             self._first.append(b'ID ("name" "archipec")')
 
 
-class Exchange:
+class CommandBatch:
     """Commands sent and not yet answered.
 
     Attributes:
         codes: arguments of the response codes UIDVALIDITY and UIDNEXT told so far.
     """
 
-    def __init__(self, wire: Wire, tags: Iterator[int], first: list[bytes]) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, tags: Iterator[int], first: list[bytes]) -> None:
+        self._connection = connection
         self._tags = tags
         self._first = first
         self._useful = False
@@ -114,14 +114,14 @@ class Exchange:
         commands = (*self._first, *commands)
         self._first.clear()
         tags = [b"A%d" % next(self._tags) for _ in commands]
-        self._wire.send(b"".join(b"%b %b\r\n" % pair for pair in zip(tags, commands, strict=True)))
+        self._connection.send(b"".join(b"%b %b\r\n" % pair for pair in zip(tags, commands, strict=True)))
         self._waiting.update(tags)
         return tags[first:]
 
     def send_beginning(self, command: bytes) -> bytes:
         """Send the beginning of a command, whose literals and CRLF its sender puts on the wire; return its tag."""
         tag = b"A%d" % next(self._tags)
-        self._wire.send(b"%b %b" % (tag, command))
+        self._connection.send(b"%b %b" % (tag, command))
         self._waiting.add(tag)
         return tag
 
@@ -146,7 +146,7 @@ class Exchange:
                 self._useful = False
                 yield response
                 if not self._useful:
-                    self._wire.useless(len(response))
+                    self._connection.useless(len(response))
             elif status.tag == tag:
                 if status.word != "OK":
                     raise refusal(status, what, scope)
@@ -155,7 +155,7 @@ class Exchange:
     def useful(self) -> None:
         """Say that what came last was asked for."""
         self._useful = True
-        self._wire.useful()
+        self._connection.useful()
 
     def useless(self, response: bytes, literals: int = 0) -> None:
         """Say that what came last was not asked for, ``literals`` the bytes of it that are not in ``response``.
@@ -163,9 +163,9 @@ class Exchange:
         Raises:
             TransientError: there is no end to it.
         """
-        self._wire.useless(len(response) + literals)
+        self._connection.useless(len(response) + literals)
 
-    def outcome(self, tag: bytes) -> Status:
+    def outcome(self, tag: bytes) -> StatusResponse:
         """Wait until a command is done, and return how it ended; its data responses are dropped."""
         while True:
             line = self.line()
@@ -182,7 +182,7 @@ class Exchange:
         if self._body is not None:
             self._skip(self._after_body())
         line, self._ahead = self._ahead, b""
-        return line or self._wire.readline()
+        return line or self._connection.readline()
 
     def leftover(self) -> bytes:
         """Return what stands behind a FETCH response whose list was closed too early; empty when nothing does."""
@@ -192,7 +192,7 @@ class Exchange:
         self._ahead = line
         return b""
 
-    def status(self, line: bytes) -> Status | None:
+    def status(self, line: bytes) -> StatusResponse | None:
         """Return the status response that ``line`` is, None when it begins a data response.
 
         Raises:
@@ -206,24 +206,26 @@ class Exchange:
             if self._after_fetch and line[:1] in (b" ", b")", b"\r"):
                 # The list was closed too early (Xeams): this is more of it.
                 return None
-            raise self._wire.garbled(line)
+            raise self._connection.protocol_error(line)
         status = self._shown(status)
         if status.tag != b"*":
             if status.tag not in self._waiting:
-                raise self._wire.garbled(line)
+                raise self._connection.protocol_error(line)
             self._waiting.remove(status.tag)
-            self._wire.answered()
+            self._connection.answered()
             return status
         self.useless(line)
         if status.word == "BYE":
-            raise self._wire.fail(f"{self._wire} closed the connection: {words(status)}")
+            raise self._connection.close_with(
+                f"{self._connection} closed the connection: {response_text(status)}"
+            )
         if status.code in ("UIDVALIDITY", "UIDNEXT"):
             self.codes[status.code] = status.argument
         return status
 
-    def _shown(self, status: Status) -> Status:
+    def _shown(self, status: StatusResponse) -> StatusResponse:
         """The status as it may be shown: a server may repeat the password anywhere."""
-        mask = self._wire.mask
+        mask = self._connection.mask
         if status.word == "OK":
             return status._replace(text=mask(status.text))
         code = mask(status.code.encode()).decode("ascii", "replace")
@@ -248,12 +250,14 @@ class Exchange:
             TransientError: the response becomes larger than any that is read this way.
         """
         if so_far + size > _MAX_RESPONSE:
-            raise self._wire.fail(f"{self._wire} sent a response of more than {_MAX_RESPONSE} bytes")
-        return self._wire.read(size), self._wire.readline()
+            raise self._connection.close_with(
+                f"{self._connection} sent a response of more than {_MAX_RESPONSE} bytes"
+            )
+        return self._connection.read(size), self._connection.readline()
 
     def body(self, size: int) -> Body:
         """Return the literal that the line just read announced, to be streamed."""
-        self._body = Body(self._wire, size)
+        self._body = Body(self._connection, size)
         self._after_fetch = True
         return self._body
 
@@ -268,9 +272,11 @@ class Exchange:
             line = self.line()
             if self.status(line) is None:
                 dropped += len(line) + self._skip(line)
-                self._wire.pace.mark()
+                self._connection.pace.mark()
                 if dropped > _MOST_DROPPED:
-                    raise self._wire.fail(f"{self._wire} does not come to the end of its answers")
+                    raise self._connection.close_with(
+                        f"{self._connection} does not come to the end of its answers"
+                    )
         self._over = True
 
     def _after_body(self) -> bytes:
@@ -279,15 +285,15 @@ class Exchange:
             for _ in self._body:
                 pass
             self._body = None
-            self._wire.pace.mark()
-        return self._wire.readline()
+            self._connection.pace.mark()
+        return self._connection.readline()
 
     def _skip(self, line: bytes) -> int:
         """Drop the response that ``line`` begins or goes on with; return how many more bytes that was."""
         dropped = 0
         while (size := literal_size(line)) is not None:
-            for chunk in Body(self._wire, size):
+            for chunk in Body(self._connection, size):
                 dropped += len(chunk)
-            line = self._wire.readline()
+            line = self._connection.readline()
             dropped += len(line)
         return dropped

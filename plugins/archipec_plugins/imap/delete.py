@@ -6,7 +6,7 @@ the trash (MOVE, RFC 6851), which frees nothing until somebody empties it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -15,13 +15,13 @@ from typing import Final, NamedTuple, TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
-from archipec_plugins.imap.commands import Dialogue, Exchange, words
-from archipec_plugins.imap.fetch import Pipeline, parse_ref
+from archipec_plugins.imap.commands import CommandBatch, CommandChannel, response_text
+from archipec_plugins.imap.fetch import ImapFetchPipeline, parse_ref
 from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
 
-__all__ = ["Deletion", "Method"]
+__all__ = ["ImapDeletion", "Method"]
 
-Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
+_Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 # Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.
 _COMMAND_MESSAGES: Final = 250
@@ -56,7 +56,7 @@ class _Seen(NamedTuple):
     shared: bool = False
 
 
-class Deletion:
+class ImapDeletion:
     """The orders of one session.
 
     Args:
@@ -67,13 +67,13 @@ class Deletion:
 
     def __init__(
         self,
-        dialogue: Dialogue,
+        channel: CommandChannel,
         method: Method,
         now: Callable[[], datetime],
         temp: Path,
         marking: Callable[[Sequence[DeletionOrder]], None],
     ) -> None:
-        self._dialogue = dialogue
+        self._channel = channel
         self._method = method
         self._now = now
         self._temp = temp
@@ -81,47 +81,47 @@ class Deletion:
         self._expunged = 0
         self._strangers: set[int] = set()
 
-    def carry_out(
-        self, orders: Iterable[DeletionOrder], wire_name: Callable[[str], bytes]
-    ) -> Iterator[Outcome]:
+    def delete(
+        self, orders: Iterable[DeletionOrder], encoded_name: Callable[[str], bytes]
+    ) -> Iterator[_Outcome]:
         """Yield each order with its outcome, good only after the server was asked whether the message is gone.
 
         Args:
-            wire_name: tells how the server spells a folder.
+            encoded_name: tells how the server spells a folder.
 
         Raises:
             TransientError: the connection broke: what was not answered may have been carried out.
         """
         for folder, group in groupby(orders, key=lambda order: order.folder):
             its = list(group)
-            spelt = wire_name(folder)
+            spelt = encoded_name(folder)
             if spelt == self._method.trash:
                 reason = "this server can't delete single messages: empty the trash in the webmail"
                 yield from _refuse_all(its, reason)
                 continue
             try:
-                exchange, uidvalidity = self._select(folder, spelt)
+                batch, uidvalidity = self._select(folder, spelt)
             except ArchipecError as error:
                 if error.scope > Scope.FOLDER:
                     raise
                 yield from _refuse_all(its, error.message, Scope.FOLDER)
                 continue
-            yield from self._in_folder(exchange, uidvalidity, its)
+            yield from self._in_folder(batch, uidvalidity, its)
 
-    def _select(self, folder: str, wire_name: bytes) -> tuple[Exchange, str]:
+    def _select(self, folder: str, encoded_name: bytes) -> tuple[CommandBatch, str]:
         """Open a folder for changes; return its UIDVALIDITY too."""
         self._expunged = 0
         self._strangers = set()
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(b"SELECT " + quoted(wire_name))
-        status = exchange.outcome(tag)
+        batch = self._channel.begin()
+        (tag,) = batch.send(b"SELECT " + quoted(encoded_name))
+        status = batch.outcome(tag)
         if status.word != "OK" or status.code == "READ-ONLY":
-            raise Refused(f'folder "{folder}" can\'t be changed: {words(status)}', scope=Scope.FOLDER)
-        return exchange, exchange.codes.get("UIDVALIDITY", b"").decode("ascii", "replace")
+            raise Refused(f'folder "{folder}" can\'t be changed: {response_text(status)}', scope=Scope.FOLDER)
+        return batch, batch.codes.get("UIDVALIDITY", b"").decode("ascii", "replace")
 
     def _in_folder(
-        self, exchange: Exchange, uidvalidity: str, orders: Sequence[DeletionOrder]
-    ) -> Iterator[Outcome]:
+        self, batch: CommandBatch, uidvalidity: str, orders: Sequence[DeletionOrder]
+    ) -> Iterator[_Outcome]:
         by_uid: dict[int, DeletionOrder] = {}
         for order in orders:
             generation = order.ref.partition("/")[0]
@@ -135,42 +135,68 @@ class Deletion:
                 by_uid[known] = order
         uids = sorted(by_uid)
         for start in range(0, len(uids), _COMMAND_MESSAGES):
-            batch = {uid: by_uid[uid] for uid in uids[start : start + _COMMAND_MESSAGES]}
-            yield from self._batch(exchange, batch)
+            some = {uid: by_uid[uid] for uid in uids[start : start + _COMMAND_MESSAGES]}
+            yield from self._delete_some(batch, some)
 
-    def _batch(self, exchange: Exchange, orders: dict[int, DeletionOrder]) -> Iterator[Outcome]:
-        seen = self._look(exchange, orders)
-        for uid in [uid for uid in orders if uid not in seen]:
-            order = orders.pop(uid)
-            yield order, AlreadyGone(f"message {order.ref} was no longer there")
-        for uid in [uid for uid in orders if seen[uid].shared]:
-            order = orders.pop(uid)
-            yield order, _refused(_SHARED)
-        others = self._others(exchange, orders, seen)
-        for uid in others:
-            order = orders.pop(uid)
-            yield order, _refused("it is not the one that was archived")
-        for uid in [uid for uid in orders if _FLAGGED in seen[uid].flags]:
-            order = orders.pop(uid)
-            yield order, _refused("it is flagged by now")
-        for uid in [uid for uid, order in orders.items() if order.expires_at <= self._now()]:
-            order = orders.pop(uid)
-            yield order, _refused("the order has expired")
+    def _delete_some(self, batch: CommandBatch, orders: dict[int, DeletionOrder]) -> Iterator[_Outcome]:
+        """Carry out the orders of one command: check, act, confirm."""
+        seen = self._look(batch, orders)
+        for uid, error in self._check(batch, orders, seen):
+            yield orders.pop(uid), error
         if not orders:
             return
-        unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
         self._expunged, self._strangers = 0, set()
-        if self._method.trash is None:
-            self._marking([orders[uid] for uid in unmarked])
-            reason = self._expunge(
-                exchange, sorted(orders), unmarked, min(o.expires_at for o in orders.values())
-            )
-        else:
-            reason = self._command(exchange, b"UID MOVE %b " + quoted(self._method.trash), orders)
-        left = self._look(exchange, orders)
+        unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
+        reason = self._act(batch, orders, unmarked)
+        yield from self._confirm(batch, orders, unmarked, reason)
+
+    def _check(
+        self, batch: CommandBatch, orders: Mapping[int, DeletionOrder], seen: Mapping[int, _Seen]
+    ) -> Iterator[tuple[int, ArchipecError]]:
+        """Yield the messages that must not be deleted, each with the reason: whatever has changed since the order.
+
+        Args:
+            orders: without those that were yielded, as soon as the next is asked for.
+            seen: the messages that are there.
+        """
+        for uid in [uid for uid in orders if uid not in seen]:
+            yield uid, AlreadyGone(f"message {orders[uid].ref} was no longer there")
+        for uid in [uid for uid in orders if seen[uid].shared]:
+            yield uid, _refused(_SHARED)
+        for uid in self._mismatched(batch, orders, seen):
+            yield uid, _refused("it is not the one that was archived")
+        for uid in [uid for uid in orders if _FLAGGED in seen[uid].flags]:
+            yield uid, _refused("it is flagged by now")
+        # Last, because reading messages again takes time.
+        for uid in [uid for uid, order in orders.items() if order.expires_at <= self._now()]:
+            yield uid, _refused("the order has expired")
+
+    def _act(self, batch: CommandBatch, orders: Mapping[int, DeletionOrder], unmarked: Sequence[int]) -> str:
+        """Delete the messages, or move them to the trash; return why the server did not, empty when it did.
+
+        Args:
+            unmarked: those that nothing has marked for deletion yet.
+        """
+        if self._method.trash is not None:
+            return self._command(batch, b"UID MOVE %b " + quoted(self._method.trash), orders)
+        self._marking([orders[uid] for uid in unmarked])
+        return self._expunge(batch, sorted(orders), unmarked, min(o.expires_at for o in orders.values()))
+
+    def _confirm(
+        self, batch: CommandBatch, orders: Mapping[int, DeletionOrder], unmarked: Sequence[int], reason: str
+    ) -> Iterator[_Outcome]:
+        """Look at the messages again, and yield what came of each order. Marks left on messages are taken back.
+
+        Args:
+            reason: why the server refused, where it did.
+
+        Raises:
+            Refused: more messages went than were ordered to.
+        """
+        left = self._look(batch, orders)
         unsure = ""
         if self._method.trash is None:
-            unsure = self._unmark(exchange, [uid for uid in unmarked if uid in left])
+            unsure = self._unmark(batch, [uid for uid in unmarked if uid in left])
         for uid, order in orders.items():
             if uid not in left:
                 yield order, None
@@ -206,55 +232,55 @@ class Deletion:
             self._strangers |= gone - set(ordered)
 
     def _expunge(
-        self, exchange: Exchange, uids: Sequence[int], unmarked: Sequence[int], deadline: datetime
+        self, batch: CommandBatch, uids: Sequence[int], unmarked: Sequence[int], deadline: datetime
     ) -> str:
         """Mark messages and expunge them, them alone; return why the server did not, empty when it did."""
         if unmarked:
-            reason = self._command(exchange, b"UID STORE %b +FLAGS.SILENT (\\Deleted)", unmarked)
+            reason = self._command(batch, b"UID STORE %b +FLAGS.SILENT (\\Deleted)", unmarked)
             if reason:
                 return reason
         if deadline <= self._now():
             return "the order has expired"
-        return self._command(exchange, b"UID EXPUNGE %b", uids)
+        return self._command(batch, b"UID EXPUNGE %b", uids)
 
-    def unmark(self, folder: str, wire_name: bytes, refs: Iterable[str]) -> None:
+    def unmark(self, folder: str, encoded_name: bytes, refs: Iterable[str]) -> None:
         """Take back marks that an earlier session left.
 
         Raises:
             ArchipecError: they may still be there.
         """
-        exchange, uidvalidity = self._select(folder, wire_name)
+        batch, uidvalidity = self._select(folder, encoded_name)
         uids = sorted(
             uid
             for ref in refs
             if ref.partition("/")[0] == uidvalidity and (uid := parse_ref(ref)[0]) is not None
         )
         for start in range(0, len(uids), _COMMAND_MESSAGES):
-            if reason := self._unmark(exchange, uids[start : start + _COMMAND_MESSAGES]):
+            if reason := self._unmark(batch, uids[start : start + _COMMAND_MESSAGES]):
                 raise TransientError(f'folder "{folder}": marks for deletion can\'t be taken back: {reason}')
 
-    def _unmark(self, exchange: Exchange, uids: Sequence[int]) -> str:
+    def _unmark(self, batch: CommandBatch, uids: Sequence[int]) -> str:
         """Take back marks of ours: another program's EXPUNGE must not find them. Return why that failed, if it did."""
-        return self._command(exchange, b"UID STORE %b -FLAGS.SILENT (\\Deleted)", uids) if uids else ""
+        return self._command(batch, b"UID STORE %b -FLAGS.SILENT (\\Deleted)", uids) if uids else ""
 
-    def _command(self, exchange: Exchange, command: bytes, uids: Iterable[int]) -> str:
+    def _command(self, batch: CommandBatch, command: bytes, uids: Iterable[int]) -> str:
         """Return why the server refuses, empty when it doesn't."""
         wanted = sorted(uids)
-        (tag,) = exchange.send(command.replace(b"%b", uid_set(wanted), 1))
+        (tag,) = batch.send(command.replace(b"%b", uid_set(wanted), 1))
         while True:
-            line = exchange.line()
-            status = exchange.status(line)
+            line = batch.line()
+            status = batch.status(line)
             if status is None:
-                self._note_expunged(exchange.whole(line), wanted)
+                self._note_expunged(batch.whole(line), wanted)
             elif status.tag == tag:
-                return "" if status.word == "OK" else words(status)
+                return "" if status.word == "OK" else response_text(status)
 
-    def _look(self, exchange: Exchange, uids: Iterable[int]) -> dict[int, _Seen]:
+    def _look(self, batch: CommandBatch, uids: Iterable[int]) -> dict[int, _Seen]:
         """Return those of these messages that are there."""
         wanted = frozenset(uids)
-        (tag,) = exchange.send(b"UID FETCH %b (UID RFC822.SIZE FLAGS)" % uid_set(sorted(wanted)))
+        (tag,) = batch.send(b"UID FETCH %b (UID RFC822.SIZE FLAGS)" % uid_set(sorted(wanted)))
         found: dict[int, _Seen] = {}
-        for response in exchange.answers(tag, "the messages can't be looked at", Scope.FOLDER):
+        for response in batch.answers(tag, "the messages can't be looked at", Scope.FOLDER):
             self._note_expunged(response, wanted)
             told = fetch_attributes(response)
             uid = number(told.get(b"UID"))
@@ -266,8 +292,8 @@ class Deletion:
                 )
         return found
 
-    def _others(
-        self, exchange: Exchange, orders: dict[int, DeletionOrder], seen: dict[int, _Seen]
+    def _mismatched(
+        self, batch: CommandBatch, orders: Mapping[int, DeletionOrder], seen: Mapping[int, _Seen]
     ) -> list[int]:
         """Return the messages that are not those of their orders: of another size, and then of other bytes.
 
@@ -276,10 +302,10 @@ class Deletion:
         doubtful = {order.ref: uid for uid, order in orders.items() if seen[uid].size != order.key.size}
         if not doubtful:
             return []
-        pipeline = Pipeline(exchange, iter(list(doubtful)), "", self._temp)
+        pipeline = ImapFetchPipeline(batch, iter(list(doubtful)), "", self._temp)
         pipeline.uidnext = max(doubtful.values()) + 1
         pipeline.send()
-        others = set(doubtful.values())
+        mismatched = set(doubtful.values())
         for ref, chunks in pipeline.answers():
             try:
                 key = ContentKey.of_chunks(chunks)
@@ -288,8 +314,8 @@ class Deletion:
                     raise
                 continue
             if key == orders[doubtful[ref]].key:
-                others.discard(doubtful[ref])
-        return sorted(others)
+                mismatched.discard(doubtful[ref])
+        return sorted(mismatched)
 
 
 def _numbers(spelt: bytes) -> set[int]:
@@ -315,6 +341,6 @@ def _refused(reason: str, scope: Scope = Scope.MESSAGE) -> Refused:
 
 def _refuse_all(
     orders: Iterable[DeletionOrder], reason: str, scope: Scope = Scope.MESSAGE
-) -> Iterator[Outcome]:
+) -> Iterator[_Outcome]:
     for order in orders:
         yield order, _refused(reason, scope)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
-from archipec_plugins.imap.commands import Exchange, refusal
+from archipec_plugins.imap.commands import CommandBatch, refusal
 from archipec_plugins.imap.grammar import (
-    Status,
+    StatusResponse,
     Token,
     fetch_attributes,
     literal_size,
@@ -23,9 +23,9 @@ from archipec_plugins.imap.grammar import (
     uid_set,
 )
 
-__all__ = ["Answer", "Pipeline", "parse_ref"]
+__all__ = ["ImapAnswer", "ImapFetchPipeline", "parse_ref"]
 
-Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
+ImapAnswer: TypeAlias = "tuple[str, Iterator[bytes]]"
 """A ref, and the bytes it stands for."""
 
 # Tuned by measurement at 40 ms a round trip: with less under way the network waits for us, with more the other
@@ -40,8 +40,8 @@ _IN_MEMORY: Final = 1024 * 1024
 _CHUNK: Final = 128 * 1024
 
 
-class Pipeline:
-    """The commands under way for messages of the folder that is open, or is being opened by the same exchange.
+class ImapFetchPipeline:
+    """The commands under way for messages of the folder that is open, or is being opened by the same batch of commands of commands.
 
     Args:
         refs: of one UIDVALIDITY; pulled only for commands that are sent at once.
@@ -53,9 +53,9 @@ class Pipeline:
             `answers`.
     """
 
-    def __init__(self, exchange: Exchange, refs: Iterator[str], section: str, temp: Path) -> None:
+    def __init__(self, batch: CommandBatch, refs: Iterator[str], section: str, temp: Path) -> None:
         self.uidnext = 0
-        self._exchange = exchange
+        self._batch = batch
         self._refs = refs
         self._temp = temp
         self._name = f"BODY[{section}]".encode("ascii")
@@ -86,15 +86,15 @@ class Pipeline:
 
     def send(self, *first: bytes) -> list[bytes]:
         """Send commands and, behind them, as many FETCHes as may be under way. Return the tags of the former."""
-        batches: list[list[int]] = []
-        while len(self._under_way) + len(batches) < _AHEAD and (uids := self._next()):
-            batches.append(uids)
-        if not first and not batches:
+        uid_lists: list[list[int]] = []
+        while len(self._under_way) + len(uid_lists) < _AHEAD and (uids := self._next()):
+            uid_lists.append(uids)
+        if not first and not uid_lists:
             return []
-        commands = (b"UID FETCH %b %b" % (uid_set(sorted(uids)), self._items) for uids in batches)
-        tags = self._exchange.send(*first, *commands)
-        self._under_way.update(zip(tags[len(first) :], batches, strict=True))
-        for uids in batches:
+        commands = (b"UID FETCH %b %b" % (uid_set(sorted(uids)), self._items) for uids in uid_lists)
+        tags = self._batch.send(*first, *commands)
+        self._under_way.update(zip(tags[len(first) :], uid_lists, strict=True))
+        for uids in uid_lists:
             self._turn.extend(sorted(uids))
         return tags[: len(first)]
 
@@ -103,7 +103,7 @@ class Pipeline:
         copies = [ref for by_place in self._copies.values() for ref in by_place.values()]
         return [*self._wanted.values(), *copies]
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[ImapAnswer]:
         """Yield each message that comes; send on as commands are done.
 
         A server shows a connection neither what has arrived nor what has been expunged since it last said so:
@@ -119,11 +119,11 @@ class Pipeline:
             for held in self._held.values():
                 held.drop()
 
-    def _all_rounds(self) -> Iterator[Answer]:
+    def _all_rounds(self) -> Iterator[ImapAnswer]:
         yield from self._round()
         if self._doubtful:
-            (noop,) = self._exchange.send(b"NOOP")
-            for _ in self._exchange.answers(noop, "the folder can't be brought up to date", Scope.FOLDER):
+            (noop,) = self._batch.send(b"NOOP")
+            for _ in self._batch.answers(noop, "the folder can't be brought up to date", Scope.FOLDER):
                 pass
             self._last_round = True
             self._refs = iter([ref for _, ref in sorted(self._doubtful.items())])
@@ -132,30 +132,30 @@ class Pipeline:
         for uid, copies in self._copies.items():
             yield from self._read_copies(uid, copies)
 
-    def _read_copies(self, uid: int, copies: dict[int, str]) -> Iterator[Answer]:
+    def _read_copies(self, uid: int, copies: dict[int, str]) -> Iterator[ImapAnswer]:
         """Read messages that share a UID, by their place among those that do: first by UID, which names them all.
 
         A server that answers with one of them only is asked by message number.
         """
-        (tag,) = self._exchange.send(b"UID FETCH %d %b" % (uid, self._items))
+        (tag,) = self._batch.send(b"UID FETCH %d %b" % (uid, self._items))
         yield from self._by_place(tag, uid, copies)
         if not copies:
             return
-        (tag,) = self._exchange.send(b"FETCH 1:* (UID)")
+        (tag,) = self._batch.send(b"FETCH 1:* (UID)")
         places: list[int] = []
-        for response in self._exchange.answers(tag, "the folder can't be listed", Scope.FOLDER):
+        for response in self._batch.answers(tag, "the folder can't be listed", Scope.FOLDER):
             if (message := message_number(response)) is not None:
-                self._exchange.useful()
+                self._batch.useful()
                 if number(fetch_attributes(response).get(b"UID")) == uid:
                     places.append(message)
         for place, message in enumerate(dict.fromkeys(places), start=1):
             if place in copies:
-                (tag,) = self._exchange.send(b"FETCH %d %b" % (message, self._items))
+                (tag,) = self._batch.send(b"FETCH %d %b" % (message, self._items))
                 yield from self._by_place(tag, uid, {place: copies.pop(place)}, {message: place})
 
     def _by_place(
         self, tag: bytes, uid: int, copies: dict[int, str], messages: Mapping[int, int] | None = None
-    ) -> Iterator[Answer]:
+    ) -> Iterator[ImapAnswer]:
         """Yield the answers of one command that are among ``copies``, and take them out of there.
 
         Args:
@@ -163,8 +163,8 @@ class Pipeline:
         """
         seen: list[int] = []
         while True:
-            line = self._exchange.line()
-            status = self._exchange.status(line)
+            line = self._batch.line()
+            status = self._batch.status(line)
             if status is not None:
                 if status.tag == tag:
                     return
@@ -177,27 +177,27 @@ class Pipeline:
                     place = len(seen) if messages is None else messages.get(message, 0)
                     ref = copies.pop(place, None)
                 if ref is None or body is None:
-                    self._exchange.useless(line)
+                    self._batch.useless(line)
                 else:
-                    self._exchange.useful()
+                    self._batch.useful()
                     yield ref, body
 
-    def _round(self) -> Iterator[Answer]:
+    def _round(self) -> Iterator[ImapAnswer]:
         while self._under_way:
-            line = self._exchange.line()
+            line = self._batch.line()
             match = self._usual(line)
             if match is not None:
                 size = int(match[2])
                 self._bytes += size
-                body = self._exchange.body(size)
+                body = self._batch.body(size)
                 uid = int(match[1])
                 if uid in self._wanted and self._is_in_turn(uid):
-                    self._exchange.useful()
+                    self._batch.useful()
                     yield self._wanted.pop(uid), body
                 elif not self._set_aside(uid, body):
-                    self._exchange.useless(line, size)
+                    self._batch.useless(line, size)
                 continue
-            status = self._exchange.status(line)
+            status = self._batch.status(line)
             if status is None:
                 yield from self._unusual(line)
             elif status.tag in self._under_way:
@@ -221,7 +221,7 @@ class Pipeline:
                 break
         return uids
 
-    def _done(self, status: Status) -> Iterator[Answer]:
+    def _done(self, status: StatusResponse) -> Iterator[ImapAnswer]:
         """Take note that a command is done: what it left unanswered is gone, or refused."""
         uids = self._under_way.pop(status.tag)
         held = {uid: self._held.pop(uid) for uid in uids if uid in self._held}
@@ -253,19 +253,19 @@ class Pipeline:
             elif uid >= self.uidnext and not self._last_round:
                 self._doubtful[uid] = ref
 
-    def _unusual(self, line: bytes) -> Iterator[Answer]:
+    def _unusual(self, line: bytes) -> Iterator[ImapAnswer]:
         """Read an answer with further attributes, in another order, or with a body that is no literal."""
         with self._parsed(line) as (attributes, body):
             uid = self._answered(attributes) if self._has_body(attributes) else None
             if uid is None or (body is None and uid not in self._wanted):
-                self._exchange.useless(line)
+                self._batch.useless(line)
                 return
             in_turn = uid in self._wanted and self._is_in_turn(uid)
             if body is not None and not in_turn:
                 if not self._set_aside(uid, body):
-                    self._exchange.useless(line)
+                    self._batch.useless(line)
                 return
-            self._exchange.useful()
+            self._batch.useful()
             ref = self._wanted.pop(uid)
             if body is not None:
                 yield ref, body
@@ -289,7 +289,7 @@ class Pipeline:
                 with self._streamed(response, size) as found:
                     yield found
                 return
-            literal, line = self._exchange.more(size, len(response))
+            literal, line = self._batch.more(size, len(response))
             response += literal + line
         attributes = fetch_attributes(response)
         body = next((attributes[name] for name in self._names if name in attributes), None)
@@ -302,7 +302,7 @@ class Pipeline:
         """Give a body whose UID may stand before or behind it."""
         without_body = beginning[: beginning.rfind(b"{")].removesuffix(b"~") + b'""'
         self._bytes += size
-        body = self._exchange.body(size)
+        body = self._batch.body(size)
         attributes = fetch_attributes(without_body + b")")
         if b"UID" in attributes:
             yield attributes, body
@@ -315,13 +315,13 @@ class Pipeline:
                 file.seek(0)
             except OSError as error:
                 raise from_os_error(error, self._temp) from error
-            tail = self._exchange.tail()
+            tail = self._batch.tail()
             if not (attributes := fetch_attributes(without_body + tail)).get(b"UID"):
                 # Where the list was closed too early, it may stand behind that.
                 attributes = (
                     fetch_attributes(
                         (without_body + tail).removesuffix(b"\r\n").removesuffix(b")")
-                        + self._exchange.leftover()
+                        + self._batch.leftover()
                     )
                     or attributes
                 )
@@ -353,7 +353,7 @@ class Pipeline:
             if uid in self._held:
                 self._held[uid].drop()
             return False
-        self._exchange.useful()
+        self._batch.useful()
         held = self._held[uid] = _Held(ref)
         held.keep(body, self._temp)
         return True
@@ -380,7 +380,7 @@ class _Held:
         except OSError as error:
             raise from_os_error(error, temp) from error
 
-    def answer(self) -> Iterator[Answer]:
+    def answer(self) -> Iterator[ImapAnswer]:
         """Give it, and forget it."""
         if self.file is not None:
             yield self.ref, iter(partial(self.file.read, _CHUNK), b"")

@@ -16,9 +16,9 @@ from archipec_plugins.imap.grammar import Token, number, tokens
 
 __all__ = [
     "SPELT",
-    "Choice",
     "Counts",
-    "Mailbox",
+    "FolderFilter",
+    "ImapMailbox",
     "decode_name",
     "encode_name",
     "fingerprint_of",
@@ -71,18 +71,18 @@ SPELT: Final = " (spelt "
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class ImapMailbox:
     """A folder as LIST tells of it.
 
     Attributes:
-        wire_name: as the server spells it; empty when no command can name it.
+        encoded_name: as the server spells it; empty when no command can name it.
         name: in Unicode.
         path: the name's levels.
         uses: its special uses, in the words of RFC 6154 without the backslash.
         selectable: it may hold messages.
     """
 
-    wire_name: bytes
+    encoded_name: bytes
     name: str
     path: tuple[str, ...]
     uses: frozenset[str]
@@ -104,49 +104,49 @@ def encode_name(name: str) -> bytes:
     return encoded
 
 
-def decode_name(wire_name: bytes) -> str:
+def decode_name(encoded_name: bytes) -> str:
     """Return a folder's name in Unicode.
 
     A name that `encode_name` would spell otherwise was made by a program that broke the rules: it is shown
     as UTF-8, or else byte by byte.
     """
-    if _PLAIN_NAME.fullmatch(wire_name):
-        return wire_name.decode("ascii")
+    if _PLAIN_NAME.fullmatch(encoded_name):
+        return encoded_name.decode("ascii")
     try:
-        name: str = imap_utf7.decode(wire_name)
-        if encode_name(name) == wire_name:
+        name: str = imap_utf7.decode(encoded_name)
+        if encode_name(name) == encoded_name:
             return name
-        return wire_name.decode("utf-8")
+        return encoded_name.decode("utf-8")
     except ValueError:
-        return wire_name.decode("latin-1")
+        return encoded_name.decode("latin-1")
 
 
-def parse_list(response: bytes) -> Mailbox | None:
+def parse_list(response: bytes) -> ImapMailbox | None:
     """Return the folder that a LIST response (RFC 9051 §7.3.1) tells of, None for any other response."""
     match _data(response, b"LIST"):
-        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name)] if _usable(wire_name):
-            return _mailbox(attributes, delimiter, wire_name)
-        case [list(attributes), (bytes() | None) as delimiter, bytes(wire_name), list(), *_] if _usable(
-            wire_name
+        case [list(attributes), (bytes() | None) as delimiter, bytes(encoded_name)] if _usable(encoded_name):
+            return _mailbox(attributes, delimiter, encoded_name)
+        case [list(attributes), (bytes() | None) as delimiter, bytes(encoded_name), list(), *_] if _usable(
+            encoded_name
         ):
-            return _mailbox(attributes, delimiter, wire_name)
+            return _mailbox(attributes, delimiter, encoded_name)
     match = _LIST.fullmatch(response)
     if match is None:
         return None
-    quoted_delimiter, wire_name = match["delimiter"], match["name"].rstrip(b" ")
+    quoted_delimiter, encoded_name = match["delimiter"], match["name"].rstrip(b" ")
     delimiter = None if quoted_delimiter.upper() == b"NIL" else quoted_delimiter[1:-1][-1:]
-    if len(wire_name) > 1 and wire_name.startswith(b'"') and wire_name.endswith(b'"'):
-        wire_name = wire_name[1:-1]
-    elif b'"' in wire_name or wire_name.endswith(b")"):
+    if len(encoded_name) > 1 and encoded_name.startswith(b'"') and encoded_name.endswith(b'"'):
+        encoded_name = encoded_name[1:-1]
+    elif b'"' in encoded_name or encoded_name.endswith(b")"):
         return None
-    return _mailbox(match["attributes"].split(), delimiter, wire_name) if _usable(wire_name) else None
+    return _mailbox(match["attributes"].split(), delimiter, encoded_name) if _usable(encoded_name) else None
 
 
-def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, wire_name: bytes) -> Mailbox:
-    name = decode_name(wire_name)
+def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, encoded_name: bytes) -> ImapMailbox:
+    name = decode_name(encoded_name)
     words = {_word(attribute) for attribute in attributes}
-    return Mailbox(
-        wire_name,
+    return ImapMailbox(
+        encoded_name,
         name,
         tuple(name.split(delimiter.decode("latin-1"))) if delimiter else (name,),
         frozenset(_USES[word] for word in words & _USES.keys()),
@@ -154,7 +154,7 @@ def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, wire_name: by
     )
 
 
-def parse_unusable(response: bytes) -> Mailbox | None:
+def parse_unusable(response: bytes) -> ImapMailbox | None:
     """Return a folder that a LIST response tells of in a way that no command can name; None for any other response.
 
     It is there, and whoever asks for it must be told, not left to believe that nothing is missing.
@@ -165,24 +165,24 @@ def parse_unusable(response: bytes) -> Mailbox | None:
         return None
     line = response.partition(b" ")[2].strip().decode("latin-1").encode("unicode_escape").decode("ascii")
     name = f"unreadable: {line[:120]}"
-    return Mailbox(b"", name, (name,), frozenset(), selectable=True)
+    return ImapMailbox(b"", name, (name,), frozenset(), selectable=True)
 
 
-def unambiguous(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
+def unambiguous(mailboxes: Iterable[ImapMailbox]) -> list[ImapMailbox]:
     """Return folders, each under a name of its own that a person can tell from the others.
 
     Two spellings on the server may be one name in Unicode (modified UTF-7 and bare UTF-8, composed and decomposed
     accents), and what can't be printed all looks the same. The one that is spelt as RFC 3501 wants it keeps the name;
-    to the others their spelling is added, so that names depend on nothing else, and `Choice` knows them by either.
+    to the others their spelling is added, so that names depend on nothing else, and `FolderFilter` knows them by either.
     """
     everything = list(mailboxes)
     looks = Counter(_looks(mailbox.name) for mailbox in everything)
     taken = {mailbox.name for mailbox in everything}
-    named: list[Mailbox] = []
+    named: list[ImapMailbox] = []
     for mailbox in everything:
         name = mailbox.name
-        if looks[_looks(name)] > 1 and (_looks(name) != name or encode_name(name) != mailbox.wire_name):
-            spelt = mailbox.wire_name.decode("latin-1").encode("unicode_escape").decode("ascii")
+        if looks[_looks(name)] > 1 and (_looks(name) != name or encode_name(name) != mailbox.encoded_name):
+            spelt = mailbox.encoded_name.decode("latin-1").encode("unicode_escape").decode("ascii")
             name = f"{name}{SPELT}{spelt})"
             while name in taken:
                 name += "'"
@@ -202,15 +202,15 @@ def _looks(name: str) -> str:
 def parse_counts(response: bytes) -> tuple[bytes, Counts] | None:
     """Return (name on the wire, counts) from a STATUS response (RFC 9051 §7.3.4), None for any other response."""
     match _data(response, b"STATUS"):
-        case [bytes(wire_name), list(items), *_]:
+        case [bytes(encoded_name), list(items), *_]:
             told = {_word(name): number(value) for name, value in zip(items[::2], items[1::2], strict=False)}
             match told:
                 case {"messages": int(messages), "uidnext": int(uidnext), "uidvalidity": int(uidvalidity)}:
-                    return wire_name, Counts(messages, uidnext, uidvalidity)
+                    return encoded_name, Counts(messages, uidnext, uidvalidity)
     return None
 
 
-def fingerprint_of(mailboxes: Iterable[Mailbox], counts: Mapping[bytes, Counts]) -> Fingerprint:
+def fingerprint_of(mailboxes: Iterable[ImapMailbox], counts: Mapping[bytes, Counts]) -> Fingerprint:
     """Return what a mailbox is known by, from its folders and what STATUS says of them."""
     return Fingerprint(
         {
@@ -218,7 +218,7 @@ def fingerprint_of(mailboxes: Iterable[Mailbox], counts: Mapping[bytes, Counts])
                 known.uidvalidity, known.uidnext, known.messages
             )
             for one in mailboxes
-            if (known := counts.get(one.wire_name)) is not None
+            if (known := counts.get(one.encoded_name)) is not None
         }
     )
 
@@ -236,7 +236,7 @@ def parse_quota(response: bytes) -> list[tuple[str, int, int]]:
     return []
 
 
-class Choice:
+class FolderFilter:
     """Which folders of a mailbox to read.
 
     Args:
@@ -249,16 +249,16 @@ class Choice:
         self._exclude = [_Pattern(text) for text in exclude]
 
     def of(
-        self, mailboxes: Iterable[Mailbox]
-    ) -> tuple[list[tuple[Mailbox, str | None]], list[tuple[Mailbox, str]]]:
+        self, mailboxes: Iterable[ImapMailbox]
+    ) -> tuple[list[tuple[ImapMailbox, str | None]], list[tuple[ImapMailbox, str]]]:
         """Sort folders into those to read, each with its use, and those left out, each with the reason.
 
         Trash, drafts and junk, and views of other folders, are read only when they are named without a glob.
         """
         everything = sorted(mailboxes, key=lambda mailbox: (mailbox.name.upper() != "INBOX", mailbox.name))
         told = frozenset[str]().union(*(mailbox.uses for mailbox in everything))
-        chosen: list[tuple[Mailbox, str | None]] = []
-        left_out: list[tuple[Mailbox, str]] = []
+        chosen: list[tuple[ImapMailbox, str | None]] = []
+        left_out: list[tuple[ImapMailbox, str]] = []
         for mailbox in everything:
             use = _use(mailbox, told)
             reason = self._reason(mailbox, use)
@@ -268,14 +268,14 @@ class Choice:
                 left_out.append((mailbox, reason))
         return chosen, left_out
 
-    def missing(self, mailboxes: Iterable[Mailbox]) -> Iterator[tuple[str, bool]]:
+    def missing(self, mailboxes: Iterable[ImapMailbox]) -> Iterator[tuple[str, bool]]:
         """Yield (pattern, it is a glob) for each include that no folder answers to."""
         names = [name for mailbox in mailboxes for name in _names(mailbox)]
         for pattern in self._include:
             if not any(pattern.names(name) or pattern.matches(name) for name in names):
                 yield pattern.text, pattern.glob
 
-    def _reason(self, mailbox: Mailbox, use: str | None) -> str | None:
+    def _reason(self, mailbox: ImapMailbox, use: str | None) -> str | None:
         names = _names(mailbox)
         if not mailbox.selectable:
             return "it can hold no messages"
@@ -288,7 +288,7 @@ class Choice:
         return _LEFT_OUT.get(use or "")
 
 
-def folder_for(use: str, mailboxes: Iterable[Mailbox]) -> Mailbox | None:
+def folder_for(use: str, mailboxes: Iterable[ImapMailbox]) -> ImapMailbox | None:
     """Return the folder with a special use, None when none has it or it can hold no messages."""
     everything = list(mailboxes)
     told = frozenset[str]().union(*(mailbox.uses for mailbox in everything))
@@ -315,9 +315,9 @@ class _Pattern:
         return self._expression.fullmatch(_plain(name)) is not None
 
 
-def _names(mailbox: Mailbox) -> set[str]:
+def _names(mailbox: ImapMailbox) -> set[str]:
     """What a person may call a folder: as it is shown, and as its spelling decodes, though others may decode alike."""
-    return {mailbox.name, decode_name(mailbox.wire_name)} if mailbox.wire_name else {mailbox.name}
+    return {mailbox.name, decode_name(mailbox.encoded_name)} if mailbox.encoded_name else {mailbox.name}
 
 
 def _plain(name: str) -> str:
@@ -325,7 +325,7 @@ def _plain(name: str) -> str:
     return "INBOX" if name.upper() == "INBOX" else unicodedata.normalize("NFC", name)
 
 
-def _use(mailbox: Mailbox, told: frozenset[str]) -> str | None:
+def _use(mailbox: ImapMailbox, told: frozenset[str]) -> str | None:
     """The folder's special use: as the server tells, else by a known name at the top or below the inbox.
 
     A name counts only for a use that the server gives to no folder at all, and never deeper down, where
@@ -355,6 +355,6 @@ def _word(token: Token) -> str:
     return token.decode("ascii", "replace").removeprefix("\\").casefold() if isinstance(token, bytes) else ""
 
 
-def _usable(wire_name: bytes) -> bool:
+def _usable(encoded_name: bytes) -> bool:
     """Whether a command can name it: no quoted string holds these."""
-    return wire_name != b"" and not any(byte in wire_name for byte in b"\r\n\0")
+    return encoded_name != b"" and not any(byte in encoded_name for byte in b"\r\n\0")

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 __all__ = [
     "FetchLine",
-    "Status",
+    "StatusResponse",
     "Token",
     "count_change",
     "fetch_attributes",
@@ -71,7 +71,7 @@ _MONTHS: Final = {
 }
 
 
-class Status(NamedTuple):
+class StatusResponse(NamedTuple):
     """A status response (RFC 9051 §7.1): ``tag`` is ``*`` when it belongs to no command."""
 
     tag: bytes
@@ -141,13 +141,15 @@ def literal_size(line: bytes) -> int | None:
     return number(size)
 
 
-def parse_status(line: bytes) -> Status | None:
+def parse_status(line: bytes) -> StatusResponse | None:
     """Return a status response, tagged or not; None for any other line."""
     match = _STATUS.fullmatch(line)
     if match is None:
         return None
     code = (match["code"] or b"").upper().decode("ascii", "replace")
-    return Status(match["tag"], match["word"].upper().decode(), code, match["argument"] or b"", match["text"])
+    return StatusResponse(
+        match["tag"], match["word"].upper().decode(), code, match["argument"] or b"", match["text"]
+    )
 
 
 def count_change(response: bytes, count: int | None) -> int | None:

@@ -13,12 +13,12 @@ from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex
 from archipec_plugins.files.streams import verify_key
-from archipec_plugins.imap.commands import Dialogue
+from archipec_plugins.imap.commands import CommandChannel
 from archipec_plugins.imap.grammar import fetch_line, uid_set
-from archipec_plugins.imap.select import Viewer
+from archipec_plugins.imap.select import SelectedMailbox
 from archipec_plugins.imap.sink_folders import Folders
 
-__all__ = ["Catalog", "Place"]
+__all__ = ["MailboxIndex", "MessageLocation"]
 
 _UID_BITS: Final = 32
 _AT_ONCE: Final = 250
@@ -26,7 +26,7 @@ _HIGHEST_UID: Final = (1 << _UID_BITS) - 1
 _READ: Final = struct.Struct(">QQ")  # size, number of the listing and UID
 
 
-class Place(NamedTuple):
+class MessageLocation(NamedTuple):
     """Where a message lies."""
 
     folder: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
     @property
     def ref(self) -> str:
-        """The message's name within its folder, as a `Viewer` reads it."""
+        """The message's name within its folder, as a `SelectedMailbox` reads it."""
         return f"{self.uidvalidity}/{self.uid}"
 
 
@@ -47,16 +47,16 @@ class _Listing(NamedTuple):
     last: int
 
 
-class Catalog:
+class MailboxIndex:
     """The messages of the mailbox as they were when first asked for, by size until they are read, then by content.
 
     A message is read when one of its size is looked for, and never again; what other programs do later isn't seen.
     """
 
-    def __init__(self, dialogue: Dialogue, folders: Folders, context: Context) -> None:
-        self._dialogue = dialogue
+    def __init__(self, channel: CommandChannel, folders: Folders, context: Context) -> None:
+        self._channel = channel
         self._folders = folders
-        self._viewer = Viewer(dialogue, context.temp)
+        self._selected = SelectedMailbox(channel, context.temp)
         self._temp = context.temp
         self._log = context.log
         self._listings: dict[str, _Listing] = {}
@@ -65,8 +65,8 @@ class Catalog:
         self._read = KeyIndex(_READ.size)
         self._complete = False
 
-    def held(self, keys: Iterable[ContentKey]) -> dict[ContentKey, Place]:
-        """Return where messages are, of those that are in a folder that lasts, or in one that `news` listed.
+    def held(self, keys: Iterable[ContentKey]) -> dict[ContentKey, MessageLocation]:
+        """Return where messages are, of those that are in a folder that lasts, or in one that `list_new` listed.
 
         Raises:
             ArchipecError: it can't be told.
@@ -80,7 +80,7 @@ class Catalog:
             self.add(key, candidate)
         return {key: place for key in wanted if (place := self._known(key)) is not None}
 
-    def news(self, folder: str) -> dict[int, int]:
+    def list_new(self, folder: str) -> dict[int, int]:
         """List a folder, as far as it was not listed before; return the sizes by UID.
 
         Raises:
@@ -89,63 +89,61 @@ class Catalog:
         known = self._listings.get(folder)
         last = 0 if known is None else known.last
         sizes: dict[int, int] = {}
-        view, exchange, (fetch,) = self._viewer.open(
-            folder, self._folders.wire_name(folder), _sizes_after(last)
+        state, batch, (fetch,) = self._selected.open(
+            folder, self._folders.encoded_name(folder), _sizes_after(last)
         )
-        if known is None or known.uidvalidity != view.uidvalidity:
+        if known is None or known.uidvalidity != state.uidvalidity:
             if last:
-                exchange = self._dialogue.begin()
-                (fetch,) = exchange.send(_sizes_after(0))
-            known = _Listing(len(self._names), view.uidvalidity, 0)
+                batch = self._channel.begin()
+                (fetch,) = batch.send(_sizes_after(0))
+            known = _Listing(len(self._names), state.uidvalidity, 0)
             self._names.append(folder)
-        for response in exchange.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
+        for response in batch.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
             line = fetch_line(response)
             # "n:*" always matches the last message, even when its number is below n.
             if line is not None and line.size is not None and known.last < line.uid <= _HIGHEST_UID:
-                exchange.useful()
+                batch.useful()
                 sizes[line.uid] = line.size
         self._listings[folder] = known._replace(last=max(sizes, default=known.last))
         return sizes
 
     def add_unread(self, folder: str, sizes: Mapping[int, int]) -> None:
-        """Note messages that `news` told of, whose contents nobody knows."""
+        """Note messages that `list_new` told of, whose contents nobody knows."""
         number = self._listings[folder].number
         for uid, size in sizes.items():
             self._unread.setdefault(size, array("Q")).append(number << _UID_BITS | uid)
 
-    def add(self, key: ContentKey, place: Place) -> None:
+    def add(self, key: ContentKey, place: MessageLocation) -> None:
         """Note a message whose content is known."""
         number = self._listings[place.folder].number
         self._read.add(bytes.fromhex(key.sha256), _READ.pack(key.size, number << _UID_BITS | place.uid))
 
-    def there(self, folder: str, places: Iterable[Place]) -> Iterator[Place]:
+    def there(self, folder: str, places: Iterable[MessageLocation]) -> Iterator[MessageLocation]:
         """Yield those of a folder's places where a message is now, asked anew: contents are unread."""
         wanted = {place.uid: place for place in places}
         uids = sorted(wanted)
-        self._viewer = Viewer(self._dialogue, self._temp)
+        self._selected = SelectedMailbox(self._channel, self._temp)
         try:
-            view, exchange, _ = self._viewer.open(folder, self._folders.wire_name(folder))
+            state, batch, _ = self._selected.open(folder, self._folders.encoded_name(folder))
         except PermanentError as error:
             if error.scope > Scope.FOLDER:
                 raise
             return  # the folder is gone
         for start in range(0, len(uids), _AT_ONCE):
-            (tag,) = exchange.send(
-                b"UID FETCH %b (UID RFC822.SIZE)" % uid_set(uids[start : start + _AT_ONCE])
-            )
-            for response in exchange.answers(tag, f'folder "{folder}" can\'t be looked at', Scope.FOLDER):
+            (tag,) = batch.send(b"UID FETCH %b (UID RFC822.SIZE)" % uid_set(uids[start : start + _AT_ONCE]))
+            for response in batch.answers(tag, f'folder "{folder}" can\'t be looked at', Scope.FOLDER):
                 line = fetch_line(response)
                 place = None if line is None else wanted.get(line.uid)
-                if place is not None and place.uidvalidity == view.uidvalidity:
+                if place is not None and place.uidvalidity == state.uidvalidity:
                     yield place
 
-    def place(self, folder: str, uid: int) -> Place:
+    def place(self, folder: str, uid: int) -> MessageLocation:
         """Return the place of a message in a folder that was listed."""
-        return Place(folder, self._listings[folder].uidvalidity, uid)
+        return MessageLocation(folder, self._listings[folder].uidvalidity, uid)
 
-    def keys(self, places: Iterable[Place]) -> dict[Place, ContentKey]:
+    def keys(self, places: Iterable[MessageLocation]) -> dict[MessageLocation, ContentKey]:
         """Read messages; return the content key of each that is there and can be read."""
-        found: dict[Place, ContentKey] = {}
+        found: dict[MessageLocation, ContentKey] = {}
         for folder, group in groupby(sorted(places), key=lambda place: place.folder):
             by_ref = {place.ref: place for place in group}
             for ref, chunks in self._read_whole(folder, by_ref):
@@ -156,7 +154,7 @@ class Catalog:
                         raise
         return found
 
-    def chunks(self, key: ContentKey, place: Place) -> Iterator[bytes] | None:
+    def chunks(self, key: ContentKey, place: MessageLocation) -> Iterator[bytes] | None:
         """Return the bytes of a message, None when it is not there; other bytes than its own end in IntegrityError."""
         for _, chunks in self._read_whole(place.folder, [place.ref]):
             return verify_key(chunks, key, f'message {place.uid} of folder "{place.folder}"')
@@ -169,7 +167,7 @@ class Catalog:
             if folder in self._listings:
                 continue
             try:
-                self.add_unread(folder, self.news(folder))
+                self.add_unread(folder, self.list_new(folder))
             except PermanentError as error:
                 if error.scope > Scope.FOLDER:
                     raise
@@ -177,24 +175,24 @@ class Catalog:
                 self._log.info("%s: what it holds isn't known", error)
         self._complete = True
 
-    def _known(self, key: ContentKey) -> Place | None:
+    def _known(self, key: ContentKey) -> MessageLocation | None:
         for packed in self._read.values(bytes.fromhex(key.sha256)):
             size, where = _READ.unpack(packed)
             if size == key.size and (place := self._place(where)) is not None:
                 return place
         return None
 
-    def _take_unread(self, size: int) -> Iterator[Place]:
+    def _take_unread(self, size: int) -> Iterator[MessageLocation]:
         return filter(None, map(self._place, self._unread.pop(size, ())))
 
-    def _place(self, packed: int) -> Place | None:
+    def _place(self, packed: int) -> MessageLocation | None:
         """Return a place; None when its folder has been made anew since."""
         number, uid = packed >> _UID_BITS, packed & _HIGHEST_UID
         folder = self._names[number]
         return self.place(folder, uid) if self._listings[folder].number == number else None
 
     def _read_whole(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        return self._viewer.read(folder, self._folders.wire_name(folder), refs)
+        return self._selected.read(folder, self._folders.encoded_name(folder), refs)
 
 
 def _sizes_after(uid: int) -> bytes:

@@ -18,7 +18,7 @@ from archipec_plugins.imap.grammar import (
     uid_set,
 )
 
-__all__ = ["Cursor", "Listing", "fetch_listing", "fetch_numbers", "read_cursor"]
+__all__ = ["Cursor", "FolderListing", "fetch_listing", "fetch_numbers", "read_cursor"]
 
 _HIGHEST_UID: Final = 2**32 - 1  # RFC 9051 §2.3.1.1
 # Messages that may arrive while a folder is listed.
@@ -59,7 +59,7 @@ def fetch_numbers(numbers: Sequence[int]) -> bytes:
     return b"FETCH %b %b" % (uid_set(numbers), _ITEMS)
 
 
-class Listing:
+class FolderListing:
     """The messages behind a cursor, taken from the responses to `fetch_listing`.
 
     Args:

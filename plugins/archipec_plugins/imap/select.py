@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import PermanentError, Scope
-from archipec_plugins.imap.commands import Dialogue, Exchange
-from archipec_plugins.imap.fetch import Answer, Pipeline
+from archipec_plugins.imap.commands import CommandBatch, CommandChannel
+from archipec_plugins.imap.fetch import ImapAnswer, ImapFetchPipeline
 from archipec_plugins.imap.grammar import count_change, number, quoted
 
-__all__ = ["View", "Viewer", "examine"]
+__all__ = ["MailboxState", "SelectedMailbox", "examine"]
 
 # How servers that want to know who is speaking (RFC 2971) refuse a folder.
 _WANTS_ID: Final = re.compile(r"unsafe login|\bID (?:command|first|required)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MailboxState:
     """The folder that is open, as it was then.
 
     Attributes:
@@ -34,59 +34,63 @@ class View:
     exists: int | None = None
 
 
-def examine(wire_name: bytes) -> bytes:
+def examine(encoded_name: bytes) -> bytes:
     """Return the command that opens a folder."""
-    return b"EXAMINE " + quoted(wire_name)
+    return b"EXAMINE " + quoted(encoded_name)
 
 
-class Viewer:
+class SelectedMailbox:
     """What a connection has open: one folder at a time.
 
     Args:
         temp: where a message waits whose server names it only behind its bytes.
     """
 
-    def __init__(self, dialogue: Dialogue, temp: Path) -> None:
-        self._dialogue = dialogue
+    def __init__(self, channel: CommandChannel, temp: Path) -> None:
+        self._channel = channel
         self._temp = temp
-        self._view: View | None = None
+        self._state: MailboxState | None = None
 
-    def open(self, folder: str, wire_name: bytes, *commands: bytes) -> tuple[View, Exchange, list[bytes]]:
-        """Open a folder; return what it is, and the exchange in which ``commands`` were sent behind, with their tags.
+    def open(
+        self, folder: str, encoded_name: bytes, *commands: bytes
+    ) -> tuple[MailboxState, CommandBatch, list[bytes]]:
+        """Open a folder; return what it is, and the batch in which ``commands`` were sent behind, with their tags.
 
         Raises:
             ArchipecError: of scope FOLDER.
         """
         while True:
-            exchange = self._dialogue.begin()
-            tag, *tags = exchange.send(examine(wire_name), *commands)
-            if (view := self._opened(exchange, tag, folder)) is not None:
-                return view, exchange, tags
+            batch = self._channel.begin()
+            tag, *tags = batch.send(examine(encoded_name), *commands)
+            if (state := self._opened(batch, tag, folder)) is not None:
+                return state, batch, tags
 
-    def _opened(self, exchange: Exchange, tag: bytes, folder: str) -> View | None:
+    def _opened(self, batch: CommandBatch, tag: bytes, folder: str) -> MailboxState | None:
         """Wait until a folder is open, whose `examine` was sent; None when it is to be sent once more.
 
         Raises:
             ArchipecError: of scope FOLDER.
         """
-        self._view = None
-        exchange.codes.clear()
+        self._state = None
+        batch.codes.clear()
         exists: int | None = None
         try:
-            for response in exchange.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
+            for response in batch.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
                 exists = count_change(response, exists)
         except PermanentError as error:
-            if self._dialogue.identified or not _WANTS_ID.search(error.message):
+            if self._channel.identified or not _WANTS_ID.search(error.message):
                 raise
-            self._dialogue.identify()
+            self._channel.identify()
             return None
-        uidvalidity = number(exchange.codes.get("UIDVALIDITY"))
+        uidvalidity = number(batch.codes.get("UIDVALIDITY"))
         if uidvalidity is None:
             raise PermanentError(f'folder "{folder}" has no UIDVALIDITY', scope=Scope.FOLDER)
-        self._view = View(folder, uidvalidity, number(exchange.codes.get("UIDNEXT")) or 0, exists)
-        return self._view
+        self._state = MailboxState(folder, uidvalidity, number(batch.codes.get("UIDNEXT")) or 0, exists)
+        return self._state
 
-    def read(self, folder: str, wire_name: bytes, refs: Iterable[str], section: str = "") -> Iterator[Answer]:
+    def read(
+        self, folder: str, encoded_name: bytes, refs: Iterable[str], section: str = ""
+    ) -> Iterator[ImapAnswer]:
         """Yield each message that is there, in any order.
 
         Args:
@@ -94,25 +98,25 @@ class Viewer:
             section: ``""`` for whole messages, ``"HEADER"`` for their headers.
         """
         for uidvalidity, group in groupby(refs, key=lambda ref: ref.partition("/")[0]):
-            yield from self._read_group(folder, wire_name, uidvalidity, group, section)
+            yield from self._read_group(folder, encoded_name, uidvalidity, group, section)
 
     def _read_group(
-        self, folder: str, wire_name: bytes, uidvalidity: str, refs: Iterator[str], section: str
-    ) -> Iterator[Answer]:
+        self, folder: str, encoded_name: bytes, uidvalidity: str, refs: Iterator[str], section: str
+    ) -> Iterator[ImapAnswer]:
         """Read messages of one UIDVALIDITY."""
-        exchange = self._dialogue.begin()
-        pipeline = Pipeline(exchange, refs, section, self._temp)
-        view = self._view
-        if view is not None and view.folder == folder:
-            if str(view.uidvalidity) == uidvalidity:
+        batch = self._channel.begin()
+        pipeline = ImapFetchPipeline(batch, refs, section, self._temp)
+        state = self._state
+        if state is not None and state.folder == folder:
+            if str(state.uidvalidity) == uidvalidity:
                 pipeline.send()
         else:
-            (tag,) = pipeline.send(examine(wire_name))
-            view = self._opened(exchange, tag, folder)
-            if view is None:
-                view, exchange, _ = self.open(folder, wire_name)
-                pipeline = Pipeline(exchange, chain(pipeline.taken(), refs), section, self._temp)
+            (tag,) = pipeline.send(examine(encoded_name))
+            state = self._opened(batch, tag, folder)
+            if state is None:
+                state, batch, _ = self.open(folder, encoded_name)
+                pipeline = ImapFetchPipeline(batch, chain(pipeline.taken(), refs), section, self._temp)
                 pipeline.send()
-        pipeline.uidnext = view.uidnext
-        if str(view.uidvalidity) == uidvalidity:
+        pipeline.uidnext = state.uidnext
+        if str(state.uidvalidity) == uidvalidity:
             yield from pipeline.answers()

@@ -1,4 +1,4 @@
-"""Opens a session: TLS, greeting and login, by imapclient on a wire that others go on with."""
+"""Opens a session: TLS, greeting and login, by imapclient on a connection that others go on with."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any, Final
 import imapclient
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Scope, TransientError
-from archipec_plugins.imap.commands import PASSING, Dialogue, words
-from archipec_plugins.imap.grammar import Status, parse_status
+from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandChannel, response_text
+from archipec_plugins.imap.grammar import StatusResponse, parse_status
 from archipec_plugins.net.account import IMAP, Account, crowded, is_crowded
-from archipec_plugins.net.connection import Wire, connect, tls_context
+from archipec_plugins.net.connection import Connection, connect, tls_context
 from archipec_plugins.net.masking import Mask
 
-__all__ = ["Session", "open_session"]
+__all__ = ["ImapSession", "open_session"]
 
 # Bytes that imaplib may read in a session: it keeps all of them.
 _BUDGET: Final = 1024 * 1024
@@ -35,32 +35,32 @@ _LOGIN_HINT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ImapSession:
     """A connection that is logged in.
 
     Attributes:
         capabilities: in upper case.
     """
 
-    wire: Wire
-    dialogue: Dialogue
+    connection: Connection
+    channel: CommandChannel
     capabilities: frozenset[str]
 
     def close(self) -> None:
         """Take leave, and don't wait for the answer: it costs a round trip and tells nothing."""
         with contextlib.suppress(TransientError):
-            self.wire.send(b"Z LOGOUT\r\n")
-        self.wire.close()
+            self.connection.send(b"Z LOGOUT\r\n")
+        self.connection.close()
 
 
-def open_session(account: Account) -> Session:
+def open_session(account: Account) -> ImapSession:
     """Connect and log in, once.
 
     Raises:
         ConfigError: there is no password.
         AuthError: the login is refused.
         PermanentError: no TLS that can be trusted, or no login by password.
-        TransientError: the server can't be reached, or doesn't serve now.
+        TransientError: the server can't be reached, or is not available now.
     """
     if account.password is None:
         raise ConfigError(f"no password for {account.user}", hint="give it in the option password")
@@ -75,41 +75,41 @@ def open_session(account: Account) -> Session:
             if connecting.exception() is None:
                 connecting.result().close()
             raise
-    wire = connecting.result()
+    connection = connecting.result()
     try:
         if account.scheme == "imap":
-            _ask_for_tls(wire)
-        wire.start_tls(context)
-        capabilities = _log_in(wire, account, password)
+            _ask_for_tls(connection)
+        connection.start_tls(context)
+        capabilities = _log_in(connection, account, password)
     except BaseException:
-        wire.close()
+        connection.close()
         raise
-    dialogue = Dialogue(wire)
+    channel = CommandChannel(connection)
     if "ID" in capabilities:
-        dialogue.identify()
-    return Session(wire, dialogue, capabilities)
+        channel.identify()
+    return ImapSession(connection, channel, capabilities)
 
 
-def _ask_for_tls(wire: Wire) -> None:
+def _ask_for_tls(connection: Connection) -> None:
     """STARTTLS (RFC 9051 §6.2.1), before anything else is said."""
-    line = wire.greeting()
-    greeting = parse_status(wire.mask(line))
+    line = connection.greeting()
+    greeting = parse_status(connection.mask(line))
     if greeting is None:
-        raise wire.misplaced(line)
+        raise connection.wrong_protocol(line)
     if greeting.word == "BYE":
-        raise _not_serving(wire, greeting)
-    exchange = Dialogue(wire).begin()
+        raise _not_serving(connection, greeting)
+    batch = CommandChannel(connection).begin()
     # A server that takes us for logged in already would have us skip TLS: it answers BAD here.
-    (tag,) = exchange.send(b"STARTTLS")
-    for _ in exchange.answers(tag, f"{wire} offers no TLS", Scope.ENDPOINT):
+    (tag,) = batch.send(b"STARTTLS")
+    for _ in batch.answers(tag, f"{connection} does not offer TLS", Scope.ENDPOINT):
         pass
 
 
-def _log_in(wire: Wire, account: Account, password: str) -> frozenset[str]:
+def _log_in(connection: Connection, account: Account, password: str) -> frozenset[str]:
     """Let imapclient greet and log in; return the capabilities there are afterwards."""
     heard: deque[bytes] = deque([b""], maxlen=1)
     try:
-        client = _Client(wire, heard, greeted=account.scheme == "imap")
+        client = _Client(connection, heard, greeted=account.scheme == "imap")
         offered: tuple[bytes, ...] = client.capabilities()
         _authenticate(client, account, password, offered)
         told: tuple[bytes, ...] = client.capabilities()
@@ -119,7 +119,7 @@ def _log_in(wire: Wire, account: Account, password: str) -> frozenset[str]:
         raise
     except Exception:  # noqa: BLE001
         # imaplib trusts servers: what they say can make it raise anything, with the words in it.
-        raise _failure(wire, account.user, heard[0]) from None
+        raise _failure(connection, account.user, heard[0]) from None
     return frozenset(word.decode("ascii", "replace") for word in told)
 
 
@@ -141,57 +141,57 @@ def _authenticate(
         )
 
 
-def _failure(wire: Wire, user: str, line: bytes) -> ArchipecError:
+def _failure(connection: Connection, user: str, line: bytes) -> ArchipecError:
     """Return the error for the line after which imaplib gave up."""
-    status = parse_status(wire.mask(line))
+    status = parse_status(connection.mask(line))
     if status is None or status.word not in ("NO", "BAD", "BYE"):
-        return wire.misplaced(line)
+        return connection.wrong_protocol(line)
     if status.tag == b"*":
-        return _not_serving(wire, status)
+        return _not_serving(connection, status)
     if status.code in ("LIMIT", "INUSE") or is_crowded(status.text.decode("utf-8", "replace")):
-        return crowded(wire, user, words(status))
-    if status.code in PASSING:
-        return wire.fail(f"{wire} takes no login now: {words(status)}")
-    return AuthError(f"{wire} refused the login of {user}: {words(status)}", hint=_LOGIN_HINT)
+        return crowded(connection, user, response_text(status))
+    if status.code in TRANSIENT_CODES:
+        return connection.close_with(f"{connection} is not accepting logins now: {response_text(status)}")
+    return AuthError(f"{connection} refused the login of {user}: {response_text(status)}", hint=_LOGIN_HINT)
 
 
-def _not_serving(wire: Wire, status: Status) -> ArchipecError:
+def _not_serving(connection: Connection, status: StatusResponse) -> ArchipecError:
     if is_crowded(status.text.decode("utf-8", "replace")):
-        return crowded(wire, "this computer", words(status))
-    return wire.fail(f"{wire} doesn't serve now: {words(status)}")
+        return crowded(connection, "this computer", response_text(status))
+    return connection.close_with(f"{connection} is not available now: {response_text(status)}")
 
 
 class _Imap4(imaplib.IMAP4):
-    """imaplib on a wire, by the methods that are there to be overridden (as `imaplib.IMAP4_stream` does)."""
+    """imaplib on a connection, by the methods that are there to be overridden (as `imaplib.IMAP4_stream` does)."""
 
-    def __init__(self, wire: Wire, heard: deque[bytes], *, greeted: bool) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, heard: deque[bytes], *, greeted: bool) -> None:
+        self._connection = connection
         self._heard = heard
         self._left = _BUDGET
         # There is no second greeting after STARTTLS, but imaplib waits for one.
         self._greeting = b"* OK\r\n" if greeted else b""
-        super().__init__(wire.host, wire.port)
+        super().__init__(connection.host, connection.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
         del timeout
-        self.host, self.port, self.sock = host, port, self._wire.socket
+        self.host, self.port, self.sock = host, port, self._connection.socket
 
     def read(self, size: int) -> bytes:
         self._spend(size)
-        return self._wire.read(size)
+        return self._connection.read(size)
 
     def readline(self) -> bytes:
-        line = self._greeting or self._wire.readline()
+        line = self._greeting or self._connection.readline()
         self._greeting = b""
         self._spend(len(line))
         self._heard.append(line)
         return line
 
     def send(self, data: Any) -> None:
-        self._wire.send(data)
+        self._connection.send(data)
 
     def shutdown(self) -> None:
-        self._wire.close()
+        self._connection.close()
 
     def _get_capabilities(self) -> None:
         # Told in most greetings: that saves a round trip.
@@ -204,17 +204,17 @@ class _Imap4(imaplib.IMAP4):
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise self._wire.fail(
-                f"{self._wire} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
+            raise self._connection.close_with(
+                f"{self._connection} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
             )
 
 
 class _Client(imapclient.IMAPClient):  # type: ignore[misc]  # has no types
-    """imapclient on a wire."""
+    """imapclient on a connection."""
 
-    def __init__(self, wire: Wire, heard: deque[bytes], *, greeted: bool) -> None:
-        self._make: Callable[[], imaplib.IMAP4] = lambda: _Imap4(wire, heard, greeted=greeted)
-        super().__init__(wire.host, timeout=wire.socket.gettimeout())
+    def __init__(self, connection: Connection, heard: deque[bytes], *, greeted: bool) -> None:
+        self._make: Callable[[], imaplib.IMAP4] = lambda: _Imap4(connection, heard, greeted=greeted)
+        super().__init__(connection.host, timeout=connection.socket.gettimeout())
         # imapclient makes imaplib format and log every line.
         self._imap.debug = 0
 

@@ -12,8 +12,8 @@ from archipec.errors import MissingCopy, PermanentError, Scope
 from archipec_plugins.files.streams import item_chunks, stream_of
 from archipec_plugins.imap import ImapSinkConfig
 from archipec_plugins.imap.append import Appended, Appender
-from archipec_plugins.imap.index import Catalog, Place
-from archipec_plugins.imap.session import Session, open_session
+from archipec_plugins.imap.index import MailboxIndex, MessageLocation
+from archipec_plugins.imap.session import ImapSession, open_session
 from archipec_plugins.imap.sink_folders import Folders
 
 __all__ = ["ImapSink", "open_sink"]
@@ -45,13 +45,13 @@ class ImapSink:
     Opening, finding and reading change nothing there.
     """
 
-    def __init__(self, session: Session, config: ImapSinkConfig, context: Context) -> None:
+    def __init__(self, session: ImapSession, config: ImapSinkConfig, context: Context) -> None:
         self._session = session
         self._config = config
         self._context = context
         self._appender = Appender(session)
         self._known_folders: Folders | None = None
-        self._known_messages: Catalog | None = None
+        self._known_messages: MailboxIndex | None = None
         self._puts: list[ContentKey] = []
         self._staged: dict[ContentKey, _Staged] = {}
         self._receipts: dict[ContentKey, Receipt] = {}
@@ -60,14 +60,14 @@ class ImapSink:
     def _folders(self) -> Folders:
         if self._known_folders is None:
             self._known_folders = Folders(
-                self._session.dialogue, self._session.capabilities, self._config.folder
+                self._session.channel, self._session.capabilities, self._config.folder
             )
         return self._known_folders
 
     @property
-    def _catalog(self) -> Catalog:
+    def _catalog(self) -> MailboxIndex:
         if self._known_messages is None:
-            self._known_messages = Catalog(self._session.dialogue, self._folders, self._context)
+            self._known_messages = MailboxIndex(self._session.channel, self._folders, self._context)
         return self._known_messages
 
     def put(self, item: Item) -> None:
@@ -87,7 +87,7 @@ class ImapSink:
         if not item.key.size:
             reason = "IMAP has no messages without any bytes"
         elif largest is not None and item.key.size > largest:
-            reason = f"the server takes no messages of more than {largest} bytes"
+            reason = f"the server is not accepting messages of more than {largest} bytes"
         for chunk in item_chunks(item):
             text = last + chunk
             if not reason and (found := _IMPOSSIBLE.search(text, len(last))):
@@ -118,14 +118,14 @@ class ImapSink:
     def _add(self, folder: str, staged: Sequence[_Staged]) -> Iterator[Receipt]:
         """Add messages to a folder."""
         # A folder that doesn't last, such as trash, counts for what is put into it.
-        self._catalog.add_unread(folder, self._catalog.news(folder))
+        self._catalog.add_unread(folder, self._catalog.list_new(folder))
         held = self._catalog.held(each.item.key for each in staged)
         for key, place in held.items():
             yield _stored(key, place)
         lacking = [each for each in staged if each.item.key not in held]
         if lacking:
-            wire_name = self._folders.wire_name(folder)
-            outcomes = self._appender.append(wire_name, [each.item for each in lacking])
+            encoded_name = self._folders.encoded_name(folder)
+            outcomes = self._appender.append(encoded_name, [each.item for each in lacking])
             yield from self._compared(folder, lacking, outcomes)
 
     def _compared(
@@ -133,8 +133,8 @@ class ImapSink:
     ) -> Iterator[Receipt]:
         """Look at what was added: it must be what was sent."""
         catalog = self._catalog
-        sizes = catalog.news(folder)
-        to_read: dict[Place, ContentKey] = {}
+        sizes = catalog.list_new(folder)
+        to_read: dict[MessageLocation, ContentKey] = {}
         unnumbered: list[ContentKey] = []
         for (item, doubtful), outcome in zip(staged, outcomes, strict=True):
             if outcome.refusal:
@@ -167,15 +167,15 @@ class ImapSink:
     @contextmanager
     def probe(self, name: str) -> Iterator[None]:
         """Make an empty folder for a moment; see `archipec.contract.SupportsProbe`."""
-        wire_name = self._folders.make_probe(name)
+        encoded_name = self._folders.make_probe(name)
         try:
             yield
         finally:
-            self._folders.remove_probe(wire_name)
+            self._folders.remove_probe(encoded_name)
 
     def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
         """Yield those that are where they were, of their size; see `archipec.contract.SupportsPresence`."""
-        by_folder: dict[str, dict[Place, Receipt]] = {}
+        by_folder: dict[str, dict[MessageLocation, Receipt]] = {}
         for receipt in receipts:
             if (place := _place(receipt.token)) is not None:
                 by_folder.setdefault(place.folder, {})[place] = receipt
@@ -214,7 +214,7 @@ class ImapSink:
         return chunks
 
 
-def _stored(key: ContentKey, place: Place) -> Receipt:
+def _stored(key: ContentKey, place: MessageLocation) -> Receipt:
     return Receipt(key, State.STORED, place._asdict())
 
 
@@ -223,8 +223,8 @@ def _changed(key: ContentKey, where: str) -> Receipt:
     return Receipt(key, State.REJECTED, None, reason)
 
 
-def _place(token: Json) -> Place | None:
+def _place(token: Json) -> MessageLocation | None:
     match token:
         case {"folder": str(folder), "uidvalidity": int(uidvalidity), "uid": int(uid)} if folder:
-            return Place(folder, uidvalidity, uid)
+            return MessageLocation(folder, uidvalidity, uid)
     return None

@@ -6,25 +6,25 @@ from typing import Final
 
 from archipec.contract import Fingerprint
 from archipec.errors import ArchipecError, PermanentError, Scope
-from archipec_plugins.imap.commands import PASSING, Dialogue, refusal, words
+from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandChannel, refusal, response_text
 from archipec_plugins.imap.folder_names import levels, plain_levels
 from archipec_plugins.imap.folders import (
-    Choice,
     Counts,
-    Mailbox,
+    FolderFilter,
+    ImapMailbox,
     encode_name,
     fingerprint_of,
     parse_counts,
     parse_list,
     unambiguous,
 )
-from archipec_plugins.imap.grammar import Status, Token, quoted, tokens
+from archipec_plugins.imap.grammar import StatusResponse, Token, quoted, tokens
 
 __all__ = ["Folders"]
 
 _MAX_FOLDERS: Final = 100_000
 # Refusals that have nothing to do with the name that was asked for.
-_NOT_THE_NAME: Final = PASSING | {"NOPERM", "OVERQUOTA", "CONTACTADMIN"}
+_NOT_THE_NAME: Final = TRANSIENT_CODES | {"NOPERM", "OVERQUOTA", "CONTACTADMIN"}
 
 
 class Folders:
@@ -40,19 +40,21 @@ class Folders:
         ArchipecError: they can't be listed.
     """
 
-    def __init__(self, dialogue: Dialogue, capabilities: frozenset[str], below: str) -> None:
-        self._dialogue = dialogue
+    def __init__(self, channel: CommandChannel, capabilities: frozenset[str], below: str) -> None:
+        self._channel = channel
         self._below = below
         self._targets: dict[str, str] = {}
         self._prefix, self._delimiter = self._hierarchy(capabilities)
         mailboxes = self._list()
-        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in mailboxes if mailbox.selectable}
-        chosen, _ = Choice(("*",), ()).of(mailboxes)
+        self._encoded_names = {
+            mailbox.name: mailbox.encoded_name for mailbox in mailboxes if mailbox.selectable
+        }
+        chosen, _ = FolderFilter(("*",), ()).of(mailboxes)
         self.lasting = [mailbox.name for mailbox, _ in chosen]
 
-    def wire_name(self, name: str) -> bytes:
+    def encoded_name(self, name: str) -> bytes:
         """Return how the server spells a folder."""
-        return self._wire_names.get(name, encode_name(name))
+        return self._encoded_names.get(name, encode_name(name))
 
     def target(self, folder: str) -> str:
         """Return the name of the folder for messages of a source's folder; it is made when it isn't there.
@@ -69,13 +71,13 @@ class Folders:
         """Return the numbers of every folder, asked now; one that can't be asked is left out."""
         mailboxes = [mailbox for mailbox in self._list() if mailbox.selectable]
         counts: dict[bytes, Counts] = {}
-        exchange = self._dialogue.begin()
+        batch = self._channel.begin()
         for mailbox in mailboxes:
-            (tag,) = exchange.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(mailbox.wire_name))
+            (tag,) = batch.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(mailbox.encoded_name))
             try:
-                for response in exchange.answers(tag, mailbox.name, Scope.FOLDER):
+                for response in batch.answers(tag, mailbox.name, Scope.FOLDER):
                     if (told := parse_counts(response)) is not None:
-                        counts[mailbox.wire_name] = told[1]
+                        counts[mailbox.encoded_name] = told[1]
             except ArchipecError as error:
                 if error.scope > Scope.FOLDER:
                     raise
@@ -90,39 +92,39 @@ class Folders:
             PermanentError: it can't be made.
         """
         for parts in ([self._below, name] if self._below else [name], ["INBOX", name]):
-            wire_name = encode_name(self._named([part for part in parts if part]))
-            exchange = self._dialogue.begin()
-            (tag,) = exchange.send(b"CREATE " + quoted(wire_name))
-            status = exchange.outcome(tag)
-            if status.word == "OK" or self._is_empty(wire_name):
-                return wire_name
-        raise PermanentError(f'no folder "{name}" can be made: {words(status)}')
+            encoded_name = encode_name(self._named([part for part in parts if part]))
+            batch = self._channel.begin()
+            (tag,) = batch.send(b"CREATE " + quoted(encoded_name))
+            status = batch.outcome(tag)
+            if status.word == "OK" or self._is_empty(encoded_name):
+                return encoded_name
+        raise PermanentError(f'no folder "{name}" can be made: {response_text(status)}')
 
-    def _is_empty(self, wire_name: bytes) -> bool:
+    def _is_empty(self, encoded_name: bytes) -> bool:
         """Tell whether a folder is there and holds no messages."""
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(wire_name))
+        batch = self._channel.begin()
+        (tag,) = batch.send(b"STATUS %b (MESSAGES UIDNEXT UIDVALIDITY)" % quoted(encoded_name))
         try:
-            told = [parse_counts(response) for response in exchange.answers(tag, "", Scope.FOLDER)]
+            told = [parse_counts(response) for response in batch.answers(tag, "", Scope.FOLDER)]
         except ArchipecError as error:
             if error.scope > Scope.FOLDER:
                 raise
             return False
-        return any(one is not None and one[0] == wire_name and not one[1].messages for one in told)
+        return any(one is not None and one[0] == encoded_name and not one[1].messages for one in told)
 
-    def remove_probe(self, wire_name: bytes) -> None:
+    def remove_probe(self, encoded_name: bytes) -> None:
         """Remove an empty folder that `make_probe` made."""
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(b"DELETE " + quoted(wire_name))
-        exchange.outcome(tag)
+        batch = self._channel.begin()
+        (tag,) = batch.send(b"DELETE " + quoted(encoded_name))
+        batch.outcome(tag)
 
     def _made(self, folder: str) -> str:
         for spell in (levels, plain_levels):
             name = self._named(spell(self._below, folder, self._delimiter))
-            if name in self._wire_names:
+            if name in self._encoded_names:
                 return name
             status = self._make(name)
-            if name in self._wire_names:
+            if name in self._encoded_names:
                 return name
             if status.code in _NOT_THE_NAME:
                 break
@@ -132,26 +134,26 @@ class Folders:
         name = self._delimiter.join(parts)
         return name if parts[0] == "INBOX" else self._prefix + name
 
-    def _make(self, name: str) -> Status:
+    def _make(self, name: str) -> StatusResponse:
         """Make a folder, which is known from then on; return what the server said."""
-        wire_name = encode_name(name)
-        exchange = self._dialogue.begin()
+        encoded_name = encode_name(name)
+        batch = self._channel.begin()
         # Mail programs show the folders that are subscribed.
-        create, _ = exchange.send(b"CREATE " + quoted(wire_name), b"SUBSCRIBE " + quoted(wire_name))
-        status = exchange.outcome(create)
+        create, _ = batch.send(b"CREATE " + quoted(encoded_name), b"SUBSCRIBE " + quoted(encoded_name))
+        status = batch.outcome(create)
         if status.word == "OK" or status.code == "ALREADYEXISTS":
-            self._wire_names[name] = wire_name
+            self._encoded_names[name] = encoded_name
         return status
 
-    def _list(self) -> list[Mailbox]:
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(b'LIST "" "*"')
-        mailboxes: dict[bytes, Mailbox] = {}
-        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+    def _list(self) -> list[ImapMailbox]:
+        batch = self._channel.begin()
+        (tag,) = batch.send(b'LIST "" "*"')
+        mailboxes: dict[bytes, ImapMailbox] = {}
+        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
             if (mailbox := parse_list(response)) is not None:
-                if mailbox.wire_name not in mailboxes:
-                    exchange.useful()
-                mailboxes.setdefault(mailbox.wire_name, mailbox)
+                if mailbox.encoded_name not in mailboxes:
+                    batch.useful()
+                mailboxes.setdefault(mailbox.encoded_name, mailbox)
                 if len(mailboxes) > _MAX_FOLDERS:
                     raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
         return unambiguous(mailboxes.values())
@@ -159,10 +161,10 @@ class Folders:
     def _hierarchy(self, capabilities: frozenset[str]) -> tuple[str, str]:
         """Ask what the names of one's own folders begin with (RFC 2342), and what parts their levels."""
         command = b"NAMESPACE" if "NAMESPACE" in capabilities else b'LIST "" ""'
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(command)
+        batch = self._channel.begin()
+        (tag,) = batch.send(command)
         found = ("", "")
-        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
             match _tokens(response):
                 case [_, b"NAMESPACE", [[bytes(prefix), (bytes() | None) as delimiter, *_], *_], *_]:
                     found = prefix.decode("latin-1"), _text(delimiter)

@@ -22,13 +22,13 @@ from archipec.contract import (
 )
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope
 from archipec_plugins.imap import ImapSourceConfig
-from archipec_plugins.imap.commands import Exchange
-from archipec_plugins.imap.delete import Deletion, Method
+from archipec_plugins.imap.commands import CommandBatch
+from archipec_plugins.imap.delete import ImapDeletion, Method
 from archipec_plugins.imap.folders import (
     SPELT,
-    Choice,
     Counts,
-    Mailbox,
+    FolderFilter,
+    ImapMailbox,
     encode_name,
     fingerprint_of,
     folder_for,
@@ -39,9 +39,9 @@ from archipec_plugins.imap.folders import (
     unambiguous,
 )
 from archipec_plugins.imap.grammar import FetchLine, flag_names, internal_date, quoted
-from archipec_plugins.imap.listing import Cursor, Listing, fetch_listing, fetch_numbers, read_cursor
-from archipec_plugins.imap.select import View, Viewer
-from archipec_plugins.imap.session import Session, open_session
+from archipec_plugins.imap.listing import Cursor, FolderListing, fetch_listing, fetch_numbers, read_cursor
+from archipec_plugins.imap.select import MailboxState, SelectedMailbox
+from archipec_plugins.imap.session import ImapSession, open_session
 
 __all__ = ["ImapSource", "open_source"]
 
@@ -71,16 +71,16 @@ class ImapSource:
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """
 
-    def __init__(self, session: Session, config: ImapSourceConfig, context: Context) -> None:
+    def __init__(self, session: ImapSession, config: ImapSourceConfig, context: Context) -> None:
         self._session = session
-        self._dialogue = session.dialogue
-        self._choice = Choice(config.folders, config.exclude)
+        self._channel = session.channel
+        self._filter = FolderFilter(config.folders, config.exclude)
         self._context = context
-        self._wire_names: dict[str, bytes] = {}
+        self._encoded_names: dict[str, bytes] = {}
         self._counts: dict[str, Counts] = {}
         self._held: dict[str, int | None] = {}
         self._whole: set[str] = set()
-        self._viewer = Viewer(session.dialogue, context.temp)
+        self._selected = SelectedMailbox(session.channel, context.temp)
 
     def folders(self) -> list[Folder]:
         """Return the folders to read, the inbox first, then by name.
@@ -89,17 +89,19 @@ class ImapSource:
             PermanentError: a folder that is named, not meant by a glob, is not there.
         """
         mailboxes, counts = self._list()
-        for pattern, glob in self._choice.missing(mailboxes):
+        for pattern, glob in self._filter.missing(mailboxes):
             if not glob:
                 raise _no_folder(pattern, mailboxes)
             self._context.log.warning('no folder is called like "%s"', pattern)
-        chosen, left_out = self._choice.of(mailboxes)
+        chosen, left_out = self._filter.of(mailboxes)
         for mailbox, reason in left_out:
             self._context.log.info('folder "%s" is left out: %s', mailbox.name, reason)
         if "LIST-STATUS" not in self._session.capabilities:
             counts = dict(self._ask_counts([mailbox for mailbox, _ in chosen]))
         self._counts = {
-            mailbox.name: counts[mailbox.wire_name] for mailbox, _ in chosen if mailbox.wire_name in counts
+            mailbox.name: counts[mailbox.encoded_name]
+            for mailbox, _ in chosen
+            if mailbox.encoded_name in counts
         }
         return [
             Folder(mailbox.name, use, known.messages if (known := self._counts.get(mailbox.name)) else None)
@@ -108,7 +110,7 @@ class ImapSource:
 
     def folder_names(self) -> frozenset[str]:
         """Return the names of all folders; see `archipec.contract.SupportsFolderNames`."""
-        return frozenset(self._wire_names)
+        return frozenset(self._encoded_names)
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
         """List a folder by UID; see `archipec.contract.Source`.
@@ -123,27 +125,27 @@ class ImapSource:
             self._held[folder] = counts.messages
             return
         # The last one listed is asked for again: it tells whether the numbers are still those of the same messages.
-        view, exchange, (fetch,) = self._viewer.open(
-            folder, self._wire_name(folder), fetch_listing(cursor.uid)
+        state, batch, (fetch,) = self._selected.open(
+            folder, self._encoded_name(folder), fetch_listing(cursor.uid)
         )
         whole = not cursor.uid
-        if cursor.uid and view.uidvalidity != cursor.uidvalidity:
+        if cursor.uid and state.uidvalidity != cursor.uidvalidity:
             whole = True
             # The numbers belong to a folder that is no more, and so do the answers to come.
             cursor = Cursor()
-            exchange = self._dialogue.begin()
-            (fetch,) = exchange.send(fetch_listing(0))
-        listing = Listing(cursor, view.exists)
-        yield from self._listed(view, listing, exchange, fetch)
+            batch = self._channel.begin()
+            (fetch,) = batch.send(fetch_listing(0))
+        listing = FolderListing(cursor, state.exists)
+        yield from self._listed(state, listing, batch, fetch)
         if listing.renumbered:
             whole = True
             self._context.log.info('folder "%s" is listed whole: its messages are numbered anew', folder)
             listing.start_again()
-            exchange = self._dialogue.begin()
-            (fetch,) = exchange.send(fetch_listing(0))
-            yield from self._listed(view, listing, exchange, fetch)
+            batch = self._channel.begin()
+            (fetch,) = batch.send(fetch_listing(0))
+            yield from self._listed(state, listing, batch, fetch)
         if listing.nameless:
-            yield from self._listed_by_number(view, listing)
+            yield from self._listed_by_number(state, listing)
         if listing.nameless:
             self._context.log.warning(
                 'folder "%s": the server lists %d messages without a valid UID, and there is no other way to ask for them;'
@@ -155,32 +157,34 @@ class ImapSource:
         if whole:
             self._whole.add(folder)
 
-    def _listed(self, view: View, listing: Listing, exchange: Exchange, fetch: bytes) -> Iterator[Listed]:
+    def _listed(
+        self, state: MailboxState, listing: FolderListing, batch: CommandBatch, fetch: bytes
+    ) -> Iterator[Listed]:
         """Yield the messages of a listing that is under way; end early when it is of no use."""
-        what = f'folder "{view.folder}" can\'t be listed'
-        for response in exchange.answers(fetch, what, Scope.FOLDER):
+        what = f'folder "{state.folder}" can\'t be listed'
+        for response in batch.answers(fetch, what, Scope.FOLDER):
             found = listing.take(response)
             if listing.renumbered:
                 return
             if found is None:
                 continue
-            exchange.useful()
+            batch.useful()
             if listing.endless:
-                raise self._session.wire.fail(
+                raise self._session.connection.close_with(
                     f"{what}: the server lists many more messages than it says there are",
                     retry_after=math.inf,
                 )
-            yield _listed(view, listing, *found)
+            yield _listed(state, listing, *found)
         for line, place in listing.rest():
-            yield _listed(view, listing, line, place)
+            yield _listed(state, listing, line, place)
 
-    def _listed_by_number(self, view: View, listing: Listing) -> Iterator[Listed]:
+    def _listed_by_number(self, state: MailboxState, listing: FolderListing) -> Iterator[Listed]:
         """Ask for messages that were listed without a UID by their numbers."""
         numbers = sorted(listing.nameless - {0})
         for start in range(0, len(numbers), _NUMBERS):
-            exchange = self._dialogue.begin()
-            (fetch,) = exchange.send(fetch_numbers(numbers[start : start + _NUMBERS]))
-            yield from self._listed(view, listing, exchange, fetch)
+            batch = self._channel.begin()
+            (fetch,) = batch.send(fetch_numbers(numbers[start : start + _NUMBERS]))
+            yield from self._listed(state, listing, batch, fetch)
 
     def count(self, folder: str) -> int | None:
         """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
@@ -192,12 +196,12 @@ class ImapSource:
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
         """Read messages; see `archipec.contract.Source`."""
-        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs):
+        for ref, chunks in self._selected.read(folder, self._encoded_name(folder), refs):
             yield Fetched(ref, chunks)
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Read headers, the first 256 KiB of each; empty where the server refuses one."""
-        for ref, chunks in self._viewer.read(folder, self._wire_name(folder), refs, "HEADER"):
+        for ref, chunks in self._selected.read(folder, self._encoded_name(folder), refs, "HEADER"):
             try:
                 head = b"".join(_up_to(chunks, _MAX_HEAD))
             except ArchipecError as error:
@@ -211,11 +215,11 @@ class ImapSource:
         """Return the room in the mailbox (RFC 9208), None when the server tells of no limit."""
         if "QUOTA" not in self._session.capabilities:
             return None
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(b"GETQUOTAROOT INBOX")
+        batch = self._channel.begin()
+        (tag,) = batch.send(b"GETQUOTAROOT INBOX")
         rooms = [
             Quota(used * _KIB, limit * _KIB)
-            for response in exchange.answers(tag, "the quota can't be read", Scope.ENDPOINT)
+            for response in batch.answers(tag, "the quota can't be read", Scope.ENDPOINT)
             for resource, used, limit in parse_quota(response)
             if resource == "storage"
         ]
@@ -224,31 +228,31 @@ class ImapSource:
     def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
         """Carry out orders; see `archipec.contract.SupportsDelete`."""
         deletion = self._deletion(self._method())
-        self._viewer = Viewer(self._dialogue, self._context.temp)  # another folder will be open
-        yield from deletion.carry_out(orders, self._wire_name)
+        self._selected = SelectedMailbox(self._channel, self._context.temp)  # another folder will be open
+        yield from deletion.delete(orders, self._encoded_name)
 
-    def _deletion(self, method: Method) -> Deletion:
+    def _deletion(self, method: Method) -> ImapDeletion:
         context = self._context
-        return Deletion(self._dialogue, method, context.now, context.temp, context.marking)
+        return ImapDeletion(self._channel, method, context.now, context.temp, context.marking)
 
     def unmark(self, folder: str, refs: Iterable[str]) -> None:
         """Take back marks that a session which broke off left; see `archipec.contract.SupportsUnmark`."""
         if folder not in {mailbox.name for mailbox in self._list()[0]}:
             return  # with its messages
-        self._viewer = Viewer(self._dialogue, self._context.temp)
-        self._deletion(Method(None)).unmark(folder, self._wire_name(folder), refs)
+        self._selected = SelectedMailbox(self._channel, self._context.temp)
+        self._deletion(Method(None)).unmark(folder, self._encoded_name(folder), refs)
 
     def put_back(self, item: Item) -> None:
         """Add a message again that was deleted, and read it back; see `archipec.contract.SupportsPutBack`."""
         from archipec_plugins.imap.append import Appender
 
         before = {listed.ref for listed in self.scan(item.folder, None)}
-        (added,) = Appender(self._session).append(self._wire_name(item.folder), [item])
+        (added,) = Appender(self._session).append(self._encoded_name(item.folder), [item])
         if added.refusal:
             raise PermanentError(f'folder "{item.folder}" does not take it back: {added.refusal}')
-        self._viewer = Viewer(self._dialogue, self._context.temp)
+        self._selected = SelectedMailbox(self._channel, self._context.temp)
         new = [listed.ref for listed in self.scan(item.folder, None) if listed.ref not in before]
-        for _, chunks in self._viewer.read(item.folder, self._wire_name(item.folder), new):
+        for _, chunks in self._selected.read(item.folder, self._encoded_name(item.folder), new):
             if ContentKey.of(b"".join(chunks)) == item.key:
                 return
         raise PermanentError(f'what folder "{item.folder}" holds now has other bytes')
@@ -291,9 +295,9 @@ class ImapSource:
             raise Refused(
                 f"the server can't delete single messages, {lacks}", hint="delete them in the webmail"
             )
-        return Method(trash.wire_name)
+        return Method(trash.encoded_name)
 
-    def _list(self) -> tuple[list[Mailbox], dict[bytes, Counts]]:
+    def _list(self) -> tuple[list[ImapMailbox], dict[bytes, Counts]]:
         """Ask for all folders and, where the server can (RFC 5819), for their counts in the same breath."""
         capabilities = self._session.capabilities
         returns = []
@@ -302,39 +306,39 @@ class ImapSource:
         if "LIST-STATUS" in capabilities:
             returns.append(b"STATUS " + _COUNTS)
         command = b'LIST "" "*"' + (b" RETURN (%b)" % b" ".join(returns) if returns else b"")
-        exchange = self._dialogue.begin()
-        (tag,) = exchange.send(command)
-        mailboxes: dict[bytes, Mailbox] = {}
+        batch = self._channel.begin()
+        (tag,) = batch.send(command)
+        mailboxes: dict[bytes, ImapMailbox] = {}
         counts: dict[bytes, Counts] = {}
-        for response in exchange.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
             if (mailbox := parse_list(response) or parse_unusable(response)) is not None:
-                spelt = mailbox.wire_name or mailbox.name.encode()
+                spelt = mailbox.encoded_name or mailbox.name.encode()
                 # RFC 9051 §5.1: one folder, however it is written.
                 spelt = b"INBOX" if spelt.upper() == b"INBOX" else spelt
                 known = mailboxes.get(spelt)
-                better = known is not None and spelt == mailbox.wire_name != known.wire_name
+                better = known is not None and spelt == mailbox.encoded_name != known.encoded_name
                 if known is None or better or (mailbox.selectable and not known.selectable):
-                    exchange.useful()
+                    batch.useful()
                     mailboxes[spelt] = mailbox
                 if len(mailboxes) > _MAX_FOLDERS:
                     raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
             elif (told := parse_counts(response)) is not None and len(counts) < _MAX_FOLDERS:
                 if told[0] not in counts:
-                    exchange.useful()
+                    batch.useful()
                 counts[told[0]] = told[1]
         named = unambiguous(mailboxes.values())
-        self._wire_names = {mailbox.name: mailbox.wire_name for mailbox in named}
+        self._encoded_names = {mailbox.name: mailbox.encoded_name for mailbox in named}
         return named, counts
 
-    def _ask_counts(self, mailboxes: list[Mailbox]) -> Iterator[tuple[bytes, Counts]]:
+    def _ask_counts(self, mailboxes: list[ImapMailbox]) -> Iterator[tuple[bytes, Counts]]:
         """Ask for the counts of folders one by one, many questions ahead of the answers."""
-        exchange = self._dialogue.begin()
-        rest = (mailbox for mailbox in mailboxes if mailbox.wire_name)
-        while batch := list(islice(rest, _STATUS_AHEAD)):
-            tags = exchange.send(*(b"STATUS %b %b" % (quoted(one.wire_name), _COUNTS) for one in batch))
-            for tag, mailbox in zip(tags, batch, strict=True):
+        batch = self._channel.begin()
+        rest = (mailbox for mailbox in mailboxes if mailbox.encoded_name)
+        while some := list(islice(rest, _STATUS_AHEAD)):
+            tags = batch.send(*(b"STATUS %b %b" % (quoted(one.encoded_name), _COUNTS) for one in some))
+            for tag, mailbox in zip(tags, some, strict=True):
                 try:
-                    for response in exchange.answers(tag, mailbox.name, Scope.FOLDER):
+                    for response in batch.answers(tag, mailbox.name, Scope.FOLDER):
                         if (told := parse_counts(response)) is not None:
                             yield told
                 except ArchipecError as error:
@@ -343,30 +347,30 @@ class ImapSource:
                     # Opening it will tell what is the matter, if anything.
                     self._context.log.debug("no counts for folder %s", error)
 
-    def _wire_name(self, folder: str) -> bytes:
+    def _encoded_name(self, folder: str) -> bytes:
         """How the server spells a folder. Names that have more than one spelling are looked up."""
         encoded = encode_name(folder)
-        if folder not in self._wire_names and (encoded != folder.encode("utf-8") or SPELT in folder):
+        if folder not in self._encoded_names and (encoded != folder.encode("utf-8") or SPELT in folder):
             self._list()
-        wire_name = self._wire_names.get(folder, encoded)
-        if not wire_name:
+        encoded_name = self._encoded_names.get(folder, encoded)
+        if not encoded_name:
             raise PermanentError(
                 f"a folder can't be opened, because its name can't be sent to the server: \"{folder}\"",
                 hint="rename it in the webmail, or leave it out with the option exclude",
                 scope=Scope.FOLDER,
             )
-        return wire_name
+        return encoded_name
 
 
-def _listed(view: View, listing: Listing, line: FetchLine, place: int) -> Listed:
-    ref = f"{view.uidvalidity}/{line.uid}"
+def _listed(state: MailboxState, listing: FolderListing, line: FetchLine, place: int) -> Listed:
+    ref = f"{state.uidvalidity}/{line.uid}"
     return Listed(
-        view.folder,
+        state.folder,
         ref if place == 1 else f"{ref} {place}",
         line.size,
         internal_date(line.date),
         flag_names(line.flags),
-        listing.cursor(view.uidvalidity),
+        listing.cursor(state.uidvalidity),
     )
 
 
@@ -384,7 +388,7 @@ def _up_to(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
         limit -= len(chunk)
 
 
-def _no_folder(name: str, mailboxes: Iterable[Mailbox]) -> PermanentError:
+def _no_folder(name: str, mailboxes: Iterable[ImapMailbox]) -> PermanentError:
     import difflib
 
     close = difflib.get_close_matches(name, [mailbox.name for mailbox in mailboxes], n=1)

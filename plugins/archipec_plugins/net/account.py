@@ -16,7 +16,7 @@ __all__ = [
     "IMAP",
     "POP3",
     "Account",
-    "Protocol",
+    "MailProtocol",
     "account_options",
     "crowded",
     "is_crowded",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class Protocol(NamedTuple):
+class MailProtocol(NamedTuple):
     """What mail servers speak.
 
     Attributes:
@@ -38,8 +38,8 @@ class Protocol(NamedTuple):
     ports: Mapping[str, int]
 
 
-IMAP: Final = Protocol("IMAP", "STARTTLS", {"imaps": 993, "imap": 143})
-POP3: Final = Protocol("POP3", "STLS", {"pop3s": 995, "pop3": 110})
+IMAP: Final = MailProtocol("IMAP", "STARTTLS", {"imaps": 993, "imap": 143})
+POP3: Final = MailProtocol("POP3", "STLS", {"pop3s": 995, "pop3": 110})
 
 
 _CROWDED: Final = re.compile(
@@ -94,7 +94,7 @@ class Account:
         return f"{self.scheme}://{quote(self.user, safe='')}@{host}:{self.port}"
 
 
-def account_options(protocol: Protocol) -> tuple[Option, ...]:
+def account_options(protocol: MailProtocol) -> tuple[Option, ...]:
     """Return the options that `read_account` reads."""
     (direct, _), (upgraded, _) = protocol.ports.items()
     return (
@@ -130,7 +130,7 @@ def account_options(protocol: Protocol) -> tuple[Option, ...]:
     )
 
 
-def read_account(protocol: Protocol, values: Mapping[str, Any]) -> Account:
+def read_account(protocol: MailProtocol, values: Mapping[str, Any]) -> Account:
     """Make an account from option values; others may be among them.
 
     Raises:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from archipec.durability import read_named
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
-from archipec_plugins.net.account import Protocol
+from archipec_plugins.net.account import MailProtocol
 from archipec_plugins.net.masking import Mask
 from archipec_plugins.net.pace import Chatter, Pace, PacedReader, TooSlow
 
-__all__ = ["GREETING_PATIENCE", "MAX_LINE", "Wire", "connect", "printable", "speaks_tls", "tls_context"]
+__all__ = ["GREETING_PATIENCE", "MAX_LINE", "Connection", "connect", "printable", "speaks_tls", "tls_context"]
 
 MAX_LINE = 64 * 1024
 """Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
@@ -49,7 +49,7 @@ def printable(data: bytes) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-class Wire:
+class Connection:
     """The connection. Once it has failed it is closed, and every further call raises the same again.
 
     Args:
@@ -64,7 +64,7 @@ class Wire:
     """
 
     def __init__(
-        self, sock: socket.socket, host: str, port: int, protocol: Protocol, pace: Pace | None = None
+        self, sock: socket.socket, host: str, port: int, protocol: MailProtocol, pace: Pace | None = None
     ) -> None:
         self.mask = Mask("", "")
         self.pace = pace or Pace(sock.gettimeout() or _NO_TIMEOUT)
@@ -91,7 +91,7 @@ class Wire:
         if line.endswith(b"\r\n"):
             return line
         if line.endswith(b"\n") or len(line) == MAX_LINE:
-            raise self.garbled(line)
+            raise self.protocol_error(line)
         raise self._lost()
 
     def read(self, size: int) -> bytes:
@@ -202,7 +202,7 @@ class Wire:
         except Chatter as error:
             raise self._lost(error) from None
 
-    def fail(self, reason: str, *, hint: str = "", retry_after: float | None = None) -> TransientError:
+    def close_with(self, reason: str, *, hint: str = "", retry_after: float | None = None) -> TransientError:
         """Close the connection and return the error that says why it is of no more use."""
         if self._failure is None:
             self._failure = TransientError(reason, hint=hint, retry_after=retry_after)
@@ -210,18 +210,18 @@ class Wire:
         first = self._failure
         return TransientError(first.message, hint=first.hint, retry_after=first.retry_after)
 
-    def garbled(self, data: bytes) -> TransientError:
+    def protocol_error(self, data: bytes) -> TransientError:
         """Close the connection and return the error for bytes that have no place in the protocol."""
-        return self.fail(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
+        return self.close_with(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
 
-    def misplaced(self, line: bytes) -> ArchipecError:
+    def wrong_protocol(self, line: bytes) -> ArchipecError:
         """Close the connection and return the error for a first line that is not of the protocol.
 
         One that is of another protocol tells that the port is the wrong one, and that trying again is of no use.
         """
         spoken = next((name for begins, name in _OTHERS if begins.match(line)), None)
         if spoken in (None, self.protocol.name):
-            return self.garbled(line)
+            return self.protocol_error(line)
         self.close()
         ports = " and ".join(f"{port} for {scheme}://" for scheme, port in self.protocol.ports.items())
         return PermanentError(
@@ -244,22 +244,24 @@ class Wire:
 
     def _lost(self, error: Exception | None = None) -> TransientError:
         if error is None:
-            return self.fail(f"{self} closed the connection")
+            return self.close_with(f"{self} closed the connection")
         if isinstance(error, TooSlow):
-            return self.fail(
+            return self.close_with(
                 f"{self} has sent almost nothing of use for {self.pace.timeout:g} seconds",
                 retry_after=math.inf,
             )
         if isinstance(error, Chatter):
-            return self.fail(
+            return self.close_with(
                 f"{self} goes on sending what it was not asked for, and does not answer", retry_after=math.inf
             )
         if isinstance(error, TimeoutError):
-            return self.fail(f"{self} has not answered for {self.pace.timeout:g} seconds")
-        return self.fail(f"the connection to {self} broke: {_reason(error)}")
+            return self.close_with(f"{self} has not answered for {self.pace.timeout:g} seconds")
+        return self.close_with(f"the connection to {self} broke: {_reason(error)}")
 
 
-def connect(host: str, port: int, timeout: float, protocol: Protocol, mask: Mask | None = None) -> Wire:
+def connect(
+    host: str, port: int, timeout: float, protocol: MailProtocol, mask: Mask | None = None
+) -> Connection:
     """Connect, in the clear so far.
 
     Args:
@@ -284,10 +286,10 @@ def connect(host: str, port: int, timeout: float, protocol: Protocol, mask: Mask
         raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
     # Commands are short and many: none may wait for the answer to the one before.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    wire = Wire(sock, host, port, protocol)
+    connection = Connection(sock, host, port, protocol)
     if mask is not None:
-        wire.mask = mask
-    return wire
+        connection.mask = mask
+    return connection
 
 
 def speaks_tls(host: str, port: int, timeout: float) -> bool:
@@ -334,25 +336,25 @@ def _unknown(host: str) -> TransientError:
     )
 
 
-def _no_tls(error: Exception, wire: Wire) -> ArchipecError:
+def _no_tls(error: Exception, connection: Connection) -> ArchipecError:
     """Say why a TLS handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return PermanentError(
-            f"the certificate of {wire} is not trusted: {error.verify_message.lower().rstrip('.')}",
+            f"the certificate of {connection} is not trusted: {error.verify_message.lower().rstrip('.')}",
             hint="check the host's name; ca_file adds an authority that this computer does not know",
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        (direct, port), (upgraded, _) = wire.protocol.ports.items()
-        hint = f"check the port: {', '.join(f'{port} for {scheme}' for scheme, port in wire.protocol.ports.items())}"
+        (direct, port), (upgraded, _) = connection.protocol.ports.items()
+        hint = f"check the port: {', '.join(f'{port} for {scheme}' for scheme, port in connection.protocol.ports.items())}"
         if error.reason in _NOT_TLS:
             hint = (
                 f"this port begins in the clear: use {upgraded}:// in place of {direct}://,"
                 f" or the port for TLS, usually {port}"
             )
-        return PermanentError(f"no TLS with {wire}: {_reason(error)}", hint=hint)
+        return PermanentError(f"no TLS with {connection}: {_reason(error)}", hint=hint)
     if isinstance(error, TimeoutError):
-        return wire.fail(f"{wire} has not answered while TLS began")
-    return wire.fail(f"the connection to {wire} broke while TLS began: {_reason(error)}")
+        return connection.close_with(f"{connection} has not answered while TLS began")
+    return connection.close_with(f"the connection to {connection} broke while TLS began: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
-from archipec_plugins.net.connection import MAX_LINE, Wire, printable
+from archipec_plugins.net.connection import MAX_LINE, Connection, printable
 
-__all__ = ["Dialogue", "Exchange", "Text", "refusal", "response_code", "words"]
+__all__ = ["Pop3Batch", "Pop3Channel", "Text", "refusal", "response_code", "response_text"]
 
 _CRLF: Final = b"\r\n"
 _END: Final = b"\r\n.\r\n"
@@ -22,7 +22,7 @@ _PIECE: Final = 64 * 1024
 _SPARE: Final = 64 * 1024 * 1024
 _MOST_UNKNOWN: Final = 2 * 1024**3
 _CODE = re.compile(rb"-ERR \[([A-Za-z0-9/.-]{1,60})\]")
-_PASSING: Final = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
+_TRANSIENT_CODES: Final = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
 
 
 def response_code(reply: bytes) -> str:
@@ -31,7 +31,7 @@ def response_code(reply: bytes) -> str:
     return match[1].decode("ascii").upper() if match else ""
 
 
-def words(reply: bytes) -> str:
+def response_text(reply: bytes) -> str:
     """Return what a refusal tells, to be shown."""
     return printable(reply.removeprefix(b"-ERR")).rstrip(".")
 
@@ -42,15 +42,15 @@ def refusal(reply: bytes, what: str, scope: Scope) -> ArchipecError:
     Args:
         what: goes before the server's own words.
     """
-    kind = TransientError if response_code(reply) in _PASSING else PermanentError
-    return kind(f"{what}: {words(reply)}", scope=scope)
+    kind = TransientError if response_code(reply) in _TRANSIENT_CODES else PermanentError
+    return kind(f"{what}: {response_text(reply)}", scope=scope)
 
 
 class _Inbound:
     """What has come from the server and isn't used up yet."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._data = bytearray()
         self._at = 0
 
@@ -59,8 +59,8 @@ class _Inbound:
         self._tidy()
         while (end := self._data.find(_CRLF, self._at)) < 0:
             if len(self._data) - self._at > MAX_LINE:
-                raise self._wire.garbled(bytes(self._data[self._at :]))
-            self._data += self._wire.read_some()
+                raise self._connection.protocol_error(bytes(self._data[self._at :]))
+            self._data += self._connection.read_some()
         line = bytes(self._data[self._at : end])
         self._at = end + 2
         return line
@@ -84,14 +84,14 @@ class _Inbound:
                 return self._take(size if cut < 0 else cut), False
             looked_through = max(self._at, size - 4)
             # Some servers send a few kB at a time: pieces as small would be dear for whoever reads them.
-            self._data += self._wire.read_some()
+            self._data += self._connection.read_some()
         piece = self._take(end + 2)
         self._at = end + 5
         return piece, True
 
     def endless(self) -> TransientError:
         """Close the connection, and return the error for a text that is longer than any message can be."""
-        return self._wire.fail(f"{self._wire} does not come to the end of a message")
+        return self._connection.close_with(f"{self._connection} does not come to the end of a message")
 
     def _take(self, end: int) -> bytes:
         piece = bytes(self._data[self._at : end].replace(b"\r\n.", _CRLF))
@@ -144,27 +144,27 @@ class Text:
         raise StopIteration
 
 
-class Dialogue:
-    """Whatever is said after the login: one exchange at a time."""
+class Pop3Channel:
+    """Whatever is said after the login: one batch of commands at a time."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self._inbound = _Inbound(wire)
-        self._current: Exchange | None = None
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._inbound = _Inbound(connection)
+        self._current: Pop3Batch | None = None
 
-    def begin(self) -> Exchange:
-        """Begin an exchange. The one before is over: what is still to come of it is read and dropped."""
+    def begin(self) -> Pop3Batch:
+        """Begin a batch of commands. The one before is over: what is still to come of it is read and dropped."""
         if self._current is not None:
             self._current.end()
-        self._current = Exchange(self.wire, self._inbound)
+        self._current = Pop3Batch(self.connection, self._inbound)
         return self._current
 
 
-class Exchange:
+class Pop3Batch:
     """Commands sent and not yet answered."""
 
-    def __init__(self, wire: Wire, inbound: _Inbound) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, inbound: _Inbound) -> None:
+        self._connection = connection
         self._inbound = inbound
         self._has_text: deque[bool] = deque()
         self._text: Text | None = None
@@ -176,7 +176,7 @@ class Exchange:
         Args:
             text: whether a good reply to them has a text.
         """
-        self._wire.send(b"".join(b"%b\r\n" % command for command in commands))
+        self._connection.send(b"".join(b"%b\r\n" % command for command in commands))
         self._has_text.extend([text] * len(commands))
 
     def reply(self) -> bytes:
@@ -190,15 +190,15 @@ class Exchange:
         self._drop_text()
         line = self._inbound.line()
         if line.startswith(b"-ERR"):
-            line = line[:4] + self._wire.mask(line[4:])  # it may be shown
-        self._wire.answered()
+            line = line[:4] + self._connection.mask(line[4:])  # it may be shown
+        self._connection.answered()
         has_text = self._has_text.popleft()
         if line.startswith(b"+OK"):
             if has_text:
                 self._inbound.back_before_line_end()
                 self._text = Text(self._inbound, None)
         elif not line.startswith(b"-ERR"):
-            raise self._wire.garbled(line)
+            raise self._connection.protocol_error(line)
         return line
 
     def text(self, octets: int | None = None) -> Text:
@@ -217,7 +217,9 @@ class Exchange:
             pieces.append(piece)
             limit -= len(piece)
             if limit < 0:
-                raise self._wire.fail(f"{self._wire} sent a longer list than any mailbox has")
+                raise self._connection.close_with(
+                    f"{self._connection} sent a longer list than any mailbox has"
+                )
         return b"".join(pieces)
 
     def end(self) -> None:

@@ -8,16 +8,16 @@ from typing import TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
-from archipec_plugins.pop3.commands import Dialogue, refusal
-from archipec_plugins.pop3.fetch import Pipeline
+from archipec_plugins.pop3.commands import Pop3Channel, refusal
+from archipec_plugins.pop3.fetch import Pop3FetchPipeline
 from archipec_plugins.pop3.maildrop import Maildrop
 
-__all__ = ["Deletion"]
+__all__ = ["Pop3Deletion"]
 
-Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
+_Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 
-class Deletion:
+class Pop3Deletion:
     """What one session deletes. An outcome is good only after the server's good answer to QUIT.
 
     Whoever stops asking for outcomes before, or closes the connection, has deleted nothing.
@@ -29,14 +29,14 @@ class Deletion:
     """
 
     def __init__(
-        self, dialogue: Dialogue, maildrop: Maildrop, now: Callable[[], datetime], ahead: int
+        self, channel: Pop3Channel, maildrop: Maildrop, now: Callable[[], datetime], ahead: int
     ) -> None:
-        self._dialogue = dialogue
+        self._channel = channel
         self._maildrop = maildrop
         self._now = now
         self._ahead = ahead
 
-    def carry_out(self, orders: Iterable[DeletionOrder]) -> Iterator[Outcome]:
+    def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[_Outcome]:
         """Yield each order with its outcome, those that are refused first.
 
         Raises:
@@ -85,7 +85,9 @@ class Deletion:
     def _read_again(self, orders: Sequence[DeletionOrder]) -> Iterator[tuple[DeletionOrder, bool]]:
         """Yield whether the bytes are still those of the order. Many servers don't count sizes exactly."""
         by_ref = {order.ref: order for order in orders}
-        pipeline = Pipeline(self._dialogue.begin(), self._maildrop, iter(by_ref), b"RETR %d", self._ahead)
+        pipeline = Pop3FetchPipeline(
+            self._channel.begin(), self._maildrop, iter(by_ref), b"RETR %d", self._ahead
+        )
         for ref, text in pipeline.answers():
             key = None
             try:
@@ -95,7 +97,7 @@ class Deletion:
                     raise
             yield by_ref[ref], key == by_ref[ref].key
 
-    def _mark_and_quit(self, orders: Sequence[DeletionOrder]) -> Iterator[Outcome]:
+    def _mark_and_quit(self, orders: Sequence[DeletionOrder]) -> Iterator[_Outcome]:
         while orders:
             marked = []
             for order, error in self._mark(orders):
@@ -113,18 +115,18 @@ class Deletion:
             expired_refs = {order.ref for order, _ in late}
             orders = [order for order in marked if order.ref not in expired_refs]
 
-    def _mark(self, orders: Sequence[DeletionOrder]) -> Iterator[Outcome]:
-        exchange = self._dialogue.begin()
+    def _mark(self, orders: Sequence[DeletionOrder]) -> Iterator[_Outcome]:
+        batch = self._channel.begin()
         for start in range(0, len(orders), self._ahead):
-            batch = orders[start : start + self._ahead]
-            exchange.send(*(b"DELE %d" % self._maildrop.numbers[order.ref] for order in batch), text=False)
-            for order in batch:
-                reply = exchange.reply()
+            some = orders[start : start + self._ahead]
+            batch.send(*(b"DELE %d" % self._maildrop.numbers[order.ref] for order in some), text=False)
+            for order in some:
+                reply = batch.reply()
                 good = reply.startswith(b"+OK")
                 what = f"message {order.ref} can't be deleted"
                 yield order, None if good else refusal(reply, what, Scope.MESSAGE)
 
-    def _quit(self, marked: Sequence[DeletionOrder]) -> Iterator[Outcome]:
+    def _quit(self, marked: Sequence[DeletionOrder]) -> Iterator[_Outcome]:
         error: ArchipecError | None = None
         if marked:
             try:
@@ -136,8 +138,8 @@ class Deletion:
             yield order, error
 
     def _command(self, command: bytes) -> None:
-        exchange = self._dialogue.begin()
-        exchange.send(command, text=False)
-        reply = exchange.reply()
+        batch = self._channel.begin()
+        batch.send(command, text=False)
+        reply = batch.reply()
         if not reply.startswith(b"+OK"):
             raise refusal(reply, command.decode("ascii"), Scope.ENDPOINT)

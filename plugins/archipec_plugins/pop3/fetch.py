@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from archipec.errors import ArchipecError, Scope
-from archipec_plugins.pop3.commands import Exchange, refusal
+from archipec_plugins.pop3.commands import Pop3Batch, refusal
 from archipec_plugins.pop3.maildrop import Maildrop
 
-__all__ = ["AHEAD", "Answer", "Pipeline"]
+__all__ = ["AHEAD", "Pop3Answer", "Pop3FetchPipeline"]
 
-Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
+Pop3Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
 """A ref, and the bytes it stands for."""
 
 AHEAD: Final = 500
@@ -22,7 +22,7 @@ _BYTES_AHEAD: Final = 16 * 1024 * 1024
 _USUAL_BYTES: Final = 64 * 1024
 
 
-class Pipeline:
+class Pop3FetchPipeline:
     """The commands under way for some messages.
 
     Args:
@@ -32,9 +32,9 @@ class Pipeline:
     """
 
     def __init__(
-        self, exchange: Exchange, maildrop: Maildrop, refs: Iterator[str], command: bytes, ahead: int
+        self, batch: Pop3Batch, maildrop: Maildrop, refs: Iterator[str], command: bytes, ahead: int
     ) -> None:
-        self._exchange = exchange
+        self._batch = batch
         self._maildrop = maildrop
         self._refs = refs
         self._command = command
@@ -44,20 +44,20 @@ class Pipeline:
         self._under_way: deque[str | None] = deque()
         self._bytes = 0
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[Pop3Answer]:
         """Yield each message; those that aren't there are left out."""
         while True:
             self._send()
             if not self._under_way:
                 return
             ref = self._under_way.popleft()
-            reply = self._exchange.reply()
+            reply = self._batch.reply()
             if ref is None:
                 continue
             octets = self._maildrop.size(ref)
             self._bytes -= self._weight(octets)
             if reply.startswith(b"+OK"):
-                yield ref, self._exchange.text(octets if self._whole else None)
+                yield ref, self._batch.text(octets if self._whole else None)
             else:
                 yield ref, _failing(refusal(reply, f"message {ref} can't be read", Scope.MESSAGE))
 
@@ -77,10 +77,10 @@ class Pipeline:
                 commands.append(self._command % number)
         if not commands:
             return
-        self._exchange.send(*commands, text=True)
+        self._batch.send(*commands, text=True)
         if self._whole and self._ahead > 1:
             # Dovecot marks what was retrieved as read when the session ends, unless RSET takes that back.
-            self._exchange.send(b"RSET", text=False)
+            self._batch.send(b"RSET", text=False)
             self._under_way.append(None)
 
     def _weight(self, octets: int | None) -> int:

@@ -1,4 +1,4 @@
-"""Opens a session: TLS, greeting and login, by poplib on a wire that others go on with."""
+"""Opens a session: TLS, greeting and login, by poplib on a connection that others go on with."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import IO, Any, Final, cast
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError
 from archipec_plugins.net.account import POP3, Account, crowded, is_crowded
-from archipec_plugins.net.connection import Wire, connect, tls_context
+from archipec_plugins.net.connection import Connection, connect, tls_context
 from archipec_plugins.net.masking import Mask
-from archipec_plugins.pop3.commands import Dialogue, response_code, words
+from archipec_plugins.pop3.commands import Pop3Channel, response_code, response_text
 
-__all__ = ["Session", "open_session"]
+__all__ = ["Pop3Session", "open_session"]
 
 # Bytes that a server may say until the login is done: poplib keeps all of them.
 _BUDGET: Final = 1024 * 1024
@@ -35,15 +35,15 @@ _LOGIN_HINT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Pop3Session:
     """A connection that is logged in.
 
     Attributes:
         capabilities: names in upper case, without arguments; empty when the server doesn't tell.
     """
 
-    wire: Wire
-    dialogue: Dialogue
+    connection: Connection
+    channel: Pop3Channel
     capabilities: frozenset[str]
 
     def leave(self) -> None:
@@ -52,18 +52,18 @@ class Session:
         Not for a session that has marked messages for deletion: QUIT is what deletes them.
         """
         with contextlib.suppress(TransientError):
-            self.wire.send(b"QUIT\r\n")
-        self.wire.close()
+            self.connection.send(b"QUIT\r\n")
+        self.connection.close()
 
 
-def open_session(account: Account) -> Session:
+def open_session(account: Account) -> Pop3Session:
     """Connect and log in, once.
 
     Raises:
         ConfigError: there is no password.
         AuthError: the login is refused.
         PermanentError: no TLS that can be trusted, or a password that POP3 can't carry.
-        TransientError: the server can't be reached, doesn't serve now, or the mailbox is in use.
+        TransientError: the server can't be reached, is not available now, or the mailbox is in use.
     """
     context = tls_context(account.ca_file)
     if account.password is None:
@@ -73,76 +73,82 @@ def open_session(account: Account) -> Session:
         raise PermanentError(
             f"the password of {account.user} holds what no password can: a control character"
         )
-    wire = connect(account.host, account.port, account.timeout, POP3, Mask(account.user, password))
+    connection = connect(account.host, account.port, account.timeout, POP3, Mask(account.user, password))
     try:
         if account.scheme == "pop3":
-            client = _greeted(wire)
-            _ask_for_tls(wire)
-            wire.start_tls(context)
+            client = _greeted(connection)
+            _ask_for_tls(connection)
+            connection.start_tls(context)
         else:
-            wire.start_tls(context)
-            client = _greeted(wire)
-        _log_in(wire, client, account.user, password)
+            connection.start_tls(context)
+            client = _greeted(connection)
+        _log_in(connection, client, account.user, password)
         capabilities = _capabilities(client)
     except BaseException:
-        wire.close()
+        connection.close()
         raise
-    return Session(wire, Dialogue(wire), capabilities)
+    return Pop3Session(connection, Pop3Channel(connection), capabilities)
 
 
-def _greeted(wire: Wire) -> poplib.POP3:
+def _greeted(connection: Connection) -> poplib.POP3:
     try:
-        return _Pop3(wire)
+        return _Pop3(connection)
     except poplib.error_proto as error:
         line = _said(error)
         if not line.startswith(b"-ERR"):
-            raise wire.misplaced(line) from None
-        if is_crowded(words(line)):
-            raise crowded(wire, "this computer", words(wire.mask(line))) from None
-        raise wire.fail(f"{wire} doesn't serve now: {words(wire.mask(line))}") from None
+            raise connection.wrong_protocol(line) from None
+        if is_crowded(response_text(line)):
+            raise crowded(connection, "this computer", response_text(connection.mask(line))) from None
+        raise connection.close_with(
+            f"{connection} is not available now: {response_text(connection.mask(line))}"
+        ) from None
 
 
-def _ask_for_tls(wire: Wire) -> None:
+def _ask_for_tls(connection: Connection) -> None:
     """STLS (RFC 2595 §4), before anything else is said."""
-    wire.send(b"STLS\r\n")
-    line = wire.readline()
+    connection.send(b"STLS\r\n")
+    line = connection.readline()
     if not line.startswith(b"+OK"):
-        raise PermanentError(f"{wire} offers no TLS: {words(wire.mask(line))}")
+        raise PermanentError(f"{connection} does not offer TLS: {response_text(connection.mask(line))}")
 
 
-def _log_in(wire: Wire, client: poplib.POP3, user: str, password: str) -> None:
+def _log_in(connection: Connection, client: poplib.POP3, user: str, password: str) -> None:
     steps: tuple[Callable[[], bytes], ...] = (lambda: client.user(user), lambda: client.pass_(password))
     for step in steps:
         try:
             step()
         except poplib.error_proto as error:
-            raise _refused(wire, user, wire.mask(_said(error))) from None
+            raise _refused(connection, user, connection.mask(_said(error))) from None
 
 
-def _refused(wire: Wire, user: str, line: bytes) -> ArchipecError:
+def _refused(connection: Connection, user: str, line: bytes) -> ArchipecError:
     """Return the error for a login that was not answered +OK."""
     if not line.startswith(b"-ERR"):
-        return wire.garbled(line)
-    reason = words(line)
+        return connection.protocol_error(line)
+    reason = response_text(line)
     match response_code(line):
         case "IN-USE":
-            return _in_use(wire, user, reason)
+            return _in_use(connection, user, reason)
         case "LOGIN-DELAY":
-            return TransientError(f"{wire} wants a pause between logins: {reason}", retry_after=math.inf)
+            return TransientError(
+                f"{connection} wants a pause between logins: {reason}", retry_after=math.inf
+            )
         case "SYS/TEMP":
-            return TransientError(f"{wire} takes no login now: {reason}")
+            return TransientError(f"{connection} is not accepting logins now: {reason}")
         case "SYS/PERM":
-            return PermanentError(f"{wire} takes no login of {user}: {reason}", hint="ask the provider")
+            return PermanentError(
+                f"{connection} does not accept the login of {user}: {reason}", hint="ask the provider"
+            )
     if is_crowded(reason):
-        return crowded(wire, user, reason)
+        return crowded(connection, user, reason)
     if _IN_USE.search(reason):
-        return _in_use(wire, user, reason)
-    return AuthError(f"{wire} refused the login of {user}: {reason}", hint=_LOGIN_HINT)
+        return _in_use(connection, user, reason)
+    return AuthError(f"{connection} refused the login of {user}: {reason}", hint=_LOGIN_HINT)
 
 
-def _in_use(wire: Wire, user: str, reason: str) -> TransientError:
+def _in_use(connection: Connection, user: str, reason: str) -> TransientError:
     return TransientError(
-        f"{wire}: the mailbox of {user} is in use: {reason}",
+        f"{connection}: the mailbox of {user} is in use: {reason}",
         hint="another program has it open over POP3: many servers let in one at a time",
     )
 
@@ -162,24 +168,24 @@ def _said(error: poplib.error_proto) -> bytes:
 
 
 class _Pop3(poplib.POP3):
-    """poplib on a wire."""
+    """poplib on a connection."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        super().__init__(wire.host, wire.port)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        super().__init__(connection.host, connection.port)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         del timeout
-        return cast("socket.socket", _Socket(self._wire))
+        return cast("socket.socket", _Socket(self._connection))
 
 
 class _Socket:
     """As much of a socket and its file as poplib uses."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._left = _BUDGET
-        self._first = not isinstance(wire.socket, ssl.SSLSocket)
+        self._first = not isinstance(connection.socket, ssl.SSLSocket)
 
     def makefile(self, mode: str) -> IO[bytes]:
         del mode
@@ -188,14 +194,14 @@ class _Socket:
     def readline(self, limit: int) -> bytes:
         del limit
         # In the clear, the first line is the greeting.
-        line = self._wire.greeting() if self._first else self._wire.readline()
+        line = self._connection.greeting() if self._first else self._connection.readline()
         self._first = False
         self._left -= len(line)
         if self._left < 0:
-            raise self._wire.fail(
-                f"{self._wire} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
+            raise self._connection.close_with(
+                f"{self._connection} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
             )
         return line
 
     def sendall(self, data: Any) -> None:
-        self._wire.send(data)
+        self._connection.send(data)

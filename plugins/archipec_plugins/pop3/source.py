@@ -11,11 +11,11 @@ from archipec.contract import Context, DeletionOrder, Fetched, Fingerprint, Fold
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import ContentKey
 from archipec_plugins.net.account import Account
-from archipec_plugins.pop3.commands import Exchange, refusal
-from archipec_plugins.pop3.delete import Deletion
-from archipec_plugins.pop3.fetch import AHEAD, Answer, Pipeline
+from archipec_plugins.pop3.commands import Pop3Batch, refusal
+from archipec_plugins.pop3.delete import Pop3Deletion
+from archipec_plugins.pop3.fetch import AHEAD, Pop3Answer, Pop3FetchPipeline
 from archipec_plugins.pop3.maildrop import Maildrop, parse_counts, parse_sizes, parse_unique_ids
-from archipec_plugins.pop3.session import Session, open_session
+from archipec_plugins.pop3.session import Pop3Session, open_session
 
 __all__ = ["Pop3Source", "Pop3SourceWithHeaders", "open_source"]
 
@@ -43,9 +43,9 @@ class Pop3Source:
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """
 
-    def __init__(self, session: Session, context: Context) -> None:
+    def __init__(self, session: Pop3Session, context: Context) -> None:
         self._session = session
-        self._dialogue = session.dialogue
+        self._channel = session.channel
         self._context = context
         self._ahead = AHEAD if "PIPELINING" in session.capabilities else 1
         self._maildrop: Maildrop | None = None
@@ -96,8 +96,8 @@ class Pop3Source:
         maildrop = self._names()
         self._ask_sizes(maildrop)
         self._deleting = True
-        deletion = Deletion(self._dialogue, maildrop, self._context.now, self._ahead)
-        yield from deletion.carry_out(orders)
+        deletion = Pop3Deletion(self._channel, maildrop, self._context.now, self._ahead)
+        yield from deletion.delete(orders)
 
     def fingerprint(self) -> Fingerprint:
         """Return the unique ids; see `archipec.contract.SupportsFingerprint`."""
@@ -107,37 +107,37 @@ class Pop3Source:
         """End the session, changing nothing."""
         if self._deleting:
             # Either QUIT was said, or it must not be.
-            self._session.wire.close()
+            self._session.connection.close()
             return
         if self._retrieved and self._ahead == 1:
             with contextlib.suppress(TransientError):
-                exchange = self._dialogue.begin()
-                exchange.send(b"RSET", text=False)
-                exchange.reply()
+                batch = self._channel.begin()
+                batch.send(b"RSET", text=False)
+                batch.reply()
         self._session.leave()
 
-    def _read(self, folder: str, refs: Iterable[str], command: bytes) -> Iterator[Answer]:
+    def _read(self, folder: str, refs: Iterable[str], command: bytes) -> Iterator[Pop3Answer]:
         if folder != _INBOX:
             return
         maildrop = self._names()
         if command.startswith(b"RETR"):
             self._ask_sizes(maildrop)
             self._retrieved = True
-        exchange = self._dialogue.begin()
-        yield from Pipeline(exchange, maildrop, iter(refs), command, self._ahead).answers()
+        batch = self._channel.begin()
+        yield from Pop3FetchPipeline(batch, maildrop, iter(refs), command, self._ahead).answers()
 
     def _names(self) -> Maildrop:
         """The mailbox as it was at the login, sizes perhaps still unknown."""
         if self._maildrop is None:
-            exchange = self._dialogue.begin()
-            exchange.send(b"STAT", text=False)
+            batch = self._channel.begin()
+            batch.send(b"STAT", text=False)
             if self._ahead == 1:
-                count, octets = parse_counts(exchange.reply())
-                reply, text = _ask(exchange, b"UIDL")
+                count, octets = parse_counts(batch.reply())
+                reply, text = _ask(batch, b"UIDL")
             else:
-                exchange.send(b"UIDL", text=True)
-                count, octets = parse_counts(exchange.reply())
-                reply, text = _answer(exchange)
+                batch.send(b"UIDL", text=True)
+                count, octets = parse_counts(batch.reply())
+                reply, text = _answer(batch)
             unique_ids = self._unique_ids(reply, text)
             self._maildrop = Maildrop(unique_ids, self._without_unique_id(unique_ids, count or 0))
             self._maildrop.count, self._maildrop.octets = count, octets
@@ -148,14 +148,16 @@ class Pop3Source:
         return self._maildrop
 
     def _unique_ids(self, reply: bytes, text: bytes) -> list[tuple[int, str]]:
-        wire = self._session.wire
+        connection = self._session.connection
         if reply.startswith(b"-ERR"):
-            error = refusal(reply, f"{wire} gives messages no lasting names (UIDL)", Scope.ENDPOINT)
+            error = refusal(reply, f"{connection} gives messages no lasting names (UIDL)", Scope.ENDPOINT)
             error.hint = "without them nothing can be resumed or deleted safely: use IMAP"
             raise error
         unique_ids = parse_unique_ids(text)
         if unique_ids is None:
-            raise PermanentError(f"{wire} gives names to messages (UIDL) that can't be read", hint="use IMAP")
+            raise PermanentError(
+                f"{connection} gives names to messages (UIDL) that can't be read", hint="use IMAP"
+            )
         return unique_ids
 
     def _without_unique_id(self, unique_ids: list[tuple[int, str]], count: int) -> dict[int, str]:
@@ -166,7 +168,7 @@ class Pop3Source:
         numbers = {number for number, unique_id in unique_ids if not unique_id}
         unnamed = set(range(1, count + 1)) - {number for number, _ in unique_ids}
         if 0 < len(unnamed) <= _MOST_UNNAMED:
-            reply, text = _ask(self._dialogue.begin(), b"LIST")
+            reply, text = _ask(self._channel.begin(), b"LIST")
             # STAT may count what isn't there: some servers drop whoever asks for it.
             numbers |= unnamed & parse_sizes(text).keys() if reply.startswith(b"+OK") else unnamed
         if not numbers:
@@ -174,7 +176,7 @@ class Pop3Source:
         self._context.log.info("%d messages have no unique id", len(numbers))
         drop = Maildrop([], {number: f"no unique id, number {number}" for number in numbers})
         names: dict[int, str] = {}
-        pipeline = Pipeline(self._dialogue.begin(), drop, iter(drop.refs), b"TOP %d 0", self._ahead)
+        pipeline = Pop3FetchPipeline(self._channel.begin(), drop, iter(drop.refs), b"TOP %d 0", self._ahead)
         for ref, chunks in pipeline.answers():
             try:
                 names[drop.numbers[ref]] = f"no unique id, header {_digest_of(chunks)}"
@@ -189,7 +191,7 @@ class Pop3Source:
     def _ask_sizes(self, maildrop: Maildrop) -> None:
         """Learn the sizes. A server that can't tell them is still good for reading."""
         if not maildrop.sizes and maildrop.refs:
-            reply, text = _ask(self._dialogue.begin(), b"LIST")
+            reply, text = _ask(self._channel.begin(), b"LIST")
             maildrop.sizes = parse_sizes(text)
             if reply.startswith(b"-ERR"):
                 self._context.log.info("%s", refusal(reply, "no sizes", Scope.ENDPOINT))
@@ -211,15 +213,15 @@ class Pop3SourceWithHeaders(Pop3Source):
             yield ref, head
 
 
-def _ask(exchange: Exchange, command: bytes) -> tuple[bytes, bytes]:
+def _ask(batch: Pop3Batch, command: bytes) -> tuple[bytes, bytes]:
     """Return the status line and the text of a reply."""
-    exchange.send(command, text=True)
-    return _answer(exchange)
+    batch.send(command, text=True)
+    return _answer(batch)
 
 
-def _answer(exchange: Exchange) -> tuple[bytes, bytes]:
-    reply = exchange.reply()
-    return reply, exchange.whole_text(_MAX_LIST) if reply.startswith(b"+OK") else b""
+def _answer(batch: Pop3Batch) -> tuple[bytes, bytes]:
+    reply = batch.reply()
+    return reply, batch.whole_text(_MAX_LIST) if reply.startswith(b"+OK") else b""
 
 
 def _digest_of(chunks: Iterator[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""Deletion over IMAP, on a real server: exactly the messages named, whatever else is marked, or none."""
+"""ImapDeletion over IMAP, on a real server: exactly the messages named, whatever else is marked, or none."""
 
 from __future__ import annotations
 
@@ -169,9 +169,9 @@ def test_a_server_that_counts_sizes_inexactly_is_read_again(
 ) -> None:
     from archipec_plugins.imap import delete as deletion
 
-    look = deletion.Deletion._look
+    look = deletion.ImapDeletion._look
     monkeypatch.setattr(
-        deletion.Deletion,
+        deletion.ImapDeletion,
         "_look",
         lambda self, *given: {uid: one._replace(size=7) for uid, one in look(self, *given).items()},
     )

@@ -1,4 +1,4 @@
-"""Deletion on servers that refuse, forget and pretend: what they say, and what they are told."""
+"""ImapDeletion on servers that refuse, forget and pretend: what they say, and what they are told."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.imap import IMAP_SOURCE
-from archipec_plugins.imap.commands import Dialogue
-from archipec_plugins.imap.session import Session
+from archipec_plugins.imap.commands import CommandChannel
+from archipec_plugins.imap.session import ImapSession
 from archipec_plugins.imap.source import ImapSource
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import Wire
+from archipec_plugins.net.connection import Connection
 
 from .scripted import CLOSE, Reply, ScriptedServer, connected
 
@@ -58,8 +58,8 @@ def opened(tmp_path: Path) -> Open:
         config = configure(IMAP_SOURCE, {"user": "u", "host": "imap.example.it"})
         with connected(server) as sock:
             sock.settimeout(20)
-            wire = Wire(sock, "imap.example.it", 993, account.IMAP)
-            session = Session(wire, Dialogue(wire), frozenset(capabilities.split()))
+            connection = Connection(sock, "imap.example.it", 993, account.IMAP)
+            session = ImapSession(connection, CommandChannel(connection), frozenset(capabilities.split()))
             try:
                 yield ImapSource(session, config, make_context(tmp_path)), server
             finally:

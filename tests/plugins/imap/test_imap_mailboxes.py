@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archipec_plugins.imap.folders import (
-    Choice,
     Counts,
-    Mailbox,
+    FolderFilter,
+    ImapMailbox,
     decode_name,
     encode_name,
     parse_counts,
@@ -24,7 +24,7 @@ from archipec_plugins.imap.grammar import quoted
 NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
-def listed(name: str, attributes: Sequence[str] = (), delimiter: str = "/") -> Mailbox:
+def listed(name: str, attributes: Sequence[str] = (), delimiter: str = "/") -> ImapMailbox:
     line = f'* LIST ({" ".join(attributes)}) "{delimiter}" '.encode() + quoted(encode_name(name)) + b"\r\n"
     mailbox = parse_list(line)
     assert mailbox is not None
@@ -32,9 +32,9 @@ def listed(name: str, attributes: Sequence[str] = (), delimiter: str = "/") -> M
 
 
 def read(
-    mailboxes: Sequence[Mailbox], include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
+    mailboxes: Sequence[ImapMailbox], include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
 ) -> list[str]:
-    chosen, _ = Choice(include, exclude).of(mailboxes)
+    chosen, _ = FolderFilter(include, exclude).of(mailboxes)
     return [mailbox.name for mailbox, _ in chosen]
 
 
@@ -44,7 +44,7 @@ def test_a_name_survives_the_wire(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wire_name"),
+    ("name", "encoded_name"),
     [
         ("Posta inviata", b"Posta inviata"),
         ('Città & "Co"', b'Citt&AOA- &- "Co"'),
@@ -53,18 +53,18 @@ def test_a_name_survives_the_wire(name: str) -> None:
         ("💌", b"&2D3cjA-"),
     ],
 )
-def test_names_are_spelt_as_the_rfc_says(name: str, wire_name: bytes) -> None:
-    assert encode_name(name) == wire_name
-    assert decode_name(wire_name) == name
+def test_names_are_spelt_as_the_rfc_says(name: str, encoded_name: bytes) -> None:
+    assert encode_name(name) == encoded_name
+    assert decode_name(encoded_name) == name
 
 
 @given(st.binary(min_size=1, max_size=40))
-def test_any_bytes_have_a_name(wire_name: bytes) -> None:
-    assert decode_name(wire_name).encode("utf-8")
+def test_any_bytes_have_a_name(encoded_name: bytes) -> None:
+    assert decode_name(encoded_name).encode("utf-8")
 
 
 @pytest.mark.parametrize(
-    ("wire_name", "name"),
+    ("encoded_name", "name"),
     [
         (b"Citt\xc3\xa0", "Città"),
         (b"Citt\xe0", "Città"),
@@ -74,16 +74,16 @@ def test_any_bytes_have_a_name(wire_name: bytes) -> None:
         (b"&AGE-", "&AGE-"),
     ],
 )
-def test_names_that_break_the_rules_are_shown_as_they_are(wire_name: bytes, name: str) -> None:
-    assert decode_name(wire_name) == name
+def test_names_that_break_the_rules_are_shown_as_they_are(encoded_name: bytes, name: str) -> None:
+    assert decode_name(encoded_name) == name
 
 
 @given(NAME, st.sampled_from(["/", ".", "\\", '"']), st.booleans())
 def test_list_lines_are_read_whatever_the_name(name: str, delimiter: str, as_literal: bool) -> None:
-    wire_name = encode_name(name)
-    spelt = b"{%d}\r\n%b" % (len(wire_name), wire_name) if as_literal else quoted(wire_name)
+    encoded_name = encode_name(name)
+    spelt = b"{%d}\r\n%b" % (len(encoded_name), encoded_name) if as_literal else quoted(encoded_name)
     mailbox = parse_list(b"* LIST (\\HasNoChildren) " + quoted(delimiter.encode()) + b" " + spelt + b"\r\n")
-    assert mailbox == Mailbox(wire_name, name, tuple(name.split(delimiter)), frozenset(), True)
+    assert mailbox == ImapMailbox(encoded_name, name, tuple(name.split(delimiter)), frozenset(), True)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_special_use_decides_where_the_server_tells_it() -> None:
         listed("Fuori", ["\\Archive", "\\sent"]),
     ]
     assert read(mailboxes) == ["INBOX", "Fuori", "Trash"]
-    chosen, left_out = Choice(["*"], []).of(mailboxes)
+    chosen, left_out = FolderFilter(["*"], []).of(mailboxes)
     assert {mailbox.name: use for mailbox, use in chosen} == {
         "INBOX": None,
         "Fuori": "Archive",
@@ -185,7 +185,7 @@ def test_special_use_decides_where_the_server_tells_it() -> None:
     ],
 )
 def test_the_sent_folder_is_known_by_name(delimiter: str, name: str, use: str | None) -> None:
-    chosen, _ = Choice(["*"], []).of([listed(name, delimiter=delimiter)])
+    chosen, _ = FolderFilter(["*"], []).of([listed(name, delimiter=delimiter)])
     assert [found for _, found in chosen] == [use]
 
 
@@ -228,5 +228,5 @@ def test_the_inbox_has_one_name_in_any_case() -> None:
 
 
 def test_patterns_that_no_folder_answers_to_are_told() -> None:
-    choice = Choice(["INBOX", "Archvio", "2025*", "2026*", "Cestino"], [])
+    choice = FolderFilter(["INBOX", "Archvio", "2025*", "2026*", "Cestino"], [])
     assert list(choice.missing(ITALIAN)) == [("Archvio", False), ("2025*", True)]

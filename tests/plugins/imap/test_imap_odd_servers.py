@@ -15,11 +15,11 @@ from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec.message import Folder
 from archipec.testing import configure, make_context
 from archipec_plugins.imap import IMAP_SOURCE
-from archipec_plugins.imap.commands import Dialogue
-from archipec_plugins.imap.session import Session
+from archipec_plugins.imap.commands import CommandChannel
+from archipec_plugins.imap.session import ImapSession
 from archipec_plugins.imap.source import ImapSource
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import MAX_LINE, Wire
+from archipec_plugins.net.connection import MAX_LINE, Connection
 
 from .scripted import CLOSE, Reply, ScriptedServer, connected
 
@@ -46,8 +46,8 @@ def opened(tmp_path: Path) -> Open:
         config = configure(IMAP_SOURCE, {"user": "u", "host": "imap.example.it", **table})
         with connected(server) as sock:
             sock.settimeout(timeout)
-            wire = Wire(sock, "imap.example.it", 993, account.IMAP)
-            session = Session(wire, Dialogue(wire), frozenset(capabilities.split()))
+            connection = Connection(sock, "imap.example.it", 993, account.IMAP)
+            session = ImapSession(connection, CommandChannel(connection), frozenset(capabilities.split()))
             try:
                 yield ImapSource(session, config, make_context(tmp_path)), server
             finally:

@@ -244,7 +244,7 @@ def test_a_refused_authenticate_shows_no_password(
 @pytest.mark.parametrize(
     ("greeting", "words"),
     [
-        (b"* BYE [ALERT] too busy\r\n" + CLOSE, "doesn't serve now: .*too busy"),
+        (b"* BYE [ALERT] too busy\r\n" + CLOSE, "is not available now: .*too busy"),
         (CLOSE, "closed the connection"),
         (b"HTTP/1.1 400 Bad Request\r\n" + CLOSE, "no IMAP"),
         (b"* PREAUTH we know you\r\n", "no IMAP"),

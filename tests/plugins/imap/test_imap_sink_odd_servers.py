@@ -17,13 +17,13 @@ from archipec.errors import MissingCopy, PermanentError, TransientError
 from archipec.testing import configure, make_context, make_item
 from archipec.testing.messages import small_messages
 from archipec_plugins.imap import IMAP_SINK
-from archipec_plugins.imap.commands import Dialogue
+from archipec_plugins.imap.commands import CommandChannel
 from archipec_plugins.imap.folder_names import levels, plain_levels
 from archipec_plugins.imap.folders import encode_name
-from archipec_plugins.imap.session import Session
+from archipec_plugins.imap.session import ImapSession
 from archipec_plugins.imap.sink import ImapSink
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import Wire
+from archipec_plugins.net.connection import Connection
 
 from .mail_server import MailServer
 
@@ -41,8 +41,8 @@ def opened(tmp_path: Path) -> Open:
     def opened(server: MailServer, capabilities: str = ALL, **table: object) -> Iterator[ImapSink]:
         table = {"user": "u", "host": "imap.example.it", **table}
         with server.connected() as sock:
-            wire = Wire(sock, "imap.example.it", 993, account.IMAP)
-            session = Session(wire, Dialogue(wire), frozenset(capabilities.split()))
+            connection = Connection(sock, "imap.example.it", 993, account.IMAP)
+            session = ImapSession(connection, CommandChannel(connection), frozenset(capabilities.split()))
             try:
                 yield ImapSink(session, configure(IMAP_SINK, table), make_context(tmp_path))
             finally:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.errors import ArchipecError
-from archipec_plugins.imap.commands import Dialogue
-from archipec_plugins.imap.fetch import Pipeline
-from archipec_plugins.imap.listing import Cursor, Listing
+from archipec_plugins.imap.commands import CommandChannel
+from archipec_plugins.imap.fetch import ImapFetchPipeline
+from archipec_plugins.imap.listing import Cursor, FolderListing
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import Wire
+from archipec_plugins.net.connection import Connection
 
 UIDS = range(1, 6)
 BODY = st.binary(max_size=60)
@@ -58,9 +58,12 @@ def answers(stream: bytes) -> tuple[dict[str, bytes], ArchipecError | None]:
         near.settimeout(20)
         far.sendall(stream)
         far.shutdown(socket.SHUT_WR)
-        wire = Wire(near, "host", 1, account.IMAP)
-        pipeline = Pipeline(
-            Dialogue(wire).begin(), iter([f"7/{uid}" for uid in UIDS]), "", Path(tempfile.gettempdir())
+        connection = Connection(near, "host", 1, account.IMAP)
+        pipeline = ImapFetchPipeline(
+            CommandChannel(connection).begin(),
+            iter([f"7/{uid}" for uid in UIDS]),
+            "",
+            Path(tempfile.gettempdir()),
         )
         pipeline.uidnext = 100
         try:
@@ -115,7 +118,7 @@ def test_any_stream_ends_in_answers_or_in_an_error_of_ours(pieces: list[bytes]) 
 )
 def test_a_listing_names_each_message_once(lines: list[tuple[int, int]], last: int) -> None:
     """Told apart by UID and message number; what stands before the cursor is left out."""
-    listing = Listing(Cursor(7, last), None)
+    listing = FolderListing(Cursor(7, last), None)
     found = []
     for uid, message in lines:
         taken = listing.take(b"* %d FETCH (UID %d RFC822.SIZE 9)\r\n" % (message, uid))
@@ -127,13 +130,13 @@ def test_a_listing_names_each_message_once(lines: list[tuple[int, int]], last: i
 
 @pytest.mark.parametrize(("size", "renumbered"), [(9, False), (8, True)])
 def test_a_listing_notices_that_its_cursor_stands_behind_another_message(size: int, renumbered: bool) -> None:
-    listing = Listing(Cursor(7, 5, 9), 6)
+    listing = FolderListing(Cursor(7, 5, 9), 6)
     assert listing.take(b"* 5 FETCH (UID 5 RFC822.SIZE %d)\r\n" % size) is None
     assert listing.renumbered is renumbered
 
 
 def test_a_listing_without_end_is_noticed() -> None:
-    listing = Listing(Cursor(), 3)
+    listing = FolderListing(Cursor(), 3)
     for uid in range(1, 100_004):
         listing.take(b"* 1 FETCH (UID %d RFC822.SIZE 9)\r\n" % uid)
     assert not listing.endless

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archipec.errors import TransientError
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import Wire
+from archipec_plugins.net.connection import Connection
 from archipec_plugins.net.masking import Mask
 from archipec_plugins.net.pace import Chatter, Pace, TooSlow
 
@@ -83,15 +83,15 @@ def test_a_wire_gives_up_by_its_pace() -> None:
     times = iter(range(0, 100_000, 30))
     with near, far:
         near.settimeout(60)
-        wire = Wire(near, "host", 1, account.IMAP, Pace(60, clock=lambda: float(next(times))))
+        connection = Connection(near, "host", 1, account.IMAP, Pace(60, clock=lambda: float(next(times))))
         far.sendall(b"* OK ")
-        assert wire.read(5) == b"* OK "
+        assert connection.read(5) == b"* OK "
         for byte in (b"a", b"b", b"c", b"d"):
             far.sendall(byte)
         far.sendall(b"\r\n")
         with pytest.raises(TransientError, match="host:1"):
             for _ in range(10):
-                wire.readline()
+                connection.readline()
                 far.sendall(b"x\r\n")
 
 

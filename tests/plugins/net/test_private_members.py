@@ -23,8 +23,8 @@ from archipec_plugins.pop3 import session as pop3_session
 PASSWORD = "secret that nobody logs"
 
 
-class ScriptedWire:
-    """As much of `net.wire.Wire` as logins use: answers from a script, keeps what is sent. Nothing else is there."""
+class ScriptedConnection:
+    """As much of `net.connection.Connection` as logins use: answers from a script, keeps what is sent. Nothing else is there."""
 
     host, port = "mail.example.it", 993
 
@@ -50,12 +50,12 @@ class ScriptedWire:
 
 
 @contextmanager
-def scripted(*answers: bytes) -> Iterator[ScriptedWire]:
-    wire = ScriptedWire(*answers)
+def scripted(*answers: bytes) -> Iterator[ScriptedConnection]:
+    connection = ScriptedConnection(*answers)
     try:
-        yield wire
+        yield connection
     finally:
-        wire.close()
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_what_is_overridden_is_there(owner: type, name: str, parameters: list[st
     assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
 
 
-def imap_client(wire: ScriptedWire, *, greeted: bool = False) -> imapclient.IMAPClient:
-    return imap_session._Client(wire, deque([b""], maxlen=1), greeted=greeted)  # type: ignore[arg-type]
+def imap_client(connection: ScriptedConnection, *, greeted: bool = False) -> imapclient.IMAPClient:
+    return imap_session._Client(connection, deque([b""], maxlen=1), greeted=greeted)  # type: ignore[arg-type]
 
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,32 +91,32 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestImapclient:
     def test_it_uses_the_connection_that_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         no_network(monkeypatch)
-        with scripted(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n") as wire:
-            client = imap_client(wire)
+        with scripted(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n") as connection:
+            client = imap_client(connection)
             assert isinstance(client._imap, imap_session._Imap4)
-            assert client.socket() is wire.socket
+            assert client.socket() is connection.socket
 
     def test_capabilities_of_the_greeting_save_a_round_trip(self) -> None:
-        with scripted(b"* OK [CAPABILITY IMAP4rev1 auth=plain] ready\r\n") as wire:
-            assert imap_client(wire).capabilities() == (b"IMAP4REV1", b"AUTH=PLAIN")
-            assert wire.sent == []
+        with scripted(b"* OK [CAPABILITY IMAP4rev1 auth=plain] ready\r\n") as connection:
+            assert imap_client(connection).capabilities() == (b"IMAP4REV1", b"AUTH=PLAIN")
+            assert connection.sent == []
 
     def test_without_them_imaplib_asks(self) -> None:
-        with scripted(b"* OK ready\r\n", b"* CAPABILITY IMAP4rev1 ID\r\n", b"TAG OK done\r\n") as wire:
-            assert imap_client(wire).capabilities() == (b"IMAP4REV1", b"ID")
-            assert [line.split()[1] for line in wire.sent] == [b"CAPABILITY"]
+        with scripted(b"* OK ready\r\n", b"* CAPABILITY IMAP4rev1 ID\r\n", b"TAG OK done\r\n") as connection:
+            assert imap_client(connection).capabilities() == (b"IMAP4REV1", b"ID")
+            assert [line.split()[1] for line in connection.sent] == [b"CAPABILITY"]
 
     def test_after_starttls_it_gets_a_greeting_that_nobody_sent(self) -> None:
-        with scripted(b"* CAPABILITY IMAP4rev1\r\n", b"TAG OK done\r\n") as wire:
-            assert imap_client(wire, greeted=True).capabilities() == (b"IMAP4REV1",)
+        with scripted(b"* CAPABILITY IMAP4rev1\r\n", b"TAG OK done\r\n") as connection:
+            assert imap_client(connection, greeted=True).capabilities() == (b"IMAP4REV1",)
 
     def test_new_capabilities_after_the_login_are_taken(self) -> None:
         answers = (b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n", b"TAG OK [CAPABILITY IMAP4rev1 UIDPLUS] in\r\n")
-        with scripted(b"* OK [CAPABILITY IMAP4rev1] ready\r\n", *answers) as wire:
-            client = imap_client(wire)
+        with scripted(b"* OK [CAPABILITY IMAP4rev1] ready\r\n", *answers) as connection:
+            client = imap_client(connection)
             client.login("user", PASSWORD)
             assert b"UIDPLUS" in client.capabilities()
-            assert [line.split()[1] for line in wire.sent] == [b"LOGIN"]
+            assert [line.split()[1] for line in connection.sent] == [b"LOGIN"]
 
     @pytest.mark.parametrize(("silent", "lines"), [(True, False), (False, True)])
     def test_it_logs_every_line_unless_told_not_to(
@@ -124,8 +124,8 @@ class TestImapclient:
     ) -> None:
         """`_imap.debug` is what tells it; were it not, making the lines for the log would cost more than the login."""
         caplog.set_level(logging.DEBUG)
-        with scripted(b"* OK [CAPABILITY IMAP4rev1] ready\r\n", b"TAG OK in\r\n") as wire:
-            client = imap_client(wire)
+        with scripted(b"* OK [CAPABILITY IMAP4rev1] ready\r\n", b"TAG OK in\r\n") as connection:
+            client = imap_client(connection)
             assert client._imap.debug == 0
             if not silent:
                 client._imap.debug = 5
@@ -140,19 +140,19 @@ class TestPoplib:
         """Of a socket and its file, only what `_Socket` has: anything more would be an AttributeError."""
         no_network(monkeypatch)
         list_of_names = (b"+OK names\r\n", b"UIDL\r\n", b"PIPELINING\r\n", b".\r\n")
-        with scripted(b"+OK ready\r\n", b"+OK\r\n", b"+OK in\r\n", *list_of_names) as wire:
-            client = pop3_session._Pop3(wire)  # type: ignore[arg-type]
+        with scripted(b"+OK ready\r\n", b"+OK\r\n", b"+OK in\r\n", *list_of_names) as connection:
+            client = pop3_session._Pop3(connection)  # type: ignore[arg-type]
             assert client.getwelcome() == b"+OK ready"
             assert client.user("user") == b"+OK" and client.pass_(PASSWORD) == b"+OK in"
             assert set(client.capa()) == {"UIDL", "PIPELINING"}
-            assert wire.sent == [b"USER user\r\n", f"PASS {PASSWORD}\r\n".encode(), b"CAPA\r\n"]
+            assert connection.sent == [b"USER user\r\n", f"PASS {PASSWORD}\r\n".encode(), b"CAPA\r\n"]
 
     def test_a_refusal_is_its_error_with_the_line(self) -> None:
         with (
-            scripted(b"-ERR too many connections\r\n") as wire,
+            scripted(b"-ERR too many connections\r\n") as connection,
             pytest.raises(poplib.error_proto, match="too many connections"),
         ):
-            pop3_session._Pop3(wire)  # type: ignore[arg-type]
+            pop3_session._Pop3(connection)  # type: ignore[arg-type]
 
 
 def test_what_is_relied_on_is_what_is_used() -> None:

@@ -315,7 +315,7 @@ class TestConformance(SourceConformance):
 
 class TestDeletionConformance(DeletionConformance):
     expected_skips: ClassVar[Mapping[str, str]] = {
-        "test_a_deleted_message_is_put_back": "POP3 takes no messages",
+        "test_a_deleted_message_is_put_back": "POP3 is not accepting messages",
         "test_what_others_have_marked_survives": "marks last no longer than the session that made them",
         "test_references_of_a_folder_that_is_no_more": "unique ids are for ever",
     }

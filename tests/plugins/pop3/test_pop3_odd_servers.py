@@ -22,9 +22,9 @@ from archipec.contract import ContentKey, DeletionOrder, SupportsCount, Supports
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, Refused, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.net import account
-from archipec_plugins.net.connection import Wire
+from archipec_plugins.net.connection import Connection
 from archipec_plugins.pop3 import POP3
-from archipec_plugins.pop3.commands import Dialogue
+from archipec_plugins.pop3.commands import Pop3Channel
 from archipec_plugins.pop3.maildrop import Maildrop, parse_unique_ids
 from archipec_plugins.pop3.source import Pop3Source
 from testbed.certificates import Authority, ServerCertificate, self_signed
@@ -189,22 +189,22 @@ MESSAGES = [b"Subject: %d\r\n\r\nmessage %d\r\n" % (n, n) for n in range(40)]
 
 
 @contextmanager
-def piecewise(pieces: list[bytes]) -> Iterator[Dialogue]:
-    """A dialogue with a server that sends these pieces, each by itself."""
+def piecewise(pieces: list[bytes]) -> Iterator[Pop3Channel]:
+    """A channel with a server that sends these pieces, each by itself."""
     waiting = list(pieces)
 
-    class Pieces(Wire):
+    class Pieces(Connection):
         def read_some(self) -> bytes:
             return waiting.pop(0) if waiting else super().read_some()
 
     near, far = socket.socketpair()
     with near, far:
         near.settimeout(1)
-        wire = Pieces(near, "host", 1, account.POP3)
+        connection = Pieces(near, "host", 1, account.POP3)
         try:
-            yield Dialogue(wire)
+            yield Pop3Channel(connection)
         finally:
-            wire.close()
+            connection.close()
 
 
 # Made of what texts can be taken apart wrongly at.
@@ -221,38 +221,38 @@ def test_any_text_comes_back_whatever_pieces_it_comes_in(raws: list[bytes], cuts
     sent = b"".join(b"+OK\r\n" + stuffed(raw) for raw in raws)
     places = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
     pieces = [sent[start:end] for start, end in itertools.pairwise(places)]
-    with piecewise(pieces) as dialogue:
-        exchange = dialogue.begin()
-        exchange.send(*[b"RETR 1"] * len(raws), text=True)
+    with piecewise(pieces) as channel:
+        batch = channel.begin()
+        batch.send(*[b"RETR 1"] * len(raws), text=True)
         for raw in raws:
-            assert exchange.reply() == b"+OK"
-            assert b"".join(exchange.text(len(raw))) == raw
+            assert batch.reply() == b"+OK"
+            assert b"".join(batch.text(len(raw))) == raw
 
 
 def test_a_text_left_unread_does_not_harm_what_follows() -> None:
     long = b"x" * 200_000
-    with piecewise([b"+OK\r\nabc\r\n.\r\n+OK\r\n" + long, long + b"\r\n.", b"\r\n+OK last\r\n"]) as dialogue:
-        exchange = dialogue.begin()
-        exchange.send(b"RETR 1", b"RETR 2", text=True)
-        exchange.send(b"NOOP", text=False)
-        exchange.reply()
-        exchange.reply()
-        assert next(exchange.text(400_002)) == long
-        assert exchange.reply() == b"+OK last"
+    with piecewise([b"+OK\r\nabc\r\n.\r\n+OK\r\n" + long, long + b"\r\n.", b"\r\n+OK last\r\n"]) as channel:
+        batch = channel.begin()
+        batch.send(b"RETR 1", b"RETR 2", text=True)
+        batch.send(b"NOOP", text=False)
+        batch.reply()
+        batch.reply()
+        assert next(batch.text(400_002)) == long
+        assert batch.reply() == b"+OK last"
 
 
 def test_a_dot_that_is_not_stuffed_is_taken_off_all_the_same() -> None:
-    with piecewise([b"+OK\r\n.x\r\n.\r\n"]) as dialogue:
-        exchange = dialogue.begin()
-        exchange.send(b"RETR 1", text=True)
-        exchange.reply()
-        assert b"".join(exchange.text()) == b"x\r\n"
+    with piecewise([b"+OK\r\n.x\r\n.\r\n"]) as channel:
+        batch = channel.begin()
+        batch.send(b"RETR 1", text=True)
+        batch.reply()
+        assert b"".join(batch.text()) == b"x\r\n"
 
 
 def test_an_earlier_iterator_can_not_be_used_any_more() -> None:
-    with piecewise([b"+OK\r\n"]) as dialogue:
-        first = dialogue.begin()
-        dialogue.begin()
+    with piecewise([b"+OK\r\n"]) as channel:
+        first = channel.begin()
+        channel.begin()
         with pytest.raises(RuntimeError, match="later call"):
             first.reply()
 
@@ -261,12 +261,12 @@ def test_an_earlier_iterator_can_not_be_used_any_more() -> None:
     "sent", [b"* OK IMAP\r\n", b"x" * 100_000, b"+", b"\r\n"], ids=["imap", "endless", "cut", "empty"]
 )
 def test_what_is_no_reply_ends_the_connection(sent: bytes) -> None:
-    with piecewise([sent]) as dialogue:
-        exchange = dialogue.begin()
-        exchange.send(b"NOOP", text=False)
+    with piecewise([sent]) as channel:
+        batch = channel.begin()
+        batch.send(b"NOOP", text=False)
         for _ in range(2):
             with pytest.raises(TransientError):
-                exchange.reply()
+                batch.reply()
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -562,7 +562,7 @@ def test_stls_before_anything_else(opened: Open) -> None:
 def test_without_stls_no_password_is_sent(opened: Open) -> None:
     server = FakeServer(MESSAGES)
     server.replies["STLS"] = b"-ERR unknown\r\n"
-    with pytest.raises(PermanentError, match="offers no TLS"), opened(server, scheme="pop3"):
+    with pytest.raises(PermanentError, match="does not offer TLS"), opened(server, scheme="pop3"):
         pytest.fail("it opened")
     assert server.commands == []
 

@@ -123,24 +123,24 @@ def _install_for_prune(trap: Trap) -> None:
     Deletions.record_outcomes = trap.around(  # type: ignore[method-assign]
         Deletions.record_outcomes, "before-outcomes", "after-outcomes"
     )
-    tell = imap.Deletion._command
+    tell = imap.ImapDeletion._command
 
-    def passing(self: Any, exchange: Any, command: bytes, uids: Any) -> str:
+    def passing(self: Any, batch: Any, command: bytes, uids: Any) -> str:
         marks, expunges = b"+FLAGS" in command, b"EXPUNGE" in command
         trap.passes("before-mark" if marks else "")
-        reason = tell(self, exchange, command, uids)
+        reason = tell(self, batch, command, uids)
         trap.passes("between-mark-and-expunge" if marks else "after-expunge" if expunges else "")
         return reason
 
-    imap.Deletion._command = passing  # type: ignore[method-assign]
-    say = pop3.Deletion._command
+    imap.ImapDeletion._command = passing  # type: ignore[method-assign]
+    say = pop3.Pop3Deletion._command
 
     def leaving(self: Any, command: bytes) -> None:
         trap.passes("before-quit" if command == b"QUIT" else "")
         say(self, command)
         trap.passes("after-quit" if command == b"QUIT" else "")
 
-    pop3.Deletion._command = leaving  # type: ignore[method-assign]
+    pop3.Pop3Deletion._command = leaving  # type: ignore[method-assign]
 
 
 def _install_for_probe(trap: Trap) -> None:
