@@ -385,6 +385,8 @@ def test_the_format_of_another_distribution_is_read_too(tmp_path: Path) -> None:
         def detects(sample):
             if sample.names >= {"broken"}:
                 raise KeyError("lost")
+            if sample.names >= {"odd"}:
+                return True
             return Claim.PART if sample.beginning.startswith(b"PIGEON") else Claim.NONE
 
         globals().update(yields(source(Pigeon, detects=detects)))
@@ -405,3 +407,6 @@ def test_the_format_of_another_distribution_is_read_too(tmp_path: Path) -> None:
     (loft / "broken").write_bytes(b"")
     broken = strangers("archive", "--from", f"dump:{loft}", "--to", f"eml:{tmp_path / 'C'}", expect=1)
     assert 'the plugin "pigeon" (archipec-acme 2.5) failed in detects with KeyError' in broken.err
+    (loft / "broken").rename(loft / "odd")
+    odd = strangers("archive", "--from", f"dump:{loft}", "--to", f"eml:{tmp_path / 'C'}", expect=1)
+    assert "broke the contract in detects: it gave a bool, not a Claim" in odd.err

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 from archipec.contract import Context, PostStepType, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
 from archipec.masking import mask
-from archipec.message import Fetched, Item, Listed, Receipt
+from archipec.message import Claim, Fetched, Item, Listed, Receipt
 from archipec.supervision import Silent, beat, plugin_code, pulled
 
 __all__ = [
@@ -39,7 +39,7 @@ user_interrupted: Final = threading.Event()
 """Set by whoever raises KeyboardInterrupt on the user's behalf: all others are a plugin's own."""
 
 _CALLABLES: Final = ("parse", "where", "root", "reads", "detects")
-# What methods of the contract give; of others what comes is passed on as it is.
+# What functions and methods of the contract give; of others what comes is passed on as it is.
 _RESULTS: Final[Mapping[str, type]] = {
     "scan": Listed,
     "fetch": Fetched,
@@ -48,6 +48,7 @@ _RESULTS: Final[Mapping[str, type]] = {
     "settle": Receipt,
     "iterate": Receipt,
     "check": ArchipecError,
+    "detects": Claim,
 }
 _MAY_BE_NONE: Final = frozenset({"find"})
 
@@ -175,7 +176,9 @@ class _Function(_Guard):
     __slots__ = ()
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        return self.run(self._call, *given, **named)
+        result = self.run(self._call, *given, **named)
+        _check(self, result, _RESULTS.get(self.what))
+        return result
 
 
 class _Open(_Guard):
