@@ -10,7 +10,7 @@ import graphlib
 import importlib.util
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -86,6 +86,7 @@ RESERVED: dict[str, str] = {
 }
 
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 70  # lines
+CLONE = 12  # lines of code that are equal in two places
 
 
 @cache
@@ -335,6 +336,49 @@ def test_what_ci_installs_is_what_the_package_asks_for() -> None:
                 requirement,
                 pin,
             )
+
+
+def test_no_code_stands_twice() -> None:
+    """What is the same in two places is mended in one of them alone."""
+    sources = {module: path.read_text("utf-8") for module, path in sorted(modules().items())}
+    assert not (twice := list(clones(sources))), twice
+
+
+def test_code_that_stands_twice_is_found() -> None:
+    body = "\n".join(f"    value += {number}" for number in range(CLONE))
+    first, second = f"def one(value):\n{body}\n", f"# another\ndef two(value):\n\n{body}\n    return value\n"
+    assert list(clones({"a": first, "b": second})) == ["a:2 and b:4"]
+    assert not list(clones({"a": first, "b": second.replace("value += 5", "value += 50")}))
+
+
+def clones(sources: Mapping[str, str]) -> Iterator[str]:
+    """Yield where runs of equal lines begin in the second place, with the first one."""
+    seen: dict[tuple[str, ...], str] = {}
+    for module, source in sources.items():
+        lines = code_lines(source)
+        inside = False
+        for start in range(len(lines) - CLONE + 1):
+            here = f"{module}:{lines[start][0]}"
+            first = seen.setdefault(tuple(text for _, text in lines[start : start + CLONE]), here)
+            if first != here and not inside:
+                yield f"{first} and {here}"
+            inside = first != here
+
+
+def code_lines(source: str) -> list[tuple[int, str]]:
+    """Return the lines of a source text with their numbers, without blank ones, comments, docstrings and imports."""
+    tree = ast.parse(source)
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return [
+        (number, line.strip())
+        for number, line in enumerate(source.splitlines(), 1)
+        if number not in left_out and line.strip() and not line.strip().startswith("#")
+    ]
 
 
 def test_modules_and_functions_stay_readable() -> None:
