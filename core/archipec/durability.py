@@ -75,7 +75,7 @@ def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
 
 
 def make_directory(path: str | Path) -> None:
-    """Make a private directory unless it is there; a link to one is none: what is written there lies elsewhere.
+    """Make a private directory unless it is there; a link to one is refused: what is written there lies elsewhere.
 
     Raises:
         OSError: it can't be made; EINVAL when something else stands in its place, which the error names.
@@ -146,7 +146,7 @@ _REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "a
 
 @functools.lru_cache(maxsize=64)
 def _file_system(device: int) -> str:
-    """Return the kind of the file system with this device number, empty when it can't be told."""
+    """Return the kind of the file system with this device number, empty when it is unknown."""
     if sys.platform != "linux":
         return ""
     wanted = f"{os.major(device)}:{os.minor(device)}"

@@ -107,7 +107,7 @@ class ConfigError(ArchipecError):
 
 
 class AuthError(ArchipecError):
-    """The login was refused. Nobody tries again by himself: providers lock accounts."""
+    """The login was refused. It is never tried again without being asked: providers lock accounts."""
 
     exit_code = 6
 
@@ -187,7 +187,7 @@ class Refused(ArchipecError):
 
 
 class AlreadyGone(ArchipecError):
-    """A message that was to be deleted was no longer there: somebody else deleted or moved it."""
+    """A message that was to be deleted was no longer there: another program deleted or moved it."""
 
     exit_code = ATTENTION
     usual_scope = Scope.MESSAGE

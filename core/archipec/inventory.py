@@ -195,7 +195,7 @@ class InventoryReader:
             return None
         if self.torn:
             # A run that was killed, or a power cut, tears what it wrote last. Marks come only after everything
-            # before them is on the disk: behind a torn line they mean that somebody else changed it.
+            # before them is on the disk: behind a torn line they mean that another program changed it.
             if self.closed or match[4] == b"Z" or match[8]:
                 self._spoil(f"the line at byte {self.end} was altered")
             self.torn += len(line)
@@ -301,7 +301,7 @@ def _digest_of(file: BinaryIO, summaries: Iterable[Summary]) -> hashlib._Hash | 
 
 
 class InventoryWriter:
-    """Adds to an inventory; the host's lock sees to it that nobody else does.
+    """Adds to an inventory; the host's lock keeps other runs from it.
 
     Call `resume` or `recover` or `create`, then `begin`.
     """
@@ -386,7 +386,7 @@ class InventoryWriter:
             self.messages, self.size = messages, size
 
     def close(self, *, complete: bool) -> None:
-        """Let go of the file.
+        """Close the file.
 
         Args:
             complete: say first, durably, that the run ended in good order: everything that was stored is listed.

@@ -83,7 +83,7 @@ class Listed:
             tell.
         received: when the server took it in (IMAP INTERNALDATE), aware; None when unknown.
         flags: RFC 9051 flags as the server spells them ("\\\\Seen").
-        cursor: where a later listing may start, once this message and all before it are on record; None where every
+        cursor: where a later listing may start, once this message and all before it are recorded; None where every
             listing starts from the beginning.
     """
 

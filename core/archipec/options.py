@@ -67,7 +67,7 @@ class Option:
             It is that by itself where ``convert`` is `file_path`.
         convert: turns a TOML value, or the text from a URL, into the value the plugin wants;
             raises ValueError with what it must be ("must be a number").
-        formerly: names it had: a table that has one of them is told the new name.
+        formerly: names it had: for a table that has one of them the error gives the new name.
     """
 
     name: str

@@ -152,7 +152,7 @@ def _certificate_causes(
 
 
 def _dead_end(seal: CheckedSeal, chain: Chain, helped: Chain, trust: Trust) -> Cause:
-    """The chain stops below any known root: an intermediate is missing, or the root is a stranger."""
+    """The chain stops below any known root: an intermediate is missing, or the root is unknown."""
     if helped.root is not None:
         added = next(one for one in helped.path if one not in (*seal.carried, *trust.known))
         return Cause("intermediate-missing", _nowhere(added.name), 1029, added, fixable=True)
@@ -193,7 +193,7 @@ def _content_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause
 
 
 def _header_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause]:
-    sender = message.senders[0] if message.senders else "nobody"
+    sender = message.senders[0] if message.senders else "(no sender)"
     if not seal.addresses:
         yield Cause("address", "the provider's certificate names no mail address", 1040)
     elif sender.lower() not in seal.addresses:
@@ -234,7 +234,7 @@ def _worth(seal: CheckedSeal, chain: Chain, causes: Sequence[Cause], now: dateti
     at = seal.signed_at or now
     if chain.not_valid(at) is not None or not seal.for_mail:
         return (
-            "the seal is intact, but its certificate was not fit for it: nobody need accept it as certified mail",
+            "the seal is intact, but its certificate was not fit for it: it need not be accepted as certified mail",
             False,
         )
     sealed = f" on {_day(seal.signed_at)}" if seal.signed_at else ""

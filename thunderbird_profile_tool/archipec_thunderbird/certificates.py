@@ -107,7 +107,7 @@ class Certificate:
     def issuer_name(self) -> str:
         """The same of who issued it."""
         parts = self._x509.issuer.native
-        return str(parts.get("common_name") or next(reversed(parts.values()), "nobody"))
+        return str(parts.get("common_name") or next(reversed(parts.values()), "(no name)"))
 
     @property
     def hash_algorithm(self) -> str:

@@ -171,7 +171,7 @@ def _different(sources: list[Path]) -> Iterator[str]:
 
 
 def _copy(source: Path, target: Path) -> int:
-    """Copy a file that nobody is writing, durable on return, and return its size."""
+    """Copy a file that is not being written, durable on return, and return its size."""
     before = source.stat()
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with source.open("rb") as reader, open(descriptor, "wb") as writer:

@@ -1,7 +1,7 @@
 """The lock that Thunderbird itself holds on a profile in use.
 
 The *presence* of its files says nothing: they stay behind after a clean exit. Linux and macOS: a POSIX record lock on
-``.parentlock``. Windows: ``parent.lock`` opened with a share mode that lets nobody else in; this was not run on a real
+``.parentlock``. Windows: ``parent.lock`` opened with a share mode that keeps others out; this was not run on a real
 Windows (nsProfileLock.cpp, Mozilla).
 """
 
@@ -77,7 +77,7 @@ def is_running(profile: Path) -> bool:
     """Tell whether Thunderbird, or another run of this tool, has this profile now.
 
     Raises:
-        PermanentError: the profile is not there, or nobody can tell.
+        PermanentError: the profile is not there, or that is unknown.
     """
     name = "parent.lock" if sys.platform == "win32" else ".parentlock"
     if profile.is_dir() and not (profile / name).exists():

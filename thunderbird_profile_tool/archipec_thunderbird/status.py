@@ -58,7 +58,7 @@ class ProfileStatus:
         profile: its folder.
         authorities: Actalis first, then those asked for.
         accepts_sha1: whether seals with SHA-1 are accepted.
-        primary_password: whether the person chose one; None when that can't be told.
+        primary_password: whether the person chose one; None when that is unknown.
     """
 
     profile: Path
@@ -73,7 +73,7 @@ def read_status(
     """Read how the Actalis root and further authorities stand in a profile.
 
     Args:
-        now: the moment at which intermediates must be valid; now, unless told otherwise.
+        now: the time at which intermediates must be valid; by default now.
 
     Raises:
         ArchipecError: the profile can't be read.

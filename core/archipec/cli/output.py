@@ -3,7 +3,7 @@
 - Standard output is data: what a plugin prints, or a program that a plugin starts, goes to standard error.
 - Known secrets are masked in both.
 - Nothing that keeps text from being written stops the work or its record: the first failure is kept, and what can't be
-  written is dropped. Who reads standard output and leaves (``| head``) has what he wanted; a full disk or a closed
+  written is dropped. Who reads standard output and leaves (``| head``) has what it wanted; a full disk or a closed
   output is an outcome of its own (`failure`).
 """
 
@@ -155,5 +155,5 @@ def failure() -> TransientError | None:
     reason = "no room left on its disk" if full else (_data.error.strerror or str(_data.error)).lower()
     return TransientError(
         f"standard output: {reason}: what this command printed is not all there",
-        hint="the work itself is done and on record; see it by `archipec status`",
+        hint="the work itself is done and recorded; see it by `archipec status`",
     )

@@ -1,4 +1,4 @@
-"""Which pipelines a command is about, those of archipec.toml by name or one made of URLs, and their tries on record."""
+"""Which pipelines a command is about, those of archipec.toml by name or one made of URLs, and the record of their attempts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def chosen(
         select: selection settings that were given; they replace those of the configuration.
 
     Raises:
-        ConfigError: with every problem. That is on record of the pipelines it stopped.
+        ConfigError: with every problem. The ledger records it for the pipelines it stopped.
         click.UsageError: names and URLs at once, or half of a pipeline.
     """
     registry = load_registry()
@@ -118,14 +118,14 @@ def chosen(
 
 
 def _command() -> str:
-    """Return the running command as it goes on record, with what makes it only look or act."""
+    """Return the running command as the ledger records it, with the option that makes it only look or act."""
     context = click.get_current_context()
     extra = [f"--{name.replace('_', '-')}" for name in ("dry_run", "yes") if context.params.get(name)]
     return " ".join([str(context.info_name), *extra])
 
 
 def _record_unreadable(settings: Settings, names: Sequence[str], error: ConfigError) -> None:
-    """Put on record that pipelines could not be run for want of a configuration without mistakes."""
+    """Record that pipelines could not be run because the configuration has mistakes."""
     command = _command()
     if command == "receipts" or not settings.config.exists():
         return
@@ -206,7 +206,7 @@ def run_each(
     *,
     secrets: bool = False,
 ) -> list[int]:
-    """Run pipelines one after the other, each on record. What stops one of them does not stop the others.
+    """Run pipelines one after the other, and record each. What stops one of them does not stop the others.
 
     Args:
         show: says what came of a pipeline.
@@ -247,7 +247,7 @@ def run_one(
     show: Callable[[T], None],
     errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
 ) -> int:
-    """Run one thing, on record, say what came of it, and return its exit code."""
+    """Run one thing, record it, report the outcome, and return its exit code."""
     try:
         report = on_record(ledger, settings.state, subject, _command(), act, errors)
     except ArchipecError as error:

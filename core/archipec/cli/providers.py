@@ -17,7 +17,7 @@ _COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a provider.")
 def providers(names: tuple[str, ...], *, as_json: bool) -> None:
-    """List what is known of the PEC providers: servers, logins, folders. Contacts nobody.
+    """List what is known of the PEC providers: servers, logins, folders. Contacts no server.
 
     \b
       archipec providers

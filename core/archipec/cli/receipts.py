@@ -98,9 +98,9 @@ def receipts(
         numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
         if not any(map(ledger.copies.knows_copies, numbers)):
             click.echo(
-                f"warning: nothing is on record of {', '.join(sink.where for sink in sinks)}", err=True
+                f"warning: the ledger knows nothing of {', '.join(sink.where for sink in sinks)}", err=True
             )
-            click.echo("hint: `archipec archive` puts on record what an archive holds", err=True)
+            click.echo("hint: `archipec archive` records what an archive holds", err=True)
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
             codes.append(_export(ledger, numbers, reader, directory, words, as_json_=as_json_))
@@ -147,7 +147,7 @@ def _say_unjudged(number: int) -> int:
     if not number:
         return DONE
     click.echo(f"warning: {count(number)} archived messages were not judged yet and are left out", err=True)
-    click.echo("hint: `archipec archive` judges them, unless it is told not to", err=True)
+    click.echo("hint: `archipec archive` judges them, unless --no-seals is given", err=True)
     return ATTENTION
 
 

@@ -52,14 +52,14 @@ class Starter:
             "[pipeline.source]",
             *self._source(),
             "",
-            "# [pipeline.select]                        # what to take; everything unless told otherwise",
+            "# [pipeline.select]                        # what to take; everything unless this says otherwise",
             '# only = ["envelopes", "receipts"]',
         ]
         for sink in self.sinks:
             lines += ["", "[[pipeline.sink]]", *(f"{key} = {_value(value)}" for key, value in sink.items())]
         lines += [
             "",
-            "# [pipeline.prune]                         # what `archipec prune` may delete; nothing unless told",
+            "# [pipeline.prune]                         # what `archipec prune` may delete; nothing without it",
             '# older_than = "1y"                        # or free_to = "70%" of the mailbox, oldest first',
             '# when_above = "90%"',
         ]

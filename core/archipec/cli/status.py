@@ -38,7 +38,7 @@ _SHOWN: Final = 10
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
 def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, as_json: bool) -> int:
-    """Say how each pipeline's last try ended, what its archives hold, what waits and what is missing. Contacts nobody.
+    """Say how each pipeline's last try ended, what its archives hold, what waits and what is missing. Contacts no server.
 
     \b
       archipec status
@@ -98,7 +98,7 @@ def _configured(settings: Settings) -> tuple[Sequence[Pipeline] | None, Archipec
 
 
 def _check_names(names: Sequence[str], known: Sequence[str], mistake: ArchipecError | None) -> None:
-    """Refuse names of which nothing is on record.
+    """Refuse names that the ledger does not know.
 
     Raises:
         ConfigError: naming those that there are.

@@ -32,7 +32,7 @@ _SAME_WISH = 1.0  # seconds
 
 
 def count(number: int) -> str:
-    """Return a number with its thousands told apart."""
+    """Return a number with its thousands set apart."""
     return f"{number:,}"
 
 

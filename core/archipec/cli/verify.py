@@ -53,7 +53,7 @@ def verify(
     no_seals: bool,
     as_json: bool,
 ) -> int:
-    """Read every stored copy back and compare it, byte for byte, with what is on record.
+    """Read every stored copy back and compare it, byte for byte, with what is recorded.
 
     \b
     Against the ledger:

@@ -177,7 +177,7 @@ class _State:
     def apply_policies(self, certificate: Certificate, *, is_leaf: bool) -> None:
         """Check that there is a policy in common where an authority requires one (RFC 5280 §6.1.3 d-f, §6.1.5).
 
-        Of mapped policies it can't be told here: where one is required, they are refused.
+        Of mapped policies this is unknown: where one is required, they are refused.
         """
         stated = {one["policy_identifier"].native for one in certificate.certificate_policies_value or ()}
         self.are_mapped = self.are_mapped or certificate.policy_mappings_value is not None
@@ -302,7 +302,7 @@ def _pss(parameters: Any) -> Any:
 
     generator = parameters["mask_gen_algorithm"]
     if generator["algorithm"].native != "mgf1" or parameters["trailer_field"].native != "trailer_field_bc":
-        raise ValueError("a padding that nobody uses")
+        raise ValueError("a padding that is not supported")
     masked: hashes.HashAlgorithm = getattr(hashes, generator["parameters"]["algorithm"].native.upper())()
     return padding.PSS(padding.MGF1(masked), parameters["salt_length"].native)
 

@@ -1,7 +1,7 @@
 """Finds out what a program did to a sealed message: which change, undone, makes the seal fit again.
 
 Programs that export or convert mail change it without anybody's ill will, and each leaves a trace that can be undone
-for a try. What fits then tells what happened; the copy stays altered all the same, for nobody sealed it as it is.
+for a try. What fits then shows what happened; the copy stays altered all the same, for it was not sealed as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WINDOWS_1252 = {
 
 
 def what_happened(text: bytes, fits: Callable[[bytes], bool]) -> str:
-    """Return what was done to a text after it was sealed, the end of a sentence; empty when that can't be told.
+    """Return what was done to a text after it was sealed, the end of a sentence; empty when that is unknown.
 
     Args:
         text: what the seal covers, with CRLF line ends.

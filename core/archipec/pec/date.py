@@ -1,4 +1,4 @@
-"""When a message was received or written, told from its header.
+"""When a message was received or written, by its header.
 
 The certified date is in the certification data, not here: these dates serve where that or the server's own date is
 missing. `Date:` is the sender's choice, so the two sources are kept apart.

@@ -102,7 +102,7 @@ def _make(directory: Path) -> None:
 
 
 def _own_folder(directory: Path, name: str) -> Path:
-    """A folder that nobody made before: one that is there could lead elsewhere."""
+    """A new folder: one that is there could lead elsewhere."""
     path = directory / name
     for number in range(2, _SAME_NAME):
         try:

@@ -1,4 +1,4 @@
-"""What a message of certified mail, PEC or REM, is, told from its top-level header alone.
+"""What a message of certified mail, PEC or REM, is, by its top-level header alone.
 
 Only the header is looked at, never the Subject, the body or a nested message: RFC 6109 marks every system message
 with `X-Ricevuta` or `X-Trasporto`, ETSI EN 319 532-3 with `REM-MessageType` and `REM-EventIdentifier`, and a receipt

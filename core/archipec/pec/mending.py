@@ -267,7 +267,7 @@ class _Reader:
         """How often each field begins, without what the subject says.
 
         The subject reaches to the last tag that closes it. Where that is behind the beginning of `dati`, either the
-        subject or a field in `dati` pretends, and which of them nobody can tell: then everything counts.
+        subject or a field in `dati` pretends, and which of them is unknown: then everything counts.
         """
         first, last = self._subject
         counts: Counter[str] = Counter()

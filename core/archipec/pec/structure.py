@@ -2,7 +2,7 @@
 
 A message may carry other certified messages inside the original; only the outermost seal and the direct parts of what
 it covers count, and `message/rfc822` is never entered to find them. A sealed message may itself lie in another one, as
-mailing lists hand it on: whatever stands beside it there nobody sealed, and anyone may have written.
+mailing lists hand it on: whatever stands beside it there is not sealed, and anyone may have written it.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _detached(parts: list[Part]) -> Structure:
     """A `multipart/signed`: the signed entity, then the signature, and nothing else."""
     signatures = [part for part in parts[1:] if _is_signature(part)]
     if not parts:
-        return _described(None, None, "the seal's two parts can't be told apart")
+        return _described(None, None, "the parts of the sealed message can't be separated")
     if not signatures:
         return _described(None, None, "", parts[0], stripped=True)
     if len(parts) != 2:

@@ -37,7 +37,7 @@ class Authority:
     """A root and, below it, the intermediate that certifies the providers.
 
     Args:
-        seed: fixes every key and serial number; another seed is another authority, which nobody who trusts this one
+        seed: fixes every key and serial number; another seed is another authority, which those who trust this one do not
             trusts.
         domains: signing domains that the intermediate's name constraints permit; those of `STYLES` by default.
         organizations: provider names that they permit, likewise.

@@ -242,5 +242,5 @@ class IndexedArchiveSink(ABC, Generic[S]):
             raise lookup_error(error, self._root) from error
 
     def close(self) -> None:
-        """Let go of the archive; what was staged and not committed was in memory only."""
+        """Close the archive; what was staged and not committed was in memory only."""
         self._inventory.close()

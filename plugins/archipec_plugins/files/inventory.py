@@ -214,7 +214,7 @@ class InventoryKeeper:
             writer.close(complete=self._complete)
 
     def close(self) -> None:
-        """Let go of the file; a run that failed leaves its mark, and the next one completes the inventory."""
+        """Close the file; a run that failed leaves its mark, and the next one completes the inventory."""
         try:
             self._end()
         except OSError as error:

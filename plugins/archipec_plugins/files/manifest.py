@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
 
 def is_listable(path: str) -> bool:
-    """Return whether a path can be written as it is; one that can't, nobody but a stranger made."""
+    """Return whether a path can be written as it is; one that can't was not made by archipec."""
     return _PATH.fullmatch(os.fsencode(path)) is not None
 
 
@@ -156,7 +156,7 @@ class Manifest:
         self._waiting.clear()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,4 +1,4 @@
-"""How the sources that read files go about it: regular files only, links left alone, errors told apart by what they mean."""
+"""How the sources that read files go about it: regular files only, links left alone, errors sorted by what they mean."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def is_inside(path: str | Path, root: str | Path) -> bool:
 
 
 def kind_of(entry: os.DirEntry[str]) -> str:
-    """Return what an entry is that is no regular file, in words; empty for one that is, or is gone."""
+    """Return what an entry is that is no regular file, as text; empty for one that is, or is gone."""
     try:
         mode = entry.stat(follow_symlinks=False).st_mode
     except OSError:

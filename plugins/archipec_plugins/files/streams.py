@@ -173,7 +173,7 @@ def unix_time(date: datetime) -> int:
 
 
 def lookup_error(error: OSError, root: str) -> ArchipecError:
-    """Return the error for a look-up that failed: whether a copy is kept can't be told now, nor denied."""
+    """Return the error for a look-up that failed: whether a copy is kept is unknown now."""
     told = from_os_error(error, error.filename or root)
     if isinstance(told, TransientError):
         return told

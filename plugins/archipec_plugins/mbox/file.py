@@ -127,7 +127,7 @@ class MboxFile:
     def _is_ours(self, start: int) -> bool:
         """Return whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
 
-        Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is somebody else's.
+        Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is part of a message of another program.
         After a power cut there may be zeros, which no mail program writes.
         """
         seen = b"\n"
@@ -269,7 +269,7 @@ class MboxFile:
             self._broken = True
 
     def close(self) -> None:
-        """Say in the table of contents that we are done, and let go of the files."""
+        """Say in the table of contents that we are done, and close the files."""
         try:
             if self._announced and not self._broken:
                 write_all(self._toc, mark_line("Z", self.end))

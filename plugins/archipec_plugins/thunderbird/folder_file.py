@@ -121,7 +121,7 @@ def _missing_blank_line(tail: bytes) -> bytes:
 def _is_ours(descriptor: int, start: int) -> bool:
     """Return whether nothing but messages of ours, whole or torn, lies from ``start`` to the end.
 
-    Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is somebody else's.
+    Lines in them that begin with ``From `` are quoted: one that isn't a separator of ours is another program's.
     """
     seen = b""
     first = True

@@ -135,7 +135,7 @@ class ZipArchive:
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""The directory of a zip file, read by us because it comes from strangers (APPNOTE.TXT 6.3.10, sections in brackets).
+"""The directory of a zip file, read by us because it comes from others (APPNOTE.TXT 6.3.10, sections in brackets).
 
 The standard library's `zipfile` holds a kilobyte in memory for each member, and believes what it reads.
 """

@@ -141,7 +141,7 @@ class BrokenFolder:
 
 
 def has_table(path: str) -> bool:
-    """Return whether the mbox in a zip is all told in a table beside it, and nobody changed the zip since.
+    """Return whether the mbox in a zip is described whole by a table beside it, and the zip is unchanged since.
 
     Raises:
         ArchipecError: they can't be read.

@@ -32,7 +32,7 @@ def password_option(function: F) -> F:
 def asking(profile: Path, descriptor: int | None) -> Callable[[], str]:
     """Return what asks for the primary password of a profile when it turns out to be needed.
 
-    What is returned raises AuthError when nobody can be asked, and ConfigError when the descriptor can't be read.
+    What is returned raises AuthError without a terminal to ask on, and ConfigError when the descriptor can't be read.
     """
 
     def ask() -> str:

@@ -69,7 +69,7 @@ class TrustStyle:
     """One of the two kinds of trust object.
 
     Attributes:
-        name: as a person is told.
+        name: as the user sees it.
         object_class: value of the class column.
         usages: column of each usage.
         levels: value of each level.
@@ -85,7 +85,7 @@ class TrustStyle:
     fingerprint: tuple[str, str]
 
     def level(self, columns: Mapping[str, bytes], usage: Usage) -> Level:
-        """Return what a row says about a usage; a value nobody knows is as good as none."""
+        """Return what a row says about a usage; an unknown value counts as missing."""
         value = columns.get(self.usages[usage])
         return next((level for level, known in self.levels.items() if known == value), Level.UNKNOWN)
 

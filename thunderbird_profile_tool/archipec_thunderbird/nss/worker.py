@@ -1,6 +1,6 @@
 """Sets trust objects with Thunderbird's own NSS, on copies of its databases: ``python -m archipec_thunderbird.nss.worker``.
 
-A process of its own, because NSS can be initialised once in a process and a crash in it must harm nobody. Reads one JSON
+A process of its own, because NSS can be initialised once in a process and a crash in it must harm nothing else. Reads one JSON
 object on stdin, so that the password is in no list of processes; what goes wrong is said on stderr, with exit code 1,
 or 6 for a wrong password. `nss.native` is its only caller.
 """
