@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from archipec.contract import API, Context, Secret, SinkType, SourceType
+from archipec.contract import API, Claim, Context, DumpSample, Secret, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError
 from archipec.testing.cases import Conformance, Place, inside_the_tree, must_not_raise
 from archipec.testing.isolation import import_findings, no_io
@@ -311,6 +311,22 @@ class PluginConformance(Conformance):
         assert isinstance(paths, tuple), f"reads must give a tuple, not {paths!r}"
         for path in paths:
             assert isinstance(path, Path) and path.is_absolute(), f"reads must give absolute paths: {path!r}"
+
+    def test_detects_claims_its_own_alone(self, record: Record) -> None:
+        """Rule: ``detects`` answers with a `Claim`, by what it is given alone, and claims nothing that says nothing."""
+        if not isinstance(record, SourceType) or record.detects is None:
+            return
+        samples = (
+            DumpSample(path=""),
+            DumpSample(path="papers", names=frozenset({"readme", "pictures/"})),
+            DumpSample(path="papers/readme", name="readme"),
+            DumpSample(path="papers/readme", name="readme", beginning=b"\0" * 4096),
+        )
+        with no_io("detects must do no I/O"):
+            claims = [record.detects(sample) for sample in samples]
+        for sample, claim in zip(samples, claims, strict=True):
+            assert isinstance(claim, Claim), f"detects must give a Claim, not {claim!r}"
+            assert claim is Claim.NONE, f"detects must not claim what may be anything: {sample}"
 
     def test_a_place_that_cannot_be_used(
         self,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from archipec.contract import Context, Option, PostStep, RunView, SinkType, Source, file_path
+from archipec.contract import Claim, Context, Option, PostStep, RunView, SinkType, Source, file_path
 from archipec.errors import ArchipecError, AuthError, ConfigError
 
 from . import counter_step, directory_sink, memory_source, test_reference
@@ -425,6 +425,24 @@ broken(
     replace(MEMORY_SOURCE, reads=lambda _config: (Path("mail"),)),
     "test_reads_is_true",
     says="absolute paths",
+)
+broken(
+    "DetectsByLooking",
+    replace(MEMORY_SOURCE, detects=lambda _sample: Claim.PART if Path("mail").exists() else Claim.NONE),
+    "test_detects_claims_its_own_alone",
+    says="detects must do no I/O",
+)
+broken(
+    "DetectsTrue",
+    replace(MEMORY_SOURCE, detects=cast(Any, lambda sample: bool(sample.beginning))),
+    "test_detects_claims_its_own_alone",
+    says="detects must give a Claim",
+)
+broken(
+    "DetectsAnything",
+    replace(MEMORY_SOURCE, detects=lambda sample: Claim.PART if sample.name else Claim.NONE),
+    "test_detects_claims_its_own_alone",
+    says="detects must not claim what may be anything",
 )
 
 
