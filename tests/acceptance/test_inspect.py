@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from archipec.simulator import ARUBA_2018, Attachment, Provider, compose, shared_authority
+from archipec.simulator.rem import RemProvider
 from testbed.forged import FORGED, around, with_daticert
 from testbed.seals import certificate, signature, signed_entity, with_signature
 
@@ -24,7 +26,7 @@ SENDING = PROVIDER.accept(
 ENVELOPE = PROVIDER.envelope(SENDING)
 
 FIELDS = [
-    "file", "sha256", "size", "kind", "tipo", "errore", "identificativo", "msgid", "riferimento", "gestore", "mittente",
+    "file", "sha256", "size", "system", "kind", "event", "reason", "tipo", "errore", "identificativo", "msgid", "riferimento", "gestore", "mittente",
     "destinatari", "risposte", "oggetto", "data", "ricevuta", "consegna", "mended", "outside_seal", "seal",
 ]  # fmt: skip
 
@@ -62,7 +64,10 @@ def test_a_valid_message_as_json(tmp_path: Path, trust: str) -> None:
         "file": str(path),
         "sha256": hashlib.sha256(ENVELOPE).hexdigest(),
         "size": len(ENVELOPE),
+        "system": "pec",
         "kind": "posta-certificata",
+        "event": None,
+        "reason": None,
         "tipo": "posta-certificata",
         "errore": "nessuno",
         "identificativo": SENDING.identificativo,
@@ -206,18 +211,63 @@ def test_the_reason_says_what_a_person_must_know(tmp_path: Path, trust: str) -> 
     assert 'the signer "Esempio PEC S.p.A." has a certificate that is not for mail' in done.stdout.decode()
 
 
-def test_rem_is_said_to_be_not_verified(tmp_path: Path) -> None:
+def test_rem_that_nobody_sealed(tmp_path: Path) -> None:
     raw = (
         b"From: a@b.it\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: application/xml; name=RelayAcceptance.xml\r\n"
         b'\r\n<a xmlns="http://uri.etsi.org/19522/v1#"/>\r\n--x--\r\n'
     )
     done = inspect(write(tmp_path, "rem.eml", raw))
     assert done.returncode == 3
-    assert "RelayAcceptance (not verified as REM)" in done.stdout.decode()
-    done = inspect(tmp_path / "rem.eml", "--json")
-    (shape,) = shapes(done)
+    shown = done.stdout.decode()
+    assert "REM" in shown and "UNSIGNED" in shown and "RelayAcceptance (not verified)" in shown
+    (shape,) = shapes(inspect(tmp_path / "rem.eml", "--json"))
     assert list(shape) == [*FIELDS, "rem"]
-    assert shape["rem"] == {"evidence": ["RelayAcceptance"], "original": False, "verified": False}
+    assert shape["rem"] == {
+        "evidence": ["RelayAcceptance"],
+        "original": False,
+        "verified": False,
+        "reasons": [],
+    }
+
+
+def test_a_receipt_of_rem(tmp_path: Path, trust: str) -> None:
+    provider = RemProvider(number=1)
+    sending = provider.accept(compose(subject="Perché è così"))
+    message = provider.receipt(sending, "ContentConsignmentFailure", reason="RD04")
+    path = write(tmp_path, "rem.eml", message)
+    done = inspect(path, "--trust", trust)
+    assert done.returncode == 0, done.stderr
+    shown = [re.split(r" {2,}", line, maxsplit=1) for line in done.stdout.decode().splitlines()]
+    assert ["system", "REM"] in shown
+    assert ["event reason", "RD04: not delivered: the recipient's mailbox is full"] in shown
+    assert ["concerns", sending.recipients[0]] in shown
+    (shape,) = shapes(inspect(path, "--trust", trust, "--json"))
+    assert list(shape) == [*FIELDS, "rem"]
+    assert {
+        name: shape[name] for name in ("system", "kind", "event", "reason", "consegna", "identificativo")
+    } == {
+        "system": "rem",
+        "kind": "errore-consegna",
+        "event": "ContentConsignmentFailure",
+        "reason": "RD04",
+        "consegna": sending.recipients[0],
+        "identificativo": sending.message_id,
+    }
+    assert shape["seal"]["status"] == "valid"
+    assert shape["rem"]["verified"] is True
+    assert shape["rem"]["stamp"]["authority"] == "Test TSA 0"
+
+
+def test_a_message_of_rem_by_nobody_on_a_list_is_intact_and_the_command_that_helps_is_named(
+    tmp_path: Path,
+) -> None:
+    done = inspect(write(tmp_path, "rem.eml", RemProvider().dispatch(compose())))
+    assert done.returncode == 3
+    shown = done.stdout.decode()
+    assert "UNTRUSTED" in shown
+    assert 'intact, but the signer "Esempio REM S.p.A." and its issuer' in shown
+    assert "are on no list that you gave" in shown
+    assert "--trust-list FILE" in shown
 
 
 def test_what_is_outside_the_seal_is_named_and_never_extracted_as_sealed(tmp_path: Path, trust: str) -> None:

@@ -25,7 +25,6 @@ from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.extract import extract
 from archipec.pec.inspection import Judgement, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
-from archipec.pec.rem.detect import NOT_VERIFIED
 from archipec.pec.seal import Status
 from archipec.pec.structure import dissect
 from archipec.terminal import printable, say_error
@@ -152,22 +151,35 @@ def _shape(file: str, raw: bytes, judgement: Judgement) -> dict[str, Json]:
 
 def _table(shape: dict[str, Json]) -> str:
     """The same for a person, what is empty left out."""
-    rows: list[tuple[str, object]] = [
-        (name, value) for name, value in shape.items() if isinstance(value, str | int)
-    ]
-    position = next((index for index, (name, _) in enumerate(rows) if name == "mittente"), len(rows)) + 1
+    rows: list[tuple[str, object]] = []
     recipients, seal, rem = shape["destinatari"], shape["seal"], shape.get("rem")
     assert isinstance(recipients, list) and isinstance(seal, dict)
-    rows[position:position] = [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
-    if isinstance(rem, dict):
-        rows.append(("rem", f"{', '.join(rem['evidence']) or 'no evidence'} ({NOT_VERIFIED})"))
+    for name, value in shape.items():
+        if name == "system" and value:
+            rows.append((name, str(value).upper()))
+        elif name == "reason" and isinstance(rem, dict):
+            rows += [("event reason", _meaning(one)) for one in rem["reasons"]]
+        elif name == "destinatari":
+            rows += [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
+            if isinstance(rem, dict) and rem.get("concerned"):
+                rows += [("concerns", one) for one in rem["concerned"]]
+        elif isinstance(value, str | int):
+            rows.append((name, value))
     mended, outside = shape["mended"], shape["outside_seal"]
     assert isinstance(mended, list) and isinstance(outside, list)
     rows += [("mended", one) for one in mended]
+    if isinstance(rem, dict) and not rem["verified"] and rem["evidence"]:
+        rows.append(("evidence", f"{', '.join(rem['evidence'])} (not verified)"))
     rows.append(("seal", str(seal["status"]).upper()))
     rows += [
         ("outside seal", f"{one['name'] or one['place']} ({one['type']}, {one['size']} bytes)")
         for one in outside
     ]
-    rows += [(name.replace("_", " "), value) for name, value in seal.items() if name != "status"]
+    rows += [
+        (name.replace("_", " "), value) for name, value in seal.items() if name not in ("status", "basis")
+    ]
     return "\n".join(f"{name:<15}{printable(str(value))}" for name, value in rows if value not in (None, ""))
+
+
+def _meaning(reason: dict[str, Json]) -> str:
+    return f"{reason['code']}: {reason['meaning']}" if reason["meaning"] else str(reason["code"])

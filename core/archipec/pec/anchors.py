@@ -10,13 +10,16 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from archipec.durability import read_named
 from archipec.errors import ConfigError, from_os_error
+
+if TYPE_CHECKING:
+    from archipec.pec.trusted_list import TrustedList
 
 _LARGEST = 16 << 20  # bytes of a file with certificates
 _PEM = re.compile(
@@ -77,9 +80,26 @@ class Anchors:
 
     Attributes:
         extra: DER of certificates, roots or not, that a person vouches for: whatever they certify is trusted.
+        lists: trusted lists, which name the providers of REM.
+        crls: DER of lists of revoked certificates.
+        rem: whether they are those for a message of REM, for which the roots of PEC don't count, and lists do.
     """
 
     extra: tuple[bytes, ...] = ()
+    lists: tuple[TrustedList, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    rem: bool = False
+
+    @property
+    def authorities(self) -> tuple[bytes, ...]:
+        """DER of the certificates to trust for time stamps."""
+        return (*self.extra, *(der for one in self.lists for der in one.time_stamping))
+
+
+@lru_cache(maxsize=16)
+def for_rem(anchors: Anchors) -> Anchors:
+    """The same anchors, for a message of REM."""
+    return replace(anchors, rem=True)
 
 
 def load_anchors(files: Iterable[Path]) -> Anchors:

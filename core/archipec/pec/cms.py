@@ -31,7 +31,7 @@ _ATTRIBUTE_CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
 _ATTRIBUTE_DIGEST = bytes.fromhex("2a864886f70d010904")
 _ATTRIBUTE_TIME = bytes.fromhex("2a864886f70d010905")
 
-_DIGESTS = {
+DIGESTS = {
     bytes.fromhex("2b0e03021a"): "sha1",
     bytes.fromhex("608648016503040204"): "sha224",
     bytes.fromhex("608648016503040201"): "sha256",
@@ -116,7 +116,7 @@ def read_signed_data(data: bytes) -> SignedData:
         IntegrityError: it is something else, or damaged.
     """
     try:
-        return _Reader(data).signed_data()
+        return Reader(data).signed_data()
     except (IndexError, ValueError, OverflowError) as error:
         raise IntegrityError("the seal is damaged: it can't be read as a CMS signature") from error
 
@@ -128,13 +128,13 @@ def split_certificates(encoded: bytes, most: int) -> list[bytes]:
         IntegrityError: they are damaged.
     """
     try:
-        elements = _Reader(encoded).elements(0, len(encoded))
+        elements = Reader(encoded).elements(0, len(encoded))
     except (IndexError, ValueError, OverflowError) as error:
         raise IntegrityError("the seal is damaged: its certificates can't be read") from error
     return [encoded[one.start : one.after] for one in elements if one.tag == _SEQUENCE][:most]
 
 
-class _Element(NamedTuple):
+class Element(NamedTuple):
     """One encoded value: where it starts, where its content begins and ends, where the next one starts."""
 
     tag: int
@@ -144,7 +144,7 @@ class _Element(NamedTuple):
     after: int
 
 
-class _Reader:
+class Reader:
     """A walk over BER (X.690 §8); IndexError and ValueError mean that it is damaged."""
 
     def __init__(self, data: bytes) -> None:
@@ -152,12 +152,10 @@ class _Reader:
         self._left = _MAX_ELEMENTS
 
     def signed_data(self) -> SignedData:
-        kind, explicit = self._inside(self._element(0, len(self._data)), _SEQUENCE)[:2]
-        if self._content(kind) != _SIGNED_DATA:
+        kind, explicit = self.inside(self.element(0, len(self._data)), _SEQUENCE)[:2]
+        if self.content(kind) != _SIGNED_DATA:
             raise ValueError("not SignedData")
-        version, digests, encapsulated, *others = self._inside(
-            self._inside(explicit, _CONTEXT_0)[0], _SEQUENCE
-        )
+        version, digests, encapsulated, *others = self.inside(self.inside(explicit, _CONTEXT_0)[0], _SEQUENCE)
         if version.tag != _INTEGER or digests.tag != _SET:  # each signer repeats its digest
             raise ValueError("unexpected tag")
         content_type, content = self._encapsulated(encapsulated)
@@ -165,7 +163,7 @@ class _Reader:
         signers: tuple[SignerInfo, ...] = ()
         for element in others:
             if element.tag == _CONTEXT_0:
-                certificates = self._content(element)
+                certificates = self.content(element)
             elif element.tag == _SET:
                 infos = self.elements(element.begin, element.end)
                 if len(infos) > MAX_SIGNERS:
@@ -175,16 +173,16 @@ class _Reader:
             raise ValueError("no signer")
         return SignedData(content_type, content, certificates, signers)
 
-    def elements(self, start: int, end: int) -> list[_Element]:
+    def elements(self, start: int, end: int) -> list[Element]:
         """The elements between two offsets."""
         found = []
         while start < end:
-            element = self._element(start, end)
+            element = self.element(start, end)
             found.append(element)
             start = element.after
         return found
 
-    def _element(self, start: int, end: int, depth: int = 0) -> _Element:
+    def element(self, start: int, end: int, depth: int = 0) -> Element:
         data = self._data
         self._left -= 1
         tag, length, begin = data[start], data[start + 1], start + 2
@@ -195,46 +193,46 @@ class _Reader:
             while data[position : position + 2] != b"\0\0":
                 if position >= end or not tag & 0x20:
                     raise ValueError("indefinite length without an end")
-                position = self._element(position, end, depth + 1).after
-            return _Element(tag, start, begin, position, position + 2)
+                position = self.element(position, end, depth + 1).after
+            return Element(tag, start, begin, position, position + 2)
         if length > 0x80:
             size = length & 0x7F
             length = int.from_bytes(data[begin : begin + size], "big")
             begin += size
         if begin + length > end:
             raise ValueError("cut short")
-        return _Element(tag, start, begin, begin + length, begin + length)
+        return Element(tag, start, begin, begin + length, begin + length)
 
-    def _inside(self, element: _Element, tag: int) -> list[_Element]:
+    def inside(self, element: Element, tag: int) -> list[Element]:
         if element.tag != tag:
             raise ValueError("unexpected tag")
         return self.elements(element.begin, element.end)
 
-    def _content(self, element: _Element) -> bytes:
+    def content(self, element: Element) -> bytes:
         return self._data[element.begin : element.end]
 
-    def _encapsulated(self, element: _Element) -> tuple[bytes, bytes | None]:
+    def _encapsulated(self, element: Element) -> tuple[bytes, bytes | None]:
         """The type of what is signed, and what is signed if it is here (RFC 5652 §5.2)."""
-        kind, *rest = self._inside(element, _SEQUENCE)
+        kind, *rest = self.inside(element, _SEQUENCE)
         if not rest:
-            return self._content(kind), None
-        (octets,) = self._inside(rest[0], _CONTEXT_0)
+            return self.content(kind), None
+        (octets,) = self.inside(rest[0], _CONTEXT_0)
         if octets.tag == _OCTETS:
-            return self._content(kind), self._content(octets)
-        chunks = self._inside(octets, _CHUNKED_OCTETS)
-        return self._content(kind), b"".join([self._content(chunk) for chunk in chunks])
+            return self.content(kind), self.content(octets)
+        chunks = self.inside(octets, _CHUNKED_OCTETS)
+        return self.content(kind), b"".join([self.content(chunk) for chunk in chunks])
 
-    def _signer(self, element: _Element) -> SignerInfo:
-        version, identifier, digest, *rest = self._inside(element, _SEQUENCE)
+    def _signer(self, element: Element) -> SignerInfo:
+        version, identifier, digest, *rest = self.inside(element, _SEQUENCE)
         attributes: bytes | None = None
-        found: dict[bytes, _Element] = {}
+        found: dict[bytes, Element] = {}
         if rest[0].tag == _CONTEXT_0:
             attributes = self._as_set(rest[0])
             found = self._attributes(rest.pop(0))
         algorithm, signature = rest[:2]
         if (version.tag, signature.tag) != (_INTEGER, _OCTETS):
             raise ValueError("unexpected tag")
-        digest_name = _DIGESTS.get(self._algorithm(digest), "")
+        digest_name = DIGESTS.get(self._algorithm(digest), "")
         scheme, fixed = _SIGNATURES.get(self._algorithm(algorithm), ("", ""))
         time = found.get(_ATTRIBUTE_TIME)
         return SignerInfo(
@@ -242,49 +240,49 @@ class _Reader:
             digest=digest_name,
             scheme=scheme,
             signed_digest=fixed or digest_name,
-            signature=self._content(signature),
+            signature=self.content(signature),
             attributes=attributes,
             content_type=self._attribute(found, _ATTRIBUTE_CONTENT_TYPE, _OID),
             message_digest=self._attribute(found, _ATTRIBUTE_DIGEST, _OCTETS),
-            signed_at=None if time is None else _moment(time.tag, self._content(time)),
+            signed_at=None if time is None else read_time(time.tag, self.content(time)),
         )
 
-    def _algorithm(self, element: _Element) -> bytes:
-        identifier = self._inside(element, _SEQUENCE)[0]
+    def _algorithm(self, element: Element) -> bytes:
+        identifier = self.inside(element, _SEQUENCE)[0]
         if identifier.tag != _OID:
             raise ValueError("unexpected tag")
-        return self._content(identifier)
+        return self.content(identifier)
 
-    def _as_set(self, element: _Element) -> bytes:
+    def _as_set(self, element: Element) -> bytes:
         """The encoding that the signature is over: with the tag of a SET, in definite length (RFC 5652 §5.4)."""
         if self._data[element.start + 1] != 0x80:
             return b"\x31" + self._data[element.start + 1 : element.after]
-        content = self._content(element)
+        content = self.content(element)
         size = len(content)
         if size < 0x80:
             return bytes((_SET, size)) + content
         length = size.to_bytes((size.bit_length() + 7) // 8, "big")
         return bytes((_SET, 0x80 | len(length))) + length + content
 
-    def _attributes(self, element: _Element) -> dict[bytes, _Element]:
+    def _attributes(self, element: Element) -> dict[bytes, Element]:
         """The one value of each signed attribute that has one, by its type."""
-        found: dict[bytes, _Element] = {}
+        found: dict[bytes, Element] = {}
         for attribute in self.elements(element.begin, element.end):
-            kind, values = self._inside(attribute, _SEQUENCE)
-            name = self._content(kind)
+            kind, values = self.inside(attribute, _SEQUENCE)
+            name = self.content(kind)
             if name in found:
                 raise ValueError("an attribute twice (RFC 5652 §11)")
-            inside = self._inside(values, _SET)
+            inside = self.inside(values, _SET)
             if len(inside) == 1:
                 found[name] = inside[0]
         return found
 
-    def _attribute(self, found: dict[bytes, _Element], name: bytes, tag: int) -> bytes:
+    def _attribute(self, found: dict[bytes, Element], name: bytes, tag: int) -> bytes:
         element = found.get(name)
-        return self._content(element) if element is not None and element.tag == tag else b""
+        return self.content(element) if element is not None and element.tag == tag else b""
 
 
-def _moment(tag: int, value: bytes) -> datetime | None:
+def read_time(tag: int, value: bytes) -> datetime | None:
     """A UTCTime or GeneralizedTime, aware; None when it is neither."""
     pattern = _TIMES.get(tag)
     match = pattern.fullmatch(value) if pattern is not None else None

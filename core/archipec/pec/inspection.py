@@ -1,4 +1,4 @@
-"""Everything that a whole message says about itself, in one record: kind, certification data, seal."""
+"""Everything that a whole message says about itself, in one record: kind, certification data or evidence, seal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
-from archipec.pec.kind import ANOMALIA, ORDINARIA, UNKNOWN, kind_of, kind_of_tipo
+from archipec.pec.kind import ANOMALIA, ORDINARIA, PEC, REM, UNKNOWN, kind_and_system, kind_of_tipo
 from archipec.pec.mime import Part
 from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
+from archipec.pec.rem.evidence import Evidence
+from archipec.pec.rem.facts import evidence_facts, failure_of, rem_facts
+from archipec.pec.rem.headers import RemHeader, read_header
+from archipec.pec.rem.reasons import Reason
+from archipec.pec.rem.verify import RemVerdict, verify_rem
 from archipec.pec.seal import Seal, Status, judge_seal
 from archipec.pec.structure import Outside, Structure, dissect
 
@@ -37,7 +42,10 @@ class Judgement:
         certification: the certification data; None when there is none or it can't be read. It is evidence only when
             the seal is valid.
         seal: the verdict.
+        system: `pec` or `rem`; empty for one of neither.
         rem: what shows that it is a message of REM, else None.
+        header: what the header of a message of REM says, else None.
+        verdict: what became of a message of REM, else None.
         notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
         original: whether the original message, or what a short receipt leaves of it, is inside.
         outside: what the message holds beside what its seal covers: anyone may have put it there.
@@ -50,6 +58,28 @@ class Judgement:
     notes: tuple[str, ...]
     original: bool = False
     outside: tuple[Outside, ...] = ()
+    system: str = ""
+    header: RemHeader | None = None
+    verdict: RemVerdict | None = None
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the evidence of a message of REM states; it proves something only when the seal is valid."""
+        return self.verdict.evidence if self.verdict is not None else None
+
+    @property
+    def event(self) -> str:
+        """The name of the event of REM, by the evidence, else by the header; empty for none."""
+        if self.evidence is not None:
+            return self.evidence.event
+        return self.header.event if self.header is not None else ""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why the event of REM happened, likewise."""
+        if self.evidence is not None:
+            return self.evidence.reasons
+        return self.header.reasons if self.header is not None else ()
 
     @property
     def tipo(self) -> str | None:
@@ -58,10 +88,12 @@ class Judgement:
 
     @property
     def date(self) -> datetime | None:
-        """The certified date, aware: that of the certification data when the seal is valid, else None."""
-        if self.certification is None or self.seal.status is not Status.VALID:
+        """The certified date, aware: that of certification data or evidence when the seal is valid, else None."""
+        if self.seal.status is not Status.VALID:
             return None
-        return self.certification.data
+        if self.evidence is not None:
+            return self.evidence.event_time
+        return self.certification.data if self.certification is not None else None
 
     @property
     def claims_certification(self) -> bool:
@@ -101,19 +133,30 @@ def judge_dissected(
                 )
     if structure.outside:
         notes.insert(0, _not_covered(structure.outside))
-    header_kind = kind_of(raw)
+    header_kind, system = kind_and_system(raw)
     rem = detect_rem(raw, structure)
-    seal = judge_seal(
-        raw,
-        structure,
-        anchors,
-        claimed=header_kind not in _NOT_CERTIFIED or rem is not None,
-        certified=certification.data if certification is not None else None,
-        now=now,
-    )
-    kind = _kind(header_kind, certification, seal, notes)
-    if rem is not None:
-        notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
+    header = read_header(raw) if system == REM else None
+    verdict: RemVerdict | None = None
+    if header is not None or (rem is not None and rem.evidence and structure.daticert is None):
+        verdict = verify_rem(raw, structure, header, anchors, now=now)
+        seal, kind, system = verdict.seal, header_kind, REM
+        if seal.status is Status.VALID:
+            kind = verdict.kind
+        notes += verdict.notes
+    else:
+        seal = judge_seal(
+            raw,
+            structure,
+            anchors,
+            claimed=header_kind not in _NOT_CERTIFIED or rem is not None,
+            certified=certification.data if certification is not None else None,
+            now=now,
+        )
+        kind = _kind(header_kind, certification, seal, notes)
+        if not system and kind not in _NOT_CERTIFIED:
+            system = PEC
+        if rem is not None:
+            notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
     if notes:
         seal = replace(seal, reason="; ".join((seal.reason, *notes)))
     return Judgement(
@@ -124,6 +167,9 @@ def judge_dissected(
         notes=tuple(notes),
         original=structure.postacert is not None,
         outside=structure.outside,
+        system=system,
+        header=header,
+        verdict=verdict,
     )
 
 
@@ -162,12 +208,15 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
 def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
-    One of REM has ``rem`` besides.
+    One of REM has ``rem`` besides, and what PEC has in its certification data by the same names from its evidence.
     """
     facts, seal = judgement.certification, judgement.seal
     reference = first_field(raw, "X-Riferimento-Message-ID")
     shape: dict[str, Json] = {
+        "system": judgement.system or None,
         "kind": judgement.kind,
+        "event": judgement.event or None,
+        "reason": ", ".join(one.code for one in judgement.reasons) or None,
         "tipo": judgement.tipo,
         "errore": facts.errore if facts else None,
         "identificativo": facts.identificativo if facts else None,
@@ -193,14 +242,13 @@ def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
             "root": seal.root,
             "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
             "digest": seal.digest,
-        },
-    }
-    if judgement.rem is not None:
-        shape["rem"] = {
-            "evidence": list(judgement.rem.evidence),
-            "original": judgement.rem.original,
-            "verified": False,
         }
+        | ({"basis": [dict(one) for one in seal.basis]} if seal.basis else {}),
+    }
+    if judgement.rem is not None or judgement.verdict is not None:
+        shape["rem"] = rem_facts(judgement.rem, judgement.verdict, judgement.reasons)
+    if judgement.evidence is not None:
+        shape |= evidence_facts(judgement.evidence, judgement.header)
     return shape
 
 
@@ -212,7 +260,7 @@ def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     """
     facts, message_id = judgement.certification, first_field(raw, "Message-ID")
     kept = describe(raw, judgement) | {
-        "errore_esteso": facts.errore_esteso if facts else None,
+        "errore_esteso": facts.errore_esteso if facts else failure_of(judgement.reasons, judgement.event),
         "message_id": raw_text(message_id) if message_id is not None else None,
         "original": judgement.original,
     }

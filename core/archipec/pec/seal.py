@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from archipec.pec.buffer import Octets
     from archipec.pec.cms import SignerInfo
     from archipec.pec.mime import Part
+    from archipec.pec.revocation import Basis, Revocation
     from archipec.pec.structure import Structure
     from archipec.pec.trust import Path, Signer
 
@@ -70,6 +71,8 @@ class Seal:
         root: where its chain ends, None when at no trusted root.
         signed_at: the signing time that the seal states, aware; None when it states none.
         digest: what the signed part was hashed with: `sha1`, `sha256`…
+        basis: the lists, of trusted services and of revoked certificates, that the verdict rests on, so that it can be
+            given again: their hash, number and date.
     """
 
     status: Status
@@ -79,6 +82,7 @@ class Seal:
     root: str | None = None
     signed_at: datetime | None = None
     digest: str | None = None
+    basis: tuple[Basis, ...] = ()
 
 
 def judge_seal(
@@ -103,6 +107,63 @@ def judge_seal(
         certified: the certified moment, aware: serves where the seal states no signing time, and its zone in reasons.
         now: aware; the clock by default.
     """
+    signatures = whole_signatures(structure, anchors, claimed=claimed)
+    if isinstance(signatures, Seal):
+        return signatures
+    senders = sender_addresses(raw)
+    verdicts = [one.judge(senders, certified=certified, now=now or datetime.now(UTC)) for one in signatures]
+    return next((one for one in verdicts if one.status is Status.VALID), verdicts[0])
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSignature:
+    """A signature that fits what it covers; whether it counts is another question.
+
+    Attributes:
+        info: the signature as it is written.
+        signer: who made it.
+        restored: whether it fits only with the line ends that the copy has lost.
+    """
+
+    info: SignerInfo
+    signer: Signer
+    restored: bool
+
+    def judge(
+        self,
+        senders: list[str],
+        *,
+        certified: datetime | None,
+        now: datetime,
+        stamped: datetime | None = None,
+        proven: bool = False,
+    ) -> Seal:
+        """The verdict on it.
+
+        Args:
+            senders: addresses of the message's From.
+            certified: as for `judge_seal`.
+            now: aware.
+            stamped: when a time-stamping authority saw it, aware: that counts then, not the time that the signer states.
+            proven: whether that authority is one to trust, so that nothing is to be said of certificates that have
+                expired since.
+        """
+        verdict = _judge_trust(self, senders, certified, now, stamped, proven=proven)
+        if self.restored and verdict.status is Status.VALID:
+            return replace(
+                verdict, reason=f"{verdict.reason} (checked with the line ends that this copy has lost)"
+            )
+        return verdict
+
+
+def whole_signatures(
+    structure: Structure, anchors: Anchors, *, claimed: bool = True
+) -> list[WholeSignature] | Seal:
+    """The signatures of the outermost seal, if every one fits what it covers; else the verdict for that.
+
+    Args:
+        structure, anchors, claimed: as for `judge_seal`.
+    """
     if structure.problem:
         return Seal(status=Status.MALFORMED, reason=structure.problem)
     if structure.signed is None or structure.seal is None:
@@ -113,23 +174,17 @@ def judge_seal(
             reason = "the seal (smime.p7s) is missing: it was removed from the message on its way"
         return Seal(status=Status.UNSIGNED, reason=reason)
     content = _Content(structure.signed)
-    senders = sender_addresses(raw)
-    best: Seal | None = None
+    found: list[WholeSignature] = []
     for info in structure.seal.signers:
         try:
             signer = _find_signer(structure.seal.certificates, info.identifier, anchors)
-            whole = _check_signature(info, signer, content, structure.seal.content_type)
+            changed = _check_signature(info, signer, content, structure.seal.content_type)
         except IntegrityError as error:
             return Seal(status=Status.MALFORMED, reason=error.message, digest=info.digest or None)
-        if whole:
-            return _verdict(Status.ALTERED, whole, info, signer)
-        verdict = _judge_trust(info, signer, senders, certified, now or datetime.now(UTC))
-        if best is None or (verdict.status is Status.VALID and best.status is not Status.VALID):
-            best = verdict
-    assert best is not None  # a seal has at least one signer
-    if content.restored and best.status is Status.VALID:
-        return replace(best, reason=f"{best.reason} (checked with the line ends that this copy has lost)")
-    return best
+        if changed:
+            return _verdict(Status.ALTERED, changed, info, signer)
+        found.append(WholeSignature(info, signer, content.restored))
+    return found  # a seal has at least one signer
 
 
 def sender_addresses(raw: Octets) -> list[str]:
@@ -187,9 +242,9 @@ class _Content:
 
     def fits(self, digest: str, is_right: Callable[[bytes], bool]) -> bool:
         """Whether the hash of the bytes as they are is right, or that of their canonical form."""
-        if is_right(self._hash(digest, canonical=False)):
+        if is_right(self._hash(digest, restored=False)):
             return True
-        if is_right(self._hash(digest, canonical=True)):
+        if is_right(self._hash(digest, restored=True)):
             self.restored = True
             return True
         return False
@@ -203,20 +258,20 @@ class _Content:
             return is_right(hashlib.new(digest, text, usedforsecurity=False).digest())
 
         octets = windows(self._part.raw, self._part.start, self._part.end)
-        return what_happened(b"".join(_canonical(octets)), fits)
+        return what_happened(b"".join(canonical(octets)), fits)
 
-    def _hash(self, digest: str, *, canonical: bool) -> bytes:
-        known = self._hashes.get((digest, canonical))
+    def _hash(self, digest: str, *, restored: bool) -> bytes:
+        known = self._hashes.get((digest, restored))
         if known is None:
             hashed = hashlib.new(digest, usedforsecurity=False)
             octets = windows(self._part.raw, self._part.start, self._part.end)
-            for chunk in _canonical(octets) if canonical else octets:
+            for chunk in canonical(octets) if restored else octets:
                 hashed.update(chunk)
-            known = self._hashes[digest, canonical] = hashed.digest()
+            known = self._hashes[digest, restored] = hashed.digest()
         return known
 
 
-def _canonical(octets: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def canonical(octets: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The text with CRLF for each LF and whatever CRs precede it, and without CRs at its end.
 
     That is what openssl takes for the canonical form. CR CR LF is what programs for Windows make of CRLF.
@@ -281,9 +336,16 @@ def _explained(changed: str, info: SignerInfo, content: _Content, is_right: Call
 
 
 def _judge_trust(
-    info: SignerInfo, signer: Signer, senders: list[str], certified: datetime | None, now: datetime
+    whole: WholeSignature,
+    senders: list[str],
+    certified: datetime | None,
+    now: datetime,
+    stamped: datetime | None,
+    *,
+    proven: bool,
 ) -> Seal:
-    """The verdict on a whole signature."""
+    """The verdict on a whole signature; arguments as of `WholeSignature.judge`."""
+    info, signer = whole.info, whole.signer
     if not signer.paths:
         return _verdict(Status.UNTRUSTED, f'the signer "{signer.name}" {signer.fault}', info, signer)
     path = signer.paths[0]
@@ -295,17 +357,32 @@ def _judge_trust(
             f' that of "{", ".join(signer.addresses) or signer.name}"'
         )
         return _verdict(Status.UNTRUSTED, reason, info, signer, path)
-    at = info.signed_at or certified or now
+    at = stamped or info.signed_at or certified or now
     zone = (certified.tzinfo if certified is not None else None) or UTC
     path = next((one for one in signer.paths if one.since <= at <= one.until), path)
     if not path.since <= at <= path.until:
-        return _verdict(Status.EXPIRED, _out_of_date(signer, path, at, zone), info, signer, path)
+        status = Status.UNTRUSTED if path.listed and signer.since <= at <= signer.until else Status.EXPIRED
+        return _verdict(status, _out_of_date(signer, path, at, zone), info, signer, path)
+    if path.revoked is not None and path.revoked.at <= at:
+        return _verdict(
+            Status.UNTRUSTED,
+            f"sealed on {_day(at, zone)}, but {_revoked(path.revoked, zone)}",
+            info,
+            signer,
+            path,
+        )
     reason = f'sealed by "{signer.name}" on {_day(at, zone)} and unchanged since'
-    if path.until < now:
+    if path.until < now and not proven:
         reason += (
             f"; the certificates were valid then and expired on {_day(path.until, zone)}: "
             "that the seal is older than that, this message alone does not prove"
         )
+    if path.revoked is not None:
+        reason += f"; {_revoked(path.revoked, zone)}, after it sealed"
+        if not proven:
+            reason += ": that the seal is older than that, this message alone does not prove"
+    if path.listed:
+        reason += f"; {path.listed}"
     if path.historical:
         reason += f'; the root "{path.root}" is historical: it certifies nobody any more'
     return _verdict(Status.VALID, reason, info, signer, path)
@@ -318,7 +395,14 @@ def _out_of_date(signer: Signer, path: Path, at: datetime, zone: tzinfo) -> str:
     if at < signer.since:
         return f"{sealed} with a certificate that was valid only from {_day(signer.since, zone)}"
     when = f"only from {_day(path.since, zone)}" if at < path.since else f"until {_day(path.until, zone)}"
+    if path.listed:
+        return f"{sealed}, when the service was not granted: {path.listed} is granted {when}"
     return f"{sealed}, but the certificates of the authorities above the signer were valid {when}"
+
+
+def _revoked(revocation: Revocation, zone: tzinfo) -> str:
+    why = f" ({revocation.reason})" if revocation.reason else ""
+    return f'the certificate of "{revocation.holder}" was revoked on {_day(revocation.at, zone)}{why}'
 
 
 def _verdict(status: Status, reason: str, info: SignerInfo, signer: Signer, path: Path | None = None) -> Seal:
@@ -330,6 +414,7 @@ def _verdict(status: Status, reason: str, info: SignerInfo, signer: Signer, path
         root=None if path is None else path.root,
         signed_at=info.signed_at,
         digest=info.digest,
+        basis=() if path is None else path.basis,
     )
 
 

@@ -24,6 +24,7 @@ from archipec.pec.certification_path import (
     validity,
 )
 from archipec.pec.cms import split_certificates
+from archipec.pec.revocation import Basis, Revocation, revocation, revocation_basis
 
 if TYPE_CHECKING:
     from asn1crypto.x509 import Certificate, Name
@@ -45,12 +46,18 @@ class Path:
         root: the root's name.
         since, until: when every certificate of the path is valid, aware; never, when `since` is later.
         historical: the root certifies nobody any more.
+        listed: what says so when it is a trusted list: the service and the list, for a person; else empty.
+        revoked: when a certificate of the path was revoked, None when no list of revoked certificates says so.
+        basis: what this rests on besides certificates, to be kept: see `Seal.basis`.
     """
 
     root: str
     since: datetime
     until: datetime
     historical: bool
+    listed: str = ""
+    revoked: Revocation | None = None
+    basis: tuple[Basis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Signer:
     Attributes:
         name, issuer: for a person to read.
         addresses: the mail addresses that the certificate is for.
+        certificate: DER of it.
         since, until: validity of the certificate itself, aware.
         key: the public key, of `cryptography`.
         paths: to trusted roots; none when it is not trusted.
@@ -69,6 +77,7 @@ class Signer:
     name: str
     issuer: str
     addresses: tuple[str, ...]
+    certificate: bytes
     since: datetime
     until: datetime
     key: Any
@@ -140,6 +149,7 @@ def _described(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> 
         name=_words(leaf.subject),
         issuer=_words(leaf.issuer),
         addresses=tuple(str(name.native) for name in names or () if name.name == "rfc822_name"),
+        certificate=leaf.dump(),
         since=leaf.not_valid_before,
         until=leaf.not_valid_after,
         key=load_der_public_key(leaf.public_key.dump()),
@@ -152,31 +162,64 @@ def _paths(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> tupl
     """The valid paths and, when there is none, why."""
     from asn1crypto import x509
 
-    rules = {root.sha256: root for root in ROOTS}
+    rules = {} if anchors.rem else {root.sha256: root for root in ROOTS}
     # A root of PEC that is not on this machine keeps its rule when a person adds it.
-    encoded = dict.fromkeys((*known_roots().values(), *anchors.extra))
+    encoded = dict.fromkeys((*(known_roots().values() if not anchors.rem else ()), *anchors.extra))
     trusted = [x509.Certificate.load(der) for der in encoded]
     candidates = find_paths(leaf, pool, trusted)
-    if not candidates:
-        return [], _dead_end(leaf, pool)
-    found: list[Path] = []
-    fault = ""
+    found: list[Path] = _listed(leaf, pool, anchors) if anchors.rem else []
+    fault = "" if candidates or found else _dead_end(leaf, pool, rem=anchors.rem)
     for path in candidates:
         root = rules.get(hashlib.sha256(path[-1].dump()).hexdigest())
         refused = _fault(path, root)
         if refused:
             fault = fault or refused
         else:
-            found.append(_window(path, root))
+            found.append(_window(path, root, anchors.crls))
     return found, "" if found else fault
 
 
-def _dead_end(leaf: Certificate, pool: list[Certificate]) -> str:
+def _listed(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> list[Path]:
+    """The paths that trusted lists open: of a certificate that is listed itself, or that a listed one has issued."""
+    from asn1crypto import x509
+
+    found: list[Path] = []
+    for one in anchors.lists:
+        for service in one.services:
+            listed = x509.Certificate.load(service.certificate)
+            for path in _to_listed(leaf, pool, listed):
+                since, until = validity(path)
+                found += [
+                    Path(
+                        root=_words(path[-1].subject),
+                        since=max(since, granted_from),
+                        until=min(until, granted_until),
+                        historical=False,
+                        listed=f'"{service.name}" on the {one.label}',
+                        revoked=revocation(path, pool, anchors.crls),
+                        basis=(one.basis, *revocation_basis(path, pool, anchors.crls)),
+                    )
+                    for granted_from, granted_until in service.granted
+                ]
+    return found
+
+
+def _to_listed(leaf: Certificate, pool: list[Certificate], listed: Certificate) -> list[list[Certificate]]:
+    if leaf.public_key.dump() == listed.public_key.dump() and leaf.subject == listed.subject:
+        return [[leaf]]  # the key is what a list identifies a service by (ETSI TS 119 612 §5.5.3)
+    if not listed.ca:
+        return []
+    return [path for path in find_paths(leaf, pool, [listed]) if not _fault(path, None)]
+
+
+def _dead_end(leaf: Certificate, pool: list[Certificate], *, rem: bool) -> str:
     """Where the chain of names ends, for a person."""
     last, rest = leaf, [one for one in pool if one is not leaf]
     while (issuer := next((one for one in rest if one.subject == last.issuer), None)) is not None:
         last = issuer
         rest.remove(issuer)
+    if rem:
+        return f'and its issuer "{_words(last.issuer)}" are on no list that you gave'
     missing = str(last.issuer.native.get("common_name", ""))
     for root in ROOTS:
         if root.name == missing:
@@ -237,13 +280,15 @@ def _path_fault(path: list[Certificate]) -> str:
     return ""
 
 
-def _window(path: list[Certificate], root: Root | None) -> Path:
+def _window(path: list[Certificate], root: Root | None, crls: tuple[bytes, ...]) -> Path:
     since, until = validity(path)
     return Path(
         root=_words(path[-1].subject),
         since=since,
         until=until,
         historical=root is not None and root.historical,
+        revoked=revocation(path, (), crls),
+        basis=revocation_basis(path, (), crls),
     )
 
 

@@ -49,8 +49,8 @@ class Authority:
         self.seed = seed
         self._root_key = rsa_key(2048, "root", seed)
         self._ca_key = rsa_key(2048, "ca", seed)
-        self._root_name = _name(f"Test Root CA {seed}", _ORGANIZATION)
-        self._ca_name = _name(f"Test PEC CA1 {seed}", _ORGANIZATION)
+        self._root_name = name(f"Test Root CA {seed}", _ORGANIZATION)
+        self._ca_name = name(f"Test PEC CA1 {seed}", _ORGANIZATION)
         permitted = (
             domains if domains is not None else sorted({style.domain for style in STYLES}),
             organizations if organizations is not None else sorted({style.organization for style in STYLES}),
@@ -94,14 +94,14 @@ class Authority:
         """
         key = self.leaf_key(bits)
         extensions = [
-            _extension("key_usage", {"digital_signature"}, critical=True),
-            _extension("extended_key_usage", ["email_protection"]),
-            _extension("subject_alt_name", [x509.GeneralName("rfc822_name", x509.EmailAddress(address))]),
-            _extension(
+            extension("key_usage", {"digital_signature"}, critical=True),
+            extension("extended_key_usage", ["email_protection"]),
+            extension("subject_alt_name", [x509.GeneralName("rfc822_name", x509.EmailAddress(address))]),
+            extension(
                 "authority_information_access",
                 [{"access_method": "ocsp", "access_location": _uri("http://ca1.example/OCSP")}],
             ),
-            _extension(
+            extension(
                 "crl_distribution_points",
                 [
                     {
@@ -111,33 +111,33 @@ class Authority:
                     }
                 ],
             ),
-            _extension("authority_key_identifier", {"key_identifier": _key_id(self._ca_key)}),
-            _extension("key_identifier", _key_id(key)),
+            extension("authority_key_identifier", {"key_identifier": key_id(self._ca_key)}),
+            extension("key_identifier", key_id(key)),
         ]
-        return _certificate(
-            subject=_name(organization, organization),
+        return certificate(
+            subject=name(organization, organization),
             issuer=self._ca_name,
             key=key,
             signer=self._ca_key,
-            serial=_serial("leaf", self.seed, organization, address, bits, digest, *valid),
+            serial=serial("leaf", self.seed, organization, address, bits, digest, *valid),
             digest=digest,
             valid=valid,
             extensions=extensions,
         )
 
     def _make_root(self) -> bytes:
-        return _certificate(
+        return certificate(
             subject=self._root_name,
             issuer=self._root_name,
             key=self._root_key,
             signer=self._root_key,
-            serial=_serial("root", self.seed),
+            serial=serial("root", self.seed),
             digest="sha256",
             valid=_ROOT_VALID,
             extensions=[
-                _extension("basic_constraints", {"ca": True}, critical=True),
-                _extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
-                _extension("key_identifier", _key_id(self._root_key)),
+                extension("basic_constraints", {"ca": True}, critical=True),
+                extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                extension("key_identifier", key_id(self._root_key)),
             ],
         )
 
@@ -146,23 +146,23 @@ class Authority:
             {"base": x509.GeneralName("rfc822_name", x509.EmailAddress(domain))} for domain in domains
         ]
         permitted += [
-            {"base": x509.GeneralName("directory_name", _name(None, organization))}
+            {"base": x509.GeneralName("directory_name", name(None, organization))}
             for organization in organizations
         ]
-        return _certificate(
+        return certificate(
             subject=self._ca_name,
             issuer=self._root_name,
             key=self._ca_key,
             signer=self._root_key,
-            serial=_serial("ca", self.seed),
+            serial=serial("ca", self.seed),
             digest="sha256",
             valid=_CA_VALID,
             extensions=[
-                _extension("basic_constraints", {"ca": True, "path_len_constraint": 0}, critical=True),
-                _extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
-                _extension("name_constraints", {"permitted_subtrees": permitted}, critical=True),
-                _extension("authority_key_identifier", {"key_identifier": _key_id(self._root_key)}),
-                _extension("key_identifier", _key_id(self._ca_key)),
+                extension("basic_constraints", {"ca": True, "path_len_constraint": 0}, critical=True),
+                extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                extension("name_constraints", {"permitted_subtrees": permitted}, critical=True),
+                extension("authority_key_identifier", {"key_identifier": key_id(self._root_key)}),
+                extension("key_identifier", key_id(self._ca_key)),
             ],
         )
 
@@ -174,7 +174,7 @@ def to_pem(der: bytes) -> str:
     return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
 
 
-def _certificate(
+def certificate(
     *,
     subject: x509.Name,
     issuer: x509.Name,
@@ -211,7 +211,7 @@ def _certificate(
     return der
 
 
-def _name(common_name: str | None, organization: str) -> x509.Name:
+def name(common_name: str | None, organization: str) -> x509.Name:
     parts = {"country_name": "IT", "organization_name": organization}
     if common_name is not None:
         parts["common_name"] = common_name
@@ -222,7 +222,7 @@ def _uri(address: str) -> x509.GeneralName:
     return x509.GeneralName("uniform_resource_identifier", address)
 
 
-def _extension(name: str, value: object, *, critical: bool = False) -> dict[str, Any]:
+def extension(name: str, value: object, *, critical: bool = False) -> dict[str, Any]:
     return {"extn_id": name, "critical": critical, "extn_value": value}
 
 
@@ -231,7 +231,7 @@ def _time(moment: datetime) -> x509.Time:
     return x509.Time("utc_time" if moment.year < 2050 else "general_time", moment)
 
 
-def _serial(*labels: object) -> int:
+def serial(*labels: object) -> int:
     """A positive serial number of 127 bits at most, as RFC 5280 §4.1.2.2 allows."""
     return int.from_bytes(Stream("serial", *labels).take(16), "big") >> 1 | 1
 
@@ -242,6 +242,6 @@ def _public_info(key: RSAPrivateKey) -> keys.PublicKeyInfo:
     return keys.PublicKeyInfo.wrap(public, "rsa")
 
 
-def _key_id(key: RSAPrivateKey) -> bytes:
+def key_id(key: RSAPrivateKey) -> bytes:
     digest: bytes = _public_info(key).sha1
     return digest

@@ -52,8 +52,8 @@ class Sealer:
             signature=b"\xa5" * (key.key_size // 8),
         )
         signed_attributes = _signed_attributes(blank, digest, attributes)
-        self._attributes = _Template(signed_attributes.dump(), (_TIME, blank.digest))
-        self._message = _Template(
+        self._attributes = Template(signed_attributes.dump(), (_TIME, blank.digest))
+        self._message = Template(
             _signed_data(certificate, issuers, digest, signed_attributes, blank.signature).dump(),
             (_TIME, blank.digest, blank.signature),
         )
@@ -94,7 +94,7 @@ class _Blank:
     signature: bytes
 
 
-class _Template:
+class Template:
     """Bytes with places to be filled by values of the same length."""
 
     __slots__ = ("_gaps", "_order")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError
-from archipec.pec.cms import MAX_SIGNERS, _moment, read_signed_data, split_certificates
+from archipec.pec.cms import MAX_SIGNERS, read_signed_data, read_time, split_certificates
 from archipec.pec.mime import children, entity
 from archipec.simulator import STYLES, Provider, Style, compose
 from testbed.seals import WHEN, indefinite, signature
@@ -104,7 +104,7 @@ def test_signing_times(old: bytes, new: bytes, moment: datetime | None) -> None:
     ],
 )
 def test_times_with_zones(tag: int, value: bytes, moment: datetime | None) -> None:
-    assert _moment(tag, value) == moment
+    assert read_time(tag, value) == moment
 
 
 def test_attributes_in_indefinite_length_are_signed_as_if_they_were_not() -> None:

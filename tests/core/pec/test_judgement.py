@@ -252,8 +252,7 @@ class TestRem:
     def test_evidence_and_original(self) -> None:
         found = self.found(rem_message())
         assert found.rem == Rem(("SubmissionAcceptance",), original=True)
-        assert found.seal.status is Status.UNSIGNED
-        assert found.seal.reason.endswith("not verified as REM")
+        assert (found.seal.status, found.system) == (Status.UNSIGNED, "rem")
         assert found.claims_certification
 
     def test_the_name_serves_where_the_evidence_does_not_say(self) -> None:
@@ -268,7 +267,7 @@ class TestRem:
         found = self.found(raw.replace(b"REM-UAMessageIdentifier: <a@b>", b"X-REM-Msg-Type: Dispatch"))
         assert found.rem == Rem(("DeliveryNonDeliveryToRecipient",), original=True)
 
-    def test_its_seal_is_checked_as_that_of_any_mail(self) -> None:
+    def test_the_seal_alone_makes_no_message_of_rem_valid(self) -> None:
         provider = Provider()
         entity = rem_message().split(b"<a@b>\r\n")[1]
         message = provider.acceptance(ORIGINAL)
@@ -277,7 +276,13 @@ class TestRem:
         )
         found = self.found(with_signature(message, signature(entity, [provider.certificate])))
         assert found.rem == Rem(("SubmissionAcceptance",), original=True)
-        assert found.seal.status is Status.VALID
+        assert found.seal.status is Status.MALFORMED
+        assert "no evidences" in found.seal.reason
+
+    def test_what_only_the_senders_program_marks_is_judged_as_any_mail(self) -> None:
+        raw = b"From: a@b.example\r\nREM-UAMessageIdentifier: <a@b>\r\nSubject: x\r\n\r\ny\r\n"
+        found = self.found(raw)
+        assert (found.kind, found.system, found.seal.status) == ("ordinaria", "", Status.UNSIGNED)
         assert found.seal.reason.endswith("not verified as REM")
 
     def test_pec_with_a_rem_subject_is_pec(self) -> None:

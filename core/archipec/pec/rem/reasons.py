@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Reason", "reason_of"]
+__all__ = ["REASONS", "Reason", "reason_of"]
 
 _MAX_NAME = 80
 _CODE = re.compile(r"R[A-F]\.?(\d\d)")
@@ -104,6 +104,10 @@ _REASONS: Final = {
         ("RF51", "RelayToNonERDSNotAllowed", "not sent on to ordinary mail: the provider does not do that"),
     )
 }
+
+
+REASONS: Final = {one.code: one for one in _REASONS.values()}
+"""The reasons that this version knows, by their codes."""
 
 
 def reason_of(uri: str, details: tuple[str, ...] = ()) -> Reason:
