@@ -18,46 +18,23 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
-from archipec.conservation.metadata import unit_metadata
+from archipec.conservation.metadata import PackageSettings, unit_metadata
 from archipec.conservation.outbox import make_private
-from archipec.conservation.outbox_db import Parcel
+from archipec.conservation.outbox_db import PackageRow
 from archipec.conservation.pindex import INDEX, pindex
 from archipec.conservation.provider import Document, Facts, Package, PackageFile, Unit
-from archipec.conservation.signature import Signing
-from archipec.conservation.subjects import Subject, Subjects
-from archipec.conservation.terms import Terms
+from archipec.conservation.subjects import Subject
 from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import IntegrityError, from_os_error
 from archipec.message import ContentKey
 from archipec.pec.kind import known_kind
 from archipec.pec.transactions import Record
 
-__all__ = ["Frozen", "Packer", "Settings"]
-
 _SENDING: Final = "U"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What goes into packages besides messages.
-
-    Attributes:
-        holder, submitter: addresses; empty: the mailbox's, as the messages show it.
-        years: how long to conserve.
-        fingerprint: changes whenever a package of the same messages would be another one.
-    """
-
-    terms: Terms
-    subjects: Subjects
-    holder: str
-    submitter: str
-    years: int
-    signing: Signing
-    fingerprint: str
-
-
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class BuiltPackage:
     """A package just made: its manifest, for the record, and the SHA-256 of its messages."""
 
     id: str
@@ -65,29 +42,30 @@ class Frozen:
     messages: tuple[str, ...]
 
 
-class Packer:
+class PackageBuilder:
     """Makes and reads packages.
 
     Args:
         folder: where packages are kept.
         path_of: gives the file of a message by its SHA-256.
-        version: archipec's.
     """
 
-    def __init__(
-        self, folder: Path, path_of: Callable[[str], Path], settings: Settings, version: str
-    ) -> None:
+    def __init__(self, folder: Path, path_of: Callable[[str], Path], settings: PackageSettings) -> None:
         self._folder = folder
         self._path_of = path_of
         self._settings = settings
-        self._version = version
 
-    def freeze(
+    @property
+    def fingerprint(self) -> str:
+        """That of the settings."""
+        return self._settings.fingerprint
+
+    def build(
         self,
         groups: Sequence[tuple[Sequence[Record], str]],
         now: datetime,
         zone: Callable[[Record], datetime],
-    ) -> Frozen:
+    ) -> BuiltPackage:
         """Make a package of groups of messages, each with its flow, and write it.
 
         Args:
@@ -103,9 +81,7 @@ class Packer:
             created=created,
             submitter=submitter,
             holder=holder,
-            terms=self._settings.terms,
-            version=self._version,
-            stamped=bool(self._settings.signing.authority.url),
+            settings=self._settings,
         )
         made = {unit.metadata_path: unit.metadata for unit in units}
         made[INDEX] = index
@@ -117,26 +93,26 @@ class Packer:
             "units": [_told(unit) for unit in units],
             "made": {str(path): hashlib.sha256(data).hexdigest() for path, data in made.items()},
         }
-        return Frozen(name, manifest, tuple(one.key.sha256 for unit in units for one in unit.documents))
+        return BuiltPackage(name, manifest, tuple(one.key.sha256 for unit in units for one in unit.documents))
 
-    def load(self, parcel: Parcel) -> Package:
+    def load(self, row: PackageRow) -> Package:
         """Return a package as it was frozen.
 
         Raises:
             IntegrityError: a file of it is missing or was changed.
         """
         made = {}
-        for path, sha256 in parcel.manifest["made"].items():
-            made[PurePosixPath(path)] = self._read(parcel.id, path, sha256)
-        units = tuple(self._recalled(unit, made) for unit in parcel.manifest["units"])
+        for path, sha256 in row.manifest["made"].items():
+            made[PurePosixPath(path)] = self._read(row.id, path, sha256)
+        units = tuple(self._recalled(unit, made) for unit in row.manifest["units"])
         documents = [
             PackageFile(path=one.path, size=one.key.size, sha256=one.key.sha256, open=one.open)
             for unit in units
             for one in unit.documents
         ]
         return Package(
-            id=parcel.id,
-            created=datetime.fromisoformat(parcel.manifest["created"]),
+            id=row.id,
+            created=datetime.fromisoformat(row.manifest["created"]),
             units=units,
             index=made[INDEX],
             files=(*documents, *(_file(path, data) for path, data in made.items())),
@@ -157,15 +133,7 @@ class Packer:
         documents = tuple(self._document(record, zone(record)) for record in records)
         digests = "\n".join(sorted(one.key.sha256 for one in documents))
         name = hashlib.sha256(digests.encode()).hexdigest()[:32]
-        metadata = unit_metadata(
-            name,
-            flow,
-            documents,
-            terms=self._settings.terms,
-            subjects=self._settings.subjects,
-            years=self._settings.years,
-            version=self._version,
-        )
+        metadata = unit_metadata(name, flow, documents, self._settings)
         return Unit(
             id=name, flow=flow, documents=documents, metadata=metadata, metadata_path=_metadata_path(name)
         )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from archipec.conservation.builder import Packer
+from archipec.conservation.builder import PackageBuilder
 from archipec.conservation.outbox import Outbox
 from archipec.conservation.outbox_db import (
     CONSERVED,
@@ -24,10 +24,10 @@ from archipec.conservation.outbox_db import (
     REJECTED,
     TRYING,
     Decision,
-    Kept,
-    Parcel,
+    OutboxMessage,
+    PackageRow,
 )
-from archipec.conservation.proof import judged
+from archipec.conservation.proof import check_report
 from archipec.conservation.provider import (
     ConservationProvider,
     Conserved,
@@ -38,9 +38,10 @@ from archipec.conservation.provider import (
     Pending,
     Rejected,
     SupportsRehearsal,
+    SupportsValidation,
     Ticket,
 )
-from archipec.conservation.units import Known, divided, gather, packed
+from archipec.conservation.units import OutboxRecord, gather, group_into_packages, split_unit
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
@@ -66,7 +67,6 @@ class Deposits:
     """Brings what is in an outbox as far as it can get now.
 
     Args:
-        settings: the fingerprint of what packages are made with.
         wait: how long a sending waits for its receipts.
         trust: files with certificates to trust besides the roots of PEC.
     """
@@ -74,19 +74,18 @@ class Deposits:
     def __init__(
         self,
         outbox: Outbox,
-        packer: Packer,
+        builder: PackageBuilder,
         context: Context,
         *,
-        settings: str,
         limits: Limits,
         wait: timedelta,
         trust: tuple[Path, ...],
     ) -> None:
         self._outbox = outbox
-        self._store = outbox.store
-        self._packer = packer
+        self._database = outbox.database
+        self._builder = builder
         self._context = context
-        self._settings = settings
+        self._settings = builder.fingerprint
         self._limits = limits
         self._wait = wait
         self._trust = trust
@@ -98,131 +97,134 @@ class Deposits:
 
     def prepare(self) -> None:
         """Read what is new, and put what is complete into packages."""
-        self._store.reopen_refused(self._settings)
-        self._store.dissolve(self._settings)
-        self._packer.discard(self._store.packages())
+        self._database.reopen_refused(self._settings)
+        self._database.dissolve(self._settings)
+        self._builder.discard(self._database.package_ids())
         self._read_new()
         self._package()
 
     def _read_new(self) -> None:
         anchors: Anchors | None = None
         last = ""
-        while not self._context.cancelled() and (rows := self._store.unread(last, _READ_AT_ONCE)):
+        while not self._context.cancelled() and (rows := self._database.unread(last, _READ_AT_ONCE)):
             last = rows[-1].sha256
             anchors = anchors or load_anchors(self._trust)
             told: list[tuple[str, Json]] = []
             damaged = []
-            for kept in rows:
+            for message in rows:
                 try:
-                    told.append((kept.sha256, self._judged(kept, anchors)))
+                    told.append((message.sha256, self._facts(message, anchors)))
                 except IntegrityError as error:
-                    damaged.append((kept.sha256, f"not deposited: {error.message}"))
-                    self._outbox.note_lost(kept.key, error.message)
-            self._store.record_told(told)
-            self._store.explain(damaged)
+                    damaged.append((message.sha256, f"not deposited: {error.message}"))
+                    self._outbox.note_lost(message.key, error.message)
+            self._database.record_facts(told)
+            self._database.explain(damaged)
 
-    def _judged(self, kept: Kept, anchors: Anchors) -> Json:
+    def _facts(self, message: OutboxMessage, anchors: Anchors) -> Json:
         """Return what a message says of itself. A large one stays in its file."""
-        with self._outbox.read(kept.key) as file:
-            raw: Octets = FileOctets(file) if kept.size > _IN_MEMORY else file.read(kept.size + 1)
-            if ContentKey.of_chunks(windows(raw, 0, len(raw))) != kept.key:
-                raise IntegrityError(f"{self._outbox.path(kept.sha256)} has been altered")
+        with self._outbox.read(message.key) as file:
+            raw: Octets = FileOctets(file) if message.size > _IN_MEMORY else file.read(message.size + 1)
+            if ContentKey.of_chunks(windows(raw, 0, len(raw))) != message.key:
+                raise IntegrityError(f"{self._outbox.path(message.sha256)} has been altered")
             return record(raw, judge(raw, anchors, now=self._context.now()))
 
     def _package(self) -> None:
         now = self._context.now()
-        kept: dict[int, Kept] = {}
+        messages: dict[int, OutboxMessage] = {}
         known = []
-        for number, (one, told) in enumerate(self._store.opened()):
-            kept[number] = one
-            with self._store.decoding():
+        for number, (one, told) in enumerate(self._database.opened()):
+            messages[number] = one
+            with self._database.decoding():
                 date = datetime.fromtimestamp(one.date, UTC)
                 since = min(date, datetime.fromtimestamp(one.arrived, UTC))
-                known.append(Known(recall(number, one.key, date, told), since))
+                known.append(OutboxRecord(recall(number, one.key, date, told), since))
         waiting: list[tuple[str, str]] = []
         closed = []
         for group in gather(known, now, self._wait):
             if group.due is None:
-                parts = divided(group.records, self._limits.documents, self._limits.size)
+                parts = split_unit(group.records, self._limits.documents, self._limits.size)
                 closed += [(part, group.flow) for part in parts]
                 continue
             reason = f"waits for receipts until {group.due.astimezone(_ROME):%Y-%m-%d %H:%M}"
             waiting += [(one.key.sha256, reason) for one in group.records]
-        self._store.explain(waiting)
+        self._database.explain(waiting)
 
         def moment(one: Record) -> datetime:
-            host = datetime.fromtimestamp(kept[one.number].date, UTC)
+            host = datetime.fromtimestamp(messages[one.number].date, UTC)
             return ((one.date if one.proven else None) or host).astimezone(_ROME)
 
         limits = self._limits
-        for groups in packed(closed, limits.units, limits.documents, limits.size):
+        for groups in group_into_packages(closed, limits.units, limits.documents, limits.size):
             if self._context.cancelled():
                 return
             try:
-                frozen = self._packer.freeze(groups, now, moment)
+                built = self._builder.build(groups, now, moment)
             except ArchipecError as error:
                 names = [one.key.sha256 for records, _ in groups for one in records]
-                self._store.explain((name, f"not packaged yet: {_one_line(error.message)}") for name in names)
+                self._database.explain(
+                    (name, f"not packaged yet: {_one_line(error.message)}") for name in names
+                )
                 raise
-            self._store.freeze(frozen.id, self._settings, frozen.manifest, frozen.messages)
+            self._database.freeze(built.id, self._settings, built.manifest, built.messages)
 
     # -- from packages to proof ----------------------------------------------------------------------
 
     def is_idle(self) -> bool:
         """Tell whether there is nothing to deposit and nothing to ask."""
-        return next(self._store.parcels((FROZEN, TRYING, DEPOSITED)), None) is None
+        return next(self._database.packages_in((FROZEN, TRYING, DEPOSITED)), None) is None
 
     def deposit(self, provider: ConservationProvider) -> None:
         """Deposit what is packaged, and find out what became of interrupted deposits."""
-        self._each((TRYING, FROZEN), lambda parcel, package: self._deposit(provider, parcel, package))
+        self._each((TRYING, FROZEN), lambda row, package: self._deposit(provider, row, package))
 
     def poll(self, provider: ConservationProvider) -> None:
         """Ask what became of what is deposited."""
 
-        def ask(parcel: Parcel, package: Package) -> None:
-            ticket = _ticket(parcel)
+        def ask(row: PackageRow, package: Package) -> None:
+            ticket = _ticket(row)
             self._take(package, ticket, provider.poll(package, ticket), DEPOSITED)
 
         self._each((DEPOSITED,), ask)
 
-    def rehearse(self, provider: ConservationProvider) -> None:
+    def validate(self, provider: ConservationProvider) -> None:
         """Have what is packaged checked, where the provider can; deposit nothing."""
+        validate = _validation_of(provider)
 
-        def check(parcel: Parcel, package: Package) -> None:
-            words = "packaged, not deposited (dry_run)"
-            if isinstance(provider, SupportsRehearsal):
-                refusal = provider.rehearse(package)
+        def check(row: PackageRow, package: Package) -> None:
+            reason = "packaged, not deposited (dry_run)"
+            if validate is not None:
+                refusal = validate(package)
                 verdict = (
                     f"would be rejected: {_one_line(refusal.reason)}" if refusal else "would be accepted"
                 )
-                words = f"checked by the provider, not deposited: {verdict}"
-            self._store.move(parcel.id, FROZEN, reason=words)
+                reason = f"checked by the provider, not deposited: {verdict}"
+            self._database.move(row.id, FROZEN, reason=reason)
 
         self._each((FROZEN,), check)
 
-    def _each(self, states: tuple[str, ...], do: Callable[[Parcel, Package], None]) -> None:
+    def _each(self, states: tuple[str, ...], do: Callable[[PackageRow, Package], None]) -> None:
         """Do something with every package in these states; an error of one leaves that one for the next run."""
-        for parcel in self._store.parcels(states):
+        for row in self._database.packages_in(states):
             if self._context.cancelled():
                 return
             try:
-                self._patiently(parcel, do)
+                self._patiently(row, do)
             except ArchipecError as error:
-                (now,) = self._store.parcel(parcel.id)
-                self._store.move(parcel.id, now.state, reason=f"{_progress(now.state)}: {error.message}")
+                (now,) = self._database.package_row(row.id)
+                self._database.move(row.id, now.state, reason=f"{_progress(now.state)}: {error.message}")
                 if error.scope > Scope.MESSAGE:
                     raise
                 self.failed.append(error)
 
-    def _patiently(self, parcel: Parcel, do: Callable[[Parcel, Package], None]) -> None:
+    def _patiently(self, row: PackageRow, do: Callable[[PackageRow, Package], None]) -> None:
         """Do something with a package; once more after the time that the provider asks for, if that is short."""
         try:
-            do(parcel, self._load(parcel))
+            do(row, self._load(row))
         except TransientError as error:
             wait = error.retry_after
             if wait is None or wait > self._patience or not self._wait_for(max(0.0, wait)):
                 raise
-            (again,) = self._store.parcel(parcel.id)
+            (again,) = self._database.package_row(row.id)
             do(again, self._load(again))
 
     def _wait_for(self, seconds: float) -> bool:
@@ -233,13 +235,13 @@ class Deposits:
             time.sleep(min(left, _STEP))
         return not self._context.cancelled()
 
-    def _load(self, parcel: Parcel) -> Package:
-        with self._store.decoding():
-            _ticket(parcel)
-            return self._packer.load(parcel)
+    def _load(self, row: PackageRow) -> Package:
+        with self._database.decoding():
+            _ticket(row)
+            return self._builder.load(row)
 
-    def _deposit(self, provider: ConservationProvider, parcel: Parcel, package: Package) -> None:
-        if parcel.state == TRYING:
+    def _deposit(self, provider: ConservationProvider, row: PackageRow, package: Package) -> None:
+        if row.state == TRYING:
             found = provider.lookup(package)
             if isinstance(found, Pending):
                 # Nothing but a person can find out whether it has arrived.
@@ -255,14 +257,16 @@ class Deposits:
                 hint="run `archipec verify`: the next run then fetches it again",
             )
         now = int(self._context.now().timestamp())
-        self._store.move(parcel.id, TRYING, reason=parcel.reason, deposited=now)
+        self._database.move(row.id, TRYING, reason=row.reason, deposited=now)
         self._answered(package, provider.deposit(package))
 
     def _answered(self, package: Package, answer: Ticket | Outcome) -> None:
         _check("deposit or lookup", answer, (Ticket, *_OUTCOMES))
         if isinstance(answer, Ticket):
             ticket = {"token": answer.token, "sha256": answer.sha256}
-            self._store.move(package.id, DEPOSITED, reason="deposited, waiting for the report", ticket=ticket)
+            self._database.move(
+                package.id, DEPOSITED, reason="deposited, waiting for the report", ticket=ticket
+            )
         else:
             self._take(package, Ticket(), answer, TRYING)
 
@@ -271,7 +275,7 @@ class Deposits:
         _check("poll", outcome, _OUTCOMES)
         if isinstance(outcome, Pending):
             reason = outcome.reason or "nothing is decided yet"
-            self._store.move(package.id, state, reason=_one_line(reason), attention=outcome.attention)
+            self._database.move(package.id, state, reason=_one_line(reason), attention=outcome.attention)
         elif isinstance(outcome, Rejected):
             self._refused(package, outcome)
         else:
@@ -280,24 +284,24 @@ class Deposits:
     def _refused(self, package: Package, refusal: Rejected) -> None:
         if refusal.report is not None:
             self._outbox.keep_report(package.id, refusal.report)
-        undecided = self._store.undecided(package.id)
+        undecided = self._database.undecided(package.id)
         if refusal.retryable:
-            self._store.count_refusal(package.id)
+            self._database.count_refusal(package.id)
             # What is decided in part can't be deposited again as it was.
             whole = len(undecided) == len(package.documents)
             again = "refused for now, will be deposited again" if whole else "refused for now"
             state = FROZEN if whole else DEPOSITED
-            self._store.move(package.id, state, reason=f"{again}: {_one_line(refusal.reason)}")
+            self._database.move(package.id, state, reason=f"{again}: {_one_line(refusal.reason)}")
             return
         reason = f"rejected by the provider: {_one_line(refusal.reason)}"
         decisions = [Decision(sha256, REJECTED, reason) for sha256 in undecided]
-        self._store.decide(package.id, decisions, reason="")
+        self._database.decide(package.id, decisions, reason="")
 
     def _decided(self, package: Package, ticket: Ticket, outcome: Conserved | Partial) -> None:
         path, digest = self._outbox.keep_report(package.id, outcome.report)
         decisions = []
         doubts = set()
-        for one in judged(package, ticket, outcome):
+        for one in check_report(package, ticket, outcome):
             sha256 = one.document.key.sha256
             if one.proven:
                 decisions.append(Decision(sha256, CONSERVED, "", path, digest))
@@ -310,7 +314,14 @@ class Deposits:
                 if name in by_id and name not in outcome.conserved:
                     decisions.append(_refusal(by_id[name], refusal))
         reason = f"{_UNVERIFIED}: {'; '.join(sorted(doubts))}" if doubts else "deposited, not all is decided"
-        self._store.decide(package.id, decisions, reason=reason, attention=bool(doubts))
+        self._database.decide(package.id, decisions, reason=reason, attention=bool(doubts))
+
+
+def _validation_of(provider: ConservationProvider) -> Callable[[Package], Rejected | None] | None:
+    """Return how a provider checks a package without keeping it; None: it can't."""
+    if isinstance(provider, SupportsValidation):
+        return provider.validate
+    return provider.rehearse if isinstance(provider, SupportsRehearsal) else None
 
 
 def _check(method: str, answer: object, allowed: tuple[type, ...]) -> None:
@@ -344,8 +355,8 @@ def _refusal(sha256: str, refusal: Rejected) -> Decision:
     return Decision(sha256, REJECTED, f"rejected by the provider: {words}")
 
 
-def _ticket(parcel: Parcel) -> Ticket:
-    kept = parcel.ticket or {}
+def _ticket(row: PackageRow) -> Ticket:
+    kept = row.ticket or {}
     return Ticket(token=kept.get("token"), sha256=kept.get("sha256", ""))
 
 

@@ -1,6 +1,6 @@
 """Providers that take packages as files in a folder, and put their reports into another.
 
-All of them but the file operations: those are a `Place`. A subclass of `DropProvider` names itself, adds its options
+All of them but the file operations: those are a `RemoteFolder`. A subclass of `DropProvider` names itself, adds its options
 and opens its place::
 
     class Sftp(DropProvider):
@@ -37,9 +37,9 @@ from archipec.message import ContentKey
 if TYPE_CHECKING:
     from archipec.conservation.provider import Outcome, Package, PackageFile, Ticket
 
-__all__ = ["DROP_OPTIONS", "DropProvider", "Place"]
+__all__ = ["DROP_OPTIONS", "DropProvider", "RemoteFolder"]
 
-_WORKSHOP = ".archipec"
+_STAGING = ".archipec"
 _NAMED = r".*(?P<package>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}).*"
 _SAFE = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}"
 _CHUNK = 1 << 20
@@ -47,7 +47,7 @@ MAX_REPORT = 32 << 20
 """Bytes of a report that are read."""
 
 
-class Place(Protocol):
+class RemoteFolder(Protocol):
     """A folder on a disk or a server. Paths are relative to it, with ``/``, of ASCII letters, digits and ``._-``.
 
     Errors are those of `archipec.errors`: TransientError for what may work later (connection, disk full),
@@ -120,8 +120,8 @@ class DropProvider(ConservationProvider):
         config: the mapping of option values.
     """
 
-    def __init__(self, place: Place, config: Mapping[str, Any]) -> None:
-        self._place = place
+    def __init__(self, folder: RemoteFolder, config: Mapping[str, Any]) -> None:
+        self._remote = folder
         self._zip = config["form"] == "zip"
         self._reports: str = config["reports"].strip("/")
         self._report_name: re.Pattern[str] = config["report_name"] or re.compile(_NAMED)
@@ -147,22 +147,22 @@ class DropProvider(ConservationProvider):
 
     def deposit(self, package: Package) -> Ticket:
         """Put a package in place, its parts invisible until all are there."""
-        names = set(self._place.names(""))
+        names = set(self._remote.names(""))
         final = self._final(package)
         if final not in names:
-            upload = f"{_WORKSHOP}/{package.id}"
+            upload = f"{_STAGING}/{package.id}"
             self._upload(package, upload)
-            self._place.write(f"{upload}.released", [b""])
-            self._place.rename(upload, final)
-        self._place.write(self._marker(package), [ContentKey.of(package.index).sha256.encode(), b"\n"])
+            self._remote.write(f"{upload}.released", [b""])
+            self._remote.rename(upload, final)
+        self._remote.write(self._marker(package), [ContentKey.of(package.index).sha256.encode(), b"\n"])
         return self._ticket(package)
 
     def lookup(self, package: Package) -> Ticket | None:
         """Tell whether a package was released, also when it has been collected since."""
-        names = set(self._place.names(""))
+        names = set(self._remote.names(""))
         if self._marker(package) in names:
             return self._ticket(package)
-        ours = set(self._place.names(_WORKSHOP))
+        ours = set(self._remote.names(_STAGING))
         released = f"{package.id}.released" in ours
         if released and self._final(package) not in names and package.id not in ours:
             return self._ticket(package)
@@ -179,7 +179,7 @@ class DropProvider(ConservationProvider):
         for name in self._reports_about(package):
             suffix = name[len(name.split(".")[0]) :]
             try:
-                raw = self._place.read(f"{self._reports}/{name}", MAX_REPORT)
+                raw = self._remote.read(f"{self._reports}/{name}", MAX_REPORT)
                 if len(raw) > MAX_REPORT:
                     raise NotUnderstood(f"it has more than the {MAX_REPORT} bytes that are read")
                 outcomes.append(read_report(raw, suffix, package, ticket, words))
@@ -203,25 +203,25 @@ class DropProvider(ConservationProvider):
     def _reports_about(self, package: Package) -> list[str]:
         if self._by_package is None:
             self._by_package = {}
-            for name in sorted(self._place.names(self._reports)):
+            for name in sorted(self._remote.names(self._reports)):
                 match = self._report_name.fullmatch(name)
                 if match is not None and re.fullmatch(_SAFE, name):
                     self._by_package.setdefault(match["package"].lower(), []).append(name)
         return self._by_package.get(package.id, [])
 
     def _upload(self, package: Package, upload: str) -> None:
-        self._place.make(_WORKSHOP)
+        self._remote.make(_STAGING)
         if self._zip:
-            self._place.write(upload, _zipped(package))
+            self._remote.write(upload, _zipped(package))
             return
-        self._place.make(upload)
+        self._remote.make(upload)
         made = {""}
         for file in package.files:
             parent = str(file.path.parent) if len(file.path.parts) > 1 else ""
             if parent not in made:
-                self._place.make(f"{upload}/{parent}")
+                self._remote.make(f"{upload}/{parent}")
                 made.add(parent)
-            self._place.write(f"{upload}/{file.path}", _chunks(file))
+            self._remote.write(f"{upload}/{file.path}", _chunks(file))
 
     def _final(self, package: Package) -> str:
         return f"PdV_{package.id}{'.zip' if self._zip else ''}"
@@ -236,11 +236,11 @@ class DropProvider(ConservationProvider):
 
 
 def _rank(outcome: Outcome, package: Package, ticket: Ticket) -> int:
-    from archipec.conservation.proof import judged
+    from archipec.conservation.proof import check_report
     from archipec.conservation.provider import Conserved, Partial, Rejected
 
     if isinstance(outcome, Conserved | Partial):
-        return 0 if all(one.proven for one in judged(package, ticket, outcome)) else 2
+        return 0 if all(one.proven for one in check_report(package, ticket, outcome)) else 2
     return 1 if isinstance(outcome, Rejected) else 3
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archipec.conservation.provider import Document
+from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subject, Subjects
 from archipec.conservation.terms import Terms
 from archipec.pec import kind as kinds
@@ -19,12 +21,31 @@ from archipec.pec import kind as kinds
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
 
-__all__ = ["clean", "unit_metadata"]
-
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST_SUBJECT: Final = 4000
 _UNSEALED = (kinds.ORDINARIA, kinds.UNKNOWN)
 _REGISTER: Final = "Repertorio\\Registro"  # fixed by the schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSettings:
+    """What goes into packages besides messages.
+
+    Attributes:
+        holder, submitter: addresses; empty: the mailbox's, as the messages show it.
+        years: how long to conserve.
+        version: archipec's.
+        fingerprint: changes whenever a package of the same messages would be another one.
+    """
+
+    terms: Terms
+    subjects: Subjects
+    holder: str
+    submitter: str
+    years: int
+    signing: Signing
+    version: str
+    fingerprint: str
 
 
 def clean(text: str, longest: int = _LONGEST_SUBJECT) -> str:
@@ -32,27 +53,17 @@ def clean(text: str, longest: int = _LONGEST_SUBJECT) -> str:
     return " ".join(_NOT_XML.sub("\ufffd", text).split())[:longest]
 
 
-def unit_metadata(
-    unit: str,
-    flow: str,
-    documents: Sequence[Document],
-    *,
-    terms: Terms,
-    subjects: Subjects,
-    years: int,
-    version: str,
-) -> bytes:
+def unit_metadata(unit: str, flow: str, documents: Sequence[Document], settings: PackageSettings) -> bytes:
     """Return the metadata of a unit, UTF-8: the same bytes for the same arguments.
 
     Args:
         unit: its id.
         flow: ``E``, ``U`` or ``I``.
         documents: the principal one first.
-        years: how long it is to be conserved.
-        version: archipec's.
     """
     from lxml import etree  # type: ignore[import-untyped]
 
+    terms = settings.terms
     principal, *attachments = documents
     facts = principal.facts
     sealed = facts.kind not in _UNSEALED
@@ -68,7 +79,7 @@ def unit_metadata(
     _add(register, "OraRegistrazioneDocumento", f"{facts.date:%H:%M:%S}")
     _add(register, "NumeroRegistrazioneDocumento", clean(facts.identificativo, 200) or unit)
     _add(register, "CodiceRegistro", terms.register)
-    unidentified = _parties(root, principal, subjects, version)
+    unidentified = _parties(root, principal, settings.subjects, settings.version)
     _add(_add(root, "ChiaveDescrittiva"), "Oggetto", clean(facts.subject) or "(senza oggetto)")
     index = _add(root, "Allegati")
     _add(index, "NumeroAllegati", str(len(attachments)))
@@ -87,7 +98,7 @@ def unit_metadata(
     _add(aggregation, "IdAggregazione", f"{terms.register}-{facts.date.year}")
     _add(root, "NomeDelDocumento", principal.path.name)
     _add(root, "VersioneDelDocumento", "1")
-    _add(root, "TempoDiConservazione", str(years))
+    _add(root, "TempoDiConservazione", str(settings.years))
     if unidentified:
         _add(root, "Note", f"soggetti non identificati: {clean(', '.join(unidentified))}")
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))

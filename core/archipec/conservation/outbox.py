@@ -2,10 +2,10 @@
 
 ::
 
-    outbox.sqlite3            what is in it, and what became of it (`store`)
+    outbox.sqlite3            what is in it, and what became of it (`outbox_db`)
     messages/ab/<sha256>.eml  the exact bytes; _2 and so on: a copy that followed a damaged one
     incoming/                 messages being written
-    packages/<id>/            what was made for a package (`package`)
+    packages/<id>/            what was made for a package (`builder`)
     reports/<id>/             what the provider said of it, byte for byte
 """
 
@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from archipec.conservation.outbox_db import CONSERVED, OPEN, PACKAGED, REJECTED, Kept, Store
+from archipec.conservation.outbox_db import CONSERVED, OPEN, PACKAGED, REJECTED, OutboxDatabase, OutboxMessage
 from archipec.conservation.provider import Report
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
@@ -58,18 +58,18 @@ class Outbox:
         self._folders: set[Path] = set()
         self._intact: dict[str, tuple[object, ...]] = {}
         self._lost: dict[ContentKey, str] = {}
-        self.store = Store(root / "outbox.sqlite3")
+        self.database = OutboxDatabase(root / "outbox.sqlite3")
 
     def close(self) -> None:
         """Let go of what was staged and not committed."""
         for staged in self._staged.values():
             with suppress(OSError):
                 staged.temporary.unlink()
-        self.store.close()
+        self.database.close()
 
     def path(self, sha256: str) -> Path:
         """Return the file of a message."""
-        return self._path(sha256, max(1, self.store.copy_of(sha256)))
+        return self._path(sha256, max(1, self.database.copy_of(sha256)))
 
     def _path(self, sha256: str, copy: int) -> Path:
         more = f"_{copy}" if copy > 1 else ""
@@ -84,13 +84,13 @@ class Outbox:
             return
         temporary = self.root / "incoming" / item.key.sha256
         # What is there and damaged stays there.
-        copy = self.store.copy_of(item.key.sha256) + 1
+        copy = self.database.copy_of(item.key.sha256) + 1
         path = self._path(item.key.sha256, copy)
         try:
             self._clear(temporary.parent)
             self._make(path.parent)
-            with open(os.open(temporary, _CREATE, 0o600), "wb") as file, item.open() as reader:
-                _copy(reader, file, item)
+            with open(os.open(temporary, _CREATE, 0o600), "wb") as file:
+                _copy(item, file)
         except OSError as error:
             self._put.pop()
             raise from_os_error(error, temporary) from error
@@ -109,16 +109,16 @@ class Outbox:
             sync_directories({staged.path.parent for staged in self._staged.values()})
         except OSError as error:
             raise from_os_error(error, self.root) from error
-        self.store.add([(key, staged.date, staged.copy) for key, staged in self._staged.items()], now)
+        self.database.add([(key, staged.date, staged.copy) for key, staged in self._staged.items()], now)
         put, self._put = self._put, []
         self._staged.clear()
         return [self.receipt(key) for key in put]
 
     def _holds(self, key: ContentKey) -> bool:
-        kept = self.store.get(key)
-        if kept is None or not kept.kept:
+        message = self.database.get(key)
+        if message is None or not message.kept:
             # What was proven and let go is not taken in again, as long as its proof is there.
-            return kept is not None and kept.state == CONSERVED and not self.report_problem(kept)
+            return message is not None and message.state == CONSERVED and not self.report_problem(message)
         return self._is_whole(key)
 
     def _is_whole(self, key: ContentKey) -> bool:
@@ -153,37 +153,37 @@ class Outbox:
 
     def receipt(self, key: ContentKey) -> Receipt:
         """Return what can be said of a message that is on record."""
-        kept = self.store.get(key)
-        if kept is None:
+        message = self.database.get(key)
+        if message is None:
             return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
-        if kept.state == CONSERVED and (problem := self.report_problem(kept)):
+        if message.state == CONSERVED and (problem := self.report_problem(message)):
             return Receipt(key, State.PENDING, None, f"no longer proven: {problem}")
-        if kept.state in (OPEN, PACKAGED) and key in self._lost:
-            said = _receipt(kept, self._patience).reason
+        if message.state in (OPEN, PACKAGED) and key in self._lost:
+            said = _receipt(message, self._patience).reason
             reason = said if str(self.path(key.sha256)) in said else self._lost[key]
             return Receipt(key, State.PENDING, {"waiting": {"attention": True}}, reason)
-        return _receipt(kept, self._patience)
+        return _receipt(message, self._patience)
 
     def receipts(self) -> Iterator[Receipt]:
         """Yield a receipt for everything held."""
-        for kept in self.store.all():
-            if kept.state != REJECTED:
-                yield _receipt(kept, self._patience)
+        for message in self.database.all():
+            if message.state != REJECTED:
+                yield _receipt(message, self._patience)
 
     @contextmanager
     def read(self, key: ContentKey) -> Iterator[BinaryIO]:
         """Open the bytes of a message; see `archipec.contract.Sink.read`."""
-        kept = self.store.get(key)
-        if kept is None:
+        message = self.database.get(key)
+        if message is None:
             raise MissingCopy(f"the outbox has no {key}")
         # What is called conserved is so by its report: without it the bytes alone are no copy that counts.
-        if kept.state == CONSERVED and (problem := self.report_problem(kept)):
-            raise IntegrityError(problem) if kept.kept else MissingCopy(f"{key}: {problem}")
-        if not kept.kept and kept.state != CONSERVED:
+        if message.state == CONSERVED and (problem := self.report_problem(message)):
+            raise IntegrityError(problem) if message.kept else MissingCopy(f"{key}: {problem}")
+        if not message.kept and message.state != CONSERVED:
             raise MissingCopy(f"{key}: the provider alone has its bytes, and its report is not here")
-        if not kept.kept:
+        if not message.kept:
             raise Unsupported(
-                f"{key} is with the provider alone: its report is {self.root / kept.report}",
+                f"{key} is with the provider alone: its report is {self.root / message.report}",
                 hint="with keep = true the outbox keeps the bytes of what is conserved",
             )
         path = self.path(key.sha256)
@@ -200,8 +200,8 @@ class Outbox:
 
     def drop_conserved(self) -> None:
         """Let go of the bytes of what is proven to be with the provider; the reports stay."""
-        names = self.store.conserved_and_kept()
-        self.store.drop_bytes(names)
+        names = self.database.conserved_with_bytes()
+        self.database.drop_bytes(names)
         for name in names:
             try:
                 self.path(name).unlink(missing_ok=True)
@@ -227,55 +227,55 @@ class Outbox:
     def problems(self) -> Iterator[IntegrityError]:
         """Yield what is wrong with the reports that prove what is conserved."""
         seen: set[str] = set()
-        for kept in self.store.all():
-            if kept.state == CONSERVED and kept.report not in seen:
-                seen.add(kept.report)
-                if problem := self.report_problem(kept):
+        for message in self.database.all():
+            if message.state == CONSERVED and message.report not in seen:
+                seen.add(message.report)
+                if problem := self.report_problem(message):
                     yield IntegrityError(problem)
 
     def ask_again(self, keys: Iterable[ContentKey]) -> None:
         """Have the provider asked once more for the reports that no longer prove these messages."""
         for key in keys:
-            kept = self.store.get(key)
-            if kept and kept.package and kept.state == CONSERVED and self.report_problem(kept):
-                self.store.ask_again(kept.package, kept.report)
+            message = self.database.get(key)
+            if message and message.package and message.state == CONSERVED and self.report_problem(message):
+                self.database.ask_again(message.package, message.report)
 
-    def report_problem(self, kept: Kept) -> str:
+    def report_problem(self, message: OutboxMessage) -> str:
         """Say why the report that proves a message proves it no longer: its bytes aren't those on record; "" if they are.
 
         A report proves as many messages as its package has: it is read again only when its file has changed.
         """
-        path = self.root / kept.report
+        path = self.root / message.report
         try:
             with open(open_regular(path, os.O_RDONLY), "rb") as file:
                 status = os.fstat(file.fileno())
                 seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                if self._intact.get(kept.report) == (*seen, kept.report_sha256):
+                if self._intact.get(message.report) == (*seen, message.report_sha256):
                     return ""
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             return (
                 f"the report {path}, which proves what is conserved, can't be read: {error.strerror or error}"
             )
-        if digest != kept.report_sha256:
+        if digest != message.report_sha256:
             return f"the report {path}, which proves what is conserved, has been altered"
-        self._intact[kept.report] = (*seen, kept.report_sha256)
+        self._intact[message.report] = (*seen, message.report_sha256)
         return ""
 
     def look_for_lost(self) -> None:
         """See whether the bytes of everything that waits are still here, by their number: nothing is read."""
-        for kept in self.store.all():
-            if kept.kept and kept.state in (OPEN, PACKAGED):
-                path = self.path(kept.sha256)
+        for message in self.database.all():
+            if message.kept and message.state in (OPEN, PACKAGED):
+                path = self.path(message.sha256)
                 try:
                     size = path.lstat().st_size
                 except FileNotFoundError:
-                    self.note_lost(kept.key, f"{path} is missing")
+                    self.note_lost(message.key, f"{path} is missing")
                 except OSError as error:
                     raise from_os_error(error, path) from error
                 else:
-                    if size != kept.size:
-                        self.note_lost(kept.key, f"{path} has been altered")
+                    if size != message.size:
+                        self.note_lost(message.key, f"{path} has been altered")
 
     def note_lost(self, key: ContentKey, why: str) -> None:
         """Note that the bytes of a message are not here as they came: its receipt asks for a person."""
@@ -317,34 +317,48 @@ def make_private(folder: Path) -> None:
     sync_directory(folder.parent)
 
 
-def _receipt(kept: Kept, patience: int) -> Receipt:
-    if kept.state == CONSERVED:
-        token: Json = {"package": kept.package, "report": kept.report, "report_sha256": kept.report_sha256}
-        return Receipt(kept.key, State.STORED, token)
-    times = f" (refused {kept.rejections} times)" if kept.rejections > 1 else ""
-    if kept.state == REJECTED:
-        return Receipt(kept.key, State.REJECTED, None, f"{kept.reason}{times}")
-    if kept.state == OPEN:
-        return Receipt(kept.key, State.PENDING, None, kept.reason or "in the outbox, to be packaged")
-    waits = kept.reason or kept.waits_for or "packaged, to be deposited"
-    return Receipt(kept.key, State.PENDING, _waiting(kept, patience), f"{waits}{times}")
+def _receipt(message: OutboxMessage, patience: int) -> Receipt:
+    if message.state == CONSERVED:
+        token: Json = {
+            "package": message.package,
+            "report": message.report,
+            "report_sha256": message.report_sha256,
+        }
+        return Receipt(message.key, State.STORED, token)
+    times = f" (refused {message.rejections} times)" if message.rejections > 1 else ""
+    if message.state == REJECTED:
+        return Receipt(message.key, State.REJECTED, None, f"{message.reason}{times}")
+    if message.state == OPEN:
+        return Receipt(message.key, State.PENDING, None, message.reason or "in the outbox, to be packaged")
+    waits = message.reason or message.waits_for or "packaged, to be deposited"
+    return Receipt(message.key, State.PENDING, _waiting(message, patience), f"{waits}{times}")
 
 
-def _waiting(kept: Kept, patience: int) -> Json:
+def _waiting(message: OutboxMessage, patience: int) -> Json:
     """How long this may go on before a person should ask; see `archipec.message.Receipt`."""
-    if kept.deposited is None:
-        return {"waiting": {"attention": True}} if kept.attention else None
-    due = kept.deposited + patience
-    return {"waiting": {"since": kept.deposited, "due": due, "attention": bool(kept.attention)}}
+    if message.deposited is None:
+        return {"waiting": {"attention": True}} if message.attention else None
+    due = message.deposited + patience
+    return {"waiting": {"since": message.deposited, "due": due, "attention": bool(message.attention)}}
 
 
-def _copy(reader: BinaryIO, file: BinaryIO, item: Item) -> None:
+def _copy(item: Item, file: BinaryIO) -> None:
+    """Write the bytes of an item.
+
+    Raises:
+        IntegrityError: they are not those of its key.
+    """
+    if item.body is not None:
+        # The key was computed of these very bytes.
+        file.write(item.body)
+        return
     digest, size = hashlib.sha256(), 0
-    while chunk := reader.read(_CHUNK):
-        size += len(chunk)
-        if size > item.key.size:
-            break
-        digest.update(chunk)
-        file.write(chunk)
+    with item.open() as reader:
+        while chunk := reader.read(_CHUNK):
+            size += len(chunk)
+            if size > item.key.size:
+                break
+            digest.update(chunk)
+            file.write(chunk)
     if size != item.key.size or digest.hexdigest() != item.key.sha256:
         raise IntegrityError(f"folder {item.folder!r}: these are not the bytes of message {item.key}")

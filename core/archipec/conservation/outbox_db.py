@@ -25,9 +25,9 @@ __all__ = [
     "SETTLED",
     "TRYING",
     "Decision",
-    "Kept",
-    "Parcel",
-    "Store",
+    "OutboxDatabase",
+    "OutboxMessage",
+    "PackageRow",
 ]
 
 OPEN, PACKAGED, CONSERVED, REJECTED = "open", "packaged", "conserved", "rejected"
@@ -72,7 +72,7 @@ _STEPS = {
         "ALTER TABLE package ADD COLUMN attention INTEGER NOT NULL DEFAULT 0",
     ),
 }
-_KEPT = (
+_MESSAGES = (
     "SELECT m.sha256, m.size, m.date, m.arrived, m.state, m.package, m.reason, m.rejections, m.refused_with,"
     " m.report, m.report_sha256, m.kept, m.copy, coalesce(p.reason, ''),"
     " iif(p.state IN ('trying', 'deposited'), coalesce(p.deposited, m.arrived), NULL), coalesce(p.attention, 0)"
@@ -80,7 +80,7 @@ _KEPT = (
 )
 
 
-class Kept(NamedTuple):
+class OutboxMessage(NamedTuple):
     """A message in the outbox.
 
     Attributes:
@@ -116,7 +116,7 @@ class Kept(NamedTuple):
         return ContentKey(self.sha256, self.size)
 
 
-class Parcel(NamedTuple):
+class PackageRow(NamedTuple):
     """A package on record. ``made_with`` names the settings it was made by; ``ticket`` is None before it has one."""
 
     id: str
@@ -137,7 +137,7 @@ class Decision(NamedTuple):
     report_sha256: str = ""
 
 
-class Store(SqliteFile):
+class OutboxDatabase(SqliteFile):
     """The open record; see `archipec.sqlite_file.SqliteFile`.
 
     Raises:
@@ -160,10 +160,10 @@ class Store(SqliteFile):
 
     # -- messages ------------------------------------------------------------------------------------
 
-    def get(self, key: ContentKey) -> Kept | None:
+    def get(self, key: ContentKey) -> OutboxMessage | None:
         """Return what is on record of a message."""
-        rows = self.rows(f"{_KEPT} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
-        return Kept(*rows[0]) if rows else None
+        rows = self.rows(f"{_MESSAGES} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
+        return OutboxMessage(*rows[0]) if rows else None
 
     def add(self, arrived: Iterable[tuple[ContentKey, int, int]], now: int) -> None:
         """Put (message, date, copy) on record, open; of one that is there already, that this copy counts now."""
@@ -179,22 +179,22 @@ class Store(SqliteFile):
         rows = self.rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,))
         return int(rows[0][0]) if rows else 0
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[OutboxMessage]:
         """Yield everything on record, a page at a time."""
         last = ""
-        while rows := self.rows(f"{_KEPT} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
+        while rows := self.rows(f"{_MESSAGES} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
             last = rows[-1][0]
-            yield from map(Kept._make, rows)
+            yield from map(OutboxMessage._make, rows)
 
-    def unread(self, after: str, limit: int) -> list[Kept]:
+    def unread(self, after: str, limit: int) -> list[OutboxMessage]:
         """Return open messages that nobody has looked into yet, those after SHA-256 ``after``."""
         rows = self.rows(
-            f"{_KEPT} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
+            f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
             (after, limit),
         )
-        return [Kept(*row) for row in rows]
+        return [OutboxMessage(*row) for row in rows]
 
-    def record_told(self, told: Iterable[tuple[str, Json]]) -> None:
+    def record_facts(self, told: Iterable[tuple[str, Json]]) -> None:
         """Put on record what messages say of themselves: (SHA-256, JSON)."""
         with self.transaction() as db:
             db.executemany(
@@ -202,13 +202,13 @@ class Store(SqliteFile):
                 [(json.dumps(record), sha256) for sha256, record in told],
             )
 
-    def opened(self) -> Iterator[tuple[Kept, dict[str, Any]]]:
+    def opened(self) -> Iterator[tuple[OutboxMessage, dict[str, Any]]]:
         """Yield the open messages and what they say of themselves."""
         for row in self.rows(
-            f"{_KEPT} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
+            f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
         ):
             (told,) = self.rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
-            yield Kept(*row), self.parse_json(told)
+            yield OutboxMessage(*row), self.parse_json(told)
 
     def explain(self, reasons: Iterable[tuple[str, str]]) -> None:
         """Say why messages are where they are: (SHA-256, reason)."""
@@ -232,7 +232,7 @@ class Store(SqliteFile):
         with self.transaction() as db:
             db.executemany("UPDATE message SET kept = 0 WHERE sha256 = ?", [(one,) for one in sha256s])
 
-    def conserved_and_kept(self) -> list[str]:
+    def conserved_with_bytes(self) -> list[str]:
         """Return the SHA-256 of what is proven and still here."""
         return [row[0] for row in self.rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept")]
 
@@ -260,28 +260,28 @@ class Store(SqliteFile):
             )
             db.execute("DELETE FROM package WHERE state = 'frozen' AND made_with != ?", (settings,))
 
-    def parcels(self, states: Sequence[str]) -> Iterator[Parcel]:
+    def packages_in(self, states: Sequence[str]) -> Iterator[PackageRow]:
         """Yield the packages in these states, as they were when this was asked."""
         names = self.rows(
             "SELECT id FROM package WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
             (json.dumps(list(states)),),
         )
         for (name,) in names:
-            yield from self.parcel(name)
+            yield from self.package_row(name)
 
-    def parcel(self, name: str) -> list[Parcel]:
+    def package_row(self, name: str) -> list[PackageRow]:
         """Return the package of that id, if there is one."""
         rows = self.rows(
             "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?", (name,)
         )
         return [
-            Parcel(
+            PackageRow(
                 one, state, made_with, self.parse_json(manifest), self.parse_json(ticket or "null"), reason
             )
             for one, state, made_with, manifest, ticket, reason in rows
         ]
 
-    def packages(self) -> frozenset[str]:
+    def package_ids(self) -> frozenset[str]:
         """Return the ids of all packages."""
         return frozenset(row[0] for row in self.rows("SELECT id FROM package"))
 

@@ -12,17 +12,15 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from archipec.conservation.metadata import clean
+from archipec.conservation.metadata import PackageSettings, clean
 from archipec.conservation.provider import Unit
 from archipec.conservation.subjects import Subject
 from archipec.conservation.terms import Terms
 
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
-
-__all__ = ["INDEX", "pindex"]
 
 INDEX: Final = PurePosixPath("PIndex.xml")
 _NAMESPACE: Final = "http://www.uni.com/U3011/sincro-v2/"
@@ -35,19 +33,17 @@ def pindex(
     created: datetime,
     submitter: Subject,
     holder: Subject,
-    terms: Terms,
-    version: str,
-    stamped: bool,
+    settings: PackageSettings,
 ) -> bytes:
     """Return the index of a package, UTF-8.
 
     Args:
         package: its id, a UUID.
         submitter: who deposits; also who answers for the signature. holder: whose documents these are.
-        stamped: whether a time stamp of the index is in the package.
     """
     from lxml import etree  # type: ignore[import-untyped]
 
+    terms, stamped = settings.terms, bool(settings.signing.authority.url)
     index = _Index(terms)
     root = etree.Element(f"{{{_NAMESPACE}}}PIndex", nsmap={"s": _NAMESPACE})
     for name, value in (("language", "it"), ("uri", f"{_NAMESPACE}PIndex.xsd"), ("sincroVersion", "2.0")):
@@ -55,7 +51,7 @@ def pindex(
     itself = index.add(root, "SelfDescription")
     index.add(itself, "ID", str(uuid.uuid5(uuid.UUID(package), "PIndex")), scheme="UUID")
     application = index.add(itself, "CreatingApplication")
-    for name, text in (("Name", "archipec"), ("Version", version), ("Producer", "archipec")):
+    for name, text in (("Name", "archipec"), ("Version", settings.version), ("Producer", "archipec")):
         index.add(application, name, text)
     volume = index.add(root, "PVolume")
     index.add(volume, "ID", package, scheme="UUID")
@@ -71,6 +67,16 @@ def pindex(
         time, "TimeInfo", f"{created:%Y-%m-%dT%H:%M:%SZ}", attachedTimeStamp="true" if stamped else "false"
     )
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))
+
+
+class _File(NamedTuple):
+    """A file that the index names."""
+
+    id: str
+    path: PurePosixPath
+    sha256: str
+    format: str
+    extension: str
 
 
 class _Index:
@@ -92,30 +98,22 @@ class _Index:
         self.add(group, "Label", clean(unit.principal.facts.subject) or unit.principal.label)
         for document in unit.documents:
             sha256 = document.key.sha256
-            file = self._file(group, "File", document.id, document.path, sha256, self._terms.format, "eml")
+            message = _File(document.id, document.path, sha256, self._terms.format, "eml")
+            file = self._file(group, "File", message)
             if document is unit.principal:
                 more = self.add(file, "MoreInfo", xmlSchema=self._terms.schema)
-                name = f"{unit.id}-metadata"
                 digest = hashlib.sha256(unit.metadata).hexdigest()
-                self._file(
-                    more, "ExternalMetadata", name, unit.metadata_path, digest, "application/xml", "xml"
-                )
+                name = f"{unit.id}-metadata"
+                metadata = _File(name, unit.metadata_path, digest, "application/xml", "xml")
+                self._file(more, "ExternalMetadata", metadata)
 
-    def _file(
-        self,
-        parent: _Element,
-        element: str,
-        name: str,
-        path: PurePosixPath,
-        sha256: str,
-        form: str,
-        extension: str,
-    ) -> _Element:
-        file = self.add(parent, element, encoding="8bit", extension=extension, format=form)
-        self.add(file, "ID", name, scheme="local")
-        self.add(file, "Path", str(path))
-        self.add(file, "Hash", base64.b64encode(bytes.fromhex(sha256)).decode(), hashFunction="SHA-256")
-        return file
+    def _file(self, parent: _Element, element: str, file: _File) -> _Element:
+        entry = self.add(parent, element, encoding="8bit", extension=file.extension, format=file.format)
+        self.add(entry, "ID", file.id, scheme="local")
+        self.add(entry, "Path", str(file.path))
+        digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+        self.add(entry, "Hash", digest, hashFunction="SHA-256")
+        return entry
 
     def agent(self, process: _Element, role: str, subject: Subject, **attributes: str) -> None:
         kind = "natural person" if subject.is_person else "legal person"

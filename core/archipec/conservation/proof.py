@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from archipec.conservation.provider import Conserved, Document, Package, Partial, Report, Ticket
 
-__all__ = ["Judged", "judged", "same_digest"]
+__all__ = ["DocumentProof", "check_report", "same_digest"]
 
 
-class Judged(NamedTuple):
+class DocumentProof(NamedTuple):
     """A document that the provider says is conserved: ``doubt`` is why that is not proven, empty when it is."""
 
     document: Document
@@ -28,14 +28,14 @@ class Judged(NamedTuple):
         return not self.doubt
 
 
-def judged(package: Package, ticket: Ticket, outcome: Conserved | Partial) -> Iterator[Judged]:
+def check_report(package: Package, ticket: Ticket, outcome: Conserved | Partial) -> Iterator[DocumentProof]:
     """Yield each document that an outcome calls conserved, with what is wrong with the proof."""
     report = outcome.report
     for unit in package.units:
         named = report.about in (package.id, unit.id)
         for document in unit.documents:
             if isinstance(outcome, Conserved) or document.id in outcome.conserved:
-                yield Judged(document, _doubt(report, package, ticket, document, named=named))
+                yield DocumentProof(document, _doubt(report, package, ticket, document, named=named))
 
 
 def same_digest(stated: str, sha256: str) -> bool:

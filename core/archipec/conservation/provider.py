@@ -50,7 +50,7 @@ __all__ = [
     "Pending",
     "Rejected",
     "Report",
-    "SupportsRehearsal",
+    "SupportsValidation",
     "Terms",
     "Ticket",
     "Unit",
@@ -157,9 +157,18 @@ class ConservationProvider(Protocol):
 
 
 @runtime_checkable
-class SupportsRehearsal(Protocol):
+class SupportsValidation(Protocol):
     """A provider that can check a package without keeping it (option ``dry_run`` of its sink)."""
 
-    def rehearse(self, package: Package) -> Rejected | None:
+    def validate(self, package: Package) -> Rejected | None:
         """Have a package checked; None means that it would be accepted. Nothing is kept."""
+        ...
+
+
+@runtime_checkable
+class SupportsRehearsal(Protocol):
+    """`SupportsValidation` by its former name, understood until version 0.2."""
+
+    def rehearse(self, package: Package) -> Rejected | None:
+        """As `SupportsValidation.validate`."""
         ...

@@ -18,11 +18,11 @@ from archipec.message import ContentKey, Item
 from archipec.timestamp import TSA_OPTIONS, Authority
 
 if TYPE_CHECKING:
-    from archipec.conservation.builder import Settings
     from archipec.conservation.deposits import Deposits
+    from archipec.conservation.metadata import PackageSettings
     from archipec.conservation.outbox import Outbox
 
-__all__ = ["SHARED_OPTIONS", "Config", "conservation_sink"]
+__all__ = ["SHARED_OPTIONS", "ConservationConfig", "conservation_sink"]
 
 _LONGEST_SLUG: Final = 40
 
@@ -85,14 +85,14 @@ SHARED_OPTIONS: tuple[Option, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ConservationConfig:
     """What a provider made of its options, and the values of the shared ones."""
 
     own: Any
     shared: Mapping[str, Any]
 
 
-def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Config]:
+def conservation_sink(provider: type[ConservationProvider]) -> SinkType[ConservationConfig]:
     """Return the sink that deposits with a provider; ``archipec_sinks()`` yields it.
 
     Raises:
@@ -104,19 +104,19 @@ def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Config]:
             f"options of every conservation sink can't be a provider's own: {', '.join(sorted(clash))}"
         )
 
-    def parse(values: Mapping[str, Any]) -> Config:
+    def parse(values: Mapping[str, Any]) -> ConservationConfig:
         own = provider.parse({option.name: values[option.name] for option in provider.options})
-        return Config(own, {name: values[name] for name in shared})
+        return ConservationConfig(own, {name: values[name] for name in shared})
 
-    def where(config: Config) -> str:
+    def where(config: ConservationConfig) -> str:
         return provider.where(config.own)
 
-    def root(config: Config) -> Path:
+    def root(config: ConservationConfig) -> Path:
         outbox: Path | None = config.shared["outbox"]
         return _default_outbox(where(config)) if outbox is None else outbox
 
     @contextmanager
-    def open_sink(config: Config, context: Context) -> Iterator[ConservationSink]:
+    def open_sink(config: ConservationConfig, context: Context) -> Iterator[ConservationSink]:
         from archipec.conservation.outbox import Outbox
 
         outbox = Outbox(root(config), timedelta(days=config.shared["report_within"]))
@@ -145,7 +145,11 @@ class ConservationSink:
     """
 
     def __init__(
-        self, provider: type[ConservationProvider], config: Config, context: Context, outbox: Outbox
+        self,
+        provider: type[ConservationProvider],
+        config: ConservationConfig,
+        context: Context,
+        outbox: Outbox,
     ) -> None:
         self._provider = provider
         self._config = config
@@ -218,7 +222,7 @@ class ConservationSink:
         if not deposits.is_idle() and not self._context.cancelled():
             with self._provider.open(self._config.own, self._context) as provider:
                 if self._config.shared["dry_run"]:
-                    deposits.rehearse(provider)
+                    deposits.validate(provider)
                 else:
                     deposits.deposit(provider)
                     deposits.poll(provider)
@@ -226,24 +230,23 @@ class ConservationSink:
             raise deposits.failed[0]
 
     def _deposits(self) -> Deposits:
-        from archipec.conservation.builder import Packer
+        from archipec.conservation.builder import PackageBuilder
         from archipec.conservation.deposits import Deposits
 
         settings = self._settings()
         shared = self._config.shared
-        packer = Packer(self._outbox.root / "packages", self._outbox.path, settings, self._context.version)
+        builder = PackageBuilder(self._outbox.root / "packages", self._outbox.path, settings)
         return Deposits(
             self._outbox,
-            packer,
+            builder,
             self._context,
-            settings=settings.fingerprint,
             limits=self._limits,
             wait=timedelta(days=shared["wait"]),
             trust=(shared["trust"],) if shared["trust"] else (),
         )
 
-    def _settings(self) -> Settings:
-        from archipec.conservation.builder import Settings
+    def _settings(self) -> PackageSettings:
+        from archipec.conservation.metadata import PackageSettings
         from archipec.conservation.signature import Signing, check_installed
         from archipec.conservation.subjects import load_subjects, load_terms
 
@@ -257,7 +260,7 @@ class ConservationSink:
             check_installed()
         terms = load_terms(shared["terms"], self._provider.terms(self._config.own))
         subjects = load_subjects(shared["subjects"])
-        words = (
+        inputs = (
             *(
                 str(one)
                 for one in (terms, shared["holder"], shared["submitter"], shared["years"], signing.key)
@@ -265,14 +268,15 @@ class ConservationSink:
             signing.authority.url,
             *(_content(shared[name]) for name in ("subjects", "trust")),
         )
-        return Settings(
+        return PackageSettings(
             terms=terms,
             subjects=subjects,
             holder=shared["holder"] or "",
             submitter=shared["submitter"] or "",
             years=shared["years"],
             signing=signing,
-            fingerprint=hashlib.sha256("\0".join(words).encode()).hexdigest(),
+            version=self._context.version,
+            fingerprint=hashlib.sha256("\0".join(inputs).encode()).hexdigest(),
         )
 
 

@@ -15,20 +15,20 @@ from archipec.pec.kind import ACCEPTANCES, OUTCOMES
 from archipec.pec.linking import link
 from archipec.pec.transactions import Outcome, Record, SentFrom
 
-__all__ = ["Group", "Known", "divided", "gather", "packed"]
+__all__ = ["OutboxRecord", "UnitDraft", "gather", "group_into_packages", "split_unit"]
 
 _NOT_YET = (Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN)
 RECEIVED, SENT = "E", "U"
 
 
-class Known(NamedTuple):
+class OutboxRecord(NamedTuple):
     """A message and how long it can have been waiting: ``since`` is the earlier of its date and its arrival here."""
 
     record: Record
     since: datetime
 
 
-class Group(NamedTuple):
+class UnitDraft(NamedTuple):
     """Messages that make a unit, the principal one first.
 
     Attributes:
@@ -41,7 +41,7 @@ class Group(NamedTuple):
     due: datetime | None
 
 
-def gather(known: Sequence[Known], now: datetime, wait: timedelta) -> Iterator[Group]:
+def gather(known: Sequence[OutboxRecord], now: datetime, wait: timedelta) -> Iterator[UnitDraft]:
     """Put messages into groups, each message into one.
 
     Args:
@@ -67,12 +67,12 @@ def gather(known: Sequence[Known], now: datetime, wait: timedelta) -> Iterator[G
             # A message without a seal may be the copy of a sending whose acceptance has not come yet.
             due = one.since + wait
             waits = one.record.is_sendable and due > now
-            yield Group((one.record,), RECEIVED, due if waits else None)
+            yield UnitDraft((one.record,), RECEIVED, due if waits else None)
 
 
 def _sending(
     receipts: Sequence[Record], copies: dict[str, list[Record]], placed: set[int], now: datetime
-) -> Group:
+) -> UnitDraft:
     names = dict.fromkeys(
         name.casefold()
         for one in receipts
@@ -87,14 +87,14 @@ def _sending(
     ordered = sorted(receipts, key=lambda one: (one.kind not in ACCEPTANCES, _moment(one), one.number))
     if sending.sent is not None and sending.sent.where is SentFrom.COPY:
         ordered.append(sending.sent.record)
-    return Group(tuple(ordered), SENT, None if complete else now)
+    return UnitDraft(tuple(ordered), SENT, None if complete else now)
 
 
 def _moment(record: Record) -> float:
     return record.date.timestamp() if record.date is not None else 0.0
 
 
-def divided(records: Sequence[Record], documents: int, size: int) -> Iterator[tuple[Record, ...]]:
+def split_unit(records: Sequence[Record], documents: int, size: int) -> Iterator[tuple[Record, ...]]:
     """Divide a group that is too large for one package into parts that are not."""
     part: list[Record] = []
     room = size
@@ -108,7 +108,7 @@ def divided(records: Sequence[Record], documents: int, size: int) -> Iterator[tu
         yield tuple(part)
 
 
-def packed(
+def group_into_packages(
     parts: Iterable[tuple[tuple[Record, ...], str]], units: int, documents: int, size: int
 ) -> Iterator[list[tuple[tuple[Record, ...], str]]]:
     """Put units, each with its flow, into packages that keep the limits, in the order they come."""

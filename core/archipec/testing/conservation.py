@@ -16,7 +16,7 @@ from archipec.conservation.provider import (
     ConservationProvider,
     Limits,
     Package,
-    SupportsRehearsal,
+    SupportsValidation,
 )
 from archipec.conservation.sink import SHARED_OPTIONS, conservation_sink
 from archipec.conservation.terms import Terms
@@ -233,9 +233,9 @@ class ConservationConformance(PluginConformance):
     def test_a_rehearsal_keeps_nothing(
         self, place: Place[Sink], service: ScriptedService, provider: type[ConservationProvider]
     ) -> None:
-        """Rule: rehearse has a package checked, and nothing is kept or conserved by that."""
-        if not issubclass(provider, SupportsRehearsal):
-            self.not_applicable("the provider has no rehearse")
+        """Rule: validate has a package checked, and nothing is kept or conserved by that."""
+        if not issubclass(provider, SupportsValidation):
+            self.not_applicable("the provider has no validate")
         shared = {**place.config.shared, "dry_run": True}
         rehearsal = replace(place, config=replace(place.config, shared=shared))
         for receipt in self._through(rehearsal, service, small_messages(2)).values():

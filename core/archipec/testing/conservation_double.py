@@ -109,9 +109,11 @@ class ScriptedService:
             return self._spoilt(self._verdict(package, duplicate=again), render)
         return self._spoilt(Statement(about=package, state="taken", duplicate=again), render)
 
-    def rehearse(self, render: Render) -> bytes | None:
+    def validate(self, render: Render) -> bytes | None:
         """Say that a package would be accepted, without keeping it."""
         return self._spoilt(Statement(about="", state="conserved"), render)
+
+    rehearse = validate  # its former name, until version 0.2
 
     def ask(self, package: str, render: Render) -> bytes | None:
         """Say what became of a package; as `deposit`."""

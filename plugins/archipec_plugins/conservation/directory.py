@@ -18,14 +18,14 @@ from archipec.errors import PermanentError, Scope, TransientError, from_os_error
 from archipec.hookspecs import hookimpl
 from archipec_plugins.conservation.server import bounded, of_this_file
 
-__all__ = ["DIRECTORY", "Directory", "DirectoryPlace", "archipec_sinks"]
+__all__ = ["DIRECTORY", "DirectoryDrop", "LocalFolder", "archipec_sinks"]
 
 _FLAGS: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 from archipec_plugins.files.records import url_path
 
 
-class DirectoryPlace:
-    """A folder on this machine; see `archipec.conservation.dropfolder.Place`."""
+class LocalFolder:
+    """A folder on this machine; see `archipec.conservation.dropfolder.RemoteFolder`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -89,7 +89,7 @@ class DirectoryPlace:
             raise of_this_file(from_os_error(error, file)) from error
 
 
-class Directory(DropProvider):
+class DirectoryDrop(DropProvider):
     """Packages in a folder of this machine."""
 
     name: ClassVar[str] = "directory"
@@ -121,10 +121,10 @@ class Directory(DropProvider):
                 f"there is no folder {path}",
                 hint="make it, or connect its disk: packages are waiting in the outbox",
             )
-        yield cls(DirectoryPlace(path), config)
+        yield cls(LocalFolder(path), config)
 
 
-DIRECTORY = conservation_sink(Directory)
+DIRECTORY = conservation_sink(DirectoryDrop)
 
 
 @hookimpl

@@ -34,15 +34,15 @@ from archipec_plugins.conservation.server import (
 if TYPE_CHECKING:
     import ftplib
 
-__all__ = ["FTPS", "FTPSDrop", "FTPSPlace", "archipec_sinks"]
+__all__ = ["FTPS", "FTPSDrop", "FTPSFolder", "archipec_sinks"]
 
 _PORT: Final = 990
 _AT_ONCE: Final = 64 * 1024
 _FULL: Final = ("452", "552")
 
 
-class FTPSPlace:
-    """A folder on an FTP server; see `archipec.conservation.dropfolder.Place`.
+class FTPSFolder:
+    """A folder on an FTP server; see `archipec.conservation.dropfolder.RemoteFolder`.
 
     Args:
         ftp: logged in, its working directory being the folder.
@@ -244,7 +244,7 @@ def _client(context: Any, timeout: int) -> ftplib.FTP_TLS:
 
 
 @contextmanager
-def connected(config: Mapping[str, Any]) -> Iterator[FTPSPlace]:
+def connected(config: Mapping[str, Any]) -> Iterator[FTPSFolder]:
     """Log in and give the configured folder.
 
     Raises:
@@ -281,7 +281,7 @@ def connected(config: Mapping[str, Any]) -> Iterator[FTPSPlace]:
             ) from error
         except _errors() as error:
             raise lost(error, where) from error
-        yield FTPSPlace(ftp, where)
+        yield FTPSFolder(ftp, where)
     finally:
         with suppress(*_errors()):
             ftp.close()
@@ -314,8 +314,8 @@ class FTPSDrop(DropProvider):
     @contextmanager
     def open(cls, config: Any, context: Context) -> Iterator[Self]:  # noqa: ARG003
         """Connect and log in."""
-        with connected(config) as place:
-            yield cls(place, config)
+        with connected(config) as folder:
+            yield cls(folder, config)
 
 
 FTPS = conservation_sink(FTPSDrop)

@@ -30,13 +30,13 @@ from archipec_plugins.conservation.server import (
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["SFTP", "SFTPDrop", "SFTPPlace", "archipec_sinks"]
+__all__ = ["SFTP", "SFTPDrop", "SFTPFolder", "archipec_sinks"]
 
 _PORT: Final = 22
 
 
-class SFTPPlace:
-    """A folder on an SFTP server; see `archipec.conservation.dropfolder.Place`.
+class SFTPFolder:
+    """A folder on an SFTP server; see `archipec.conservation.dropfolder.RemoteFolder`.
 
     Args:
         base: the folder's path, relative to where the login leads.
@@ -171,7 +171,7 @@ class SFTPPlace:
 
 
 @contextmanager
-def connected(config: Mapping[str, Any]) -> Iterator[SFTPPlace]:
+def connected(config: Mapping[str, Any]) -> Iterator[SFTPFolder]:
     """Log in and give the configured folder.
 
     Raises:
@@ -199,9 +199,9 @@ def connected(config: Mapping[str, Any]) -> Iterator[SFTPPlace]:
         channel = sftp.get_channel()
         assert channel
         channel.settimeout(config["timeout"])
-        place = SFTPPlace(sftp, config["path"], where)
-        place.check()
-        yield place
+        folder = SFTPFolder(sftp, config["path"], where)
+        folder.check()
+        yield folder
     finally:
         client.close()
 
@@ -319,8 +319,8 @@ class SFTPDrop(DropProvider):
     @contextmanager
     def open(cls, config: Any, context: Context) -> Iterator[Self]:  # noqa: ARG003
         """Connect and log in."""
-        with connected(config) as place:
-            yield cls(place, config)
+        with connected(config) as folder:
+            yield cls(folder, config)
 
 
 SFTP = conservation_sink(SFTPDrop)

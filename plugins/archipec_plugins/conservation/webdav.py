@@ -28,7 +28,7 @@ from archipec_plugins.conservation.server import (
     server_url,
 )
 
-__all__ = ["WEBDAV", "WebDAVDrop", "WebDAVPlace", "archipec_sinks"]
+__all__ = ["WEBDAV", "WebDAVDrop", "WebDAVFolder", "archipec_sinks"]
 
 _PORT: Final = 443
 _LISTING: Final = 64 << 20
@@ -36,8 +36,8 @@ _IN_MEMORY: Final = 4 << 20
 _PROPFIND: Final = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
 
 
-class WebDAVPlace:
-    """A folder on a WebDAV server; see `archipec.conservation.dropfolder.Place`.
+class WebDAVFolder:
+    """A folder on a WebDAV server; see `archipec.conservation.dropfolder.RemoteFolder`.
 
     Args:
         base: the folder's path, not encoded.
@@ -137,7 +137,7 @@ class WebDAVPlace:
         return self._http.ask("MOVE", source, headers=headers)
 
 
-class PlainPlace(WebDAVPlace):
+class PlainWebDAVFolder(WebDAVFolder):
     """A folder on an HTTP server that knows PUT, GET and DELETE, and shows what is in it by an index page."""
 
     def names(self, folder: str) -> Iterable[str]:
@@ -254,9 +254,9 @@ class WebDAVDrop(DropProvider):
     def open(cls, config: Any, context: Context) -> Iterator[Self]:
         """Open a session, and see that the folder is there and the login is good."""
         with connected(config, (config["user"], password_of(config))) as http:
-            place = (WebDAVPlace if config["dav"] else PlainPlace)(http, config["path"], context)
-            place.check()
-            yield cls(place, config)
+            folder = (WebDAVFolder if config["dav"] else PlainWebDAVFolder)(http, config["path"], context)
+            folder.check()
+            yield cls(folder, config)
 
 
 WEBDAV = conservation_sink(WebDAVDrop)

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from archipec.conservation.builder import Packer, Settings
-from archipec.conservation.outbox_db import Parcel
+from archipec.conservation.builder import PackageBuilder
+from archipec.conservation.metadata import PackageSettings
+from archipec.conservation.outbox_db import PackageRow
 from archipec.conservation.provider import Package
 from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subjects
@@ -69,19 +70,20 @@ def pack(tmp_path: Path, sent: list[bytes], records: list[Record]) -> Callable[.
         holder: str = "",
         signing: Signing = Signing(),  # noqa: B008
     ) -> Package:
-        settings = Settings(
+        settings = PackageSettings(
             terms=terms,
             subjects=subjects,
             holder=holder,
             submitter="",
             years=10,
             signing=signing,
+            version="1.2.3",
             fingerprint="",
         )
-        packer = Packer(tmp_path / "packages", lambda sha256: tmp_path / sha256, settings, "1.2.3")
+        builder = PackageBuilder(tmp_path / "packages", lambda sha256: tmp_path / sha256, settings)
         rome = ZoneInfo("Europe/Rome")
         groups = [(records[:4], "U"), (records[4:], "E")]
-        frozen = packer.freeze(groups, NOW, lambda one: (one.date or NOW).astimezone(rome))
-        return packer.load(Parcel(frozen.id, "frozen", "", frozen.manifest, None, ""))
+        built = builder.build(groups, NOW, lambda one: (one.date or NOW).astimezone(rome))
+        return builder.load(PackageRow(built.id, "frozen", "", built.manifest, None, ""))
 
     return make

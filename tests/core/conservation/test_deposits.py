@@ -416,6 +416,28 @@ def test_other_settings_make_other_packages_of_what_was_not_sent(box: Box, scrip
     assert script.deposited != [first.name] and not first.exists()
 
 
+@pytest.mark.parametrize("name", ["validate", "rehearse"])
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [(None, "would be accepted"), (Rejected(reason="FORMATO-001"), "would be rejected: FORMATO-001")],
+)
+def test_a_dry_run_asks_a_provider_that_can_check_packages(
+    box: Box, script: Script, monkeypatch: pytest.MonkeyPatch, name: str, refusal: Rejected | None, said: str
+) -> None:
+    """Also by the name that the method had before version 0.1."""
+    checking = type("Checking", (Scripted,), {name: lambda _self, _package: refusal})
+    monkeypatch.setattr(f"{__name__}.SINK", conservation_sink(checking))
+    box.table = {"wait": 0, "dry_run": "true"}
+    assert only(box.states()) == (State.PENDING, f"checked by the provider, not deposited: {said}")
+    assert script.deposited == []
+
+
+def test_drop_folders_are_found_by_their_former_name() -> None:
+    from archipec.conservation import drop, dropfolder
+
+    assert drop.DropProvider is dropfolder.DropProvider and drop.Place is dropfolder.RemoteFolder
+
+
 def test_without_keep_the_report_alone_is_kept(box: Box) -> None:
     box.table = {"wait": 0, "keep": "no"}
     receipts = box.settle()

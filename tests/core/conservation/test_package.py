@@ -137,22 +137,22 @@ def test_ids_are_of_the_content_and_paths_are_safe(pack: Pack) -> None:
 
 def test_a_package_that_was_changed_is_not_deposited(pack: Pack, tmp_path: Path) -> None:
     """Each try sends what was frozen, or nothing."""
-    from archipec.conservation.builder import Packer
-    from archipec.conservation.outbox_db import Parcel
+    from archipec.conservation.builder import PackageBuilder
+    from archipec.conservation.outbox_db import PackageRow
 
     package = pack()
     path = tmp_path / "packages" / package.id / "PIndex.xml"
     made = {"PIndex.xml": hashlib.sha256(package.index).hexdigest()}
     manifest = {"created": "2026-11-20T09:30:00+00:00", "units": [], "made": made}
-    parcel = Parcel(package.id, "frozen", "", manifest, None, "")
-    packer = Packer(tmp_path / "packages", tmp_path.joinpath, None, "1")  # type: ignore[arg-type]
-    assert packer.load(parcel).index == package.index
+    row = PackageRow(package.id, "frozen", "", manifest, None, "")
+    builder = PackageBuilder(tmp_path / "packages", tmp_path.joinpath, None)  # type: ignore[arg-type]
+    assert builder.load(row).index == package.index
     path.write_bytes(package.index + b" ")
     with pytest.raises(IntegrityError, match="not as it was made"):
-        packer.load(parcel)
+        builder.load(row)
     path.unlink()
     with pytest.raises(IntegrityError, match="can't be read"):
-        packer.load(parcel)
+        builder.load(row)
 
 
 def test_hostile_texts_fit_into_xml(pack: Pack, records: list[Record]) -> None:
@@ -242,7 +242,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Known:
+class OutboxRecord:
     """A password that needs no fetching."""
 
     def reveal(self) -> str:
@@ -294,7 +294,7 @@ def test_the_index_is_signed_and_stamped_as_openssl_sees_it(pack: Pack, keys: Pa
     pytest.importorskip("pyhanko.sign")
     with authority(keys) as address:
         signing = Signing(
-            key=keys / "signer.p12", password=Known(), authority=Authority(address, keys / "tsa.pem")
+            key=keys / "signer.p12", password=OutboxRecord(), authority=Authority(address, keys / "tsa.pem")
         )
         package = pack(signing=signing)
     beside = {file.path: file for file in package.files[-3:]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from archipec.conservation.proof import judged, same_digest
+from archipec.conservation.proof import check_report, same_digest
 from archipec.conservation.provider import (
     Conserved,
     Outcome,
@@ -34,7 +34,7 @@ def package(pack: Pack) -> Package:
 
 
 def doubts(package: Package, outcome: Conserved | Partial, ticket: Ticket = Ticket()) -> list[str]:  # noqa: B008
-    return [one.doubt for one in judged(package, ticket, outcome)]
+    return [one.doubt for one in check_report(package, ticket, outcome)]
 
 
 def hashes(package: Package, how: Callable[[str], str] = str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def test_what_is_not_called_conserved_is_not_judged(package: Package) -> None:
     report = Report(raw=b"x", about=package.id, documents=hashes(package))
     names = frozenset([package.documents[2].id])
     assert [
-        one.document.id for one in judged(package, Ticket(), Partial(report=report, conserved=names))
+        one.document.id for one in check_report(package, Ticket(), Partial(report=report, conserved=names))
     ] == list(names)
 
 

@@ -21,7 +21,7 @@ from tests.core.pec.test_transactions import (
     record,
 )
 
-from archipec.conservation.units import Group, Known, divided, gather, packed
+from archipec.conservation.units import OutboxRecord, UnitDraft, gather, group_into_packages, split_unit
 from archipec.message import ContentKey
 from archipec.pec.kind import KINDS
 from archipec.pec.transactions import Record
@@ -29,8 +29,8 @@ from archipec.pec.transactions import Record
 WAIT = timedelta(days=3)
 
 
-def groups(*records: Record, now: datetime = SOON, arrived: datetime = ACCEPTED) -> list[Group]:
-    known = [Known(one, min(one.date or arrived, arrived)) for one in records]
+def groups(*records: Record, now: datetime = SOON, arrived: datetime = ACCEPTED) -> list[UnitDraft]:
+    known = [OutboxRecord(one, min(one.date or arrived, arrived)) for one in records]
     return list(gather(known, now, WAIT))
 
 
@@ -135,14 +135,14 @@ def sized(number: int, size: int) -> Record:
 
 def test_a_unit_too_large_for_a_package_is_divided() -> None:
     records = [sized(number, 10) for number in range(7)]
-    assert [len(part) for part in divided(records, 3, 1000)] == [3, 3, 1]
-    assert [len(part) for part in divided(records, 100, 25)] == [2, 2, 2, 1]
-    assert [len(part) for part in divided([sized(1, 99)], 1, 10)] == [1]
+    assert [len(part) for part in split_unit(records, 3, 1000)] == [3, 3, 1]
+    assert [len(part) for part in split_unit(records, 100, 25)] == [2, 2, 2, 1]
+    assert [len(part) for part in split_unit([sized(1, 99)], 1, 10)] == [1]
 
 
 def test_packages_keep_the_limits() -> None:
     units = [((sized(number, 10),), "E") for number in range(5)]
-    assert [len(one) for one in packed(units, 2, 100, 1000)] == [2, 2, 1]
-    assert [len(one) for one in packed(units, 9, 3, 1000)] == [3, 2]
-    assert [len(one) for one in packed(units, 9, 9, 25)] == [2, 2, 1]
-    assert list(packed([], 1, 1, 1)) == []
+    assert [len(one) for one in group_into_packages(units, 2, 100, 1000)] == [2, 2, 1]
+    assert [len(one) for one in group_into_packages(units, 9, 3, 1000)] == [3, 2]
+    assert [len(one) for one in group_into_packages(units, 9, 9, 25)] == [2, 2, 1]
+    assert list(group_into_packages([], 1, 1, 1)) == []

@@ -40,8 +40,8 @@ class Wire:
         asked = json.loads(request)
         if asked["method"] == "ask":
             return self.service.ask(asked["package"], _render)
-        if asked["method"] == "rehearse":
-            return self.service.rehearse(_render)
+        if asked["method"] == "validate":
+            return self.service.validate(_render)
         documents = {name: base64.b64decode(text) for name, text in asked["documents"].items()}
         return self.service.deposit(asked["package"], documents, _render)
 
@@ -116,8 +116,8 @@ class MemoryProvider(ConservationProvider):
         state = self.said(self.call({"method": "ask", "package": package.id}))["state"]
         return None if state == "unknown" else Ticket(token={"package": package.id})
 
-    def rehearse(self, package: Package) -> Rejected | None:
-        answer = self.call({"method": "rehearse", "package": package.id, "documents": {}})
+    def validate(self, package: Package) -> Rejected | None:
+        answer = self.call({"method": "validate", "package": package.id, "documents": {}})
         return None if self.said(answer)["state"] == "conserved" else Rejected(reason="it would be refused")
 
     def call(self, request: Mapping[str, Any]) -> bytes:

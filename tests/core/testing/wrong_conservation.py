@@ -201,7 +201,7 @@ class DepositsWhenAsked(MemoryProvider):
 class RehearsesInEarnest(MemoryProvider):
     """Has no other way to find out."""
 
-    def rehearse(self, package: Package) -> Rejected | None:
+    def validate(self, package: Package) -> Rejected | None:
         """Do harm."""
         self.deposit(package)
         return None

@@ -1,4 +1,4 @@
-"""The built-in providers pass the kit that strangers' providers are judged by, on real servers."""
+"""The built-in providers pass the kit that strangers' providers are check_report by, on real servers."""
 
 from __future__ import annotations
 

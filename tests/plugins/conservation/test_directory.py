@@ -25,7 +25,7 @@ from archipec.testing import (
     make_item,
 )
 from archipec.testing.messages import small_messages
-from archipec_plugins.conservation.directory import DIRECTORY, Directory
+from archipec_plugins.conservation.directory import DIRECTORY, DirectoryDrop
 
 
 class Collector:
@@ -85,7 +85,7 @@ class TestDirectory(ConservationConformance):
 
     @pytest.fixture
     def provider(self) -> type[ConservationProvider]:
-        return Directory
+        return DirectoryDrop
 
     @pytest.fixture
     def collector(self, tmp_path: Path) -> Collector:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from archipec.conservation.dropfolder import Place
+from archipec.conservation.dropfolder import RemoteFolder
 from archipec.errors import ArchipecError, AuthError, PermanentError, TransientError
 from archipec.testing import configure, make_context
 from archipec_plugins.conservation.ftps import FTPS, FTPSDrop
@@ -37,7 +37,7 @@ def opened(drop: Drop, temp: Path, **options: Any) -> Iterator[Any]:
     record, provider = PROVIDERS[drop.scheme]
     config = configure(record, drop.table | {"password": drop.password} | options)
     with provider.open(config.own, make_context(temp)) as provider:
-        yield provider._place
+        yield provider._remote
 
 
 @pytest.fixture
@@ -58,30 +58,30 @@ def connect(drop: Drop, tmp_path: Path) -> Callable[..., AbstractContextManager[
 
 
 @pytest.fixture
-def place(connect: Callable[..., AbstractContextManager[Place]]) -> Iterator[Place]:
+def place(connect: Callable[..., AbstractContextManager[RemoteFolder]]) -> Iterator[RemoteFolder]:
     with connect() as place:
         yield place
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 class TestPlace:
-    def test_files_arrive_byte_for_byte(self, place: Place, drop: Drop) -> None:
+    def test_files_arrive_byte_for_byte(self, place: RemoteFolder, drop: Drop) -> None:
         content = bytes(range(256)) * 3000 + b"\r\n\n\r"
         place.write("file.zip", [content[:7], b"", content[7:500_000], content[500_000:]])
         assert (drop.landing / "file.zip").read_bytes() == content
         assert place.read("file.zip", len(content)) == content
 
-    def test_an_empty_file(self, place: Place, drop: Drop) -> None:
+    def test_an_empty_file(self, place: RemoteFolder, drop: Drop) -> None:
         place.write("marker", [b""])
         assert (drop.landing / "marker").read_bytes() == b""
         assert place.read("marker", 10) == b""
 
-    def test_a_file_written_again_is_replaced(self, place: Place, drop: Drop) -> None:
+    def test_a_file_written_again_is_replaced(self, place: RemoteFolder, drop: Drop) -> None:
         place.write("file", [b"a long first try"])
         place.write("file", [b"second"])
         assert (drop.landing / "file").read_bytes() == b"second"
 
-    def test_a_file_is_renamed(self, place: Place, drop: Drop) -> None:
+    def test_a_file_is_renamed(self, place: RemoteFolder, drop: Drop) -> None:
         place.make(".archipec")
         place.write(".archipec/one", [b"content"])
         assert list(place.names(".archipec")) == ["one"]
@@ -89,7 +89,7 @@ class TestPlace:
         assert (drop.landing / "PdV_one.zip").read_bytes() == b"content"
         assert list(place.names(".archipec")) == []
 
-    def test_names_are_those_of_the_folder_alone(self, place: Place, drop: Drop) -> None:
+    def test_names_are_those_of_the_folder_alone(self, place: RemoteFolder, drop: Drop) -> None:
         for name in ("RdV 1.xml", "è così.xml", "a&b#c?.xml", "100%25.xml", "dir"):
             (drop.landing / name).mkdir() if name == "dir" else (drop.landing / name).write_text("x")
         (drop.landing / "dir/inside").write_text("x")
@@ -99,12 +99,12 @@ class TestPlace:
         assert list(place.names("dir")) == ["inside"]
         assert list(place.names("nowhere")) == []
 
-    def test_no_more_is_read_than_asked_for(self, place: Place, drop: Drop) -> None:
+    def test_no_more_is_read_than_asked_for(self, place: RemoteFolder, drop: Drop) -> None:
         (drop.landing / "big").write_bytes(b"0123456789" * 300_000)
         assert place.read("big", 3_000_000) == b"0123456789" * 300_000
         assert place.read("big", 1_000_000) == (b"0123456789" * 300_000)[:1_000_001]
 
-    def test_a_file_that_is_gone(self, place: Place) -> None:
+    def test_a_file_that_is_gone(self, place: RemoteFolder) -> None:
         with pytest.raises(TransientError, match="gone"):
             place.read("nowhere.xml", 10)
 
@@ -135,7 +135,7 @@ class TestPlace:
 
 
 @pytest.mark.parametrize("protocol", ["put"])
-def test_a_rename_by_put_that_was_interrupted_has_not_happened(place: Place, drop: Drop) -> None:
+def test_a_rename_by_put_that_was_interrupted_has_not_happened(place: RemoteFolder, drop: Drop) -> None:
     place.write(".archipec/36d1", [b"the whole content"])
     (drop.landing / "PdV_36d1.zip").write_bytes(b"the whole")
     (drop.landing / "PdV_77aa.zip").write_bytes(b"another")
@@ -147,7 +147,7 @@ def test_a_rename_by_put_that_was_interrupted_has_not_happened(place: Place, dro
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftps", "webdav"])
 class TestFolders:
-    def test_a_folder_is_made_filled_and_renamed(self, place: Place, drop: Drop) -> None:
+    def test_a_folder_is_made_filled_and_renamed(self, place: RemoteFolder, drop: Drop) -> None:
         place.make(".archipec/one/documenti")
         place.make(".archipec/one/documenti")
         place.write(".archipec/one/documenti/a.eml", [b"message"])
@@ -155,13 +155,13 @@ class TestFolders:
         assert (drop.landing / "PdV_one/documenti/a.eml").read_bytes() == b"message"
         assert sorted(place.names("PdV_one")) == ["documenti"]
 
-    def test_a_file_in_the_way_of_a_folder(self, place: Place, drop: Drop) -> None:
+    def test_a_file_in_the_way_of_a_folder(self, place: RemoteFolder, drop: Drop) -> None:
         (drop.landing / "here").write_text("a file")
         with pytest.raises(ArchipecError):
             place.make("here/below")
 
     def test_a_connection_that_breaks(
-        self, place: Place, protocol: str, request: pytest.FixtureRequest
+        self, place: RemoteFolder, protocol: str, request: pytest.FixtureRequest
     ) -> None:
         server = request.getfixturevalue({"sftp": "sshd", "ftps": "proftpd", "webdav": "webdav"}[protocol])
         server.stop()
@@ -220,7 +220,7 @@ class TestSFTPKeys:
 
 @pytest.mark.parametrize("protocol", ["sftp", "ftps"])
 def test_a_name_that_is_not_utf8_is_no_lost_connection(
-    connect: Callable[..., AbstractContextManager[Place]], drop: Drop, protocol: str
+    connect: Callable[..., AbstractContextManager[RemoteFolder]], drop: Drop, protocol: str
 ) -> None:
     (drop.landing / "RdV.xml").write_text("x")
     with open(bytes(drop.landing) + b"/perch\xe9.xml", "wb"):

@@ -13,12 +13,12 @@ import pytest
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError, Unsupported
 from archipec.testing import configure, make_context
-from archipec_plugins.conservation.ftps import FTPS, FTPSPlace
+from archipec_plugins.conservation.ftps import FTPS, FTPSFolder
 from archipec_plugins.conservation.http import HTTP
 from archipec_plugins.conservation.sacer import SACER
 from archipec_plugins.conservation.server import bounded
 from archipec_plugins.conservation.sftp import SFTP
-from archipec_plugins.conservation.webdav import WEBDAV, PlainPlace, WebDAVPlace
+from archipec_plugins.conservation.webdav import WEBDAV, PlainWebDAVFolder, WebDAVFolder
 
 TABLE: dict[str, Any] = {"host": "drop.example.it", "user": "studio", "password": "p", "outbox": "/nowhere"}
 
@@ -130,7 +130,7 @@ def test_broken_connections(error: Exception) -> None:
     ],
 )
 def test_what_is_no_listing(listing: bytes, tmp_path: Path) -> None:
-    place = WebDAVPlace(http(207, listing), "dir", make_context(tmp_path))
+    place = WebDAVFolder(http(207, listing), "dir", make_context(tmp_path))
     with pytest.raises(TransientError, match="listing"):
         place.names("")
 
@@ -147,13 +147,13 @@ def test_links_that_lead_elsewhere_are_no_names(tmp_path: Path) -> None:
     )
     listing = "".join(f"<d:response><d:href>{href}</d:href></d:response>" for href in hrefs)
     page = f'<d:multistatus xmlns:d="DAV:">{listing}</d:multistatus>'.encode()
-    place = WebDAVPlace(http(207, page), "dir", make_context(tmp_path))
+    place = WebDAVFolder(http(207, page), "dir", make_context(tmp_path))
     assert list(place.names("")) == ["a.xml", "b.xml"]
 
 
 def test_an_index_page(tmp_path: Path) -> None:
     page = b'<h1>Index<a href="../">..</a><a href="?C=M">M</a><a href="a%20b.xml">a</a><a href="/dir/c/">c</a><a href='
-    place = PlainPlace(http(200, page), "dir", make_context(tmp_path))
+    place = PlainWebDAVFolder(http(200, page), "dir", make_context(tmp_path))
     assert list(place.names("")) == ["a b.xml", "c"]
 
 
@@ -189,5 +189,5 @@ class Refusing:
 def test_ftp_refusals(error: Exception, kind: type[ArchipecError], wait: float | None) -> None:
     ftp: Any = Refusing(error)
     with pytest.raises(kind) as caught:
-        FTPSPlace(ftp, "there").write("file", [b""])
+        FTPSFolder(ftp, "there").write("file", [b""])
     assert getattr(caught.value, "retry_after", None) == wait

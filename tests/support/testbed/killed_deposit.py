@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 
 from archipec.cli import main
-from archipec.conservation.builder import Packer
+from archipec.conservation.builder import PackageBuilder
 from archipec.conservation.outbox import Outbox
-from archipec.conservation.outbox_db import Store
+from archipec.conservation.outbox_db import OutboxDatabase
 from archipec.custody.ledger.copies import Copies
-from archipec_plugins.conservation.directory import DirectoryPlace
+from archipec_plugins.conservation.directory import LocalFolder
 from testbed.killed import Trap
 
 POINTS = (
@@ -26,27 +26,27 @@ POINTS = (
 def install(trap: Trap) -> None:
     """Put the trap's points into the program."""
     around = trap.around
-    Store.add = around(Store.add, "before-outbox", "after-outbox")  # type: ignore[method-assign]
-    Store.record_told = around(Store.record_told, "", "after-told")  # type: ignore[method-assign]
-    Packer.freeze = around(Packer.freeze, "", "after-making")  # type: ignore[method-assign]
-    Store.freeze = around(Store.freeze, "", "after-freezing")  # type: ignore[method-assign]
+    OutboxDatabase.add = around(OutboxDatabase.add, "before-outbox", "after-outbox")  # type: ignore[method-assign]
+    OutboxDatabase.record_facts = around(OutboxDatabase.record_facts, "", "after-told")  # type: ignore[method-assign]
+    PackageBuilder.build = around(PackageBuilder.build, "", "after-making")  # type: ignore[method-assign]
+    OutboxDatabase.freeze = around(OutboxDatabase.freeze, "", "after-freezing")  # type: ignore[method-assign]
     Outbox.keep_report = around(Outbox.keep_report, "before-report", "after-report")  # type: ignore[method-assign]
-    Store.decide = around(Store.decide, "before-decision", "after-decision")  # type: ignore[method-assign]
+    OutboxDatabase.decide = around(OutboxDatabase.decide, "before-decision", "after-decision")  # type: ignore[method-assign]
     Copies.record_receipts = around(Copies.record_receipts, "before-receipts")  # type: ignore[method-assign]
-    DirectoryPlace.rename = around(DirectoryPlace.rename, "after-upload", "after-release")  # type: ignore[method-assign]
-    write, move = DirectoryPlace.write, Store.move
+    LocalFolder.rename = around(LocalFolder.rename, "after-upload", "after-release")  # type: ignore[method-assign]
+    write, move = LocalFolder.write, OutboxDatabase.move
 
-    def writing(self: DirectoryPlace, path: str, *arguments: object) -> None:
+    def writing(self: LocalFolder, path: str, *arguments: object) -> None:
         write(self, path, *arguments)  # type: ignore[arg-type]
         if path.endswith(".ready"):
             trap.passes("after-marker")
 
-    def moving(self: Store, package: str, state: str, **options: object) -> None:
+    def moving(self: OutboxDatabase, package: str, state: str, **options: object) -> None:
         move(self, package, state, **options)  # type: ignore[arg-type]
         trap.passes({"trying": "after-trying", "deposited": "after-ticket"}.get(state, ""))
 
-    DirectoryPlace.write = writing  # type: ignore[assignment]
-    Store.move = moving  # type: ignore[method-assign]
+    LocalFolder.write = writing  # type: ignore[assignment]
+    OutboxDatabase.move = moving  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -11,21 +11,21 @@ from typing import Any
 
 from archipec.cli import main
 from archipec.conservation.outbox import Outbox
-from archipec.conservation.outbox_db import Store
+from archipec.conservation.outbox_db import OutboxDatabase
 from archipec_plugins.conservation.http import HTTP
-from archipec_plugins.conservation.sftp import SFTPPlace
+from archipec_plugins.conservation.sftp import SFTPFolder
 
 from .killed import Trap
 
 POINTS: dict[str, tuple[type[Any], str]] = {
-    "freeze": (Store, "freeze"),
-    "move": (Store, "move"),
-    "decide": (Store, "decide"),
+    "freeze": (OutboxDatabase, "freeze"),
+    "move": (OutboxDatabase, "move"),
+    "decide": (OutboxDatabase, "decide"),
     "report": (Outbox, "keep_report"),
-    "write": (SFTPPlace, "write"),
-    "rename": (SFTPPlace, "rename"),
-    "names": (SFTPPlace, "names"),
-    "read": (SFTPPlace, "read"),
+    "write": (SFTPFolder, "write"),
+    "rename": (SFTPFolder, "rename"),
+    "names": (SFTPFolder, "names"),
+    "read": (SFTPFolder, "read"),
     "ask": (HTTP, "ask"),
 }
 

@@ -133,7 +133,7 @@ class Sacer(ConservationProvider):
     def lookup(self, package: Package) -> None:
         """Return None: a deposit made again does no harm."""
 
-    def rehearse(self, package: Package) -> Rejected | None:
+    def validate(self, package: Package) -> Rejected | None:
         """Have the service do all its checks and keep nothing."""
         body, answered = self._send(package, rehearsal=True)
         if answered.outcome != "NEGATIVO" or answered.code == _DUPLICATE:
