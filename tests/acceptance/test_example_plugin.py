@@ -68,5 +68,5 @@ def test_the_guide_names_what_there_is() -> None:
     guide = (EXAMPLE.parents[1] / "plugin-conservation.md").read_text("utf-8")
     for name in contract.__all__:
         assert name in guide, f"{name} is not in the guide"
-    for name in ("ConservationConformance", "ScriptedService", "Statement", "Misdeed"):
+    for name in ("ConservationConformance", "ScriptedService", "Statement", "Misbehaviour"):
         assert hasattr(testing, name) and name in guide

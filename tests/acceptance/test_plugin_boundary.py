@@ -183,16 +183,16 @@ LEAKS = (
 
 # What -v adds is a traceback of what is no error of archipec, and what is logged for programmers.
 @pytest.mark.parametrize(
-    ("flags", "misdeed"),
+    ("flags", "misbehaviour"),
     [*(((), one) for one in LEAKS), *((("-v",), one) for one in LEAKS if FULL or "Permanent" not in one)],
 )
 def test_a_password_is_shown_and_stored_nowhere(
-    strangers: Strangers, letters: str, tmp_path: Path, flags: tuple[str, ...], misdeed: str
+    strangers: Strangers, letters: str, tmp_path: Path, flags: tuple[str, ...], misbehaviour: str
 ) -> None:
     strangers.install(
         f"import base64, json\nfrom urllib.parse import quote, quote_plus\n"
         f"class Bad(Shelf):\n"
-        f"    def commit(self):\n        p = self.config['password'].reveal()\n        {misdeed}\n"
+        f"    def commit(self):\n        p = self.config['password'].reveal()\n        {misbehaviour}\n"
         f"globals().update(yields(sink(Bad)))\n"
     )
     to = f"shelf:{tmp_path / 's'}?password=env:SHELF_PASSWORD"

@@ -94,4 +94,4 @@ def test_a_plugin_that_swallows_the_host_s_error_keeps_it_from_nobody(
 
 def test_a_secret_in_a_plugin_s_exception_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "mask", lambda text: text.replace("s3cret-word", "***"))
-    assert isolation.misdeed(ValueError("bad login: s3cret-word")) == "ValueError: bad login: ***"
+    assert isolation.misbehaviour(ValueError("bad login: s3cret-word")) == "ValueError: bad login: ***"

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 
 from archipec.contract import ContentKey, Item, Receipt, Sink, SinkType, SupportsIterate
-from archipec.testing import Place, configure, make_context, make_item
-from archipec.testing.cases import inside_the_tree
+from archipec.testing import UnderTest, configure, make_context, make_item
+from archipec.testing.base import only_archipec_errors
 from archipec_plugins.mbox import MBOX_SINK
 
 CHANGES = ("open", "write", "mkdir", "rename", "ftruncate", "fsync", "utime", "unlink", "rmdir")
@@ -110,19 +110,22 @@ class Steps:
 class Archive:
     """An archive under test, and what the host does with it."""
 
-    def __init__(self, place: Place[Sink]) -> None:
-        self._place = place
+    def __init__(self, under_test: UnderTest[Sink]) -> None:
+        self._under_test = under_test
 
     @property
     def root(self) -> Path:
         """Its directory."""
-        path: Path = self._place.config.path
+        path: Path = self._under_test.config.path
         return path
 
     @contextmanager
     def open(self) -> Iterator[Sink]:
         """Open the sink; any error but one of archipec's is a failure."""
-        with inside_the_tree(), self._place.record.open(self._place.config, self._place.context) as sink:
+        with (
+            only_archipec_errors(),
+            self._under_test.record.open(self._under_test.config, self._under_test.context) as sink,
+        ):
             yield cast("Sink", sink)
 
     def files(self) -> dict[str, bytes]:
@@ -217,7 +220,7 @@ def archive(tmp_path: Path) -> Callable[..., Archive]:
     """Make archives: called with a record, options, and a name where a test has several."""
 
     def make(record: SinkType[Any], name: str = "archive", **options: object) -> Archive:
-        return Archive(_place(record, tmp_path, name, options))
+        return Archive(_under_test(record, tmp_path, name, options))
 
     return make
 
@@ -227,7 +230,7 @@ def mboxes(tmp_path: Path) -> Callable[..., MboxArchive]:
     """Make archives of mbox files: called with options, and a name where a test has several."""
 
     def make(name: str = "archive", **options: object) -> MboxArchive:
-        return MboxArchive(_place(MBOX_SINK, tmp_path, name, options))
+        return MboxArchive(_under_test(MBOX_SINK, tmp_path, name, options))
 
     return make
 
@@ -238,7 +241,9 @@ def mbox(mboxes: Callable[..., MboxArchive]) -> MboxArchive:
     return mboxes()
 
 
-def _place(record: SinkType[Any], tmp_path: Path, name: str, options: dict[str, object]) -> Place[Any]:
+def _under_test(
+    record: SinkType[Any], tmp_path: Path, name: str, options: dict[str, object]
+) -> UnderTest[Any]:
     (tmp_path / name).mkdir(mode=0o700)
     config = configure(record, {"path": str(tmp_path / name), **options})
-    return Place(record=record, config=config, context=make_context(tmp_path / f"{name}-context"))
+    return UnderTest(record=record, config=config, context=make_context(tmp_path / f"{name}-context"))

@@ -25,7 +25,7 @@ from archipec.supervision import Silent, beat, plugin_code, pulled
 __all__ = [
     "behind_the_boundary",
     "described",
-    "misdeed",
+    "misbehaviour",
     "own_errors",
     "raise_as_own",
     "user_interrupted",
@@ -105,12 +105,12 @@ def raise_as_own(plugin: str, what: str, error: BaseException) -> None:
         raise error
     _log.debug("where it failed:", exc_info=error)
     raise PluginBug(
-        f"{plugin} failed{what} with {misdeed(error)}",
+        f"{plugin} failed{what} with {misbehaviour(error)}",
         hint="this is a bug: run again with -v and report what it shows",
     ) from error
 
 
-def misdeed(error: BaseException) -> str:
+def misbehaviour(error: BaseException) -> str:
     """Return type and message of a plugin's exception on one line, with secrets masked."""
     try:
         message = str(error)
@@ -129,7 +129,7 @@ def _scrub(error: ArchipecError) -> None:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else misdeed(Exception(value))
+    return value if isinstance(value, str) else misbehaviour(Exception(value))
 
 
 # -- records ------------------------------------------------------------------------------------------

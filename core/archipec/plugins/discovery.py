@@ -18,7 +18,7 @@ import pluggy
 from archipec import hookspecs
 from archipec.contract import API, Option, PostStepType, SinkType, SourceType
 from archipec.options import OptionKind, UrlPart, nearest
-from archipec.plugins.boundary import behind_the_boundary, misdeed, user_interrupted
+from archipec.plugins.boundary import behind_the_boundary, misbehaviour, user_interrupted
 from archipec.supervision import Silent, plugin_code
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
                 names.add(_canonical(distribution.metadata["Name"]))
         except Exception as error:  # noqa: BLE001 - of a stranger
             where = str(getattr(distribution, "_path", distribution))
-            message = f"its metadata can't be read: {misdeed(error)}"
+            message = f"its metadata can't be read: {misbehaviour(error)}"
             problems.append(Problem(where, "?", "?", message, error=error))
     found: list[_Found] = []
     for name in names:
@@ -144,7 +144,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
                 if point.group == _GROUP
             ]
         except Exception as error:  # noqa: BLE001 - of a stranger
-            message = f"its entry points can't be read: {misdeed(error)}"
+            message = f"its entry points can't be read: {misbehaviour(error)}"
             problems.append(Problem(name, metadata["Version"] or "?", "?", message, error=error))
     return sorted(found, key=lambda item: (item.distribution != OWN, item.distribution, item.point.name))
 
@@ -310,7 +310,7 @@ def _why(error: BaseException) -> str:
     )
     if isinstance(error, TypeError) and unknown:
         return f'{unknown[1]} has no field "{unknown[2]}" in this archipec: a newer one may know it'
-    return misdeed(error)
+    return misbehaviour(error)
 
 
 def _shown(value: object) -> str:

@@ -29,27 +29,23 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "archipec.testing.cases",
+    "archipec.testing.base",
     "archipec.testing.conservation",
     "archipec.testing.deletion",
-    "archipec.testing.make",
+    "archipec.testing.factories",
     "archipec.testing.plugin",
     "archipec.testing.poststep",
+    "archipec.testing.sink",
     "archipec.testing.sink_base",
-    "archipec.testing.sink_batches",
-    "archipec.testing.sink_copies",
-    "archipec.testing.sink_hostile",
     "archipec.testing.source",
-    "archipec.testing.source_base",
-    "archipec.testing.source_fetch",
 )
 
-from archipec.testing.cases import Place
+from archipec.testing.base import UnderTest
 from archipec.testing.conservation import ConservationConformance
-from archipec.testing.conservation_double import HTML_PAGE, Misdeed, ScriptedService, Statement
+from archipec.testing.conservation_double import HTML_PAGE, Misbehaviour, ScriptedService, Statement
 from archipec.testing.deletion import DeletionConformance
+from archipec.testing.factories import PlantedSecret, configure, make_context, make_item, make_run
 from archipec.testing.faults import Fault, Faults, FaultySink, FaultySource, faulty_sink, faulty_source
-from archipec.testing.make import PlantedSecret, configure, make_context, make_item, make_run
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 from archipec.testing.poststep import PostStepConformance
@@ -64,8 +60,7 @@ __all__ = [
     "Faults",
     "FaultySink",
     "FaultySource",
-    "Misdeed",
-    "Place",
+    "Misbehaviour",
     "PlantedSecret",
     "PluginConformance",
     "PostStepConformance",
@@ -73,6 +68,7 @@ __all__ = [
     "SinkConformance",
     "SourceConformance",
     "Statement",
+    "UnderTest",
     "configure",
     "faulty_sink",
     "faulty_source",
@@ -81,3 +77,7 @@ __all__ = [
     "make_run",
     "nasty_messages",
 ]
+
+# Their former names, until version 0.2.
+Misdeed = Misbehaviour
+Place = UnderTest

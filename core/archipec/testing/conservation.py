@@ -22,9 +22,9 @@ from archipec.conservation.sink import SHARED_OPTIONS, conservation_sink
 from archipec.conservation.terms import Terms
 from archipec.contract import ContentKey, Context, Receipt, Sink, SinkType, State, SupportsSettle
 from archipec.errors import ArchipecError, IntegrityError
-from archipec.testing.cases import Place
-from archipec.testing.conservation_double import Misdeed, ScriptedService
-from archipec.testing.make import Record, configure, make_item, make_root
+from archipec.testing.base import UnderTest
+from archipec.testing.conservation_double import Misbehaviour, ScriptedService
+from archipec.testing.factories import Record, configure, make_item, make_root
 from archipec.testing.messages import nasty_messages, small_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -111,45 +111,45 @@ class ConservationConformance(PluginConformance):
     # -- deposits ------------------------------------------------------------------------------------------
 
     def test_the_exact_bytes_arrive_and_are_proven(
-        self, place: Place[Sink], service: ScriptedService
+        self, under_test: UnderTest[Sink], service: ScriptedService
     ) -> None:
         """Rule: the service receives every byte as it is, once, and a true report makes it conserved."""
         messages = [*nasty_messages().values(), *small_messages(3)]
         messages = list({ContentKey.of(raw): raw for raw in messages if raw}.values())
-        receipts = self._through(place, service, messages)
+        receipts = self._through(under_test, service, messages)
         expected = sorted(ContentKey.of(raw).sha256 for raw in messages)
         assert sorted(service.hashes) == expected, (
             "deposit must send every document, byte for byte, once: the service received other bytes, or others"
         )
         waiting = [receipt for receipt in receipts.values() if receipt.state is not State.STORED]
         assert not waiting, f"a true report must make every document conserved: {waiting[:3]}"
-        self._assert_proven(place, receipts)
+        self._assert_proven(under_test, receipts)
 
-    def test_a_late_report(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_a_late_report(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: until the service decides, poll says Pending, and afterwards what it decided."""
-        service.misdeed = Misdeed.LATE
-        for receipt in self._through(place, service, small_messages(3)).values():
+        service.misbehaviour = Misbehaviour.LATE
+        for receipt in self._through(under_test, service, small_messages(3)).values():
             assert receipt.state is State.PENDING, f"nothing is decided before the report comes: {receipt}"
             assert receipt.reason, "a pending copy must say what it waits for"
-        self._clears(place, service)
+        self._clears(under_test, service)
 
-    def test_a_rejection(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_a_rejection(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: a rejection says why, and what is rejected is not deposited again unchanged."""
-        service.misdeed = Misdeed.NEGATIVE
-        for receipt in self._through(place, service, small_messages(3)).values():
+        service.misbehaviour = Misbehaviour.NEGATIVE
+        for receipt in self._through(under_test, service, small_messages(3)).values():
             assert receipt.state is State.REJECTED, f"what the service rejects must be rejected: {receipt}"
             assert "FIRMA-003" in receipt.reason, (
                 f"a rejection must say why, in the service's words: {receipt}"
             )
         sent = len(service.hashes)
-        service.misdeed = None
-        self._settle(place, service)
+        service.misbehaviour = None
+        self._settle(under_test, service)
         assert len(service.hashes) == sent, "what was rejected must not be deposited again unchanged"
 
-    def test_a_partial_outcome(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_a_partial_outcome(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: where the service decides by document, each document gets its own outcome."""
-        service.misdeed = Misdeed.PARTIAL
-        receipts = self._through(place, service, small_messages(4))
+        service.misbehaviour = Misbehaviour.PARTIAL
+        receipts = self._through(under_test, service, small_messages(4))
         if max(len(held) for held in service.kept.values()) < 2:
             self.not_applicable("a package has one document")
         states = sorted(receipt.state for receipt in receipts.values())
@@ -159,46 +159,50 @@ class ConservationConformance(PluginConformance):
 
     # -- what is no proof ----------------------------------------------------------------------------------
 
-    def test_other_hashes(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_other_hashes(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: a report that states another hash proves nothing, whatever else it says."""
-        self._proves_nothing(place, service, Misdeed.WRONG_HASH)
+        self._proves_nothing(under_test, service, Misbehaviour.WRONG_HASH)
 
-    def test_a_report_about_something_else(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_a_report_about_something_else(
+        self, under_test: UnderTest[Sink], service: ScriptedService
+    ) -> None:
         """Rule: a report that names another package proves nothing; ``about`` is what the report says."""
-        self._proves_nothing(place, service, Misdeed.UNKNOWN_PACKAGE)
+        self._proves_nothing(under_test, service, Misbehaviour.UNKNOWN_PACKAGE)
 
-    def test_an_answer_cut_short(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_an_answer_cut_short(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: an answer that is cut short is no outcome: the provider raises TransientError, or waits."""
-        self._proves_nothing(place, service, Misdeed.TRUNCATED)
+        self._proves_nothing(under_test, service, Misbehaviour.TRUNCATED)
 
-    def test_a_web_page_for_an_answer(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_a_web_page_for_an_answer(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Rule: a web page is no outcome, whatever the HTTP status: the provider raises TransientError, or waits."""
-        self._proves_nothing(place, service, Misdeed.HTML)
+        self._proves_nothing(under_test, service, Misbehaviour.HTML)
 
-    def _proves_nothing(self, place: Place[Sink], service: ScriptedService, misdeed: Misdeed) -> None:
-        service.misdeed = misdeed
-        for receipt in self._through(place, service, small_messages(3)).values():
+    def _proves_nothing(
+        self, under_test: UnderTest[Sink], service: ScriptedService, misbehaviour: Misbehaviour
+    ) -> None:
+        service.misbehaviour = misbehaviour
+        for receipt in self._through(under_test, service, small_messages(3)).values():
             assert receipt.state is State.PENDING, (
-                f"nothing may be decided by an answer that proves nothing ({misdeed.value}): {receipt}"
+                f"nothing may be decided by an answer that proves nothing ({misbehaviour.value}): {receipt}"
             )
-        self._clears(place, service)
+        self._clears(under_test, service)
 
     # -- interruptions -------------------------------------------------------------------------------------
 
     def test_the_connection_breaks_before_anything_is_kept(
-        self, place: Place[Sink], service: ScriptedService
+        self, under_test: UnderTest[Sink], service: ScriptedService
     ) -> None:
         """Rule: what surely did not arrive is deposited again: lookup gives None, or deposit is called by itself."""
-        self._proves_nothing(place, service, Misdeed.LOST_BEFORE_SAVE)
+        self._proves_nothing(under_test, service, Misbehaviour.LOST_BEFORE_SAVE)
 
     def test_the_connection_breaks_after_everything_is_kept(
-        self, place: Place[Sink], service: ScriptedService
+        self, under_test: UnderTest[Sink], service: ScriptedService
     ) -> None:
         """Rule: what arrived although the answer was lost is found by lookup, and not kept twice."""
-        self._proves_nothing(place, service, Misdeed.LOST_AFTER_SAVE)
+        self._proves_nothing(under_test, service, Misbehaviour.LOST_AFTER_SAVE)
 
     def test_a_power_cut_after_the_deposit(
-        self, place: Place[Sink], service: ScriptedService, provider: Any
+        self, under_test: UnderTest[Sink], service: ScriptedService, provider: Any
     ) -> None:
         """Rule: after a crash between the deposit and its being put on record, nothing is kept twice."""
         deposit = provider.deposit
@@ -207,63 +211,67 @@ class ConservationConformance(PluginConformance):
             deposit(self, package)
             raise _PowerCut
 
-        with pytest.MonkeyPatch.context() as patch, suppress(_PowerCut), self._open(place) as sink:
+        with pytest.MonkeyPatch.context() as patch, suppress(_PowerCut), self._open(under_test) as sink:
             patch.setattr(provider, "deposit", interrupted)
             self._keep(sink, small_messages(3))
             list(_settler(sink).settle(self._asked(sink)))
-        self._clears(place, service)
+        self._clears(under_test, service)
 
     # -- asking again --------------------------------------------------------------------------------------
 
-    def test_asking_again_changes_nothing(self, place: Place[Sink], service: ScriptedService) -> None:
+    def test_asking_again_changes_nothing(
+        self, under_test: UnderTest[Sink], service: ScriptedService
+    ) -> None:
         """Rule: poll and settle are idempotent: what is decided stays, and nothing more is sent."""
-        service.misdeed = Misdeed.LATE
-        self._keep_all(place, small_messages(3))
-        with self._open(place) as sink:
+        service.misbehaviour = Misbehaviour.LATE
+        self._keep_all(under_test, small_messages(3))
+        with self._open(under_test) as sink:
             list(_settler(sink).settle(self._asked(sink)))
         service.work()
         sent = len(service.hashes)
-        self._settle(place, service)
+        self._settle(under_test, service)
         assert len(service.hashes) == sent, "asking must send nothing"
-        service.misdeed = None
-        receipts = self._settle(place, service)
-        assert self._settle(place, service) == receipts, "a decision must stay as it is"
+        service.misbehaviour = None
+        receipts = self._settle(under_test, service)
+        assert self._settle(under_test, service) == receipts, "a decision must stay as it is"
         assert len(service.hashes) == sent, "asking must send nothing"
 
     def test_a_rehearsal_keeps_nothing(
-        self, place: Place[Sink], service: ScriptedService, provider: type[ConservationProvider]
+        self, under_test: UnderTest[Sink], service: ScriptedService, provider: type[ConservationProvider]
     ) -> None:
         """Rule: validate has a package checked, and nothing is kept or conserved by that."""
         if not issubclass(provider, SupportsValidation):
             self.not_applicable("the provider has no validate")
-        shared = {**place.config.shared, "dry_run": True}
-        rehearsal = replace(place, config=replace(place.config, shared=shared))
+        shared = {**under_test.config.shared, "dry_run": True}
+        rehearsal = replace(under_test, config=replace(under_test.config, shared=shared))
         for receipt in self._through(rehearsal, service, small_messages(2)).values():
             assert receipt.state is State.PENDING and not service.hashes, (
                 f"a rehearsal must keep nothing: {receipt}, {len(service.hashes)} documents kept"
             )
             assert "accepted" in receipt.reason, f"a rehearsal must tell its outcome: {receipt}"
-        self._clears(place, service)
+        self._clears(under_test, service)
 
     def test_trouble_shows_no_secret(
         self,
-        place: Place[Sink],
+        under_test: UnderTest[Sink],
         service: ScriptedService,
         table: Mapping[str, object],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Rule: no secret in errors, reasons, logs or the outbox, whatever the service does."""
-        secrets = [str(table[one.name]) for one in place.record.options if one.secret and table.get(one.name)]
+        secrets = [
+            str(table[one.name]) for one in under_test.record.options if one.secret and table.get(one.name)
+        ]
         if not secrets:
             self.not_applicable("the table has no secret")
         told: list[str] = []
         with caplog.at_level(logging.DEBUG):
-            for number, misdeed in enumerate((*Misdeed, None)):
-                service.misdeed = misdeed
-                self._keep_all(place, [small_messages(20)[number]])
-                told += [receipt.reason for receipt in self._settle(place, service, told).values()]
-        assert place.root is not None, "a conservation sink has an outbox"
-        files = b"".join(path.read_bytes() for path in place.root.rglob("*") if path.is_file())
+            for number, misbehaviour in enumerate((*Misbehaviour, None)):
+                service.misbehaviour = misbehaviour
+                self._keep_all(under_test, [small_messages(20)[number]])
+                told += [receipt.reason for receipt in self._settle(under_test, service, told).values()]
+        assert under_test.root is not None, "a conservation sink has an outbox"
+        files = b"".join(path.read_bytes() for path in under_test.root.rglob("*") if path.is_file())
         for secret in secrets:
             for where, lines in (("an error or a reason", told), ("the log", caplog.messages)):
                 shown = [line for line in lines if secret in line]
@@ -287,9 +295,9 @@ class ConservationConformance(PluginConformance):
     # -- helpers -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _open(self, place: Place[Sink]) -> Iterator[Sink]:
-        make_root(place.record, place.config)
-        with place.open() as sink:
+    def _open(self, under_test: UnderTest[Sink]) -> Iterator[Sink]:
+        make_root(under_test.record, under_test.config)
+        with under_test.open() as sink:
             yield sink
 
     def _keep(self, sink: Sink, messages: list[bytes]) -> None:
@@ -302,22 +310,22 @@ class ConservationConformance(PluginConformance):
         found = [sink.find(key) for key in dict.fromkeys(self._keys)]
         return [receipt for receipt in found if receipt is not None]
 
-    def _keep_all(self, place: Place[Sink], messages: list[bytes]) -> None:
-        with self._open(place) as sink:
+    def _keep_all(self, under_test: UnderTest[Sink], messages: list[bytes]) -> None:
+        with self._open(under_test) as sink:
             self._keep(sink, messages)
 
     def _through(
-        self, place: Place[Sink], service: ScriptedService, messages: list[bytes]
+        self, under_test: UnderTest[Sink], service: ScriptedService, messages: list[bytes]
     ) -> dict[ContentKey, Receipt]:
-        self._keep_all(place, messages)
-        return self._settle(place, service)
+        self._keep_all(under_test, messages)
+        return self._settle(under_test, service)
 
     def _settle(
-        self, place: Place[Sink], service: ScriptedService, told: list[str] | None = None
+        self, under_test: UnderTest[Sink], service: ScriptedService, told: list[str] | None = None
     ) -> dict[ContentKey, Receipt]:
         """Settle a few times, as runs on following days do; what the provider raises has to be of the tree."""
         for _ in range(_ROUNDS):
-            with self._open(place) as sink:
+            with self._open(under_test) as sink:
                 try:
                     list(_settler(sink).settle(self._asked(sink)))
                 except IntegrityError as error:
@@ -326,30 +334,30 @@ class ConservationConformance(PluginConformance):
                     if told is not None:
                         told += [error.message, error.hint, *traceback.format_exception(error)]
             service.work()
-            with self._open(place) as sink:
+            with self._open(under_test) as sink:
                 receipts = {receipt.key: receipt for receipt in self._asked(sink)}
             if not any(receipt.state is State.PENDING for receipt in receipts.values()):
                 break
         return receipts
 
-    def _clears(self, place: Place[Sink], service: ScriptedService) -> None:
+    def _clears(self, under_test: UnderTest[Sink], service: ScriptedService) -> None:
         """Fail unless all is conserved once the service behaves again, and was kept once."""
-        service.misdeed = None
-        receipts = self._settle(place, service)
+        service.misbehaviour = None
+        receipts = self._settle(under_test, service)
         waiting = [receipt for receipt in receipts.values() if receipt.state is not State.STORED]
         assert not waiting, f"once the trouble is over, everything must be conserved: {waiting[:3]}"
         assert not service.doubled, f"nothing may be kept twice by the service: {sorted(service.doubled)}"
         assert sorted(service.hashes) == sorted(key.sha256 for key in receipts), (
             "nothing may be kept twice by the service, and everything once"
         )
-        self._assert_proven(place, receipts)
+        self._assert_proven(under_test, receipts)
 
-    def _assert_proven(self, place: Place[Sink], receipts: Mapping[ContentKey, Receipt]) -> None:
-        assert place.root is not None, "a conservation sink has an outbox"
+    def _assert_proven(self, under_test: UnderTest[Sink], receipts: Mapping[ContentKey, Receipt]) -> None:
+        assert under_test.root is not None, "a conservation sink has an outbox"
         for receipt in receipts.values():
             token = receipt.token
             assert isinstance(token, Mapping), f"what is proven must name its report: {token!r}"
-            assert (place.root / str(token["report"])).stat().st_size, "the report must be kept"
+            assert (under_test.root / str(token["report"])).stat().st_size, "the report must be kept"
 
 
 def _settler(sink: Sink) -> SupportsSettle:

@@ -23,13 +23,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-__all__ = ["HTML_PAGE", "Misdeed", "Render", "ScriptedService", "Statement"]
+__all__ = ["HTML_PAGE", "Misbehaviour", "Render", "ScriptedService", "Statement"]
 
 HTML_PAGE: Final = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><hr></body></html>"
 _STRANGER: Final = "00000000-0000-4000-8000-000000000000"
 
 
-class Misdeed(enum.Enum):
+class Misbehaviour(enum.Enum):
     """What a service may do to its clients."""
 
     LATE = "the report is long in coming"
@@ -75,7 +75,7 @@ class ScriptedService:
         work: does what the service does in its own time (looks into its drop folder); called between runs.
 
     Attributes:
-        misdeed: what it does wrong until told otherwise, None for nothing.
+        misbehaviour: what it does wrong until told otherwise, None for nothing.
         kept: by package, the SHA-256 of each document as received.
         doubled: packages that were kept twice.
         hashes: SHA-256 of everything received and kept, one for each time.
@@ -87,14 +87,14 @@ class ScriptedService:
         self.at_once = at_once
         self.recognises = recognises
         self.work = work
-        self.misdeed: Misdeed | None = None
+        self.misbehaviour: Misbehaviour | None = None
         self.kept: dict[str, dict[str, str]] = {}
         self.doubled: set[str] = set()
         self.hashes: list[str] = []
 
     def deposit(self, package: str, documents: Mapping[str, bytes], render: Render) -> bytes | None:
         """Take a package; return the bytes of the answer, None when the connection breaks instead."""
-        if self.misdeed is Misdeed.LOST_BEFORE_SAVE:
+        if self.misbehaviour is Misbehaviour.LOST_BEFORE_SAVE:
             return None
         again = package in self.kept
         received = {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
@@ -103,7 +103,7 @@ class ScriptedService:
         if again and not self.recognises:
             self.doubled.add(package)
         self.kept.setdefault(package, received)
-        if self.misdeed is Misdeed.LOST_AFTER_SAVE:
+        if self.misbehaviour is Misbehaviour.LOST_AFTER_SAVE:
             return None
         if self.at_once:
             return self._spoilt(self._verdict(package, duplicate=again), render)
@@ -117,7 +117,7 @@ class ScriptedService:
 
     def ask(self, package: str, render: Render) -> bytes | None:
         """Say what became of a package; as `deposit`."""
-        if self.misdeed in (Misdeed.LOST_BEFORE_SAVE, Misdeed.LOST_AFTER_SAVE):
+        if self.misbehaviour in (Misbehaviour.LOST_BEFORE_SAVE, Misbehaviour.LOST_AFTER_SAVE):
             return None
         if package not in self.kept:
             return self._spoilt(Statement(about=package, state="unknown"), render)
@@ -127,18 +127,18 @@ class ScriptedService:
         held = self.kept[package]
         about, state, conserved = package, "conserved", dict(held)
         rejected: dict[str, str] = {}
-        if self.misdeed is Misdeed.LATE:
+        if self.misbehaviour is Misbehaviour.LATE:
             state, conserved = "pending", {}
-        elif self.misdeed is Misdeed.NEGATIVE:
+        elif self.misbehaviour is Misbehaviour.NEGATIVE:
             state, conserved = "rejected", {}
             rejected = dict.fromkeys(held, "FIRMA-003 controllo non superato")
-        elif self.misdeed is Misdeed.PARTIAL and len(held) > 1:
+        elif self.misbehaviour is Misbehaviour.PARTIAL and len(held) > 1:
             state, first = "partial", min(held)
             del conserved[first]
             rejected = {first: "FORMATO-001 formato non riconosciuto"}
-        elif self.misdeed is Misdeed.WRONG_HASH:
+        elif self.misbehaviour is Misbehaviour.WRONG_HASH:
             conserved = {name: hashlib.sha256(digest.encode()).hexdigest() for name, digest in held.items()}
-        elif self.misdeed is Misdeed.UNKNOWN_PACKAGE:
+        elif self.misbehaviour is Misbehaviour.UNKNOWN_PACKAGE:
             about = _STRANGER
         return Statement(
             about=about, state=state, conserved=conserved, rejected=rejected, duplicate=duplicate
@@ -146,8 +146,8 @@ class ScriptedService:
 
     def _spoilt(self, statement: Statement, render: Render) -> bytes:
         answer = render(statement)
-        if self.misdeed is Misdeed.TRUNCATED:
+        if self.misbehaviour is Misbehaviour.TRUNCATED:
             return answer[: len(answer) // 2]
-        if self.misdeed is Misdeed.HTML:
+        if self.misbehaviour is Misbehaviour.HTML:
             return HTML_PAGE
         return answer

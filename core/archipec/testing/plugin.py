@@ -16,9 +16,9 @@ import pytest
 
 from archipec.contract import API, Claim, Context, DumpSample, Secret, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError
-from archipec.testing.cases import Conformance, Place, inside_the_tree, must_not_raise
-from archipec.testing.isolation import import_findings, no_io
-from archipec.testing.make import Record, configure, make_context, option_values
+from archipec.testing.base import Conformance, UnderTest, must_not_raise, only_archipec_errors
+from archipec.testing.factories import Record, configure, make_context, option_values
+from archipec.testing.import_guard import import_findings, no_io
 
 __all__ = ["PluginConformance"]
 
@@ -54,8 +54,8 @@ class PluginConformance(Conformance):
     Fixtures to give where they make sense, else name their cases in ``expected_skips``:
         mistakes: two or more tables laid over ``table``, one at a time and then all together; each is a
             mistake in other options, and one that only ``parse`` can see: ``convert`` accepts it.
-        other_table: settings that lead to another place than ``table``.
-        broken_table: settings that parse, but whose place can't be used: nobody answers, the path is a file.
+        other_table: settings of another source, sink or step than ``table``.
+        broken_table: settings that parse, but with which nothing can be opened: no server answers, the path is a file.
         same_tables: other spellings of ``table``, besides those that the kit makes up.
         plugin_module: the plugin's module; by default the one ``open`` is from.
     """
@@ -77,12 +77,12 @@ class PluginConformance(Conformance):
 
     @pytest.fixture
     def other_table(self) -> Mapping[str, object] | None:
-        """Settings for another place."""
+        """Settings of another one."""
         return None
 
     @pytest.fixture
     def broken_table(self) -> Mapping[str, object] | None:
-        """Settings for a place that can't be used."""
+        """Settings with which nothing can be opened."""
         return None
 
     @pytest.fixture
@@ -106,9 +106,9 @@ class PluginConformance(Conformance):
         return make_context(tmp_path)
 
     @pytest.fixture
-    def place(self, record: Record, config: Any, context: Context) -> Place[Any]:
-        """The place under test, ready to be opened."""
-        return Place(record=record, config=config, context=context)
+    def under_test(self, record: Record, config: Any, context: Context) -> UnderTest[Any]:
+        """What is under test, ready to be opened."""
+        return UnderTest(record=record, config=config, context=context)
 
     def exercise(self, opened: Any) -> None:
         """Do once what the host does with an opened object; the subclasses for each kind know what."""
@@ -175,7 +175,7 @@ class PluginConformance(Conformance):
         for option in record.options:
             if option.secret and values[option.name] is not None:
                 values[option.name] = _Unrevealed()
-        with inside_the_tree(), no_io("parse must do no I/O"):
+        with only_archipec_errors(), no_io("parse must do no I/O"):
             record.parse(MappingProxyType(values))
 
     def test_options_may_be_left_out(self, record: Record, table: Mapping[str, object]) -> None:
@@ -185,7 +185,7 @@ class PluginConformance(Conformance):
                 continue
             rest = {name: value for name, value in table.items() if name != option.name}
             try:
-                with inside_the_tree():
+                with only_archipec_errors():
                     configure(record, rest)
             except ConfigError:
                 continue
@@ -209,7 +209,7 @@ class PluginConformance(Conformance):
     def _problems(self, record: Record, table: Mapping[str, object]) -> set[str]:
         values = option_values(record, table)
         try:
-            with inside_the_tree():
+            with only_archipec_errors():
                 config = record.parse(values)
         except ConfigError as error:
             return set(error.problems)
@@ -230,7 +230,7 @@ class PluginConformance(Conformance):
     def test_where_is_one_for_all_spellings(
         self, record: Record, table: Mapping[str, object], same_tables: Sequence[Mapping[str, object]]
     ) -> None:
-        """Rule: ``where`` is a place's identity: another spelling of the settings doesn't change it."""
+        """Rule: ``where`` is an identity: another spelling of the settings doesn't change it."""
         where = record.where(configure(record, table))
         for spelling in (*_respelt(record, table), *same_tables):
             other = record.where(configure(record, spelling))
@@ -266,27 +266,27 @@ class PluginConformance(Conformance):
         findings = import_findings(plugin_module)
         assert not findings, f"importing {plugin_module} must do nothing but define; {'; '.join(findings)}"
 
-    def test_opens_twice(self, place: Place[Any]) -> None:
+    def test_opens_twice(self, under_test: UnderTest[Any]) -> None:
         """Rule: after closing, the same configuration opens again."""
-        with place.open() as opened:
+        with under_test.open() as opened:
             self.exercise(opened)
-        with must_not_raise("a place must open again after it was closed"), place.open() as opened:
+        with must_not_raise("what was closed must open again"), under_test.open() as opened:
             self.exercise(opened)
 
     def test_says_nothing_by_itself(
         self,
-        place: Place[Any],
+        under_test: UnderTest[Any],
         table: Mapping[str, object],
         caplog: pytest.LogCaptureFixture,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
         """Rule: a plugin never prints, and never logs a secret, at whatever level."""
-        with caplog.at_level(logging.DEBUG), place.open() as opened:
+        with caplog.at_level(logging.DEBUG), under_test.open() as opened:
             self.exercise(opened)
         out, err = capfd.readouterr()
         assert not out and not err, f"a plugin must not print: {out + err!r}"
         for line in caplog.messages:
-            for secret in _secrets(place.record, table):
+            for secret in _secrets(under_test.record, table):
                 assert secret not in line, f"a plugin must not log a secret: {line}"
 
     def test_paths_are_declared(self, record: Record, tmp_path: Path) -> None:
@@ -338,14 +338,14 @@ class PluginConformance(Conformance):
         """Rule: an obstacle is an error of the tree, in one line, without final stop or secrets."""
         if broken_table is None:
             self.not_applicable("the fixture `broken_table` is not given")
-        place = Place[Any](record=record, config=configure(record, broken_table), context=context)
+        under_test = UnderTest[Any](record=record, config=configure(record, broken_table), context=context)
         try:
-            with caplog.at_level(logging.DEBUG), _unmade_root(place) as opened:
+            with caplog.at_level(logging.DEBUG), _unmade_root(under_test) as opened:
                 self.exercise(opened)
         except ArchipecError as caught:
             error = caught
         else:
-            raise AssertionError("a place that can't be used must be an error, not an empty one")
+            raise AssertionError("what can't be opened must be an error, not an empty one")
         for text in (error.message, error.hint):
             assert "\n" not in text, f"an error must be one line: {text!r}"
             assert not text.endswith("."), f"an error must not end with a full stop: {text!r}"
@@ -363,8 +363,8 @@ class PluginConformance(Conformance):
 
 
 @contextmanager
-def _unmade_root(place: Place[Any]) -> Iterator[Any]:
-    with inside_the_tree(), place.record.open(place.config, place.context) as opened:
+def _unmade_root(under_test: UnderTest[Any]) -> Iterator[Any]:
+    with only_archipec_errors(), under_test.record.open(under_test.config, under_test.context) as opened:
         yield opened
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from archipec.contract import ContentKey, PostStep, PostStepType, Quota, RunView
 from archipec.errors import ArchipecError
-from archipec.testing.cases import Place
-from archipec.testing.make import Record, make_run
+from archipec.testing.base import UnderTest
+from archipec.testing.factories import Record, make_run
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -53,17 +53,17 @@ class PostStepConformance(PluginConformance):
         opened.run(make_run([nasty_messages()["plain"]], quota=Quota(used=900, limit=1000)))
 
     def test_running_twice_is_running_once(
-        self, place: Place[PostStep], messages: Sequence[bytes], effect: Callable[[], object] | None
+        self, under_test: UnderTest[PostStep], messages: Sequence[bytes], effect: Callable[[], object] | None
     ) -> None:
         """Rule: a step is idempotent: a run that failed is repeated with the same keys."""
         if effect is None:
             self.not_applicable("the fixture `effect` is not given")
         run = make_run(messages, quota=Quota(used=900, limit=1000))
         untouched = effect()
-        with place.open() as step:
+        with under_test.open() as step:
             step.run(run)
         once = effect()
-        with place.open() as step:
+        with under_test.open() as step:
             step.run(run)
             step.run(run)
         assert effect() == once, "a step must be idempotent: running it again changed what it did"
@@ -71,21 +71,23 @@ class PostStepConformance(PluginConformance):
             "the fixture `effect` must show what the step does: running it changed nothing"
         )
 
-    def test_the_report_stays_as_it_is(self, place: Place[PostStep], messages: Sequence[bytes]) -> None:
+    def test_the_report_stays_as_it_is(
+        self, under_test: UnderTest[PostStep], messages: Sequence[bytes]
+    ) -> None:
         """Rule: a step looks at the run and can't change it."""
         run = make_run(messages, quota=Quota(used=900, limit=1000))
         before = copy.deepcopy(run.report)
-        with place.open() as step:
+        with under_test.open() as step:
             step.run(run)
         assert run.report == before, "a step must not change the report"
 
     @pytest.mark.parametrize("quota", [None, Quota(0, 1), Quota(5, 1)], ids=["none", "empty", "over"])
-    def test_any_run_is_taken(self, place: Place[PostStep], quota: Quota | None) -> None:
+    def test_any_run_is_taken(self, under_test: UnderTest[PostStep], quota: Quota | None) -> None:
         """Rule: a run without messages, without quota or over quota is a run like any other."""
-        with place.open() as step:
+        with under_test.open() as step:
             step.run(make_run([], quota=quota))
 
-    def test_a_copy_that_cannot_be_read(self, place: Place[PostStep]) -> None:
+    def test_a_copy_that_cannot_be_read(self, under_test: UnderTest[PostStep]) -> None:
         """Rule: a stored copy that can't be read is an error of the tree, or the step does without it."""
         lost = ContentKey.of(b"a message that no sink holds")
         empty = make_run([])
@@ -96,7 +98,7 @@ class PostStepConformance(PluginConformance):
             stored=lambda: iter([lost]),
             read=empty.read,
         )
-        with place.open() as step:
+        with under_test.open() as step:
             try:
                 step.run(run)
             except ArchipecError as error:

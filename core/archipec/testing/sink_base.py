@@ -22,8 +22,8 @@ from archipec.contract import (
     SupportsSettle,
 )
 from archipec.errors import IntegrityError, Unsupported
-from archipec.testing.cases import Place, difference
-from archipec.testing.make import Record, make_item
+from archipec.testing.base import UnderTest, difference
+from archipec.testing.factories import Record, make_item
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -156,8 +156,10 @@ def through_json(receipt: Receipt) -> Receipt:
     return replace(receipt, token=json.loads(kept))
 
 
-def receipts_of(place: Place[Sink], cases: SinkCases, items: Sequence[Item]) -> dict[ContentKey, Receipt]:
+def receipts_of(
+    under_test: UnderTest[Sink], cases: SinkCases, items: Sequence[Item]
+) -> dict[ContentKey, Receipt]:
     """Keep these items in one batch and opening; return the receipts as the ledger gives them back."""
-    with place.open() as sink:
+    with under_test.open() as sink:
         receipts = cases.keep(sink, items)
     return {key: through_json(receipt) for key, receipt in receipts.items()}

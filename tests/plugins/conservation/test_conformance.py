@@ -59,7 +59,7 @@ class _DropConformance(ConservationConformance):
         with Conservator(drop.landing, tmp_path / "conservator") as double:
             service = DropService(double, server)
             yield service
-            service.misdeed = None
+            service.misbehaviour = None
 
 
 class TestSFTP(_DropConformance):

@@ -15,7 +15,7 @@ from archipec.contract import ContentKey, Receipt, State
 from archipec.errors import ArchipecError, TransientError
 from archipec.simulator import Provider, compose, shared_authority, to_pem
 from archipec.testing import configure, make_context, make_item
-from archipec.testing.make import make_root
+from archipec.testing.factories import make_root
 from archipec_plugins.conservation.ftps import FTPS
 from archipec_plugins.conservation.sacer import SACER
 from archipec_plugins.conservation.sftp import SFTP

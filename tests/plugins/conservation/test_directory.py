@@ -70,7 +70,7 @@ class Collector:
             about = package
         for old in reports.glob("*"):
             old.unlink()
-        if self.service.misdeed is None or about == package:
+        if self.service.misbehaviour is None or about == package:
             (reports / f"RdV_{about}.json").write_bytes(answer)
 
 

@@ -355,7 +355,7 @@ class TestArchives:
         with pytest.raises(TransientError, match="503"):
             run(kept, ONE)
         assert len(kept.files()) == 1
-        kept._place = type(kept._place)(  # the same archive, another authority
+        kept._under_test = type(kept._under_test)(  # the same archive, another authority
             record=EML_SINK,
             config=configure(EML_SINK, {**options, "path": str(kept.root), "tsa": tsa.url}),
             context=make_context(kept.root.parent),

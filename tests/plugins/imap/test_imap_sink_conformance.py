@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from archipec.contract import ContentKey, Receipt, Sink, SinkType, State
-from archipec.testing import Place, SinkConformance, make_item, nasty_messages
+from archipec.testing import SinkConformance, UnderTest, make_item, nasty_messages
 from archipec.testing.messages import small_messages
 from archipec_plugins.imap import IMAP_SINK
 from testbed.dovecot import PASSWORD, Dovecot
@@ -104,15 +104,15 @@ class TestImap(SinkConformance):
 
         return expunge
 
-    def test_neighbours(self, place: Place[Sink]) -> None:
+    def test_neighbours(self, under_test: UnderTest[Sink]) -> None:
         """What stands in for the kit's case: all that a server keeps, in one batch, rejected ones among it."""
         messages = nasty_messages()
-        with place.open() as sink:
+        with under_test.open() as sink:
             for raw in messages.values():
                 sink.put(make_item(raw))
             receipts = {receipt.key: receipt for receipt in sink.commit()}
         assert len(receipts) == len(messages)
-        with place.open() as sink:
+        with under_test.open() as sink:
             for name, raw in messages.items():
                 receipt = receipts[ContentKey.of(raw)]
                 if name in REJECTED:
@@ -122,19 +122,19 @@ class TestImap(SinkConformance):
                 else:
                     self.assert_kept(sink, receipt, raw, name)
 
-    def test_twice_is_one_copy(self, place: Place[Sink], dovecot: Dovecot, login: str) -> None:
+    def test_twice_is_one_copy(self, under_test: UnderTest[Sink], dovecot: Dovecot, login: str) -> None:
         """What stands in for the kit's case: the server itself tells how many there are."""
         raws = small_messages(5)
         for _ in range(2):
-            with place.open() as sink:
+            with under_test.open() as sink:
                 for _ in range(2):
                     self.keep(sink, [make_item(raw) for raw in raws])
         assert sorted(dovecot.raw_fetch("Archivio/INBOX", login).values()) == sorted(raws)
 
-    def test_read_in_pieces(self, place: Place[Sink]) -> None:
+    def test_read_in_pieces(self, under_test: UnderTest[Sink]) -> None:
         """What stands in for the kit's case."""
         first, second = (raw for raw in small_messages(2))
-        with place.open() as sink:
+        with under_test.open() as sink:
             receipts = self.keep(sink, [make_item(first), make_item(second)])
             with sink.read(receipts[ContentKey.of(first)]) as stream:
                 assert stream.read(10) == first[:10]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from archipec.errors import ArchipecError, PermanentError
-from archipec.testing.make import make_context
+from archipec.testing.factories import make_context
 from archipec_plugins.files.folders import HeaderSource
 from archipec_plugins.files.records import PathConfig
 from archipec_plugins.maildir.names import folder_name, parse_found

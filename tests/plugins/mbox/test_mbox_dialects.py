@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.contract import Source
-from archipec.testing.make import make_context
+from archipec.testing.factories import make_context
 from archipec_plugins.mbox import MboxSourceConfig
 from archipec_plugins.mbox.dialect import Dialect, restored
 from archipec_plugins.mbox.mboxrd import quote

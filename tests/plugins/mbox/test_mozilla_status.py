@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.testing.make import make_context
+from archipec.testing.factories import make_context
 from archipec_plugins.files.folders import HeaderSource
 from archipec_plugins.files.records import PathConfig
 from archipec_plugins.mbox.mozilla_status import MozillaStatus

@@ -12,7 +12,7 @@ import pytest
 from archipec.contract import PostStepType
 from archipec.errors import AuthError, ConfigError
 from archipec.testing import PostStepConformance
-from archipec.testing.make import configure, make_context, make_run
+from archipec.testing.factories import configure, make_context, make_run
 from archipec_plugins.thunderbird import THUNDERBIRD_STEP
 from archipec_thunderbird.certificates import actalis_root
 from archipec_thunderbird.lock import ProfileLock

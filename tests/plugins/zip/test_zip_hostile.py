@@ -14,7 +14,7 @@ import pytest
 
 from archipec.contract import Source
 from archipec.errors import ArchipecError, PermanentError, Scope
-from archipec.testing.make import make_context
+from archipec.testing.factories import make_context
 from archipec_plugins.zip import ZipSourceConfig
 from archipec_plugins.zip.source import open_source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from archipec.testing import Misdeed, ScriptedService
+from archipec.testing import Misbehaviour, ScriptedService
 
 from .doubles import Conservator, SacerDouble
 from .process import ServerProcess
@@ -13,34 +13,34 @@ from .process import ServerProcess
 __all__ = ["DropService", "SacerService"]
 
 _FAULTS = {
-    Misdeed.LATE: "late",
-    Misdeed.NEGATIVE: "negative",
-    Misdeed.PARTIAL: "partial",
-    Misdeed.LOST_BEFORE_SAVE: "lost-before-save",
-    Misdeed.LOST_AFTER_SAVE: "lost-after-save",
-    Misdeed.WRONG_HASH: "wrong-hash",
-    Misdeed.UNKNOWN_PACKAGE: "unknown-package",
-    Misdeed.TRUNCATED: "truncated",
-    Misdeed.HTML: "html",
+    Misbehaviour.LATE: "late",
+    Misbehaviour.NEGATIVE: "negative",
+    Misbehaviour.PARTIAL: "partial",
+    Misbehaviour.LOST_BEFORE_SAVE: "lost-before-save",
+    Misbehaviour.LOST_AFTER_SAVE: "lost-after-save",
+    Misbehaviour.WRONG_HASH: "wrong-hash",
+    Misbehaviour.UNKNOWN_PACKAGE: "unknown-package",
+    Misbehaviour.TRUNCATED: "truncated",
+    Misbehaviour.HTML: "html",
 }
 
 
 class _Remote(ScriptedService):
     """A service whose decisions are made, and whose records are kept, by another program."""
 
-    _misdeed: Misdeed | None = None
+    _misbehaviour: Misbehaviour | None = None
 
     def __init__(self) -> None:
         """Take nothing from `ScriptedService` but its shape."""
 
     @property
-    def misdeed(self) -> Misdeed | None:
-        return self._misdeed
+    def misbehaviour(self) -> Misbehaviour | None:
+        return self._misbehaviour
 
-    @misdeed.setter
-    def misdeed(self, misdeed: Misdeed | None) -> None:
-        self._misdeed = misdeed
-        self.script(misdeed)
+    @misbehaviour.setter
+    def misbehaviour(self, misbehaviour: Misbehaviour | None) -> None:
+        self._misbehaviour = misbehaviour
+        self.script(misbehaviour)
 
     @property
     def kept(self) -> dict[str, dict[str, str]]:  # type: ignore[override]
@@ -54,7 +54,7 @@ class _Remote(ScriptedService):
     def hashes(self) -> list[str]:  # type: ignore[override]
         return [digest for _, documents in self.records() for digest in documents.values()]
 
-    def script(self, misdeed: Misdeed | None) -> None:
+    def script(self, misbehaviour: Misbehaviour | None) -> None:
         raise NotImplementedError
 
     def records(self) -> list[tuple[str, dict[str, str]]]:
@@ -71,8 +71,8 @@ class SacerService(_Remote):
     def work(self) -> None:
         """Do nothing: it decides at once."""
 
-    def script(self, misdeed: Misdeed | None) -> None:
-        self._double.faults(*([f"*{_FAULTS[misdeed]}"] if misdeed else []))
+    def script(self, misbehaviour: Misbehaviour | None) -> None:
+        self._double.faults(*([f"*{_FAULTS[misbehaviour]}"] if misbehaviour else []))
 
     def records(self) -> list[tuple[str, dict[str, str]]]:
         saved = {tuple(unit["key"]): _hashes(unit["documents"]) for unit in self._double.saved()}
@@ -92,15 +92,15 @@ class DropService(_Remote):
         """Look into the folder."""
         self._double.look()
 
-    def script(self, misdeed: Misdeed | None) -> None:
+    def script(self, misbehaviour: Misbehaviour | None) -> None:
         # What is lost on the way to a drop folder, the server has lost.
         if self._stopped:
             self._server.start()
-        self._stopped = misdeed is Misdeed.LOST_BEFORE_SAVE
+        self._stopped = misbehaviour is Misbehaviour.LOST_BEFORE_SAVE
         if self._stopped:
             self._server.stop()
-        self._double.hold(back=misdeed is not None)
-        self._double.faults(*([f"*{_FAULTS[misdeed]}"] if misdeed and not self._stopped else []))
+        self._double.hold(back=misbehaviour is not None)
+        self._double.faults(*([f"*{_FAULTS[misbehaviour]}"] if misbehaviour and not self._stopped else []))
 
     def records(self) -> list[tuple[str, dict[str, str]]]:
         self.work()

@@ -6,9 +6,10 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, TypedDict, Unpack
 
 import archipec
 from archipec.contract import (
@@ -79,37 +80,38 @@ def make_context(
     )
 
 
-def make_item(
-    raw: bytes,
-    *,
-    folder: str = "INBOX",
-    received: datetime | None = _RECEIVED,
-    date: datetime = _RECEIVED,
-    flags: tuple[str, ...] = (),
-    kind: str | None = None,
-    head: bytes | None = None,
-    key: ContentKey | None = None,
-    open: Callable[[], BinaryIO] | None = None,  # noqa: A002  the field's name in Item
-) -> Item:
+class ItemFields(TypedDict, total=False):
+    """The fields of an `Item`, but ``body``."""
+
+    key: ContentKey
+    folder: str
+    received: datetime | None
+    date: datetime
+    flags: tuple[str, ...]
+    kind: str
+    head: bytes
+    open: Callable[[], BinaryIO]
+
+
+def make_item(raw: bytes, **fields: Unpack[ItemFields]) -> Item:
     """Return the `Item` the host would make of a message.
 
     Args:
-        kind: told from the header when None.
-        head: the header section of ``raw`` when None.
-        key: of ``raw`` when None.
-        open: reads ``raw`` when None.
+        fields: those that are not as ``raw`` says: the kind and the head of its header, its key, a reader of it; in
+            INBOX, received and dated on 1 July 2026, without flags.
     """
-    return Item(
-        key=key or ContentKey.of(raw),
-        folder=folder,
-        received=received,
-        date=date,
-        flags=flags,
-        kind=kind or kind_of(raw),
-        head=header_block(raw) if head is None else head,
-        open=open or (lambda: io.BytesIO(raw)),
-        body=raw if key is None and open is None and len(raw) <= _IN_MEMORY else None,
+    item = Item(
+        key=ContentKey.of(raw),
+        folder="INBOX",
+        received=_RECEIVED,
+        date=_RECEIVED,
+        flags=(),
+        kind=kind_of(raw),
+        head=header_block(raw),
+        open=lambda: io.BytesIO(raw),
+        body=raw if not fields.keys() & {"key", "open"} and len(raw) <= _IN_MEMORY else None,
     )
+    return replace(item, **fields)
 
 
 def key_of(chunks: Iterable[bytes]) -> ContentKey:

@@ -1,4 +1,4 @@
-"""What all conformance classes share: the place under test, the rules for errors, cases that don't apply."""
+"""What all conformance classes share: the plugin under test, the rules for errors, cases that don't apply."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ import pytest
 
 from archipec.contract import Context
 from archipec.errors import ArchipecError
-from archipec.testing.make import Record, make_root
+from archipec.testing.factories import Record, make_root
 
-__all__ = ["Conformance", "Place", "difference", "inside_the_tree", "must_not_raise", "must_raise", "tree_of"]
+__all__ = [
+    "Conformance",
+    "UnderTest",
+    "difference",
+    "must_not_raise",
+    "must_raise",
+    "only_archipec_errors",
+    "tree_of",
+]
 
 T = TypeVar("T")
 
@@ -63,7 +71,7 @@ class Conformance:
 
 
 @contextmanager
-def inside_the_tree() -> Iterator[None]:
+def only_archipec_errors() -> Iterator[None]:
     """Fail when anything but an error of `archipec.errors` comes out of a plugin."""
     try:
         yield
@@ -96,7 +104,7 @@ def must_not_raise(rule: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place(Generic[T]):
+class UnderTest(Generic[T]):
     """A source, sink or post-step under test: its record, a configuration and a context."""
 
     record: Record
@@ -113,7 +121,7 @@ class Place(Generic[T]):
         """Open it; whatever leaves the block that isn't an error of the tree fails the case."""
         context = self.context if cancelled is None else replace(self.context, cancelled=cancelled)
         make_root(self.record, self.config)
-        with inside_the_tree(), self.record.open(self.config, context) as opened:
+        with only_archipec_errors(), self.record.open(self.config, context) as opened:
             yield cast("T", opened)
 
 
