@@ -7,24 +7,38 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import sqlite3
 import stat
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
 
-__all__ = ["SqliteFile"]
+__all__ = ["SqliteFile", "fits"]
 
 _SHARED = 64 << 10  # bytes; its -shm file takes 32 KiB at first
 _WAIT = 30.0  # seconds another process may hold the file
 _PAGE = 1000  # rows
 _STORAGE = {"TEXT": "text", "INTEGER": "integer"}
+_TIMES = range(
+    int(datetime.min.replace(tzinfo=UTC).timestamp()) + 86_400,
+    int(datetime.max.replace(tzinfo=UTC).timestamp()) - 86_400,
+)
+# What the values of a column can be: their type, and what else they have to be.
+_KINDS: dict[str, tuple[type, Callable[[Any], object]]] = {
+    "integer": (int, lambda _: True),
+    "text": (str, lambda _: True),
+    "sha256": (str, re.compile("[0-9a-f]{64}").fullmatch),
+    "time": (int, _TIMES.__contains__),
+}
+_PLAIN = ("integer", "text")
 # What reading a value raises that is not what was written.
 _MISREAD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -140,14 +154,37 @@ class SqliteFile:
                 raise
             self._db.execute("COMMIT")
 
-    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._lock, self._readable():
-            return self._db.execute(query, values).fetchall()
+    def rows(self, query: str, values: Sequence[object] = (), columns: str = "") -> list[Any]:
+        """Return the rows that a query answers.
 
-    def parse_json(self, text: str) -> Any:
-        """Return what a JSON text on record says; a text that is none is damage."""
+        Args:
+            columns: see `checked`; empty where the answer is none of what is on record: a count, a 1.
+        """
+        with self._lock, self._readable():
+            rows = self._db.execute(query, values).fetchall()
+        return self.checked(rows, columns) if columns else rows
+
+    def checked(self, rows: list[Any], columns: str) -> list[Any]:
+        """Return these rows; a value of another kind than its column's is damage.
+
+        Args:
+            columns: the kind of each, with spaces between: ``integer``, ``text``, ``sha256`` (64 hex digits), ``time``
+                (Unix seconds of a date); with a ``?`` behind it None is as good.
+        """
+        if not rows:
+            return rows
         with self.decoding():
-            return json.loads(text)
+            for column, values in zip(columns.split(), zip(*rows, strict=True), strict=True):
+                _check_column(column.removesuffix("?"), values, optional=column.endswith("?"))
+        return rows
+
+    def parse_json(self, text: str, shape: object = object) -> Any:
+        """Return what a JSON text on record says; a text that is none, or has another shape (`fits`), is damage."""
+        with self.decoding():
+            value = json.loads(text)
+            if not fits(value, shape):
+                raise ValueError(f"{text[:60]!r} has another shape")
+            return value
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
@@ -224,6 +261,38 @@ class SqliteFile:
         if code.startswith("SQLITE_IOERR"):
             return TransientError(f"{name}: {error}", hint="is its disk connected?", retry_after=math.inf)
         return PermanentError(f"{name}: {error}", hint="is its folder writable?")
+
+
+def _check_column(kind: str, values: Sequence[object], *, optional: bool) -> None:
+    expected, accepts = _KINDS[kind]
+    # By their types first: that is quick for the many rows that are sound.
+    sound = set(map(type, values)) <= {expected, *([type(None)] if optional else ())}
+    if sound and kind in _PLAIN:
+        return
+    for value in values:
+        if not (optional and value is None) and not (type(value) is expected and accepts(value)):
+            raise ValueError(f"{value!r:.60} stands where {kind} belongs")
+
+
+def fits(value: object, shape: object) -> bool:
+    """Tell whether what was JSON is of a shape.
+
+    Args:
+        shape: a type; ``[shape]`` for a list of such; ``{name: shape}`` for an object that has at least these;
+            ``{str: shape}`` for one with any names; a tuple of shapes, one of which it is.
+    """
+    if isinstance(shape, type):
+        return shape is object or type(value) is shape
+    if isinstance(shape, tuple):
+        return any(fits(value, one) for one in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(one, shape[0]) for one in value)
+    assert isinstance(shape, dict)
+    if not isinstance(value, dict):
+        return False
+    if str in shape:
+        return all(fits(one, shape[str]) for one in value.values())
+    return all(name in value and fits(value[name], one) for name, one in shape.items())
 
 
 def _is_text(value: bytes, *, as_json: bool) -> bool:

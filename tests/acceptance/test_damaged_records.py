@@ -22,6 +22,7 @@ HARMS = {
     "shape": "'[[1]]'",
     "deep": "replace(hex(zeroblob(60000)), '0', '[')",
     "number": "CAST(x'ff00' AS BLOB)",
+    "far": "99999999999999999",
 }
 SOME = (
     ("ledger", "copy", "token"),
@@ -34,10 +35,16 @@ SOME = (
     ("ledger", "run", "report"),
     ("ledger", "attempt", "sinks"),
     ("ledger", "attempt", "errors"),
+    ("ledger", "attempt", "started"),
+    ("ledger", "content", "size"),
+    ("ledger", "run", "started"),
     ("ledger", "sink", "place"),
     ("outbox", "message", "told"),
     ("outbox", "message", "reason"),
     ("outbox", "message", "size"),
+    ("outbox", "message", "copy"),
+    ("outbox", "message", "rejections"),
+    ("outbox", "package", "deposited"),
     ("outbox", "package", "manifest"),
     ("outbox", "package", "ticket"),
 )
@@ -145,6 +152,31 @@ def test_a_damaged_value_is_never_called_a_bug(archive: Archive) -> None:
                     bugs.append((file, table, column, harm, name, result.err[-400:]))
     assert not bugs, "\n".join(map(str, bugs))
     assert said == {"ledger", "outbox"}
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "column", "harm", "command"),
+    [
+        ("ledger", "attempt", "started", "number", "status"),
+        ("ledger", "attempt", "ended", "far", "status"),
+        ("ledger", "attempt", "errors", "shape", "status"),
+        ("ledger", "run", "report", "shape", "status"),
+        ("ledger", "content", "sha256", "shape", "verify"),
+        ("ledger", "content", "size", "json", "verify"),
+        ("outbox", "message", "copy", "json", "verify"),
+        ("outbox", "message", "rejections", "shape", "settle"),
+        ("outbox", "package", "deposited", "number", "settle"),
+    ],
+)
+def test_a_value_of_another_kind_is_damage_of_that_file(
+    archive: Archive, file: str, table: str, column: str, harm: str, command: str
+) -> None:
+    """Also where it would fail late, in the words of ``status`` or in a plugin's hands."""
+    archive.mend()
+    archive.harm(file, table, column, HARMS[harm])
+    result = archive.command(*commands(archive)[command], expect={"ledger": 4, "outbox": 7}[file])
+    assert f"the {file} {archive.files[file]} is damaged" in result.err
+    archive.mend()
 
 
 @pytest.mark.parametrize(("file", "code"), [("ledger", 4), ("outbox", 7)])

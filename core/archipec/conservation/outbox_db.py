@@ -79,6 +79,11 @@ _MESSAGES = (
     " FROM message m LEFT JOIN package p ON p.id = m.package"
 )
 
+_MESSAGE_COLUMNS = (
+    "sha256 integer time time text text? text integer text text text integer integer text time? integer"
+)
+_TICKET = ({"token": object, "sha256": str}, type(None))
+
 
 class OutboxMessage(NamedTuple):
     """A message in the outbox.
@@ -162,7 +167,9 @@ class OutboxDatabase(SqliteFile):
 
     def get(self, key: ContentKey) -> OutboxMessage | None:
         """Return what is on record of a message."""
-        rows = self.rows(f"{_MESSAGES} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size))
+        rows = self.rows(
+            f"{_MESSAGES} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size), _MESSAGE_COLUMNS
+        )
         return OutboxMessage(*rows[0]) if rows else None
 
     def add(self, arrived: Iterable[tuple[ContentKey, int, int]], now: int) -> None:
@@ -176,13 +183,14 @@ class OutboxDatabase(SqliteFile):
 
     def copy_of(self, sha256: str) -> int:
         """Return the number of the copy that counts, 0 when the message is not on record."""
-        rows = self.rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,))
+        rows = self.rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,), "integer")
         return int(rows[0][0]) if rows else 0
 
     def all(self) -> Iterator[OutboxMessage]:
         """Yield everything on record, a page at a time."""
         last = ""
-        while rows := self.rows(f"{_MESSAGES} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000", (last,)):
+        query = f"{_MESSAGES} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000"
+        while rows := self.rows(query, (last,), _MESSAGE_COLUMNS):
             last = rows[-1][0]
             yield from map(OutboxMessage._make, rows)
 
@@ -191,6 +199,7 @@ class OutboxDatabase(SqliteFile):
         rows = self.rows(
             f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
             (after, limit),
+            _MESSAGE_COLUMNS,
         )
         return [OutboxMessage(*row) for row in rows]
 
@@ -205,9 +214,10 @@ class OutboxDatabase(SqliteFile):
     def opened(self) -> Iterator[tuple[OutboxMessage, dict[str, Any]]]:
         """Yield the open messages and what they say of themselves."""
         for row in self.rows(
-            f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256"
+            f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NOT NULL ORDER BY m.date, m.sha256",
+            columns=_MESSAGE_COLUMNS,
         ):
-            (told,) = self.rows("SELECT told FROM message WHERE sha256 = ?", (row[0],))[0]
+            ((told,),) = self.rows("SELECT told FROM message WHERE sha256 = ?", (row[0],), "text")
             yield OutboxMessage(*row), self.parse_json(told)
 
     def explain(self, reasons: Iterable[tuple[str, str]]) -> None:
@@ -234,7 +244,8 @@ class OutboxDatabase(SqliteFile):
 
     def conserved_with_bytes(self) -> list[str]:
         """Return the SHA-256 of what is proven and still here."""
-        return [row[0] for row in self.rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept")]
+        rows = self.rows("SELECT sha256 FROM message WHERE state = 'conserved' AND kept", (), "sha256")
+        return [row[0] for row in rows]
 
     # -- packages ------------------------------------------------------------------------------------
 
@@ -265,6 +276,7 @@ class OutboxDatabase(SqliteFile):
         names = self.rows(
             "SELECT id FROM package WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
             (json.dumps(list(states)),),
+            "text",
         )
         for (name,) in names:
             yield from self.package_row(name)
@@ -272,22 +284,30 @@ class OutboxDatabase(SqliteFile):
     def package_row(self, name: str) -> list[PackageRow]:
         """Return the package of that id, if there is one."""
         rows = self.rows(
-            "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?", (name,)
+            "SELECT id, state, made_with, manifest, ticket, reason FROM package WHERE id = ?",
+            (name,),
+            "text text text text text? text",
         )
         return [
             PackageRow(
-                one, state, made_with, self.parse_json(manifest), self.parse_json(ticket or "null"), reason
+                one,
+                state,
+                made_with,
+                self.parse_json(manifest, dict),
+                self.parse_json(ticket or "null", _TICKET),
+                reason,
             )
             for one, state, made_with, manifest, ticket, reason in rows
         ]
 
     def package_ids(self) -> frozenset[str]:
         """Return the ids of all packages."""
-        return frozenset(row[0] for row in self.rows("SELECT id FROM package"))
+        return frozenset(row[0] for row in self.rows("SELECT id FROM package", (), "text"))
 
     def undecided(self, package: str) -> frozenset[str]:
         """Return the SHA-256 of a package's messages that nothing is decided about."""
-        rows = self.rows("SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'", (package,))
+        query = "SELECT sha256 FROM message WHERE package = ? AND state = 'packaged'"
+        rows = self.rows(query, (package,), "sha256")
         return frozenset(row[0] for row in rows)
 
     def move(

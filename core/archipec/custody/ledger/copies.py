@@ -60,7 +60,7 @@ class Copies(LedgerTable):
 
     def archive_id(self, sink: int) -> str:
         """Return the identity read from the archive's marker, empty when none was ever seen."""
-        return str(self._db.rows("SELECT archive FROM sink WHERE id = ?", (sink,))[0][0])
+        return str(self._db.rows("SELECT archive FROM sink WHERE id = ?", (sink,), "text")[0][0])
 
     def set_archive_id(self, sink: int, identity: str) -> None:
         """Remember which archive stands at this sink."""
@@ -78,6 +78,7 @@ class Copies(LedgerTable):
             "SELECT t.id, t.sha256, t.size, c.sink, c.state FROM content t LEFT JOIN copy c ON c.content = t.id"
             " WHERE t.sha256 IN (SELECT value FROM json_each(?))",
             (json.dumps([key.sha256 for key in keys]),),
+            "integer sha256 integer integer? text?",
         ):
             entry = found.setdefault(ContentKey(digest, size), (number, {}))
             if sink is not None:
@@ -98,7 +99,8 @@ class Copies(LedgerTable):
         """Yield (content as a program saved it, its original) where both are on record."""
         for digest, size, *original in self._db.rows(
             "SELECT d.sha256, d.size, t.sha256, t.size FROM variant v JOIN content d ON d.id = v.content"
-            " JOIN content t ON t.sha256 = v.sha256 AND t.size = v.size ORDER BY d.id"
+            " JOIN content t ON t.sha256 = v.sha256 AND t.size = v.size ORDER BY d.id",
+            columns="sha256 integer sha256 integer",
         ):
             yield ContentKey(digest, size), ContentKey(*original)
 
@@ -170,6 +172,7 @@ class Copies(LedgerTable):
             "SELECT state, count(*) FROM copy WHERE sink = ? AND content IN (SELECT value FROM json_each(?))"
             " GROUP BY state",
             (sink, json.dumps(list(contents))),
+            "text integer",
         )
         return Counter(dict(rows))
 
@@ -179,6 +182,7 @@ class Copies(LedgerTable):
             "SELECT state, reason, count(*) FROM copy WHERE sink = ? AND state IN ('pending', 'rejected')"
             " GROUP BY state, reason ORDER BY state, reason",
             (sink,),
+            "text text integer",
         )
 
     def overdue(self, sink: int, now: int) -> list[Overdue]:
@@ -191,6 +195,7 @@ class Copies(LedgerTable):
                 f"SELECT reason, iif({due} < ?2, {since}, NULL), count(*) FROM copy WHERE sink = ?1 AND state = 'pending'"
                 f" AND token != 'null' AND ({due} < ?2 OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
                 (sink, now),
+                "text time? integer",
             )
         ]
 
@@ -251,6 +256,7 @@ class Copies(LedgerTable):
             "SELECT c.content, t.sha256, t.size, c.state, c.token, c.reason FROM copy c"
             f" JOIN content t ON t.id = c.content WHERE {where} ORDER BY c.content LIMIT ?",
             values,
+            "integer sha256 integer text text text",
         )
         return [
             Copy(
@@ -296,6 +302,7 @@ class Copies(LedgerTable):
             "SELECT c.state, c.token FROM copy c JOIN content t ON t.id = c.content"
             " WHERE c.sink = ? AND t.sha256 = ? AND t.size = ? AND c.state IN ('stored', 'pending')",
             (sink, key.sha256, key.size),
+            "text text",
         )
         return Receipt(key, State(rows[0][0]), self._db.parse_json(rows[0][1])) if rows else None
 
@@ -308,6 +315,7 @@ class Copies(LedgerTable):
             f" WHERE c.sink IN ({marks}) AND c.stored >= ? AND c.state IN ('stored', 'pending')"
             " AND t.id > ? ORDER BY t.id LIMIT 1000",
             (*sinks, since, last),
+            "integer sha256 integer",
         ):
             last = rows[-1][0]
             for _, digest, size in rows:
@@ -319,6 +327,7 @@ class Copies(LedgerTable):
             "SELECT c.state, count(*), sum(t.size) FROM copy c JOIN content t ON t.id = c.content"
             " WHERE c.sink = ? GROUP BY c.state",
             (sink,),
+            "text integer integer",
         )
         return {state: (count, size) for state, count, size in rows}
 
@@ -329,6 +338,7 @@ class Copies(LedgerTable):
             " JOIN folder f ON f.id = o.folder JOIN copy c ON c.content = o.content WHERE f.source = ?)"
             " ORDER BY id",
             (source,),
+            "integer text",
         )
 
     def stored_copies(self, sink: int, contents: Iterable[int]) -> list[Copy]:

@@ -20,6 +20,7 @@ _HELD = (
     " (SELECT json_group_array(json_array(c.sink, c.state, c.intact_since)) FROM copy c"
     "  WHERE c.content = t.id AND c.sink IN (SELECT value FROM json_each(?2))))"
 )
+_ARCHIVED_COLUMNS = "integer sha256 integer text time? time? text? integer"
 _OF_CONTENT = "FROM content t LEFT JOIN verdict v ON v.content = t.id"
 
 
@@ -96,9 +97,10 @@ class Deletions(LedgerTable):
             f"SELECT o.ref, {_HELD}, o.accepted FROM occurrence o JOIN content t ON t.id = o.content"
             " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
             (folder, json.dumps(list(sinks))),
+            "text text integer?",
         )
-        with self._db.decoding():
-            return {ref: _held(json.loads(told))._replace(accepted=size) for ref, told, size in rows}
+        found = self._archived([told for _, told, _ in rows])
+        return {ref: one._replace(accepted=size) for one, (ref, _, size) in zip(found, rows, strict=True)}
 
     def held_by_key(
         self, keys: Iterable[ContentKey], sinks: Sequence[int]
@@ -109,9 +111,14 @@ class Deletions(LedgerTable):
             f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
             (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
         )
+        return {one.key: one for one in self._archived([told for (told,) in rows]) if one.key in wanted}
+
+    def _archived(self, texts: Sequence[str]) -> list[ArchivedMessage]:
         with self._db.decoding():
-            found = [_held(json.loads(told)) for (told,) in rows]
-        return {one.key: one for one in found if one.key in wanted}
+            told = [json.loads(text) for text in texts]
+        self._db.checked([one[:-1] for one in told], _ARCHIVED_COLUMNS)
+        self._db.checked([copy for one in told for copy in one[-1]], "integer text time?")
+        return [_held(one) for one in told]
 
     def order(
         self, pipeline: str, source: int, orders: Sequence[tuple[DeletionOrder, int]], now: int
@@ -170,6 +177,7 @@ class Deletions(LedgerTable):
         return self._db.rows(
             "SELECT id, folder, ref FROM deletion WHERE source = ? AND state IN ('ordered', 'unknown')",
             (source,),
+            "integer text text",
         )
 
     def twins_of(self, source: int, contents: Iterable[int]) -> list[tuple[str, str, int]]:
@@ -178,6 +186,7 @@ class Deletions(LedgerTable):
             "SELECT f.name, o.ref, o.content FROM folder f JOIN occurrence o ON o.folder = f.id AND NOT o.gone"
             " WHERE f.source = ? AND o.content IN (SELECT value FROM json_each(?))",
             (source, json.dumps(list(contents))),
+            "text text integer",
         )
 
     def mark(self, orders: Iterable[int]) -> None:
@@ -193,6 +202,7 @@ class Deletions(LedgerTable):
             "SELECT d.id, d.folder, d.ref FROM mark m JOIN deletion d ON d.id = m.deletion WHERE d.source = ?"
             " ORDER BY d.folder, d.id",
             (source,),
+            "integer text text",
         )
 
     def unmark(self, orders: Iterable[int]) -> None:
@@ -222,6 +232,7 @@ class Deletions(LedgerTable):
             " FROM rescue r JOIN deletion d ON d.id = r.deletion JOIN content t ON t.id = d.content"
             " WHERE d.source = ? AND r.state = ? ORDER BY r.deletion",
             (source, state),
+            "integer text text integer sha256 integer text text time?",
         )
         return [
             Rescue(
@@ -269,7 +280,7 @@ class Deletions(LedgerTable):
 
     def probe(self, sink: int) -> str:
         """Return the name of the folder that a run which was killed may have left in a sink; empty for none."""
-        rows = self._db.rows("SELECT name FROM probe WHERE sink = ?", (sink,))
+        rows = self._db.rows("SELECT name FROM probe WHERE sink = ?", (sink,), "text")
         return str(rows[0][0]) if rows else ""
 
     def set_probe(self, sink: int, name: str) -> None:
@@ -301,8 +312,12 @@ class Deletions(LedgerTable):
         rows = self._db.rows(
             "SELECT made, messages FROM plan WHERE id = ? AND pipeline = ? AND source = ?",
             (plan, pipeline, source),
+            "time text",
         )
-        return (rows[0][0], [PlannedMessage(*one) for one in json.loads(rows[0][1])]) if rows else None
+        if not rows:
+            return None
+        messages = self._db.checked(self._db.parse_json(rows[0][1], [[str]]), "text text sha256")
+        return (rows[0][0], [PlannedMessage(*one) for one in messages])
 
     def deleted_keys(self, source: int) -> set[ContentKey]:
         """Return the keys of what was deleted from a source."""
@@ -310,6 +325,7 @@ class Deletions(LedgerTable):
             "SELECT DISTINCT t.sha256, t.size FROM deletion d JOIN content t ON t.id = d.content"
             " WHERE d.source = ? AND d.state IN ('deleted', 'moved')",
             (source,),
+            "sha256 integer",
         )
         return {ContentKey(digest, size) for digest, size in rows}
 

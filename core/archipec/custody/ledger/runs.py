@@ -16,6 +16,9 @@ _ATTEMPT = (
     "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
     " FROM attempt"
 )
+_ATTEMPT_COLUMNS = "integer text text text time time? integer? text text text? text integer?"
+_ERRORS = [{"error": [str], "hint": str}]
+_REPORT = dict.fromkeys(("stored", "failed", "left"), int)
 
 
 class RunRecord(NamedTuple):
@@ -123,26 +126,45 @@ class Runs(LedgerTable):
         rows = self._db.rows(
             f"{_ATTEMPT} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER"
             " (PARTITION BY pipeline, source, command ORDER BY coalesce(ended, started) DESC, id DESC) AS place"
-            " FROM attempt) WHERE place = 1) ORDER BY coalesce(ended, started), id"
+            " FROM attempt) WHERE place = 1) ORDER BY coalesce(ended, started), id",
+            columns=_ATTEMPT_COLUMNS,
         )
-        with self._db.decoding():
-            return [_attempt(row) for row in rows]
+        return [self._attempt(row) for row in rows]
 
     def last_archived(self) -> dict[tuple[str, str], Attempt]:
         """Return, by pipeline and source, the last `archive` that reached its end."""
         rows = self._db.rows(
             f"{_ATTEMPT} WHERE id IN (SELECT max(id) FROM attempt WHERE command = 'archive'"
-            f" AND exit_code IN ({DONE}, {ATTENTION}) GROUP BY pipeline, source)"
+            f" AND exit_code IN ({DONE}, {ATTENTION}) GROUP BY pipeline, source)",
+            columns=_ATTEMPT_COLUMNS,
         )
-        with self._db.decoding():
-            return {(one.pipeline, one.source): one for one in map(_attempt, rows)}
+        return {(one.pipeline, one.source): one for one in map(self._attempt, rows)}
 
     def roots(self) -> dict[str, str | None]:
         """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
-        rows = self._db.rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)")
-        with self._db.decoding():
-            places = [AttemptSink(*one) for row in rows for one in json.loads(row[0])]
-        return {place.where: place.root for place in places}
+        rows = self._db.rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)", (), "text")
+        return {place.where: place.root for (sinks,) in rows for place in self._sinks(sinks)}
+
+    def _sinks(self, text: str) -> list[AttemptSink]:
+        places = self._db.parse_json(text, [[(str, type(None))]])
+        return [AttemptSink(*one) for one in self._db.checked(places, "text text text?")]
+
+    def _attempt(self, row: Sequence[Any]) -> Attempt:
+        number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock, but_settling = row
+        return Attempt(
+            number,
+            pipeline,
+            source,
+            command,
+            started,
+            ended,
+            code,
+            self._db.parse_json(errors, _ERRORS),
+            self._sinks(sinks),
+            None if urls is None else self._db.parse_json(urls, {str: [str]}),
+            lock,
+            but_settling,
+        )
 
     def has_copies(self, where: str) -> bool:
         """Tell whether any copy was ever promised by the sink at ``where``; it need not be on record."""
@@ -156,12 +178,13 @@ class Runs(LedgerTable):
 
     def archives(self) -> dict[str, str]:
         """Return the identity of each archive that was ever seen, by its sink's ``where``."""
-        return dict(self._db.rows("SELECT place, archive FROM sink WHERE archive != ''"))
+        return dict(self._db.rows("SELECT place, archive FROM sink WHERE archive != ''", (), "text text"))
 
     def pending_since(self, sink: int) -> int | None:
         """Return when the oldest copy was deposited that a sink has not confirmed, in Unix seconds."""
-        rows = self._db.rows("SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'", (sink,))
-        return None if rows[0][0] is None else int(rows[0][0])
+        query = "SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'"
+        ((since,),) = self._db.rows(query, (sink,), "time?")
+        return None if since is None else int(since)
 
     def kept_since(self, sinks: Sequence[int], contents: Sequence[ContentKey]) -> dict[ContentKey, int]:
         """Return when each content was first stored in any of these sinks, in Unix seconds."""
@@ -170,6 +193,7 @@ class Runs(LedgerTable):
             " WHERE c.sink IN (SELECT value FROM json_each(?)) AND c.stored IS NOT NULL"
             " AND t.sha256 IN (SELECT value FROM json_each(?)) GROUP BY t.id",
             (json.dumps(list(sinks)), json.dumps([key.sha256 for key in contents])),
+            "sha256 integer time",
         )
         return {ContentKey(digest, size): int(stored) for digest, size, stored in rows}
 
@@ -195,10 +219,11 @@ class Runs(LedgerTable):
         """Return the last run of each pipeline, by name."""
         rows = self._db.rows(
             "SELECT r.pipeline, s.place, r.started, r.report FROM run r JOIN source s ON s.id = r.source"
-            " WHERE r.id IN (SELECT max(id) FROM run GROUP BY pipeline, source) ORDER BY r.pipeline"
+            " WHERE r.id IN (SELECT max(id) FROM run GROUP BY pipeline, source) ORDER BY r.pipeline",
+            columns="text text time text",
         )
         return [
-            RunRecord(name, place, started, self._db.parse_json(report))
+            RunRecord(name, place, started, self._db.parse_json(report, _REPORT))
             for name, place, started, report in rows
         ]
 
@@ -208,12 +233,14 @@ class Runs(LedgerTable):
             "SELECT started, quota_used, quota_limit FROM run"
             " WHERE source = ? AND quota_limit IS NOT NULL ORDER BY id DESC LIMIT 1",
             (source,),
+            "time integer? integer?",
         )
         return (int(rows[0][0]), Quota(rows[0][1], rows[0][2])) if rows else None
 
     def step_done(self, pipeline: str, step: str) -> int:
         """Return when the run began that a post-step last succeeded after, 0 when it never did."""
-        rows = self._db.rows("SELECT done FROM step WHERE pipeline = ? AND place = ?", (pipeline, step))
+        query = "SELECT done FROM step WHERE pipeline = ? AND place = ?"
+        rows = self._db.rows(query, (pipeline, step), "time")
         return int(rows[0][0]) if rows else 0
 
     def record_step(self, pipeline: str, step: str, done: int) -> None:
@@ -224,21 +251,3 @@ class Runs(LedgerTable):
                 " ON CONFLICT (pipeline, place) DO UPDATE SET done = excluded.done",
                 (pipeline, step, done),
             )
-
-
-def _attempt(row: Sequence[Any]) -> Attempt:
-    number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock, but_settling = row
-    return Attempt(
-        number,
-        pipeline,
-        source,
-        command,
-        started,
-        ended,
-        code,
-        json.loads(errors),
-        [AttemptSink(*one) for one in json.loads(sinks)],
-        None if urls is None else json.loads(urls),
-        lock,
-        but_settling,
-    )

@@ -199,6 +199,7 @@ JSON_COLUMNS = frozenset(
         "copy.token",
         "deletion.evidence",
         "folder.cursor",
+        "plan.messages",
         "run.report",
         "verdict.record",
     }

@@ -87,7 +87,8 @@ class Sources(LedgerTable):
 
     def folders(self, source: int) -> list[tuple[int, str, Json]]:
         """Return (number, name, cursor) of every folder on record."""
-        rows = self._db.rows("SELECT id, name, cursor FROM folder WHERE source = ?", (source,))
+        query = "SELECT id, name, cursor FROM folder WHERE source = ?"
+        rows = self._db.rows(query, (source,), "integer text text?")
         return [
             (number, name, None if cursor is None else self._db.parse_json(cursor))
             for number, name, cursor in rows
@@ -146,7 +147,8 @@ class Sources(LedgerTable):
 
     def absent(self, folder: int, refs: Collection[str]) -> list[int]:
         """Return the rows of a folder that a whole listing does not have."""
-        rows = self._db.rows("SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone", (folder,))
+        query = "SELECT id, ref FROM occurrence WHERE folder = ? AND NOT gone"
+        rows = self._db.rows(query, (folder,), "integer text")
         return [number for number, ref in rows if ref not in refs]
 
     def retire(self, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
@@ -177,15 +179,14 @@ class Sources(LedgerTable):
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
-        with self._db.decoding():
-            return [
-                SourceMessage(
-                    number, ref, size, received, tuple(flags.split()), kind, date, message_id, content
-                )
-                for number, ref, size, received, flags, kind, date, message_id, content in sorted(
-                    json.loads(page[0][0])
-                )
-            ]
+        rows = self._db.checked(
+            self._db.parse_json(page[0][0]),
+            "integer text integer? time? text text? time? text? integer?",
+        )
+        return [
+            SourceMessage(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
+            for number, ref, size, received, flags, kind, date, message_id, content in sorted(rows)
+        ]
 
     def sizes_beside(self, row: int) -> tuple[int, int]:
         """Return how many messages of a row's folder have the size that was listed, and how many another.
@@ -252,6 +253,7 @@ class Sources(LedgerTable):
             " JOIN content t ON t.id = o.content WHERE f.source = ? AND NOT o.gone AND o.id < ?"
             " ORDER BY o.id DESC LIMIT 500",
             (source, last),
+            "text integer text integer? time? text? time? text? integer",
         ):
             for folder, last, ref, size, received, kind, date, message_id, content in rows:
                 yield (
@@ -265,6 +267,7 @@ class Sources(LedgerTable):
             "SELECT count(*), coalesce(sum(o.size), 0) FROM occurrence o JOIN folder f ON f.id = o.folder"
             " WHERE f.source = ? AND NOT o.gone",
             (source,),
+            "integer integer",
         )
         return int(rows[0][0]), int(rows[0][1])
 
@@ -273,6 +276,7 @@ class Sources(LedgerTable):
         rows = self._db.rows(
             "SELECT ref, size, received, flags FROM occurrence WHERE folder = ? AND NOT gone ORDER BY id",
             (folder,),
+            "text integer? time? text",
         )
         return [
             Listed(

@@ -75,6 +75,7 @@ class Transactions(LedgerTable):
             f" AND {_ALL_HELD} GROUP BY v.message_id"
             " ORDER BY moment DESC, 2",
             (json.dumps(list(sinks)), json.dumps(list(sent_folders))),
+            "integer text time?",
         )
         return [TransactionRef(bool(certified), value, date) for certified, value, date in rows]
 
@@ -117,13 +118,14 @@ class Transactions(LedgerTable):
             "SELECT DISTINCT v.identificativo FROM verdict v WHERE v.identificativo IS NOT NULL"
             f" AND (v.identificativo = ?2 OR v.msgid = ?2 OR v.message_id = ?2) AND {_HELD}",
             (json.dumps(list(sinks)), name),
+            "text",
         )
         return [TransactionRef(True, row[0], 0) for row in rows]
 
     def folders_called(self, names: Iterable[str]) -> list[int]:
         """Return the folders of any source that have one of these names (lower case), or are below one that has."""
         wanted = frozenset(names)
-        rows = self._db.rows("SELECT id, name FROM folder")
+        rows = self._db.rows("SELECT id, name FROM folder", (), "integer text")
         return [number for number, name in rows if wanted & set(_SEPARATORS.split(name.casefold()))]
 
     def left_unjudged(self, sinks: Sequence[int]) -> int:
@@ -141,7 +143,9 @@ class Transactions(LedgerTable):
         from archipec.pec.breve import Check
 
         rows = self._db.rows(
-            "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?", (receipt, original)
+            "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?",
+            (receipt, original),
+            "text text text",
         )
         return Check(*rows[0]) if rows else None
 
@@ -174,7 +178,8 @@ class Transactions(LedgerTable):
         values = [json.dumps(list(sinks))]
         if names is not None:
             values.append(json.dumps(list(names)))
-        rows = self._db.rows(f"{query} ORDER BY v.content", values)
+        columns = "integer sha256 integer time text"
+        rows = self._db.rows(f"{query} ORDER BY v.content", values, columns)
         with self._db.decoding():
             return [_record(*row) for row in rows]
 

@@ -60,6 +60,7 @@ class Unsealed(LedgerTable):
             "  AND e.seal = 'valid' AND e.tipo = 'posta-certificata' AND e.content IN held)"
             " GROUP BY l.content ORDER BY l.content",
             (json.dumps(list(sinks)),),
+            "sha256 integer text text text",
         )
         return [
             UnsealedOriginal(ContentKey(digest, size), message_id, folder, ref)
