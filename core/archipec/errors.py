@@ -54,6 +54,7 @@ __all__ = [
     "Unsupported",
     "exit_code",
     "from_os_error",
+    "is_full",
 ]
 
 DONE, BUG, USAGE, ATTENTION = 0, 1, 2, 3
@@ -210,10 +211,15 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN}
 
 
+def is_full(error: OSError) -> bool:
+    """Tell whether a file operation failed because its disk is full, or the user's share of it."""
+    return error.errno in _FULL
+
+
 def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
     """Translate a failed file operation on ``what`` into the error a person can act on."""
     reason = (error.strerror or str(error)).lower()
-    if error.errno in _FULL:
+    if is_full(error):
         return NoRoom(
             f"no room left on the disk of {what}",
             hint="free some space and run the same command again: it goes on where it stopped",

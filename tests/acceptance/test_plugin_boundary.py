@@ -163,6 +163,88 @@ def test_a_sink_that_can_t_take_one_message_now_takes_the_others(
     assert len([one for one in shelf.iterdir() if len(one.name) == 64]) == 5
 
 
+@pytest.mark.parametrize("error", ["TransientError", "IntegrityError", "PermanentError"])
+def test_a_sink_that_can_t_say_of_one_message_whether_it_has_it_takes_the_others(
+    strangers: Strangers, letters: str, tmp_path: Path, error: str
+) -> None:
+    """And is asked for that one again before it is given it: nothing is stored twice."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    strangers.install(
+        f"""
+        class Bad(Shelf):
+            def commit(self):
+                super().commit()
+                raise PermanentError("gone")
+        class Worse(Shelf):
+            def find(self, key):
+                if key.sha256 == min(one for one in os.listdir(self.config["path"]) if len(one) == 64):
+                    raise {error}("HTTP status 503", scope=Scope.MESSAGE)
+                return super().find(key)
+        class Careful(Shelf):
+            def put(self, item):
+                assert not self.path(item.key).exists(), "put again"
+                super().put(item)
+        globals().update(yields(sink(Bad)))
+        """
+    )
+    to = ("--to", f"maildir:{tmp_path / 'good'}", "--to", f"shelf:{shelf}")
+    strangers("archive", "--json", "--from", letters, *to, expect=4)
+    module = strangers.site / "archipec_acme_module.py"
+    module.write_text(module.read_text().replace("sink(Bad)", "sink(Worse)"))
+    report = strangers("archive", "--json", "--from", letters, *to, expect=3).object
+    assert report["sinks"]["shelf"] == {"stored": 4, "pending": 0, "failed": 1}
+    (failure,) = report["failures"]
+    assert failure["reason"] == "shelf: HTTP status 503"
+    module.write_text(module.read_text().replace("sink(Worse)", "sink(Careful)"))
+    report = strangers("archive", "--json", "--from", letters, *to).object
+    assert report["stored"] == 1
+
+
+DISK_USERS = {
+    "put": "class Full(Shelf):\n    def put(self, item): fill()",
+    "commit": "class Full(Shelf):\n    def commit(self): fill()",
+    "open": "class Full(Shelf):\n    def __init__(self, *_): fill()",
+    "find": "class Full(Shelf):\n"
+    "    def find(self, key): fill()\n"
+    "    def commit(self): raise TransientError('x', retry_after=0)",
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("method", list(DISK_USERS))
+def test_a_full_disk_under_a_plugin_is_no_bug_of_it(
+    strangers: Strangers, letters: str, tmp_path: Path, method: str
+) -> None:
+    fill = "def fill():\n    with open('/dev/full', 'wb', buffering=0) as file: file.write(b'x')\n"
+    strangers.install(f"{fill}{DISK_USERS[method]}\nglobals().update(yields(sink(Full)))\n")
+    to = ("--to", f"maildir:{tmp_path / 'good'}", "--to", f"shelf:{tmp_path / 'shelf'}")
+    result = strangers("archive", "--json", "--from", letters, *to, expect=5)
+    (error,) = result.object["error"]
+    assert error.startswith("no room left on the disk of ")
+    assert 'the plugin "shelf" (archipec-acme 2.5) writes' in error
+    assert result.object["sinks"]["maildir"]["stored"] == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_under_a_source_is_no_bug_of_it(strangers: Strangers, tmp_path: Path) -> None:
+    strangers.install(
+        """
+        def chunks():
+            yield b"From:"
+            with open("/dev/full", "wb", buffering=0) as file:
+                file.write(b"x")
+        class Full(Pigeon):
+            def fetch(self, folder, refs):
+                for ref in refs:
+                    yield Fetched(ref, chunks())
+        globals().update(yields(source(Full)))
+        """
+    )
+    result = strangers("archive", "--from", "pigeon:/x", "--to", f"maildir:{tmp_path / 'A'}", expect=5)
+    assert 'no room left on the disk of the files that the plugin "pigeon" (archipec-acme 2.5)' in result.err
+
+
 # -- secrets ------------------------------------------------------------------------------------------
 
 _SASL = base64.b64encode(f"me\0me\0{PASSWORD}".encode()).decode()

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 
 from archipec.contract import Context, PostStepType, SinkType, SourceType
-from archipec.errors import ArchipecError, ConfigError, PluginBug
+from archipec.errors import ArchipecError, ConfigError, PluginBug, from_os_error, is_full
 from archipec.masking import mask
 from archipec.message import Claim, Fetched, Item, Listed, Receipt
 from archipec.supervision import Silent, beat, plugin_code, pulled
@@ -93,7 +93,8 @@ def raise_as_own(plugin: str, what: str, error: BaseException) -> None:
     """Raise what an exception that left a plugin's code means.
 
     Raises:
-        ArchipecError: the plugin's own one, secrets masked; a PluginBug for every other exception, SystemExit included.
+        ArchipecError: the plugin's own one, secrets masked; NoRoom where a disk was full, which is nobody's bug; a
+            PluginBug for every other exception, SystemExit included.
         KeyboardInterrupt: the user's.
     """
     if isinstance(error, Silent):
@@ -103,6 +104,9 @@ def raise_as_own(plugin: str, what: str, error: BaseException) -> None:
         raise error
     if isinstance(error, KeyboardInterrupt) and user_interrupted.is_set():
         raise error
+    if isinstance(error, OSError) and is_full(error):
+        place = f"{error.filename}, which" if error.filename else "the files that"
+        raise from_os_error(error, f"{place} {plugin} writes") from error
     _log.debug("where it failed:", exc_info=error)
     raise PluginBug(
         f"{plugin} failed{what} with {misbehaviour(error)}",

@@ -63,6 +63,7 @@ class SinkWorker:
         self._asks_all = False
         self._undone: Batch | None = None
         self._delivered = False
+        self._uncertain: set[int] = set()
         self.name = name
         self.number = number
         self.inbox: Queue[Batch | None] = Queue(1)
@@ -187,17 +188,23 @@ class SinkWorker:
         for entry in entries:
             if self.number not in entry.sinks:
                 continue
-            if (ask_all or self.number in entry.ask) and (found := sink.find(entry.item.key)) is not None:
-                outcomes[entry.number] = found
-                continue
+            asks = ask_all or self.number in entry.ask
             try:
-                sink.put(entry.item)
+                found = sink.find(entry.item.key) if asks else None
+                asks = False
+                if found is None:
+                    sink.put(entry.item)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
                 outcomes[entry.number] = error.message
+                if asks:
+                    self._uncertain.add(entry.number)
             else:
-                put[entry.item.key] = entry
+                if found is None:
+                    put[entry.item.key] = entry
+                else:
+                    outcomes[entry.number] = found
         for receipt in sink.commit():
             entry_put = put.pop(receipt.key, None)
             if entry_put is not None:
@@ -209,10 +216,16 @@ class SinkWorker:
         return outcomes
 
     def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
+        """Put the sink's word on record. Where it could not say what it has, the intent stays: it is asked again."""
+        uncertain, self._uncertain = self._uncertain, set()
         self._ledger.copies.record_receipts(
             self.number,
             [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, Receipt)],
-            [(number, outcome) for number, outcome in outcomes.items() if isinstance(outcome, str)],
+            [
+                (number, outcome)
+                for number, outcome in outcomes.items()
+                if isinstance(outcome, str) and number not in uncertain
+            ],
             now(),
         )
 
