@@ -110,10 +110,10 @@ def test_one_that_exits_when_it_is_loaded_is_reported(strangers: Strangers, wher
 def test_a_providers_bug_is_its_own_distributions(strangers: Strangers, letters: str, tmp_path: Path) -> None:
     strangers.install(
         """
-        from archipec_plugins.conservation.directory import Directory
+        from archipec_plugins.conservation.directory import DirectoryDrop
         from archipec.conservation.sink import conservation_sink
 
-        class Bad(Directory):
+        class Bad(DirectoryDrop):
             name = "acme"
             def deposit(self, package):
                 raise RuntimeError("boo")
