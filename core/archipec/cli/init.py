@@ -237,13 +237,13 @@ class _FolderLine:
 def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
     """Log in and count what is there, reading nothing."""
     from archipec.custody.run import Cancellation, make_context
-    from archipec.plugins.boundary import own_errors
+    from archipec.plugins.boundary import plugin_boundary
 
     options = {key: value for key, value in mailbox.table.items() if key != "type"}
     values = read_options(record.options, {**options, "password": mailbox.secret}, f'source "{record.name}"')
     lines = []
     try:
-        with tempfile.TemporaryDirectory(prefix="archipec-") as temp, own_errors(record):
+        with tempfile.TemporaryDirectory(prefix="archipec-") as temp, plugin_boundary(record):
             context = make_context("source", Path(temp), Cancellation())
             with record.open(record.parse(values), context) as source:
                 for folder in source.folders():

@@ -14,7 +14,7 @@ from archipec.config.url import as_table, split_url
 from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
 from archipec.options import Option, boolean, nearest, read_options
-from archipec.plugins.boundary import described, own_errors
+from archipec.plugins.boundary import described, plugin_boundary
 from archipec.plugins.registry import Kind, Record, Registry
 
 __all__ = [
@@ -185,7 +185,7 @@ def with_option(endpoint: Endpoint[R_co], name: str, value: object) -> Endpoint[
     if name not in endpoint.values:
         raise ConfigError(f'{endpoint.where} has no option "{name}"')
     values = MappingProxyType({**endpoint.values, name: value})
-    with own_errors(endpoint.record):
+    with plugin_boundary(endpoint.record):
         config = endpoint.record.parse(values)
         where = endpoint.record.where(config)
     return replace(endpoint, values=values, config=config, where=where)
@@ -193,14 +193,14 @@ def with_option(endpoint: Endpoint[R_co], name: str, value: object) -> Endpoint[
 
 def root_of(sink: Endpoint[Any]) -> Path | None:
     """Return the directory a sink keeps its files in, None when there is none on this machine."""
-    with own_errors(sink.record):
+    with plugin_boundary(sink.record):
         root: Path | None = sink.record.root(sink.config)
     return root
 
 
 def reads_of(source: Endpoint[Any]) -> tuple[Path, ...]:
     """Return the files and folders on this machine that a source reads messages from."""
-    with own_errors(source.record):
+    with plugin_boundary(source.record):
         paths: tuple[Path, ...] = tuple(source.record.reads(source.config))
     if not all(isinstance(path, Path) for path in paths):
         raise PluginBug(f"{described(source.record)} gave no paths as what it reads, but {paths!r}")
@@ -312,7 +312,7 @@ class _Maker:
         return (option for option in self._record.options if option.secret)
 
     def _ask_plugin(self, values: Mapping[str, object]) -> tuple[object, str]:
-        with own_errors(self._record):
+        with plugin_boundary(self._record):
             config = self._record.parse(values)
             where = self._record.where(config)
         if not isinstance(where, str) or not where:

@@ -28,7 +28,7 @@ from archipec.contract import (
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, make_context
 from archipec.errors import ArchipecError, PermanentError
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["same_store"]
 
@@ -98,7 +98,7 @@ class _Probes:
 
 
 def _ask(sink: Endpoint[SinkType[Any]], context: Context, held: ExitStack) -> tuple[Sink, Fingerprint] | None:
-    held.enter_context(own_errors(sink.record))
+    held.enter_context(plugin_boundary(sink.record))
     opened = held.enter_context(sink.record.open(sink.config, context))
     return (opened, opened.fingerprint()) if isinstance(opened, SupportsFingerprint) else None
 
@@ -107,7 +107,7 @@ def _is_mailbox(
     source: Endpoint[SourceType[Any]], context: Context, sink: Sink, archive: Fingerprint, probes: _Probes
 ) -> bool:
     probes.clear(sink)
-    with own_errors(source.record), source.record.open(source.config, context) as opened:
+    with plugin_boundary(source.record), source.record.open(source.config, context) as opened:
         return isinstance(opened, SupportsFingerprint) and _is_same(
             opened, opened.fingerprint(), sink, archive, probes
         )

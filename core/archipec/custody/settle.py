@@ -20,7 +20,7 @@ from archipec.custody.run import Cancellation, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
 from archipec.message import Json, Receipt, State
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["SettleCounts", "SettleReport", "settle", "settle_sink"]
 
@@ -114,7 +114,7 @@ def _settle_endpoint(
     with ExitStack() as held:
         claim_root(sink, number, ledger, state, held)
         temp = held.enter_context(spool_folder(state, sink.where))
-        held.enter_context(own_errors(sink.record))
+        held.enter_context(plugin_boundary(sink.record))
         opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
         if isinstance(opened, SupportsSettle):
             settled = report.sinks[sink.name] = SettleCounts()

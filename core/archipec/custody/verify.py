@@ -34,7 +34,7 @@ from archipec.errors import (
 )
 from archipec.inventory import NAME, last_summary
 from archipec.message import ContentKey, Json, Receipt, State
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
 
@@ -228,7 +228,7 @@ class _LedgerCheck:
         context = make_context(self._sink.name, self._temp, self._stop)
         try:
             with (
-                own_errors(self._sink.record),
+                plugin_boundary(self._sink.record),
                 self._sink.record.open(self._sink.config, context) as sink,
             ):
                 self._check_copies(sink)
@@ -275,7 +275,7 @@ def verify_archive(
     try:
         with (
             ExitStack() as held,
-            own_errors(sink.record),
+            plugin_boundary(sink.record),
         ):
             if sink.record.view:
                 raise Unsupported(

@@ -26,8 +26,8 @@ __all__ = [
     "behind_the_boundary",
     "described",
     "misbehaviour",
-    "own_errors",
-    "raise_as_own",
+    "plugin_boundary",
+    "raise_plugin_error",
     "user_interrupted",
 ]
 
@@ -79,17 +79,17 @@ def _distribution(record: Any) -> str:
 
 
 @contextmanager
-def own_errors(record: Any) -> Iterator[None]:
+def plugin_boundary(record: Any) -> Iterator[None]:
     """Turn what is raised outside the tree of errors, while a plugin is at work, into a PluginBug that names it."""
     try:
         yield
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
-        raise_as_own(described(record), "", error)
+        raise_plugin_error(described(record), "", error)
 
 
-def raise_as_own(plugin: str, what: str, error: BaseException) -> None:
+def raise_plugin_error(plugin: str, what: str, error: BaseException) -> None:
     """Raise what an exception that left a plugin's code means.
 
     Raises:
@@ -171,7 +171,7 @@ class _Guard:
             with plugin_code(self.origin.words, self.what):
                 return call(*given, **named)
         except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
-            raise_as_own(f"the plugin {self.origin.words}", f" in {self.what}", error)
+            raise_plugin_error(f"the plugin {self.origin.words}", f" in {self.what}", error)
 
 
 class _Function(_Guard):
@@ -338,7 +338,7 @@ class _Reading(_Guard):
         except OSError:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
-            raise_as_own(f"the plugin {self.origin.words}", " in read", error)
+            raise_plugin_error(f"the plugin {self.origin.words}", " in read", error)
 
 
 class _Reader:

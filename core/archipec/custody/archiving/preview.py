@@ -21,7 +21,7 @@ from archipec.custody.locks import hold_endpoint
 from archipec.custody.run import Backoff, Cancellation, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Incomplete, TransientError
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["preview"]
 
@@ -67,7 +67,7 @@ def _attempt(pipeline: Pipeline, context: Context, run: _Preview, retry: Backoff
     """Do all that is left over one connection. False: try again over another one."""
     try:
         with (
-            own_errors(pipeline.source.record),
+            plugin_boundary(pipeline.source.record),
             pipeline.source.record.open(pipeline.source.config, context) as source,
         ):
             run.over(source)

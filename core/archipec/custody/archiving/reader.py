@@ -41,7 +41,7 @@ from archipec.custody.spool import Budget, Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
 from archipec.pec.kind import kind_of
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 from archipec.plugins.discovery import Record
 from archipec.supervision import supervised
 
@@ -136,7 +136,7 @@ class Reader:
     def _attempt(self) -> bool:
         """Do all the work over one connection. False: try again over another one."""
         try:
-            with own_errors(self._record), self._open() as source:
+            with plugin_boundary(self._record), self._open() as source:
                 if self._lister is not None:
                     self._events.put(SourceOpened())
                     self._lister.run(source)

@@ -18,7 +18,7 @@ from archipec.custody.run import Backoff, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
 from archipec.message import ContentKey, Receipt
-from archipec.plugins.boundary import described, own_errors
+from archipec.plugins.boundary import described, plugin_boundary
 from archipec.plugins.discovery import Record
 from archipec.supervision import supervised
 
@@ -94,7 +94,7 @@ class SinkWorker:
     def _run(self) -> None:
         while self.error is None:
             try:
-                with own_errors(self._record), self._open() as sink:
+                with plugin_boundary(self._record), self._open() as sink:
                     if self._undone is not None:
                         # Nothing is promised after a raise: this sink is asked for every one.
                         self._deliver(sink, self._undone, ask_all=True)
@@ -135,7 +135,7 @@ class SinkWorker:
             if entry is None:
                 break
             try:
-                with own_errors(self._record), self._open() as sink:
+                with plugin_boundary(self._record), self._open() as sink:
                     while entry is not None:
                         outcomes |= self._store(sink, [entry], ask_all=True)
                         entry = next(entries, None)
@@ -165,7 +165,7 @@ class SinkWorker:
         Raises:
             ArchipecError: the sink can't be opened or read.
         """
-        with own_errors(self._record), self._open() as sink:
+        with plugin_boundary(self._record), self._open() as sink:
             if not isinstance(sink, SupportsIterate):
                 self._asks_all = True
                 return

@@ -14,7 +14,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, make_context, now
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey, Quota
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["run_steps"]
 
@@ -57,7 +57,7 @@ def run_steps(
         )
         try:
             with (
-                own_errors(step.record),
+                plugin_boundary(step.record),
                 step.record.open(step.config, make_context(step.name, temp, stop)) as opened,
             ):
                 opened.run(view)

@@ -26,7 +26,7 @@ from archipec.custody.pruning.twins import first_ones
 from archipec.custody.run import Backoff, Cancellation, now
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
 from archipec.message import DeletionOrder, Listed
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Executor"]
 
@@ -200,7 +200,7 @@ class Executor:
         if not batch:
             return []
         folder = batch[0].listed.folder
-        with own_errors(self._pipeline.source.record), self._open() as source:
+        with plugin_boundary(self._pipeline.source.record), self._open() as source:
             expected = {
                 row.listed.ref: Expected(row.key, row.proof.head, row.listed.size)
                 for row in batch
@@ -344,7 +344,7 @@ class Executor:
         retry = Backoff(self._stop, self._context.log)
         while True:
             try:
-                with own_errors(self._pipeline.source.record), self._open() as source:
+                with plugin_boundary(self._pipeline.source.record), self._open() as source:
                     return {
                         folder: {listed.ref for listed in source.scan(folder, None)} for folder in folders
                     }

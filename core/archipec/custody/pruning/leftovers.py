@@ -17,7 +17,7 @@ from archipec.custody.pruning.proof import Proof, Prover
 from archipec.custody.pruning.rescued import path_of, put_back, release
 from archipec.custody.run import Backoff, Cancellation, now
 from archipec.errors import ArchipecError, Refused, Scope, TransientError
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Guard", "finish_interrupted"]
 
@@ -103,7 +103,7 @@ class Guard:
         retry = Backoff(self._stop, self._context.log)
         while True:
             try:
-                with own_errors(self._pipeline.source.record), self.open_source() as source:
+                with plugin_boundary(self._pipeline.source.record), self.open_source() as source:
                     put_back(source, rescue, self._state)
             except TransientError as error:
                 if retry.wait(error):
@@ -143,12 +143,12 @@ def finish_interrupted(
     """
     if not ledger.deletions.unfinished_deletions(source):
         return
-    with own_errors(pipeline.source.record), guard.open_source() as opened:
+    with plugin_boundary(pipeline.source.record), guard.open_source() as opened:
         _take_back_marks(opened, ledger, source)
     refusal: Refused | None = None
     lost: defaultdict[int, list[Rescue]] = defaultdict(list)
     for rescue in ledger.deletions.held_back(source) if with_archives() else ():
-        with own_errors(pipeline.source.record), guard.open_source() as opened:
+        with plugin_boundary(pipeline.source.record), guard.open_source() as opened:
             still_there = _lists(opened, rescue)
         if still_there:
             guard.let_go([rescue])

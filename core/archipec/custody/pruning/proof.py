@@ -19,7 +19,7 @@ from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
 from archipec.custody.run import Cancellation, make_context
 from archipec.errors import IntegrityError, Interrupted, Unsupported
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["LIFE", "Proof", "Prover", "head_digest"]
 
@@ -101,7 +101,7 @@ class Prover:
         # What was dropped from the cache for an earlier proof may be in it again.
         medium = Medium()
         for sink, number in self._sinks:
-            with own_errors(sink.record):
+            with plugin_boundary(sink.record):
                 self._read_all(sink, number, contents, proofs, medium)
         for content in contents:
             proof = proofs[content]
@@ -121,7 +121,7 @@ class Prover:
         """
         gone: set[int] = set()
         for sink, number in self._sinks:
-            with own_errors(sink.record):
+            with plugin_boundary(sink.record):
                 gone |= self._lost_in(self._open(sink, number, self._contexts[number]), number, contents)
         return gone
 

@@ -31,7 +31,7 @@ from archipec.custody.run import Cancellation, claim_root, make_context, now
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Refused
 from archipec.message import Listed
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["prune"]
 
@@ -165,7 +165,7 @@ class _Run:
                 hint="empty it in the webmail: what was moved there is archived and proven",
             )
         source = self._pipeline.source
-        with own_errors(source.record), source.record.open(source.config, self._context) as opened:
+        with plugin_boundary(source.record), source.record.open(source.config, self._context) as opened:
             self._planner.plan_trash(opened, limit, shown)
         self._executor.go_on()
 

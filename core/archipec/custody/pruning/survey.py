@@ -10,7 +10,7 @@ from archipec.contract import Context, Source, SupportsDelete, SupportsQuota, Su
 from archipec.custody.run import Backoff, Cancellation
 from archipec.errors import Interrupted, Refused, TransientError
 from archipec.message import Listed, Quota
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["MailboxSurvey", "quota_by", "survey_mailbox", "trash_of"]
 
@@ -41,7 +41,7 @@ def survey_mailbox(pipeline: Pipeline, context: Context, stop: Cancellation) -> 
     source = pipeline.source
     while True:
         try:
-            with own_errors(source.record), source.record.open(source.config, context) as opened:
+            with plugin_boundary(source.record), source.record.open(source.config, context) as opened:
                 return _look(pipeline, opened, context)
         except TransientError as error:
             if not retry.wait(error):

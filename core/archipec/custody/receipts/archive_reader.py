@@ -15,7 +15,7 @@ from archipec.custody.run import Cancellation, claim_root, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["ArchiveReader"]
 
@@ -51,7 +51,7 @@ class ArchiveReader:
             if receipt is None:
                 continue
             try:
-                with own_errors(sink.record):
+                with plugin_boundary(sink.record):
                     return read_whole(self._open(sink, number), receipt)
             except ArchipecError as error:
                 problem = error

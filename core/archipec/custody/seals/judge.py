@@ -24,7 +24,7 @@ from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.message import Receipt
 from archipec.pec.anchors import load_anchors
 from archipec.pec.seal import Status
-from archipec.plugins.boundary import own_errors
+from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["judge_again", "judge_archive", "judge_stored"]
 
@@ -95,7 +95,7 @@ def _judge_copies(
     on_verdict: Callable[[str], None],
 ) -> None:
     with (
-        own_errors(sink.record),
+        plugin_boundary(sink.record),
         sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
     ):
         verdicts = judges.judge(_messages(opened, copies, temp, stop))
