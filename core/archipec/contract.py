@@ -80,6 +80,7 @@ __all__ = [
     "Source",
     "SourceType",
     "State",
+    "SupportsCheapReads",
     "SupportsCheck",
     "SupportsCount",
     "SupportsDelete",
@@ -263,6 +264,18 @@ class SupportsHeaders(Protocol):
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (ref, header section) in any order; of one that isn't answered the host reads the message."""
+        ...
+
+
+@runtime_checkable
+class SupportsCheapReads(Protocol):
+    """A source on this machine: a whole message costs about as much as its header.
+
+    The host then looks into messages, too, before a selection by kind leaves them out.
+    """
+
+    def reads_cheaply(self) -> bool:
+        """Tell whether it is so; it is asked once a folder."""
         ...
 
 

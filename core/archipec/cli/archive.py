@@ -143,10 +143,22 @@ def _show(report: ArchiveReport, *, as_json: bool, dry_run: bool) -> None:
             from archipec.cli.prune import show_run
 
             show_run(report.prune)
+    if report.unrecognised.total():
+        click.echo(printable(f"{report.pipeline}: {_unrecognised(report)}"), err=True)
     if report.remark:
         click.echo(printable(f"{report.pipeline}: {report.remark}"), err=True)
     for error in _errors(report):
         say_error(error, report.pipeline)
+
+
+def _unrecognised(report: ArchiveReport) -> str:
+    kinds = ", ".join(sorted(+report.unrecognised))
+    number = report.unrecognised.total()
+    return (
+        f"{counted(number, 'message')} {'passes' if number == 1 else 'pass'} for certified mail of a kind that this"
+        f" version of archipec doesn't know ({kinds}): a selection never leaves such a message out, and a newer version"
+        " may know it"
+    )
 
 
 def _show_run(report: ArchiveReport) -> None:

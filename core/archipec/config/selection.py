@@ -83,6 +83,7 @@ class Selection:
         kind: str | None = None,
         message_id: str | None = None,
         sent: frozenset[str] | None = None,
+        unrecognised: bool = False,
     ) -> bool | None:
         """Tell whether a message is taken, from what is known of it so far.
 
@@ -94,6 +95,8 @@ class Selection:
             message_id: without angle brackets; empty when it has none.
             sent: the kinds of recipients ("certificato", "esterno") in the acceptance of this message, empty when
                 no acceptance is on record: what nobody knows is taken.
+            unrecognised: whether it passes for certified mail of a kind that this version does not know: to archive,
+                it is taken whatever `only` and `except` say.
 
         Returns:
             None while what is known (not None) does not decide.
@@ -103,7 +106,7 @@ class Selection:
         answers = (
             self._answer_size(size),
             self._answer_date(date),
-            self._answer_kind(kind, sent),
+            unrecognised or self._answer_kind(kind, sent),
             self._answer_message_id(message_id),
         )
         if False in answers:

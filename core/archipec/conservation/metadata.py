@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST_SUBJECT: Final = 4000
-_UNSEALED = (kinds.ORDINARIA, kinds.UNKNOWN)
 _REGISTER: Final = "Repertorio\\Registro"  # fixed by the schema
 
 
@@ -66,7 +65,7 @@ def unit_metadata(unit: str, flow: str, documents: Sequence[Document], settings:
     terms = settings.terms
     principal, *attachments = documents
     facts = principal.facts
-    sealed = facts.kind not in _UNSEALED
+    sealed = facts.kind not in kinds.UNSEALED
     root = etree.Element(terms.root)
     _identifier(root, principal)
     _add(root, "ModalitaDiFormazione", terms.acquired if sealed or flow == "E" else terms.created)

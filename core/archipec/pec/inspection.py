@@ -14,7 +14,7 @@ from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
-from archipec.pec.kind import ANOMALIA, ORDINARIA, PEC, REM, UNKNOWN, kind_and_system, kind_of_tipo
+from archipec.pec.kind import ANOMALIA, PEC, REM, UNSEALED, kind_and_system, kind_of_tipo
 from archipec.pec.mime import Part
 from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.rem.evidence import Evidence
@@ -25,7 +25,6 @@ from archipec.pec.rem.verify import RemVerdict, verify_rem
 from archipec.pec.seal import Seal, Status, judge_seal
 from archipec.pec.structure import Outside, Structure, dissect
 
-_NOT_CERTIFIED = (ORDINARIA, UNKNOWN)
 _ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DATICERT = 3 * MAX_SIZE  # quoted-printable takes three bytes for one
@@ -98,7 +97,7 @@ class Judgement:
     @property
     def claims_certification(self) -> bool:
         """Whether the message passes for one that a provider sealed."""
-        return self.kind not in _NOT_CERTIFIED or self.rem is not None
+        return self.kind not in UNSEALED or self.rem is not None
 
 
 def judge(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Judgement:  # noqa: B008
@@ -148,12 +147,12 @@ def judge_dissected(
             raw,
             structure,
             anchors,
-            claimed=header_kind not in _NOT_CERTIFIED or rem is not None,
+            claimed=header_kind not in UNSEALED or rem is not None,
             certified=certification.data if certification is not None else None,
             now=now,
         )
         kind = _kind(header_kind, certification, seal, notes)
-        if not system and kind not in _NOT_CERTIFIED:
+        if not system and kind not in UNSEALED:
             system = PEC
         if rem is not None:
             notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
@@ -193,14 +192,14 @@ def _daticert(part: Part) -> bytes:
 def _kind(header_kind: str, certification: CertificationData | None, seal: Seal, notes: list[str]) -> str:
     """The kind, and a note when header and certification data differ."""
     if certification is None:
-        if seal.status is Status.VALID and header_kind not in (*_NOT_CERTIFIED, ANOMALIA):
+        if seal.status is Status.VALID and header_kind not in UNSEALED | {ANOMALIA}:
             notes.append(f'nothing under the seal says that it is "{header_kind}": its header does')
         return header_kind
     if not certification.tipo and seal.status is not Status.VALID:
         return header_kind
     told = kind_of_tipo(certification.tipo)
     certified = seal.status is Status.VALID
-    if told != header_kind and (certified or header_kind not in _NOT_CERTIFIED):
+    if told != header_kind and (certified or header_kind not in UNSEALED):
         notes.append(f'the header says "{header_kind}" and the certification data "{certification.tipo}"')
     return told if certified else header_kind
 

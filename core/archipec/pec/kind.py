@@ -272,6 +272,9 @@ ACCEPTANCES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "ac
 OUTCOMES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "outcome")
 """What tells a sender how it ended for a recipient."""
 
+UNSEALED: Final = frozenset({ORDINARIA, UNKNOWN})
+"""What no provider made, by its header."""
+
 MAX_KIND: Final = 40
 """Characters of the longest kind."""
 

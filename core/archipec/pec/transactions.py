@@ -29,8 +29,6 @@ __all__ = [
     "with_checks",
 ]
 
-_UNCERTIFIED = (kinds.ORDINARIA, kinds.UNKNOWN)
-
 
 class Outcome(enum.StrEnum):
     """What became of a sending, or of it for one recipient."""
@@ -111,7 +109,7 @@ class Record:
     @property
     def is_sendable(self) -> bool:
         """Whether it may be the copy of a sent message: what a provider made never is."""
-        return self.kind in _UNCERTIFIED
+        return self.kind in kinds.UNSEALED
 
 
 class SentFrom(enum.StrEnum):

@@ -148,6 +148,9 @@ class EmlSource:
                 else:
                     yield Fetched(text, self._chunks(ref, file), saved=True, loose=loose)
 
+    def reads_cheaply(self) -> bool:
+        return True
+
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Read headers, bounded; empty where a file can't be read."""
         for text, ref, file in self._opened(folder, refs):

@@ -127,6 +127,9 @@ class FolderSource:
 class HeaderSource(FolderSource):
     """A `FolderSource` whose folders read any message as cheaply as the next one, and so headers as well."""
 
+    def reads_cheaply(self) -> bool:
+        return True
+
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Empty where a message can't be read."""
         for fetched in self._mail_folder(folder).fetch(refs):

@@ -51,6 +51,22 @@ def test_an_old_ledger_becomes_a_new_one_and_loses_nothing(old: Path, tmp_path: 
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
+def test_what_was_taken_for_ordinary_mail_is_looked_at_again(old: Path) -> None:
+    """An earlier version did not know REM: a selection left it out, and its seal was judged as any signed mail's."""
+    with closing(sqlite3.connect(old)) as db:
+        left_out = "INSERT INTO occurrence (folder, ref, flags, kind, date, date_from) VALUES (1, ?, '', ?, 5, 'received')"
+        db.executemany(left_out, [("7/8", "ordinaria"), ("7/9", "accettazione")])
+        judged = "INSERT OR REPLACE INTO verdict (content, seal, record, judged) VALUES (?, 'valid', ?, 1)"
+        records = ['{"rem": {"evidence": []}}', '{"kind": "accettazione"}', "damaged {"]
+        db.executemany(judged, enumerate(records, start=1))
+        db.commit()
+    with Ledger(old) as ledger:
+        rows = {row.ref: row for row in ledger.sources.work(1, [1], 0, 10)}
+        assert (rows["7/8"].kind, rows["7/8"].date) == (None, None)
+        assert (rows["7/9"].kind, rows["7/9"].date) == ("accettazione", 5)
+        assert [copy.content for copy in ledger.verdicts.unjudged(1, 0, 10)] == [1]
+
+
 def test_a_step_that_fails_leaves_the_old_ledger(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tables(old)
     monkeypatch.setitem(STEPS, VERSION - 1, ("CREATE TABLE half (x)", "this is no SQL"))

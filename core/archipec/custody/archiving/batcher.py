@@ -17,6 +17,7 @@ from archipec.custody.ledger import Content, Ledger
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.spool import Budget, Spooled
 from archipec.message import ContentKey, Item, Receipt, State
+from archipec.pec.claims import is_unrecognised
 
 __all__ = ["Batcher"]
 
@@ -144,6 +145,7 @@ class Batcher:
             body=spooled.body,
         )
         entry = BatchItem(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
+        entry.unrecognised = is_unrecognised(arrival.kind, claims=arrival.claims)
         self._in_transit[spooled.key] = entry
         self._batch.entries.append(entry)
         self._batch.size += spooled.key.size
@@ -213,6 +215,7 @@ class Batcher:
         self._report.already += len(entry.rows) - 1
         self._report.size += entry.item.key.size
         self._report.kinds[entry.item.kind] += 1
+        self._report.unrecognised[entry.item.kind] += entry.unrecognised
 
     def close(self) -> None:
         """Take and pass on nothing more."""

@@ -42,6 +42,7 @@ class Arrival(NamedTuple):
     date_from: str
     saved: bool = False
     loose: bool = False
+    claims: bool = False
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class BatchItem:
     """A content on its way into the sinks that lack it.
 
     Attributes:
+        unrecognised: whether it passes for certified mail of a kind that this version does not know.
         rows: where it occurs, each with its folder's name.
         sinks: numbers of the sinks that lack it.
         ask: those of them that may have it after all: they are asked before they are given it again.
@@ -63,6 +65,7 @@ class BatchItem:
     rows: list[tuple[str, SourceMessage]]
     sinks: tuple[int, ...]
     ask: frozenset[int]
+    unrecognised: bool = False
     number: int = 0
     awaited: int = 0
     reasons: list[str] = field(default_factory=list)

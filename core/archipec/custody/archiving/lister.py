@@ -17,11 +17,12 @@ from archipec.contract import (
 from archipec.custody.ledger import FolderState, HeaderFacts, Ledger, SourceMessage
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
 from archipec.message import Folder, Json, Listed
+from archipec.pec.claims import claims_certification
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, identifier, raw_text
-from archipec.pec.kind import kind_of
+from archipec.pec.kind import ORDINARIA, kind_of
 
-__all__ = ["Lister", "date_of", "left_out", "message_id_of", "names_folder", "read_headers"]
+__all__ = ["Lister", "header_facts", "left_out", "names_folder", "read_headers"]
 
 _PAGE = 2000
 _FOLDERS = 50
@@ -294,8 +295,8 @@ class _Page:
 
 def read_headers(
     source: SupportsHeaders, folder: str, rows: Iterable[SourceMessage]
-) -> Iterator[tuple[SourceMessage, HeaderFacts]]:
-    """Read headers only; yield each row with what its header told, those that are answered.
+) -> Iterator[tuple[SourceMessage, HeaderFacts, bool]]:
+    """Read headers only; yield each row with what its header told, those that are answered, and whether it has parts.
 
     A message without a header is none: an empty one tells nothing, least of all what the message is not.
     """
@@ -303,16 +304,28 @@ def read_headers(
     for ref, head in source.headers(folder, list(waiting)):
         row = waiting.pop(ref, None) if head.strip() else None
         if row is not None:
-            yield row, HeaderFacts(row.id, kind_of(head), *date_of(row, head), message_id_of(head))
+            yield row, header_facts(row, head, asks_message_id=True), _has_parts(head)
 
 
-def message_id_of(head: bytes) -> str:
+def header_facts(row: SourceMessage, head: bytes, *, asks_message_id: bool) -> HeaderFacts:
+    """Return what a message's header tells."""
+    kind = kind_of(head)
+    message_id = _message_id_of(head) if asks_message_id else None
+    claims = kind == ORDINARIA and claims_certification(head)
+    return HeaderFacts(row.id, kind, *_date_of(row, head), message_id, claims)
+
+
+def _has_parts(head: bytes) -> bool:
+    return (first_field(head, "Content-Type") or b"").lstrip().lower().startswith(b"multipart/")
+
+
+def _message_id_of(head: bytes) -> str:
     """Return a message's Message-ID without angle brackets, empty when it has none."""
     value = first_field(head, "Message-ID")
     return "" if value is None else identifier(raw_text(value)) or ""
 
 
-def date_of(row: SourceMessage, head: bytes) -> tuple[int, str]:
+def _date_of(row: SourceMessage, head: bytes) -> tuple[int, str]:
     """Return a message's date in Unix seconds, and the clock it was read from.
 
     The server's, else the newest ``Received`` field, else ``Date``, which the sender chooses.

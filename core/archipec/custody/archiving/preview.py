@@ -21,6 +21,7 @@ from archipec.custody.locks import hold_endpoint
 from archipec.custody.run import Backoff, Cancellation, make_context
 from archipec.custody.spool import spool_folder
 from archipec.errors import ArchipecError, Incomplete, TransientError
+from archipec.pec.claims import is_unrecognised
 from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["preview"]
@@ -200,7 +201,7 @@ class _Preview:
     def _look(self, source: SupportsHeaders, name: str, rows: list[SourceMessage]) -> None:
         looks = {}
         try:
-            for row, told in read_headers(source, name, rows):
+            for row, told, _ in read_headers(source, name, rows):
                 looks[row.id] = told
                 self._count(name, row, told.kind, told.date, told)
         finally:
@@ -218,6 +219,7 @@ class _Preview:
         if answer(self._selection, self._ledger, folder, row, told) is False:
             self._report.deselected += 1
             return
+        self._report.unrecognised[kind] += is_unrecognised(kind, claims=(told or row).claims)
         year = datetime.fromtimestamp(date, _ROME).year
         self._counts[kind, year] += 1
         self._sizes[kind, year] += row.size or 0

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
-from archipec.contract import Source, SupportsHeaders, SupportsQuota
+from archipec.contract import Source, SupportsCheapReads, SupportsHeaders, SupportsQuota
 from archipec.custody.archiving.events import (
     Arrival,
     Arrived,
@@ -31,7 +31,7 @@ from archipec.custody.archiving.events import (
     SourceOpened,
     Unreadable,
 )
-from archipec.custody.archiving.lister import Lister, date_of, message_id_of, names_folder, read_headers
+from archipec.custody.archiving.lister import Lister, header_facts, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
@@ -40,7 +40,9 @@ from archipec.custody.run import Backoff
 from archipec.custody.spool import Budget, Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
-from archipec.pec.kind import kind_of
+from archipec.pec.buffer import FileOctets
+from archipec.pec.claims import holds_certification
+from archipec.pec.kind import UNSEALED
 from archipec.plugins.boundary import plugin_boundary
 from archipec.plugins.discovery import Record
 from archipec.supervision import supervised
@@ -190,8 +192,11 @@ class Reader:
     def _look(self, source: SupportsHeaders, folder: FolderWork, undecided: list[SourceMessage]) -> None:
         waiting = {row.id: row for row in undecided}
         looks = []
+        cheap = isinstance(source, SupportsCheapReads) and source.reads_cheaply()
         try:
-            for row, told in read_headers(source, folder.name, undecided):
+            for row, told, has_parts in read_headers(source, folder.name, undecided):
+                if cheap and has_parts and self._may_hold_certification(folder, row, told):
+                    continue
                 del waiting[row.id]
                 looks.append(told)
                 self._work.decide(folder, row, told)
@@ -204,6 +209,12 @@ class Reader:
         if not self._retry.cancelled():
             # Nor can a header that was not answered tell.
             self._work.give_back(folder, waiting.values())
+
+    def _may_hold_certification(self, folder: FolderWork, row: SourceMessage, told: HeaderFacts) -> bool:
+        """Tell whether only the whole message can say that the selection must not leave it out."""
+        if told.kind not in UNSEALED or told.claims or self._work.wants(folder.name, row, told) is not False:
+            return False
+        return self._work.wants(folder.name, row, told._replace(claims=True)) is not False
 
     def _fetch(self, source: Source, folder: FolderWork) -> bool:
         """Read what is to be read of a folder. True when not everything was asked for."""
@@ -379,17 +390,29 @@ class Reader:
         return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
 
     def _arrive(self, folder: FolderWork, row: SourceMessage, spooled: Spooled, fetched: Fetched) -> None:
-        kind = kind_of(spooled.head)
-        date, date_from = date_of(row, spooled.head)
-        message_id = message_id_of(spooled.head) if self._work.asks_message_id else None
-        told = HeaderFacts(row.id, kind, date, date_from, message_id)
-        if self._work.wants(folder.name, row, told) is False:
+        told = header_facts(row, spooled.head, asks_message_id=self._work.asks_message_id)
+        wanted = self._work.wants(folder.name, row, told)
+        if self._may_hold_certification(folder, row, told) and _holds_certification(spooled):
+            told = told._replace(claims=True)
+            wanted = True
+        if wanted is False or told.claims:
             self._ledger.sources.record_headers([told])
+        if wanted is False:
             self._work.deselect()
             spooled.discard()
             return
         self._arrivals.append(
-            Arrival(folder.name, row, spooled, kind, date, date_from, fetched.saved, fetched.loose)
+            Arrival(
+                folder.name,
+                row,
+                spooled,
+                told.kind,
+                told.date,
+                told.date_from,
+                fetched.saved,
+                fetched.loose,
+                told.claims,
+            )
         )
         self._arrived_bytes += spooled.key.size
         if len(self._arrivals) >= _HANDOVER_MESSAGES or self._arrived_bytes >= _HANDOVER_BYTES:
@@ -406,3 +429,10 @@ class Reader:
         if rows:
             self._ledger.sources.record_gone(row.id for row in rows)
             self._events.put(Gone(len(rows)))
+
+
+def _holds_certification(spooled: Spooled) -> bool:
+    if spooled.body is not None:
+        return holds_certification(spooled.body)
+    with spooled.open() as file:
+        return holds_certification(FileOctets(file))

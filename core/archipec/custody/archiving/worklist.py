@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from archipec.config.selection import Selection
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
+from archipec.pec.claims import is_unrecognised
 
 __all__ = ["FolderWork", "WorkList", "answer", "matches_nothing"]
 
@@ -232,5 +233,11 @@ def answer(
     if selection.asks_sent(told.kind) and told.message_id is not None:
         sent = ledger.transactions.sent_as(told.message_id)
     return selection.answer(
-        folder=folder, size=row.size, date=date, kind=told.kind, message_id=told.message_id, sent=sent
+        folder=folder,
+        size=row.size,
+        date=date,
+        kind=told.kind,
+        message_id=told.message_id,
+        sent=sent,
+        unrecognised=told.kind is not None and is_unrecognised(told.kind, claims=told.claims),
     )

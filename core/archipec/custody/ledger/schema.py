@@ -90,6 +90,8 @@ _PRUNING = (
     "CREATE TABLE probe (sink INTEGER PRIMARY KEY REFERENCES sink, name TEXT NOT NULL)",
 )
 
+# An occurrence's claims: 1 when it passes for certified mail, NULL when that is not known; of one whose kind says so
+# it is not asked.
 # An occurrence's accepted: the size that was listed when its content was taken for the message (the content's may be
 # another: the server misstates it, and gave the same bytes twice); NULL where nothing compared them.
 # A copy's state: intent (may be there: ask `find`), stored, pending, rejected, failed (was not kept),
@@ -128,6 +130,7 @@ SCHEMA = (
         gone INTEGER NOT NULL DEFAULT 0,
         reason TEXT NOT NULL DEFAULT '',
         accepted INTEGER,
+        claims INTEGER,
         UNIQUE (folder, ref)
     )""",
     _PRESENT,
@@ -215,6 +218,10 @@ STEPS = {
     ),
     2: (
         "ALTER TABLE occurrence ADD COLUMN accepted INTEGER",
+        "ALTER TABLE occurrence ADD COLUMN claims INTEGER",
+        # Mail of REM was ordinary mail to earlier versions, and its seal was judged as that of any signed mail.
+        "UPDATE occurrence SET kind = NULL, date = NULL, date_from = NULL WHERE kind = 'ordinaria'",
+        "DELETE FROM verdict WHERE iif(json_valid(record), json_extract(record, '$.rem'), NULL) IS NOT NULL",
         "DROP INDEX IF EXISTS occurrence_folder",
         _PRESENT,
         *_ATTEMPT,

@@ -27,6 +27,7 @@ class SourceMessage(NamedTuple):
     date: int | None
     message_id: str | None
     content: int | None
+    claims: bool = False
 
 
 class FolderState(NamedTuple):
@@ -39,7 +40,7 @@ class FolderState(NamedTuple):
 
 class HeaderFacts(NamedTuple):
     """What a header told of a row: ``date_from`` names the clock; ``message_id`` is empty when there is none,
-    None when nobody asked.
+    None when nobody asked; ``claims``: it passes for certified mail.
     """
 
     id: int
@@ -47,6 +48,7 @@ class HeaderFacts(NamedTuple):
     date: int
     date_from: str
     message_id: str | None
+    claims: bool = False
 
 
 class Sources(LedgerTable):
@@ -172,20 +174,32 @@ class Sources(LedgerTable):
 
     def work(self, folder: int, sinks: Sequence[int], after: int, limit: int) -> list[SourceMessage]:
         """Return messages of a folder that some sink lacks, in listing order, those after row ``after``."""
-        columns = "SELECT o.id, o.ref, o.size, o.received, o.flags, o.kind, o.date, o.message_id, o.content"
+        columns = "SELECT o.id, o.ref, o.size, o.received, o.flags, o.kind, o.date, o.message_id, o.content, o.claims"
         query, values = _lacking(columns, "o.folder = ? AND o.id > ?", (folder, after), sinks)
         page = self._db.rows(
-            "SELECT json_group_array(json_array(id, ref, size, received, flags, kind, date, message_id, content))"
+            "SELECT json_group_array("
+            "json_array(id, ref, size, received, flags, kind, date, message_id, content, claims))"
             f" FROM ({query} ORDER BY o.id LIMIT ?)",
             (*values, limit),
         )
         rows = self._db.checked(
             self._db.parse_json(page[0][0]),
-            "integer text integer? time? text text? time? text? integer?",
+            "integer text integer? time? text text? time? text? integer? integer?",
         )
         return [
-            SourceMessage(number, ref, size, received, tuple(flags.split()), kind, date, message_id, content)
-            for number, ref, size, received, flags, kind, date, message_id, content in sorted(rows)
+            SourceMessage(
+                number,
+                ref,
+                size,
+                received,
+                tuple(flags.split()),
+                kind,
+                date,
+                message_id,
+                content,
+                bool(claims),
+            )
+            for number, ref, size, received, flags, kind, date, message_id, content, claims in sorted(rows)
         ]
 
     def sizes_beside(self, row: int) -> tuple[int, int]:
@@ -206,8 +220,8 @@ class Sources(LedgerTable):
         """Keep what was read from headers, so that nothing is looked up twice."""
         with self._db.transaction() as db:
             db.executemany(
-                "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id)"
-                " WHERE id = ?1",
+                "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id),"
+                " claims = ?6 WHERE id = ?1",
                 list(looks),
             )
 
@@ -221,7 +235,7 @@ class Sources(LedgerTable):
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE occurrence SET content = NULL, accepted = NULL, kind = NULL, date = NULL, date_from = NULL,"
-                " message_id = NULL WHERE folder = (SELECT id FROM folder WHERE source = ? AND name = ?)"
+                " message_id = NULL, claims = NULL WHERE folder = (SELECT id FROM folder WHERE source = ? AND name = ?)"
                 " AND ref IN (SELECT value FROM json_each(?))",
                 (source, folder, json.dumps(list(refs))),
             )
@@ -249,16 +263,18 @@ class Sources(LedgerTable):
         last = 1 << 62
         while rows := self._db.rows(
             "SELECT f.name, o.id, o.ref, o.size, o.received, coalesce(o.kind, t.kind), coalesce(o.date, t.date),"
-            " o.message_id, o.content FROM occurrence o JOIN folder f ON f.id = o.folder"
+            " o.message_id, o.content, o.claims FROM occurrence o JOIN folder f ON f.id = o.folder"
             " JOIN content t ON t.id = o.content WHERE f.source = ? AND NOT o.gone AND o.id < ?"
             " ORDER BY o.id DESC LIMIT 500",
             (source, last),
-            "text integer text integer? time? text? time? text? integer",
+            "text integer text integer? time? text? time? text? integer integer?",
         ):
-            for folder, last, ref, size, received, kind, date, message_id, content in rows:
+            for folder, last, ref, size, received, kind, date, message_id, content, claims in rows:
                 yield (
                     folder,
-                    SourceMessage(last, ref, size, received, (), kind or None, date, message_id, content),
+                    SourceMessage(
+                        last, ref, size, received, (), kind or None, date, message_id, content, bool(claims)
+                    ),
                 )
 
     def counts(self, source: int) -> tuple[int, int]:
@@ -312,7 +328,7 @@ _UPDATE = (
     " received = coalesce(j.received, o.received), flags = j.flags,"
     + ",".join(
         f" {column} = iif({_OTHER}, NULL, o.{column})"
-        for column in ("content", "kind", "date", "date_from", "message_id", "accepted")
+        for column in ("content", "kind", "date", "date_from", "message_id", "claims", "accepted")
     )
     + f" FROM (SELECT {columns(4, 'id', 'size', 'received', 'flags')} FROM json_each(?)) j WHERE o.id = j.id"
 )

@@ -9,6 +9,7 @@ from archipec.custody.ledger.copies import Copies, Copy
 from archipec.custody.ledger.database import Database, LedgerTable
 from archipec.custody.verdict import Verdict
 from archipec.pec.headers import identifier
+from archipec.pec.kind import UNSEALED
 
 __all__ = ["Verdicts"]
 
@@ -62,4 +63,10 @@ class Verdicts(LedgerTable):
                     db.execute(
                         "UPDATE content SET kind = ?, date = ?, date_from = 'certified' WHERE id = ?",
                         (verdict.kind, verdict.certified, content),
+                    )
+                elif verdict.kind not in UNSEALED:
+                    # An earlier version may not have known what the header says, and an archive's own record has no kind.
+                    db.execute(
+                        "UPDATE content SET kind = ? WHERE id = ? AND kind IN ('', 'ordinaria', 'unknown')",
+                        (verdict.kind, content),
                     )

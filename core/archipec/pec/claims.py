@@ -1,0 +1,48 @@
+"""Tells what passes for certified mail though this version does not know its kind, so that no selection drops it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from archipec.pec.headers import header_block
+from archipec.pec.kind import KINDS, UNSEALED
+
+if TYPE_CHECKING:
+    from archipec.pec.buffer import Octets
+
+__all__ = ["claims_certification", "holds_certification", "is_unrecognised"]
+
+# REM's fields begin with REM-, those of TS 102 640, which it grew out of, with X-REM-.
+_CLAIM = re.compile(rb"(?:^|\n)(?:X-(?:Trasporto|Ricevuta)|(?:X-)?REM-[!-9;-~]+)[ \t]*:", re.IGNORECASE)
+
+
+def claims_certification(head: Octets) -> bool:
+    """Whether a header has a field of PEC or REM.
+
+    Args:
+        head: a message, its beginning, or its header block; any bytes.
+    """
+    return _CLAIM.search(header_block(head)) is not None
+
+
+def holds_certification(raw: Octets) -> bool:
+    """Whether a whole message, which may be any bytes, has certification data or evidence among its own parts."""
+    from archipec.pec.rem.detect import detect_rem
+    from archipec.pec.structure import dissect
+
+    structure = dissect(raw)
+    if any(part.name.lower() == "daticert.xml" for part in structure.parts):
+        return True
+    rem = detect_rem(raw, structure)
+    return rem is not None and bool(rem.evidence)
+
+
+def is_unrecognised(kind: str, *, claims: bool) -> bool:
+    """Whether a message passes for certified mail and is of no kind of certified mail that this version knows.
+
+    Args:
+        kind: as `kind.kind_of`.
+        claims: what `claims_certification` or `holds_certification` says of it.
+    """
+    return kind not in KINDS or (claims and kind in UNSEALED)
