@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -11,6 +10,7 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
 from archipec.cli.terminal import count, counted, on_signals, progress, size
+from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
 from archipec.custody.archiving.preview import preview
@@ -19,6 +19,7 @@ from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
 from archipec.errors import ATTENTION, ArchipecError, exit_code
+from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 
 _FAILURES_SHOWN = 10
@@ -40,13 +41,7 @@ _FAILURES_SHOWN = 10
     help="Also take originals that were saved without their envelope (postacert.eml): they bear no seal.",
 )
 @click.option("--no-seals", is_flag=True, help="Do not judge the seals of what is stored; a later run can.")
-@click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Certificates to trust besides the root of PEC (PEM or DER).",
-)
+@trust_options
 @click.option("--dry-run", is_flag=True, help="Say what would be stored, by kind and year; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
@@ -62,7 +57,7 @@ def archive(
     until: str | None,
     folder: tuple[str, ...],
     message_id: tuple[str, ...],
-    trust: tuple[Path, ...],
+    trust: TrustFiles,
     *,
     full: bool,
     loose: bool,
@@ -95,7 +90,7 @@ def archive(
     if loose:
         pipelines = tuple(replace(one, source=with_option(one.source, "loose", True)) for one in pipelines)
     pipelines = tuple(
-        replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust)) for one in pipelines
+        replace(one, seals=one.seals and not no_seals, trust=one.trust + trust) for one in pipelines
     )
     stop = Cancellation()
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):

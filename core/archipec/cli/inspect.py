@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from archipec.cli.trusting import trust_options
 from archipec.errors import (
     ATTENTION,
     DONE,
@@ -21,7 +22,7 @@ from archipec.errors import (
 )
 from archipec.message import Json
 from archipec.paths import safe_name
-from archipec.pec.anchors import Anchors, load_anchors
+from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.extract import extract
 from archipec.pec.inspection import Judgement, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
@@ -36,13 +37,7 @@ _MOST = 512 << 20  # bytes of a message; providers take 100 MB
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Certificates to trust besides the root of PEC (PEM or DER).",
-)
+@trust_options
 @click.option(
     "--extract",
     "directory",
@@ -51,7 +46,7 @@ _MOST = 512 << 20  # bytes of a message; providers take 100 MB
     help="Write the original message, its attachments and daticert.xml to DIR; nothing there is replaced.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
-def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | None, *, as_json: bool) -> int:
+def inspect(files: tuple[str, ...], trust: TrustFiles, directory: Path | None, *, as_json: bool) -> int:
     """Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.
 
     \b
@@ -63,7 +58,7 @@ def inspect(files: tuple[str, ...], trust: tuple[Path, ...], directory: Path | N
     Exit code 0: every seal is valid, or it is ordinary mail. 7: a seal shows that the message was altered.
     3: a seal is missing, can't be read, does not cover the whole message, or nothing proves that a provider made it.
     """
-    anchors = load_anchors(trust)
+    anchors = trust.load()
     codes = []
     for number, file in enumerate(files):
         try:

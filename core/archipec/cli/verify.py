@@ -14,12 +14,14 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
 from archipec.cli.terminal import count, counted, on_signals, progress
+from archipec.cli.trusting import trust_options
 from archipec.config.pipeline import Pipeline, endpoint
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
 from archipec.custody.verify import VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
+from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 
 _FINDINGS_SHOWN = 20
@@ -34,13 +36,7 @@ _MEANING = {
 @click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run: check what it put where.")
 @click.option("--to", "to_urls", multiple=True, metavar="URL", help="An archive; alone, no ledger is needed.")
 @click.option("--no-seals", is_flag=True, help="Compare bytes only; do not judge the seals again.")
-@click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Certificates to trust besides the root of PEC (PEM or DER).",
-)
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline or archive.")
 @click.pass_obj
 def verify(
@@ -48,7 +44,7 @@ def verify(
     names: tuple[str, ...],
     from_url: str | None,
     to_urls: tuple[str, ...],
-    trust: tuple[Path, ...],
+    trust: TrustFiles,
     *,
     no_seals: bool,
     as_json: bool,
@@ -71,7 +67,7 @@ def verify(
             codes = _archives(to_urls, trust, stop, seals=not no_seals, as_json=as_json)
         else:
             pipelines = [
-                replace(one, seals=one.seals and not no_seals, trust=(*one.trust, *trust))
+                replace(one, seals=one.seals and not no_seals, trust=one.trust + trust)
                 for one in chosen(settings, names, from_url, to_urls)
             ]
             codes = _pipelines(settings, pipelines, stop, as_json=as_json)
@@ -79,7 +75,7 @@ def verify(
 
 
 def _archives(
-    urls: tuple[str, ...], trust: tuple[Path, ...], stop: Cancellation, *, seals: bool, as_json: bool
+    urls: tuple[str, ...], trust: TrustFiles, stop: Cancellation, *, seals: bool, as_json: bool
 ) -> list[int]:
     registry = load_registry()
     sinks = [endpoint("sink", url, registry) for url in urls]

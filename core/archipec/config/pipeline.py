@@ -27,6 +27,7 @@ from archipec.config.selection import Selection, read_selection
 from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import Option, boolean, nearest, read_options, strings
+from archipec.pec.anchors import TrustFiles
 from archipec.plugins.registry import Kind, Registry
 
 __all__ = [
@@ -49,7 +50,19 @@ _LARGEST: Final = 4 << 20  # bytes of a configuration: ten thousand pipelines
 AD_HOC: Final = "ad-hoc"
 """The name of a pipeline made from URLs."""
 
-_PIPELINE_KEYS = ("name", "source", "select", "sink", "step", "prune", "seals", "trust", "credentials_expire")
+_PIPELINE_KEYS = (
+    "name",
+    "source",
+    "select",
+    "sink",
+    "step",
+    "prune",
+    "seals",
+    "trust",
+    "trust_list",
+    "crl",
+    "credentials_expire",
+)
 _JUDGING = (
     Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
     Option(
@@ -57,6 +70,15 @@ _JUDGING = (
         help="files with certificates to trust besides the roots of PEC",
         default=(),
         convert=strings,
+    ),
+    Option(
+        name="trust_list",
+        help="files with national trusted lists (ETSI TS 119 612), which name the providers of REM",
+        default=(),
+        convert=strings,
+    ),
+    Option(
+        name="crl", help="files with lists of revoked certificates, to be asked", default=(), convert=strings
     ),
 )
 _LISTS: Final[tuple[tuple[Kind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
@@ -69,7 +91,7 @@ class Pipeline:
     Attributes:
         prune: what may be deleted from the source; nothing when it isn't configured.
         seals: whether the seals of what is stored are judged.
-        trust: files with certificates to trust besides the roots of PEC.
+        trust: files that say whom to trust besides the roots of PEC.
         credentials_expire: the day on which the source's password expires, None when it isn't known to.
     """
 
@@ -80,7 +102,7 @@ class Pipeline:
     steps: tuple[Endpoint[PostStepType[Any]], ...] = ()
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     seals: bool = True
-    trust: tuple[Path, ...] = ()
+    trust: TrustFiles = field(default_factory=TrustFiles)
     credentials_expire: date | None = None
 
     @property
@@ -366,8 +388,16 @@ def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, An
     values = read_options(_JUDGING, given, what.removesuffix(": "))
     return {
         "seals": values["seals"],
-        "trust": tuple(base / name for name in cast("tuple[str, ...]", values["trust"])),
+        "trust": TrustFiles(
+            certificates=_files(base, values["trust"]),
+            lists=_files(base, values["trust_list"]),
+            crls=_files(base, values["crl"]),
+        ),
     }
+
+
+def _files(base: Path, names: object) -> tuple[Path, ...]:
+    return tuple(base / name for name in cast("tuple[str, ...]", names))
 
 
 def _day(what: str, table: Mapping[str, object], key: str, problems: Problems) -> date | None:

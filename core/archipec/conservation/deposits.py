@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from archipec.conservation.builder import PackageBuilder
@@ -46,7 +45,7 @@ from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
 from archipec.message import ContentKey, Json
-from archipec.pec.anchors import Anchors, load_anchors
+from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.buffer import FileOctets, Octets, windows
 from archipec.pec.inspection import judge, record
 from archipec.pec.recall import recall
@@ -68,7 +67,7 @@ class Deposits:
 
     Args:
         wait: how long a sending waits for its receipts.
-        trust: files with certificates to trust besides the roots of PEC.
+        trust: files that say whom to trust besides the roots of PEC.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Deposits:
         *,
         limits: Limits,
         wait: timedelta,
-        trust: tuple[Path, ...],
+        trust: TrustFiles,
     ) -> None:
         self._outbox = outbox
         self._database = outbox.database
@@ -108,7 +107,7 @@ class Deposits:
         last = ""
         while not self._context.cancelled() and (rows := self._database.unread(last, _READ_AT_ONCE)):
             last = rows[-1].sha256
-            anchors = anchors or load_anchors(self._trust)
+            anchors = anchors or self._trust.load()
             told: list[tuple[str, Json]] = []
             damaged = []
             for message in rows:

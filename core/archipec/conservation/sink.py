@@ -15,6 +15,7 @@ from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey, Item
+from archipec.pec.anchors import TrustFiles
 from archipec.timestamp import TSA_OPTIONS, Authority
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ SHARED_OPTIONS: tuple[Option, ...] = (
     Option(
         name="trust", help="a file with certificates to trust besides the roots of PEC", convert=file_path
     ),
+    Option(
+        name="trust_list",
+        help="a file with a national trusted list (ETSI TS 119 612), which names the providers of REM",
+        convert=file_path,
+    ),
+    Option(name="crl", help="a file with a list of revoked certificates, to be asked", convert=file_path),
     Option(
         name="keep",
         help="keep the bytes of what is conserved in the outbox (false: the provider alone has them)",
@@ -242,7 +249,11 @@ class ConservationSink:
             self._context,
             limits=self._limits,
             wait=timedelta(days=shared["wait"]),
-            trust=(shared["trust"],) if shared["trust"] else (),
+            trust=TrustFiles(
+                certificates=_given(shared["trust"]),
+                lists=_given(shared["trust_list"]),
+                crls=_given(shared["crl"]),
+            ),
         )
 
     def _settings(self) -> PackageSettings:
@@ -266,7 +277,7 @@ class ConservationSink:
                 for one in (terms, shared["holder"], shared["submitter"], shared["years"], signing.key)
             ),
             signing.authority.url,
-            *(_content(shared[name]) for name in ("subjects", "trust")),
+            *(_content(shared[name]) for name in ("subjects", "trust", "trust_list", "crl")),
         )
         return PackageSettings(
             terms=terms,
@@ -278,6 +289,10 @@ class ConservationSink:
             version=self._context.version,
             fingerprint=hashlib.sha256("\0".join(inputs).encode()).hexdigest(),
         )
+
+
+def _given(path: Path | None) -> tuple[Path, ...]:
+    return () if path is None else (path,)
 
 
 def _content(path: Path | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from archipec.errors import (
 )
 from archipec.inventory import NAME, last_summary
 from archipec.message import ContentKey, Json, Receipt, State
+from archipec.pec.anchors import TrustFiles
 from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
@@ -264,12 +265,12 @@ def verify_archive(
     observe: Callable[[VerifyReport], None],
     *,
     seals: bool,
-    trust: Sequence[Path] = (),
+    trust: TrustFiles = TrustFiles(),  # noqa: B008 - frozen
 ) -> VerifyReport:
     """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed.
 
     Args:
-        seals: judge the seals too; ``trust``: files with certificates to trust besides the roots of PEC.
+        seals: judge the seals too; ``trust``: files that say whom to trust besides the roots of PEC.
     """
     report = VerifyReport(sink.name)
     try:

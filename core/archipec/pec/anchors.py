@@ -96,6 +96,42 @@ class Anchors:
         return (*self.extra, *(der for one in self.lists for der in one.time_stamping))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFiles:
+    """The files in which a user says whom to trust.
+
+    Attributes:
+        certificates: PEM or DER, of authorities or others, besides the roots of PEC.
+        lists: national trusted lists (ETSI TS 119 612), which name the providers of REM.
+        crls: lists of revoked certificates, PEM or DER.
+    """
+
+    certificates: tuple[Path, ...] = ()
+    lists: tuple[Path, ...] = ()
+    crls: tuple[Path, ...] = ()
+
+    def __add__(self, other: TrustFiles) -> TrustFiles:
+        return TrustFiles(
+            certificates=(*self.certificates, *other.certificates),
+            lists=(*self.lists, *other.lists),
+            crls=(*self.crls, *other.crls),
+        )
+
+    def load(self) -> Anchors:
+        """Read them.
+
+        Raises:
+            ConfigError: one is not what it should be, or a trusted list's signature does not fit.
+            ArchipecError: one can't be read.
+        """
+        from archipec.pec.revocation import load_crls
+        from archipec.pec.trusted_list import load_trusted_list
+
+        anchors = load_anchors(self.certificates)
+        lists = dict.fromkeys(map(load_trusted_list, self.lists))
+        return replace(anchors, lists=tuple(lists), crls=load_crls(self.crls))
+
+
 @lru_cache(maxsize=16)
 def for_rem(anchors: Anchors) -> Anchors:
     """The same anchors, for a message of REM."""

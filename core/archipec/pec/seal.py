@@ -395,6 +395,8 @@ def _out_of_date(signer: Signer, path: Path, at: datetime, zone: tzinfo) -> str:
     if at < signer.since:
         return f"{sealed} with a certificate that was valid only from {_day(signer.since, zone)}"
     when = f"only from {_day(path.since, zone)}" if at < path.since else f"until {_day(path.until, zone)}"
+    if path.replaced and at > path.until:
+        return f"{sealed}, and a list newer than the one given was due by {_day(path.until, zone)}: {path.listed}"
     if path.listed:
         return f"{sealed}, when the service was not granted: {path.listed} is granted {when}"
     return f"{sealed}, but the certificates of the authorities above the signer were valid {when}"

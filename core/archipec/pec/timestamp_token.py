@@ -20,6 +20,7 @@ from archipec.pec.cms import (
     split_certificates,
 )
 from archipec.pec.signature import verifies
+from archipec.pec.trust import is_named
 from archipec.pec.xades import Altered
 
 __all__ = ["TimeStamp", "check_stamp"]
@@ -82,7 +83,7 @@ def check_stamp(token: bytes, octets: bytes, anchors: tuple[bytes, ...]) -> Time
         or hashlib.new(signer.digest, signed.content).digest() != signer.message_digest
     ):
         raise Altered("the time stamp was changed")
-    authority = _authority(signed.certificates, named, anchors)
+    authority = _authority(signed.certificates, signer.identifier, named, anchors)
     assert signer.attributes is not None  # it states a content type
     if not verifies(signer, authority.key, signer.attributes, prehashed=False):
         raise Altered("the time stamp was changed: its signature is not the one that was made")
@@ -154,7 +155,9 @@ def _named_certificate(signer: SignerInfo) -> tuple[str, bytes]:
 
 
 @lru_cache(maxsize=64)
-def _authority(certificates: bytes, named: tuple[str, bytes], anchors: tuple[bytes, ...]) -> _Authority:
+def _authority(
+    certificates: bytes, identifier: bytes, named: tuple[str, bytes], anchors: tuple[bytes, ...]
+) -> _Authority:
     """Who signs, by the certificates that a token carries.
 
     Raises:
@@ -169,12 +172,16 @@ def _authority(certificates: bytes, named: tuple[str, bytes], anchors: tuple[byt
         raise Altered("the time stamp doesn't carry the certificate that it names")
     try:
         leaf = x509.Certificate.load(found[0], strict=True)
+        if not is_named(leaf, identifier):
+            raise Altered("the time stamp was changed: it names two certificates of who signed it")
         pool = [x509.Certificate.load(der) for der in encoded]
         trusted = [x509.Certificate.load(der) for der in anchors]
         name = str(leaf.subject.native.get("common_name") or leaf.subject.human_friendly)
         windows, fault = _windows(leaf, pool, trusted)
         own = (leaf.not_valid_before, leaf.not_valid_after)
         return _Authority(name, load_der_public_key(leaf.public_key.dump()), windows, own, fault)
+    except Altered:
+        raise
     # Certificates are read when their fields are: a hostile one can raise almost anything then.
     except Exception as error:
         raise IntegrityError("a certificate in the time stamp can't be read") from error
@@ -196,19 +203,26 @@ def _windows(
     # A root that the token itself carries proves nothing, but what leads to it must be in order.
     known = {one.dump() for one in trusted}
     roots = [one for one in pool if one.subject == one.issuer and one.dump() not in known]
+    for one in roots:
+        if not _holds([one, one]):
+            raise Altered("the time stamp was changed: a certificate that it carries does not hold")
     between = [one for one in pool if one.subject != one.issuer]
     paths += [([*path, path[-1]], False) for path in find_paths(leaf, between, roots)]
     found = []
     for path, counts in paths:
-        try:
-            if len(path) > 1:
-                check_path(path, _STRENGTH)
-        except InvalidPath:
-            continue
-        found.append((_common_name(path[-1]) if counts else None, *validity(path)))
+        if len(path) == 1 or _holds(path):
+            found.append((_common_name(path[-1]) if counts else None, *validity(path)))
     return tuple(
         found
     ), "" if found or not paths else "has a certificate whose chain to its root is not in order"
+
+
+def _holds(path: list[Any]) -> bool:
+    try:
+        check_path(path, _STRENGTH)
+    except InvalidPath:
+        return False
+    return True
 
 
 def _common_name(certificate: Any) -> str:

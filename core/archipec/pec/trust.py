@@ -25,9 +25,12 @@ from archipec.pec.certification_path import (
 )
 from archipec.pec.cms import split_certificates
 from archipec.pec.revocation import Basis, Revocation, revocation, revocation_basis
+from archipec.pec.trusted_list import LATEST
 
 if TYPE_CHECKING:
     from asn1crypto.x509 import Certificate, Name
+
+    from archipec.pec.trusted_list import Service, TrustedList
 
 _MAX_CERTIFICATES = 32  # of one seal; real ones carry two or three
 _MAX_ENCODED = 64 * 1024  # bytes of them; the name constraints of AgID CA1 alone have three thousand
@@ -47,6 +50,7 @@ class Path:
         since, until: when every certificate of the path is valid, aware; never, when `since` is later.
         historical: the root certifies nobody any more.
         listed: what says so when it is a trusted list: the service and the list, for a person; else empty.
+        replaced: whether it ends because a newer list was due then.
         revoked: when a certificate of the path was revoked, None when no list of revoked certificates says so.
         basis: what this rests on besides certificates, to be kept: see `Seal.basis`.
     """
@@ -56,6 +60,7 @@ class Path:
     until: datetime
     historical: bool
     listed: str = ""
+    replaced: bool = False
     revoked: Revocation | None = None
     basis: tuple[Basis, ...] = ()
 
@@ -129,6 +134,7 @@ def _is_readable(certificate: Certificate) -> bool:
 
 
 def is_named(certificate: Certificate, identifier: bytes) -> bool:
+    """Whether a certificate is the one that a SignerIdentifier names; see `SignerInfo`."""
     """Whether a SignerIdentifier, as it is encoded (see `cms.SignerInfo`), names the holder of a certificate."""
     if identifier[0] == _SKI:
         return bool(certificate.key_identifier == identifier[2:])
@@ -167,8 +173,9 @@ def _paths(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> tupl
     encoded = dict.fromkeys((*(known_roots().values() if not anchors.rem else ()), *anchors.extra))
     trusted = [x509.Certificate.load(der) for der in encoded]
     candidates = find_paths(leaf, pool, trusted)
-    found: list[Path] = _listed(leaf, pool, anchors) if anchors.rem else []
-    fault = "" if candidates or found else _dead_end(leaf, pool, rem=anchors.rem)
+    found, fault = _listed(leaf, pool, anchors) if anchors.rem else ([], "")
+    if not candidates and not found:
+        fault = fault or _dead_end(leaf, pool, rem=anchors.rem)
     for path in candidates:
         root = rules.get(hashlib.sha256(path[-1].dump()).hexdigest())
         refused = _fault(path, root)
@@ -179,29 +186,56 @@ def _paths(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> tupl
     return found, "" if found else fault
 
 
-def _listed(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> list[Path]:
-    """The paths that trusted lists open: of a certificate that is listed itself, or that a listed one has issued."""
+def _listed(leaf: Certificate, pool: list[Certificate], anchors: Anchors) -> tuple[list[Path], str]:
+    """The paths that trusted lists open: of a certificate that is listed itself, or that a listed one has issued.
+
+    And, when a service is listed that never was granted, the end of a sentence that says so.
+    """
     from asn1crypto import x509
 
     found: list[Path] = []
+    fault = ""
     for one in anchors.lists:
         for service in one.services:
-            listed = x509.Certificate.load(service.certificate)
-            for path in _to_listed(leaf, pool, listed):
-                since, until = validity(path)
-                found += [
-                    Path(
-                        root=_words(path[-1].subject),
-                        since=max(since, granted_from),
-                        until=min(until, granted_until),
-                        historical=False,
-                        listed=f'"{service.name}" on the {one.label}',
-                        revoked=revocation(path, pool, anchors.crls),
-                        basis=(one.basis, *revocation_basis(path, pool, anchors.crls)),
-                    )
-                    for granted_from, granted_until in service.granted
-                ]
-    return found
+            paths = _to_listed(leaf, pool, x509.Certificate.load(service.certificate))
+            if paths and not service.granted:
+                fault = f"is on the {one.label}, but its service never was granted"
+            found += [
+                _listed_path(path, pool, one, service, number, anchors.crls)
+                for path in paths
+                for number in range(len(service.granted))
+            ]
+    return found, fault
+
+
+def _listed_path(
+    path: list[Certificate],
+    pool: list[Certificate],
+    trusted: TrustedList,
+    service: Service,
+    number: int,
+    crls: tuple[bytes, ...],
+) -> Path:
+    """A path in one of the periods in which its service was granted.
+
+    The last of them ends when a newer list is due: of what was sealed after that, this one can't know.
+    """
+    since, until = validity(path)
+    granted_since, granted_until = service.granted[number]
+    due = trusted.next_update
+    replaced = granted_until == LATEST and due is not None and due < until
+    if due is not None and replaced:
+        granted_until = due
+    return Path(
+        root=_words(path[-1].subject),
+        since=max(since, granted_since),
+        until=min(until, granted_until),
+        historical=False,
+        listed=f'"{service.name}" on the {trusted.label}',
+        replaced=replaced,
+        revoked=revocation(path, pool, crls),
+        basis=(trusted.basis, *revocation_basis(path, pool, crls)),
+    )
 
 
 def _to_listed(leaf: Certificate, pool: list[Certificate], listed: Certificate) -> list[list[Certificate]]:

@@ -18,7 +18,7 @@ from archipec.errors import ConfigError, IntegrityError, from_os_error
 from archipec.pec.revocation import Basis
 from archipec.pec.xades import check_signature, parse_document, xml_base64, xml_time
 
-__all__ = ["Service", "TrustedList", "load_trusted_list", "read_trusted_list"]
+__all__ = ["LATEST", "Service", "TrustedList", "load_trusted_list", "read_trusted_list"]
 
 _LARGEST = 64 << 20  # bytes; the largest national list has some ten million
 _MAX_SERVICES = 10_000
@@ -28,7 +28,8 @@ _REM: Final = frozenset({f"{_TYPES}EDS/REM", f"{_TYPES}EDS/REM/Q"})
 _TIME_STAMPING: Final = frozenset({f"{_TYPES}TSA", f"{_TYPES}TSA/QTST", f"{_TYPES}TSA/TSS-QC"})
 _STATUS: Final = "http://uri.etsi.org/TrstSvc/TrustedList/Svcstatus/"
 _GRANTED: Final = frozenset({f"{_STATUS}granted", f"{_STATUS}recognisedatnationallevel"})
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""The end of a period that has none."""
 _HINT = "a national trusted list (ETSI TS 119 612, XML) is wanted, as its supervisor publishes it"
 
 
@@ -159,6 +160,7 @@ def _add(service: Any, by: str, services: list[Service], stamping: dict[bytes, N
     place = f"{_TL}ServiceDigitalIdentity/{_TL}DigitalId/{_TL}X509Certificate"
     for element in information.iterfind(place):
         certificate = xml_base64(element)
+        _holder(certificate)
         if kind in _REM:
             services.append(
                 Service(f"{name}, {by}" if by and by != name else name or by, certificate, granted)
@@ -175,7 +177,7 @@ def _granted(service: Any, information: Any) -> tuple[tuple[datetime, datetime],
         reverse=True,
     )
     found = []
-    until = _LATEST
+    until = LATEST
     for since, status in dated:
         if status in _GRANTED and since < until:
             found.append((since, until))
@@ -220,4 +222,4 @@ def _holder(certificate: bytes) -> str:
         subject = x509.Certificate.load(certificate).subject
         return str(subject.native.get("common_name") or subject.human_friendly)[:200]
     except Exception as error:  # what a hostile certificate makes of a library
-        raise IntegrityError("the certificate of who signed the trusted list can't be read") from error
+        raise IntegrityError("a certificate of the trusted list can't be read") from error

@@ -6,12 +6,12 @@ The profile is that of RFC 6109 §5.5 and of the certificates found in real seal
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from asn1crypto import keys, x509
+from asn1crypto import crl, keys, x509
 
 from archipec.simulator.keys import rsa_key
 from archipec.simulator.stream import Stream
@@ -125,6 +125,38 @@ class Authority:
             extensions=extensions,
         )
 
+    def revoke(self, revoked: Mapping[bytes, datetime], issued: datetime) -> bytes:
+        """A list of revoked certificates (CRL) by the intermediate, in DER.
+
+        Args:
+            revoked: DER of the certificates that it names, and since when each is revoked, aware.
+            issued: aware.
+        """
+        entries = [
+            {"user_certificate": x509.Certificate.load(der).serial_number, "revocation_date": _time(when)}
+            for der, when in revoked.items()
+        ]
+        algorithm = {"algorithm": "sha256_rsa", "parameters": None}
+        tbs = crl.TbsCertList(
+            {
+                "version": "v2",
+                "signature": algorithm,
+                "issuer": self._ca_name,
+                "this_update": _time(issued),
+                "next_update": _time(issued + timedelta(days=7)),
+                **({"revoked_certificates": entries} if entries else {}),
+            }
+        )
+        signed = crl.CertificateList(
+            {
+                "tbs_cert_list": tbs,
+                "signature_algorithm": algorithm,
+                "signature": _sign(self._ca_key, tbs.dump()),
+            }
+        )
+        der: bytes = signed.dump()
+        return der
+
     def _make_root(self) -> bytes:
         return certificate(
             subject=self._root_name,
@@ -165,6 +197,12 @@ class Authority:
                 extension("key_identifier", key_id(self._ca_key)),
             ],
         )
+
+
+def _sign(key: RSAPrivateKey, data: bytes) -> bytes:
+    from archipec.simulator.seal import sign
+
+    return sign(key, data, "sha256")
 
 
 def to_pem(der: bytes) -> str:

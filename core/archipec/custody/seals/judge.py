@@ -22,7 +22,7 @@ from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
 from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.message import Receipt
-from archipec.pec.anchors import load_anchors
+from archipec.pec.anchors import TrustFiles
 from archipec.pec.seal import Status
 from archipec.plugins.boundary import plugin_boundary
 
@@ -47,7 +47,7 @@ def judge_stored(
     waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
     if not waiting:
         return
-    with SealWorkers(load_anchors(pipeline.trust)) as judges:
+    with SealWorkers(pipeline.trust.load()) as judges:
         for sink, number in waiting:
             copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
@@ -62,7 +62,7 @@ def judge_again(
     Arguments and errors as of `judge_stored`.
     """
     done: list[int] = []
-    with SealWorkers(load_anchors(pipeline.trust)) as judges:
+    with SealWorkers(pipeline.trust.load()) as judges:
         for sink in pipeline.archives:
             number = ledger.copies.sink_number(sink.where)
             copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
@@ -74,13 +74,13 @@ def judge_archive(
     sink: Sink,
     receipts: Iterable[Receipt],
     temp: Path,
-    trust: Iterable[Path],
+    trust: TrustFiles,
     stop: Cancellation,
     on_verdict: Callable[[str], None],
 ) -> None:
     """Judge what an archive holds by its own account, without a ledger."""
     copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
-    with SealWorkers(load_anchors(trust)) as judges:
+    with SealWorkers(trust.load()) as judges:
         for _, verdict in judges.judge(_messages(sink, copies, temp, stop)):
             on_verdict(verdict.status)
 

@@ -193,7 +193,8 @@ def _check(element: Any, model: tuple[Any, ...]) -> None:
             at += 1
             count += 1
         if count < fewest:
-            raise IntegrityError(f'"{_local(name)}" is missing in "{_local(element.tag)}"')
+            there = f', where "{_local(children[at].tag)}" stands' if at < len(children) else ""
+            raise IntegrityError(f'"{_local(name)}" is missing in "{_local(element.tag)}"{there}')
     if at < len(children):
         raise IntegrityError(
             f'"{_local(children[at].tag)}" stands where it may not in "{_local(element.tag)}"'
