@@ -68,6 +68,7 @@ __all__ = [
     "Json",
     "Listed",
     "Option",
+    "PluginType",
     "PostStep",
     "PostStepType",
     "Quota",
@@ -116,6 +117,107 @@ API = 1
 C = TypeVar("C")
 
 
+# -- records --------------------------------------------------------------------------------------------
+
+
+def _no_root(_config: Any) -> Path | None:
+    return None
+
+
+def _no_paths(_config: Any) -> tuple[Path, ...]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginType(Generic[C]):
+    """What the records of every kind of plugin have.
+
+    (No slots: a frozen, slotted, generic dataclass can't be called as ``SourceType[Config](...)`` on Python 3.11.)
+
+    Attributes:
+        api: the contract version the author wrote against, as a number: 1.
+        name: in configuration and on the command line; lower case letters, digits, hyphens.
+        summary: one line for ``archipec plugins list``.
+        schemes: the URL schemes that mean it.
+        options: its settings. The name ``connections`` is reserved: the host opens a source that many times
+            (absent = 1).
+        parse: makes the configuration from the option values, already converted, every option present.
+            No I/O. Raises ConfigError with *all* problems.
+        where: the canonical URL, without secrets: the identity in the ledger and in locks, and what is shown.
+    """
+
+    api: int
+    name: str
+    summary: str
+    schemes: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    parse: Callable[[Mapping[str, Any]], C]
+    where: Callable[[C], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceType(PluginType[C]):
+    """A kind of source.
+
+    Attributes:
+        open: makes the working object; I/O starts here.
+        reads: the files and folders on this machine that messages come from, none by default: no sink may keep its
+            files inside one, or the source would read what was archived.
+        detects: tells whether a file or folder is in the format that this source reads: ``dump:`` opens it then, with no
+            required option but ``path``. No I/O. A file is asked about by its name, then, where no format claims it, by
+            its beginning; a dump that is one file, by its beginning first.
+    """
+
+    open: Callable[[C, Context], AbstractContextManager[Source]]
+    reads: Callable[[C], tuple[Path, ...]] = _no_paths
+    detects: Callable[[DumpSample], Claim] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkType(PluginType[C]):
+    """A kind of sink.
+
+    Attributes:
+        open: makes the working object; I/O starts here.
+        root: the directory the sink keeps its files in, None when there is none on this machine. The
+            host makes it, locks it against other runs and keeps the archive's marker in it.
+        view: copies are for looking at; another program may change or delete them. They are never required,
+            never verified, never proof, and what ``find`` says of them is only that they were put there once.
+    """
+
+    open: Callable[[C, Context], AbstractContextManager[Sink]]
+    root: Callable[[C], Path | None] = _no_root
+    view: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostStepType(PluginType[C]):
+    """A kind of post-step.
+
+    Attributes:
+        open: makes the working object; I/O starts here.
+    """
+
+    open: Callable[[C, Context], AbstractContextManager[PostStep]]
+
+
+def deferred(target: str) -> Callable[[Any, Context], AbstractContextManager[Any]]:
+    """Return an ``open`` whose module is imported when it is first called, so that a plugin costs nothing at each start.
+
+    Args:
+        target: module and function, ``"archipec_attic.sink:open_sink"``; it gets the configuration and the context.
+    """
+    module, _, name = target.partition(":")
+
+    def opening(config: Any, context: Context) -> AbstractContextManager[Any]:
+        opened: AbstractContextManager[Any] = getattr(import_module(module), name)(config, context)
+        return opened
+
+    # It is the caller's: by its module the distribution is named when it fails.
+    opening.__module__ = sys._getframe(1).f_globals["__name__"]
+    return opening
+
+
 def _unrecorded(_orders: Sequence[DeletionOrder]) -> None:
     return None
 
@@ -128,7 +230,7 @@ class Context:
         log: of this endpoint.
         temp: a private folder for temporary files, removed after the run.
         now: the clock; aware, UTC.
-        cancelled: true once the person asked to stop; long loops end early then.
+        cancelled: true once the user asked to stop; long loops end early then.
         version: archipec's.
         marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
             steps: it puts the marks on record, durably, so that the next run can take back those of a run that died.
@@ -142,99 +244,6 @@ class Context:
     version: str
     marking: Callable[[Sequence[DeletionOrder]], None] = _unrecorded
     formats: tuple[SourceType[Any], ...] = ()
-
-
-class Source(Protocol):
-    """Where messages come from. Reading changes nothing there: EXAMINE, BODY.PEEK[], no DELE.
-
-    One iterator is used at a time: a call ends those that earlier calls returned.
-    """
-
-    def folders(self) -> Iterable[Folder]:
-        """Return the folders this source is configured to read, in a stable order."""
-        ...
-
-    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
-        """List a folder, oldest first, each message once, without reading bodies.
-
-        Args:
-            after: the cursor of an earlier listing; only what came later is wanted. One that means
-                nothing any more (UIDVALIDITY changed) makes the listing start from the beginning.
-        """
-        ...
-
-    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
-        """Read messages, bytes exactly as kept by the source.
-
-        Args:
-            refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and
-                not a bit further.
-
-        Answers come in any order. A ref that is gone is not answered; the host believes it when a new whole listing
-        has it no more. Bytes are compared with the listed size: of a message of another size than listed, or of
-        none, the host asks again, and takes only equal answers that look whole. A body that is cut short, because
-        a connection ended early, is an error, never the message. An error of one message
-        is raised by its chunks; a wider one by this iterator, after which the host opens the source
-        again and asks for the rest.
-        """
-        ...
-
-
-class Sink(Protocol):
-    """Where copies are kept. Nothing in it is ever replaced or removed."""
-
-    def put(self, item: Item) -> None:
-        """Stage a copy. A crash or an error before ``commit`` returns leaves nothing torn in view.
-
-        Readers that ``item.open`` gave are closed by the time ``commit`` returns.
-
-        Raises:
-            IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``. (``item.body``, where the host
-                gives it, is.)
-            ArchipecError: of scope MESSAGE when this one can't be kept; wider when none can.
-        """
-        ...
-
-    def commit(self) -> Sequence[Receipt]:
-        """Make everything staged durable (it survives power loss), visible and readable.
-
-        Returns:
-            one receipt per put since the last commit. After a raise nothing is promised: the host
-            asks ``find`` for each.
-        """
-        ...
-
-    def find(self, key: ContentKey) -> Receipt | None:
-        """Return the receipt of an intact committed copy, None when there surely is none.
-
-        A copy that is there but damaged counts as none.
-
-        Raises:
-            TransientError: it can't be told now.
-        """
-        ...
-
-    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
-        """Open the stored bytes, those and nothing around them.
-
-        Never those of a file outside the archive that a symbolic link leads to. A stream over a file has its
-        ``fileno``: by it the host drops what the page cache has of the file before it proves a copy, and tells one
-        file from two.
-
-        Raises:
-            MissingCopy: the copy is not there.
-            IntegrityError: the copy can't be told from what surrounds it any more.
-            Unsupported: this store can't give copies back.
-        """
-        ...
-
-
-class PostStep(Protocol):
-    """Something to do after the sinks."""
-
-    def run(self, run: RunView) -> None:
-        """Do it. Idempotent: a run that failed is repeated with the same keys."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,13 +267,129 @@ class RunView:
     freeable: int | None = None
 
 
+# -- what records open --------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Where messages come from. Reading changes nothing there: EXAMINE, BODY.PEEK[], no DELE.
+
+    One iterator is used at a time: a call ends those that earlier calls returned.
+    """
+
+    def folders(self) -> Iterable[Folder]:
+        """Return the folders this source is configured to read, in a stable order."""
+
+    def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
+        """List a folder, oldest first, each message once, without reading bodies.
+
+        Args:
+            after: the cursor of an earlier listing; only what came later is wanted. One that means
+                nothing any more (UIDVALIDITY changed) makes the listing start from the beginning.
+        """
+
+    def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
+        """Read messages, bytes exactly as kept by the source.
+
+        Args:
+            refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and
+                not a bit further.
+
+        Answers come in any order. A ref that is gone is not answered; the host believes it when a new whole listing
+        has it no more. Bytes are compared with the listed size: of a message of another size than listed, or of
+        none, the host asks again, and takes only equal answers that look whole. A body that is cut short, because
+        a connection ended early, is an error, never the message. An error of one message
+        is raised by its chunks; a wider one by this iterator, after which the host opens the source
+        again and asks for the rest.
+        """
+
+
+class Sink(Protocol):
+    """Where copies are kept. Nothing in it is ever replaced or removed."""
+
+    def put(self, item: Item) -> None:
+        """Stage a copy. A crash or an error before ``commit`` returns leaves nothing torn in view.
+
+        Readers that ``item.open`` gave are closed by the time ``commit`` returns.
+
+        Raises:
+            IntegrityError: the bytes ``item.open`` gave are not those of ``item.key``. (``item.body``, where the host
+                gives it, is.)
+            ArchipecError: of scope MESSAGE when this one can't be kept; wider when none can.
+        """
+
+    def commit(self) -> Sequence[Receipt]:
+        """Make everything staged durable (it survives power loss), visible and readable.
+
+        Returns:
+            one receipt per put since the last commit. After a raise nothing is promised: the host
+            asks ``find`` for each.
+        """
+
+    def find(self, key: ContentKey) -> Receipt | None:
+        """Return the receipt of an intact committed copy, None when there surely is none.
+
+        A copy that is there but damaged counts as none.
+
+        Raises:
+            TransientError: it can't be told now.
+        """
+
+    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
+        """Open the stored bytes, those and nothing around them.
+
+        Never those of a file outside the archive that a symbolic link leads to. A stream over a file has its
+        ``fileno``: by it the host drops what the page cache has of the file before it proves a copy, and tells one
+        file from two.
+
+        Raises:
+            MissingCopy: the copy is not there.
+            IntegrityError: the copy can't be told from what surrounds it any more.
+            Unsupported: this store can't give copies back.
+        """
+
+
+class PostStep(Protocol):
+    """Something to do after the sinks."""
+
+    def run(self, run: RunView) -> None:
+        """Do it. Idempotent: a run that failed is repeated with the same keys."""
+
+
+# -- abilities ------------------------------------------------------------------------------------------
+#
+# Optional. Each is told from the methods of an object that a record opened: who has the methods has the ability.
+#
+# of a source           who calls it, and when
+# SupportsHeaders       a run whose selection needs more than the listing; `archive --dry-run`; `prune`, of what it deletes
+# SupportsCount         a run, after each listing, to notice that it left messages out
+# SupportsFolderNames   a run, after `folders`, to notice folders that were deleted or renamed
+# SupportsListedWhole   a run, after each listing that was given a cursor
+# SupportsSkipped       a run, when all is read, to report what was passed over
+# SupportsQuota         a run at its end; `prune`
+# SupportsDelete        `prune`, when every required copy has been read back
+# SupportsUnmark        the run or `prune` after one that was killed between marking and deleting
+# SupportsPutBack       `prune`, when the first message it deleted turns out to be kept nowhere else
+# SupportsTrash         `prune`, which looks there for what was moved
+# SupportsProbeCheck    a first run and `prune`, while a sink has made its probe
+#
+# of a sink
+# SupportsIterate       `verify --to`; a run into an archive that its ledger knows nothing of
+# SupportsSettle        each run, and `settle`, while something is PENDING
+# SupportsPresence      `prune`, before each batch of deletions
+# SupportsFinish        each run and `settle`, at the end
+# SupportsProbe         a first run and `prune`, where fingerprints don't tell two mailboxes apart
+#
+# of either
+# SupportsFingerprint   a first run and `prune`, to find out that source and sink are one mailbox
+# SupportsCheck         of a sink `verify` and `prune`; of a source that reads an archive each run
+
+
 @runtime_checkable
 class SupportsHeaders(Protocol):
     """A source that can read headers without bodies: a selection by kind then downloads no more."""
 
     def headers(self, folder: str, refs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (ref, header section) in any order; of one that isn't answered the host reads the message."""
-        ...
 
 
 @runtime_checkable
@@ -289,7 +414,6 @@ class SupportsCount(Protocol):
         Asked right after that listing, in the same session, whether it was whole or began behind a cursor: never a
         round trip of its own. None where the source can't tell.
         """
-        ...
 
 
 @runtime_checkable
@@ -302,7 +426,6 @@ class SupportsFolderNames(Protocol):
         A folder that an earlier ``folders`` named and that is not among them was deleted or renamed, and its messages
         count no more. Empty where the source can't tell.
         """
-        ...
 
 
 @runtime_checkable
@@ -311,7 +434,25 @@ class SupportsListedWhole(Protocol):
 
     def listed_whole(self, folder: str) -> bool:
         """Tell whether the last ``scan`` of a folder, which came to its end, named every message that is there."""
-        ...
+
+
+@runtime_checkable
+class SupportsSkipped(Protocol):
+    """A source that passes over some of what it finds: files that are no messages, or that it can't read."""
+
+    def skipped(self) -> Iterator[Skipped]:
+        """Yield everything passed over since the source was opened, each thing once; asked when all is read.
+
+        Bytes that were never a message of the source's are not meant: its own tables and marks.
+        """
+
+
+@runtime_checkable
+class SupportsQuota(Protocol):
+    """A source that knows how full it is."""
+
+    def quota(self) -> Quota | None:
+        """Return bytes used and the limit, None when the server states no limit."""
 
 
 @runtime_checkable
@@ -330,7 +471,6 @@ class SupportsDelete(Protocol):
         confirmed it; one that may have been carried out is answered by TransientError, or by no answer and an error
         of the iterator. Where messages are marked first, ``Context.marking`` is told before.
         """
-        ...
 
 
 @runtime_checkable
@@ -343,7 +483,6 @@ class SupportsUnmark(Protocol):
         Raises:
             ArchipecError: the marks may still be there.
         """
-        ...
 
 
 @runtime_checkable
@@ -356,16 +495,71 @@ class SupportsPutBack(Protocol):
         Raises:
             ArchipecError: it is not there, byte for byte, now.
         """
-        ...
 
 
 @runtime_checkable
-class SupportsFingerprint(Protocol):
-    """A source or sink on a server that can say what it is, so that one mailbox by two names is found out."""
+class SupportsTrash(Protocol):
+    """A source with a folder for what was deleted, where that still fills the mailbox."""
 
-    def fingerprint(self) -> Fingerprint:
-        """Return what the server says of the mailbox and its folders, asked now. Changes nothing."""
-        ...
+    def trash(self) -> str | None:
+        """Return the folder's name, which ``scan``, ``fetch`` and ``delete`` take; None when it isn't known."""
+
+    def only_moves(self) -> bool:
+        """Tell whether ``delete`` moves messages there, because this server can't delete single ones.
+
+        Orders for the trash itself are then refused.
+        """
+
+
+@runtime_checkable
+class SupportsProbeCheck(Protocol):
+    """A source that can tell whether it is the store that a sink has put a probe into."""
+
+    def shows(self, name: str) -> bool:
+        """Tell whether a folder of that name is there now, at any level. Changes nothing."""
+
+
+@runtime_checkable
+class SupportsIterate(Protocol):
+    """A sink that can list what it holds."""
+
+    def iterate(self) -> Iterator[Receipt]:
+        """Yield a receipt for everything held, with the key the archive itself recorded: contents unread."""
+
+
+@runtime_checkable
+class SupportsSettle(Protocol):
+    """A sink whose confirmations come later."""
+
+    def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Yield a receipt STORED or REJECTED for each pending one that is decided by now. Idempotent.
+
+        One that is still waiting may be yielded as PENDING, with a reason that says what for.
+
+        Args:
+            pending: what is PENDING; and what was REJECTED, which a sink may take up again, as PENDING, when
+                its configuration has changed since, and else leaves out.
+        """
+
+
+@runtime_checkable
+class SupportsPresence(Protocol):
+    """A sink that can say cheaply which copies are there, where opening each of them would not be cheap."""
+
+    def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
+        """Yield those whose copies are there now, by name and size, asked anew: contents are unread."""
+
+
+@runtime_checkable
+class SupportsFinish(Protocol):
+    """A sink that owes something at the end of a run: a time stamp, an end record."""
+
+    def finish(self) -> None:
+        """Do what is due, after the last commit and settling of a run, also of one that stored nothing.
+
+        Idempotent: with nothing due it changes nothing. What it raises is reported, nothing stored is undone,
+        and the next run calls it again.
+        """
 
 
 @runtime_checkable
@@ -380,100 +574,14 @@ class SupportsProbe(Protocol):
         Raises:
             ArchipecError: it can't be made.
         """
-        ...
 
 
 @runtime_checkable
-class SupportsProbeCheck(Protocol):
-    """A source that can tell whether it is the store that a sink has put a probe into."""
+class SupportsFingerprint(Protocol):
+    """A source or sink on a server that can say what it is, so that one mailbox by two names is found out."""
 
-    def shows(self, name: str) -> bool:
-        """Tell whether a folder of that name is there now, at any level. Changes nothing."""
-        ...
-
-
-@runtime_checkable
-class SupportsTrash(Protocol):
-    """A source with a folder for what was deleted, where that still fills the mailbox."""
-
-    def trash(self) -> str | None:
-        """Return the folder's name, which ``scan``, ``fetch`` and ``delete`` take; None when it isn't known."""
-        ...
-
-    def only_moves(self) -> bool:
-        """Tell whether ``delete`` moves messages there, because this server can't delete single ones.
-
-        Orders for the trash itself are then refused.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsQuota(Protocol):
-    """A source that knows how full it is."""
-
-    def quota(self) -> Quota | None:
-        """Return the room, None when this mailbox has no limit it tells of."""
-        ...
-
-
-@runtime_checkable
-class SupportsSettle(Protocol):
-    """A sink whose confirmations come later."""
-
-    def settle(self, pending: Iterable[Receipt]) -> Iterator[Receipt]:
-        """Yield a receipt STORED or REJECTED for each pending one that is decided by now. Idempotent.
-
-        One that waits still may be yielded PENDING, with a reason that says what for.
-
-        Args:
-            pending: what is PENDING; and what was REJECTED, which a sink may take up again, as PENDING, when
-                its configuration has changed since, and else leaves out.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsIterate(Protocol):
-    """A sink that can list what it holds."""
-
-    def iterate(self) -> Iterator[Receipt]:
-        """Yield a receipt for everything held, with the key the archive itself recorded: contents unread."""
-        ...
-
-
-@runtime_checkable
-class SupportsPresence(Protocol):
-    """A sink that can say cheaply which copies are there, where opening each of them would not be cheap."""
-
-    def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
-        """Yield those whose copies are there now, by name and size, asked anew: contents are unread."""
-        ...
-
-
-@runtime_checkable
-class SupportsFinish(Protocol):
-    """A sink that owes something at the end of a run: a time stamp, an end record."""
-
-    def finish(self) -> None:
-        """Do what is due, after the last commit and settling of a run, also of one that stored nothing.
-
-        Idempotent: with nothing due it changes nothing. What it raises is reported, nothing stored is undone,
-        and the next run calls it again.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsSkipped(Protocol):
-    """A source that passes over some of what it finds: files that are no messages, or that it can't read."""
-
-    def skipped(self) -> Iterator[Skipped]:
-        """Yield everything passed over since the source was opened, each thing once; asked when all is read.
-
-        Bytes that were never a message of the source's are not meant: its own tables and marks.
-        """
-        ...
+    def fingerprint(self) -> Fingerprint:
+        """Return what the server says of the mailbox and its folders, asked now. Changes nothing."""
 
 
 @runtime_checkable
@@ -486,102 +594,3 @@ class SupportsCheck(Protocol):
         An `IntegrityError` is damage: a `MissingCopy` for each message that the archive's own record has and that
         is not there, an `UnfitRecord` for whatever else does not fit that record. Messages are as of any error: they name the thing.
         """
-        ...
-
-
-def deferred(target: str) -> Callable[[Any, Context], AbstractContextManager[Any]]:
-    """Return an ``open`` whose module is imported when it is first called, so that a plugin costs nothing at each start.
-
-    Args:
-        target: module and function, ``"archipec_attic.sink:open_sink"``; it gets the configuration and the context.
-    """
-    module, _, name = target.partition(":")
-
-    def opening(config: Any, context: Context) -> AbstractContextManager[Any]:
-        opened: AbstractContextManager[Any] = getattr(import_module(module), name)(config, context)
-        return opened
-
-    # It is the caller's: by its module the distribution is named when it fails.
-    opening.__module__ = sys._getframe(1).f_globals["__name__"]
-    return opening
-
-
-def _no_root(_config: Any) -> Path | None:
-    return None
-
-
-def _no_paths(_config: Any) -> tuple[Path, ...]:
-    return ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceType(Generic[C]):
-    """A kind of source.
-
-    (No slots: a frozen, slotted, generic dataclass can't be called as ``SourceType[Config](...)`` on Python 3.11.)
-
-    Attributes:
-        api: the contract version the author wrote against, as a number: 1.
-        name: in configuration and on the command line; lower case letters, digits, hyphens.
-        summary: one line for ``archipec plugins list``.
-        schemes: the URL schemes that mean it.
-        options: its settings. The name ``connections`` is reserved: the host opens the source that
-            many times (absent = 1).
-        parse: makes the configuration from the option values, already converted, every option present.
-            No I/O. Raises ConfigError with *all* problems.
-        where: the canonical URL, without secrets: the identity in the ledger and in locks, and what is shown.
-        open: makes the working object; I/O starts here.
-        reads: the files and folders on this machine that messages come from, none by default: no sink may keep its
-            files inside one, or the source would read what was archived.
-        detects: tells whether a file or folder is in the format that this source reads: ``dump:`` opens it then, with no
-            required option but ``path``. No I/O. A file is asked about by its name, then, where no format claims it, by
-            its beginning; a dump that is one file, by its beginning first.
-    """
-
-    api: int
-    name: str
-    summary: str
-    schemes: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
-    parse: Callable[[Mapping[str, Any]], C]
-    where: Callable[[C], str]
-    open: Callable[[C, Context], AbstractContextManager[Source]]
-    reads: Callable[[C], tuple[Path, ...]] = _no_paths
-    detects: Callable[[DumpSample], Claim] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SinkType(Generic[C]):
-    """A kind of sink. Fields as in `SourceType`, and:
-
-    Attributes:
-        root: the directory the sink keeps its files in, None when there is none on this machine. The
-            host makes it, locks it against other runs and keeps the archive's marker in it.
-        view: copies are for looking at; another program may change or delete them. They are never required,
-            never verified, never proof, and what ``find`` says of them is only that they were put there once.
-    """
-
-    api: int
-    name: str
-    summary: str
-    schemes: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
-    parse: Callable[[Mapping[str, Any]], C]
-    where: Callable[[C], str]
-    open: Callable[[C, Context], AbstractContextManager[Sink]]
-    root: Callable[[C], Path | None] = _no_root
-    view: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostStepType(Generic[C]):
-    """A kind of post-step. Fields as in `SourceType`."""
-
-    api: int
-    name: str
-    summary: str
-    schemes: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
-    parse: Callable[[Mapping[str, Any]], C]
-    where: Callable[[C], str]
-    open: Callable[[C, Context], AbstractContextManager[PostStep]]
