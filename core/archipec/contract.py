@@ -361,6 +361,7 @@ class PostStep(Protocol):
 #
 # of a source           who calls it, and when
 # SupportsHeaders       a run whose selection needs more than the listing; `archive --dry-run`; `prune`, of what it deletes
+# SupportsCheapReads    a run with a selection, once a folder: may messages be read to decide?
 # SupportsCount         a run, after each listing, to notice that it left messages out
 # SupportsFolderNames   a run, after `folders`, to notice folders that were deleted or renamed
 # SupportsListedWhole   a run, after each listing that was given a cursor
@@ -401,7 +402,6 @@ class SupportsCheapReads(Protocol):
 
     def reads_cheaply(self) -> bool:
         """Tell whether it is so; it is asked once a folder."""
-        ...
 
 
 @runtime_checkable
