@@ -1,4 +1,5 @@
-"""Renders the pages of ``docs/`` that are made of the code: the contract's docstrings, and every option of every plugin.
+"""Renders the pages of ``docs/`` that are made of the code: the contract's docstrings, every option of every plugin, and
+every command.
 
     .venv/bin/python tests/support/rendered_docs.py
 
@@ -9,15 +10,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
+from archipec import cli
 from archipec.config.prune_policy import OPTIONS as PRUNE_OPTIONS
 from archipec.config.selection import OPTIONS as SELECTION_OPTIONS
 from archipec.conservation.sink import SHARED_OPTIONS
 from archipec.options import Option
+from archipec.pec.kind import GROUPS, KINDS
 from archipec.plugins.registry import Registry
+from archipec_thunderbird import cli as tool
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -56,9 +64,21 @@ This page is made from the plugins' records (`tests/support/rendered_docs.py`). 
 """
 
 
+_COMMANDS = """\
+# Every command
+
+As `--help` says it; this page is made from the code (`tests/support/rendered_docs.py`). How they work together is in
+[usage.md](usage.md), what `--json` prints in [json.md](json.md), the Thunderbird tool in [thunderbird.md](thunderbird.md).
+"""
+
+
 def rendered() -> dict[Path, str]:
     """Return the text of every page that is made of the code."""
-    return {DOCS / "contract.md": _contract_page(), DOCS / "options.md": _options_page()}
+    return {
+        DOCS / "contract.md": _contract_page(),
+        DOCS / "options.md": _options_page(),
+        DOCS / "commands.md": _commands_page(),
+    }
 
 
 def _contract_page() -> str:
@@ -152,7 +172,69 @@ def _options_page() -> str:
     parts.append(_table(SELECTION_OPTIONS, url=False))
     parts.append("## `[pipeline.prune]`\n")
     parts.append(_table(PRUNE_OPTIONS, url=False))
+    parts.append("## Kinds and groups\n")
+    parts.append("What `only` and `except` take: a group, or a kind.\n")
+    parts += ["| kind | in the groups |", "|---|---|"]
+    for kind in KINDS:
+        groups = ", ".join(f"`{group}`" for group, members in GROUPS.items() if kind in members)
+        parts.append(f"| `{kind}` | {groups} |")
+    return "\n".join(parts) + "\n"
+
+
+def _commands_page() -> str:
+    parts = [_COMMANDS]
+    groups: tuple[tuple[str, Any], ...] = (("archipec", cli._cli), ("thunderbird-profile-tool", tool._cli))
+    for program, group in groups:
+        parts.append(f"## `{program}`\n{_parameters(group)}")
+        parts += _commands(program, group)
     return "\n".join(parts)
+
+
+def _commands(program: str, group: Any) -> Iterator[str]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from _commands(f"{program} {name}", command)
+            continue
+        arguments = [_argument(one) for one in command.params if isinstance(one, click.Argument)]
+        usage = " ".join([program, name, *arguments])
+        yield f"### `{program} {name}`\n\n```\n{usage}\n```\n\n{_help(command)}{_parameters(command)}"
+
+
+def _help(command: click.Command) -> str:
+    """Return a command's help in Markdown: what click must not wrap is lines to type."""
+    lines: list[str] = []
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        if not paragraph.startswith("\b\n"):
+            lines += [paragraph, ""]
+            continue
+        for line in paragraph[2:].splitlines():
+            lines.append(f"    {line.strip()}" if line.startswith("  ") else f"\n{line}\n")
+        lines.append("")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip()) + "\n"
+
+
+def _parameters(command: click.Command) -> str:
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    if not options:
+        return ""
+    rows = ["| option | meaning |", "|---|---|"]
+    for option in options:
+        names = ", ".join(f"`{word}`" for word in (*option.opts, *option.secondary_opts))
+        metavar = "" if option.is_flag or option.count else f" {_metavar(option)}"
+        rows.append(f"| {names}{metavar} | {(option.help or '').replace('|', chr(92) + '|')} |")
+    return "\n" + "\n".join(rows) + "\n"
+
+
+def _metavar(option: click.Option) -> str:
+    if isinstance(option.type, click.Choice):
+        return " or ".join(f"`{choice}`" for choice in option.type.choices)
+    return (option.metavar or option.type.name.partition(" ")[0].upper()).replace("|", "\\|")
+
+
+def _argument(argument: click.Argument) -> str:
+    name = argument.metavar or str(argument.name).upper()
+    return name if argument.metavar or argument.nargs != -1 else f"{name}..."
 
 
 def _record(record: Any) -> str:
