@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.config.selection import Selection, read_selection
+from archipec.config.selection import MessageFacts, Selection, read_selection
 from archipec.errors import ConfigError
 from archipec.pec.kind import GROUPS, KINDS, in_group, kind_of
 
 
 def answer(table: dict[str, object], **known: Any) -> bool | None:
-    return read_selection(table).answer(**({"folder": "INBOX"} | known))
+    return read_selection(table).answer(MessageFacts(**({"folder": "INBOX"} | known)))
 
 
 def at(text: str) -> float:
@@ -25,7 +25,7 @@ def at(text: str) -> float:
 
 def test_the_default_takes_everything_without_looking() -> None:
     assert read_selection({}) == Selection()
-    assert Selection().answer(folder="anything") is True
+    assert Selection().answer(MessageFacts("anything")) is True
     assert Selection().wants_folder("anything")
 
 
@@ -186,7 +186,7 @@ def test_one_bound_of_size() -> None:
 def test_folders(glob: str, folder: str, expected: bool) -> None:
     selection = read_selection({"folders": ["nothing", glob]})
     assert selection.wants_folder(folder) is expected
-    assert selection.answer(folder=folder) is expected
+    assert selection.answer(MessageFacts(folder)) is expected
 
 
 # -- stages -----------------------------------------------------------------------------------------------------
@@ -272,5 +272,5 @@ def test_it_is_cheap() -> None:
     selection = read_selection(EVERYTHING)
     start = time.process_time()
     for _ in range(50_000):
-        selection.answer(**GOOD)  # type: ignore[arg-type]
+        selection.answer(MessageFacts(**GOOD))  # type: ignore[arg-type]
     assert time.process_time() - start < 0.5

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from archipec.config.endpoint import (
     Endpoint,
@@ -197,7 +197,7 @@ def ad_hoc(
     sinks = [endpoint_from_url("sink", url, registry, problems, "--to: ") for url in to_urls]
     steps = [endpoint_from_url("post-step", url, registry, problems, "--then: ") for url in then_urls]
     selection = problems.catch("", lambda: read_selection(select or {}))
-    pipeline = _assemble("", AD_HOC, source, selection, _numbered(sinks), steps, problems)
+    pipeline = _assemble("", AD_HOC, _Parts(source, selection, _numbered(sinks), steps), problems)
     problems.finish()
     assert pipeline is not None
     return pipeline
@@ -315,23 +315,25 @@ def _from_table(
     prune_table = _table(what, table, "prune", problems)
     prune = problems.catch("", lambda: read_policy(prune_table, f"{what}prune"))
     judging = problems.catch("", lambda: _judging(table, what, base))
-    pipeline = _assemble(what, str(name), source, selection, sinks, steps, problems)
+    pipeline = _assemble(what, str(name), _Parts(source, selection, sinks, steps), problems)
     expire = _day(what, table, "credentials_expire", problems)
     if pipeline is None or judging is None or prune is None:
         return None
     return replace(pipeline, prune=prune, credentials_expire=expire, **judging)
 
 
-def _assemble(
-    what: str,
-    name: str,
-    source: Endpoint[Any] | None,
-    selection: Selection | None,
-    sinks: Sequence[Endpoint[Any] | None],
-    steps: Sequence[Endpoint[Any] | None],
-    problems: Problems,
-) -> Pipeline | None:
+class _Parts(NamedTuple):
+    """What a pipeline is put together from; None for what has a problem."""
+
+    source: Endpoint[Any] | None
+    selection: Selection | None
+    sinks: Sequence[Endpoint[Any] | None]
+    steps: Sequence[Endpoint[Any] | None]
+
+
+def _assemble(what: str, name: str, parts: _Parts, problems: Problems) -> Pipeline | None:
     """Check what only shows when all parts are there, and put them together; None when one is missing."""
+    source, selection, sinks, steps = parts
     good_sinks = tuple(sink for sink in sinks if sink is not None)
     good_steps = tuple(step for step in steps if step is not None)
     if not sinks:

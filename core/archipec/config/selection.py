@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from archipec.errors import ConfigError
 from archipec.options import Option, byte_size, nearest, read_options, strings
@@ -34,6 +34,30 @@ _KNOWN: Final = frozenset(KINDS)
 _WORDS: Final = frozenset((*GROUPS, *KINDS, *SENT_GROUPS))
 # Stands for every kind that this version does not know, and that no word can name.
 _OTHER: Final = "x-other"
+
+
+class MessageFacts(NamedTuple):
+    """What is known of a message so far; None for what is not.
+
+    Attributes:
+        folder: its folder's name.
+        size: bytes.
+        date: Unix seconds; the received date of a listing stands in until a better one is known.
+        kind: as `archipec.pec.kind` names it.
+        message_id: without angle brackets; empty when it has none.
+        sent: the kinds of recipients ("certificato", "esterno") in the acceptance of this message, empty when
+            no acceptance is recorded: what is not known is taken.
+        unrecognised: whether it passes for certified mail of a kind that this version does not know: to archive,
+            it is taken whatever `only` and `except` say.
+    """
+
+    folder: str
+    size: int | None = None
+    date: float | None = None
+    kind: str | None = None
+    message_id: str | None = None
+    sent: frozenset[str] | None = None
+    unrecognised: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,40 +98,19 @@ class Selection:
             self, "_end", None if self.until is None else _midnight(self.until + timedelta(days=1))
         )
 
-    def answer(
-        self,
-        *,
-        folder: str,
-        size: int | None = None,
-        date: float | None = None,
-        kind: str | None = None,
-        message_id: str | None = None,
-        sent: frozenset[str] | None = None,
-        unrecognised: bool = False,
-    ) -> bool | None:
+    def answer(self, known: MessageFacts) -> bool | None:
         """Tell whether a message is taken, from what is known of it so far.
 
-        Args:
-            folder: its folder's name.
-            size: bytes.
-            date: Unix seconds; the received date of a listing stands in until a better one is known.
-            kind: as `archipec.pec.kind` names it.
-            message_id: without angle brackets; empty when it has none.
-            sent: the kinds of recipients ("certificato", "esterno") in the acceptance of this message, empty when
-                no acceptance is on record: what nobody knows is taken.
-            unrecognised: whether it passes for certified mail of a kind that this version does not know: to archive,
-                it is taken whatever `only` and `except` say.
-
         Returns:
-            None while what is known (not None) does not decide.
+            None while what is known does not decide.
         """
-        if self.folders and not self.wants_folder(folder):
+        if self.folders and not self.wants_folder(known.folder):
             return False
         answers = (
-            self._answer_size(size),
-            self._answer_date(date),
-            unrecognised or self._answer_kind(kind, sent),
-            self._answer_message_id(message_id),
+            self._answer_size(known.size),
+            self._answer_date(known.date),
+            known.unrecognised or self._answer_kind(known.kind, known.sent),
+            self._answer_message_id(known.message_id),
         )
         if False in answers:
             return False

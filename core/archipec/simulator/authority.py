@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -115,14 +116,16 @@ class Authority:
             extension("key_identifier", key_id(key)),
         ]
         return certificate(
-            subject=name(organization, organization),
-            issuer=self._ca_name,
-            key=key,
-            signer=self._ca_key,
-            serial=serial("leaf", self.seed, organization, address, bits, digest, *valid),
-            digest=digest,
-            valid=valid,
-            extensions=extensions,
+            CertificateDraft(
+                subject=name(organization, organization),
+                issuer=self._ca_name,
+                key=key,
+                serial=serial("leaf", self.seed, organization, address, bits, digest, *valid),
+                valid=valid,
+                extensions=extensions,
+            ),
+            self._ca_key,
+            digest,
         )
 
     def revoke(self, revoked: Mapping[bytes, datetime], issued: datetime) -> bytes:
@@ -159,18 +162,19 @@ class Authority:
 
     def _make_root(self) -> bytes:
         return certificate(
-            subject=self._root_name,
-            issuer=self._root_name,
-            key=self._root_key,
-            signer=self._root_key,
-            serial=serial("root", self.seed),
-            digest="sha256",
-            valid=_ROOT_VALID,
-            extensions=[
-                extension("basic_constraints", {"ca": True}, critical=True),
-                extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
-                extension("key_identifier", key_id(self._root_key)),
-            ],
+            CertificateDraft(
+                subject=self._root_name,
+                issuer=self._root_name,
+                key=self._root_key,
+                serial=serial("root", self.seed),
+                valid=_ROOT_VALID,
+                extensions=[
+                    extension("basic_constraints", {"ca": True}, critical=True),
+                    extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                    extension("key_identifier", key_id(self._root_key)),
+                ],
+            ),
+            self._root_key,
         )
 
     def _make_ca(self, domains: Sequence[str], organizations: Sequence[str]) -> bytes:
@@ -182,20 +186,21 @@ class Authority:
             for organization in organizations
         ]
         return certificate(
-            subject=self._ca_name,
-            issuer=self._root_name,
-            key=self._ca_key,
-            signer=self._root_key,
-            serial=serial("ca", self.seed),
-            digest="sha256",
-            valid=_CA_VALID,
-            extensions=[
-                extension("basic_constraints", {"ca": True, "path_len_constraint": 0}, critical=True),
-                extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
-                extension("name_constraints", {"permitted_subtrees": permitted}, critical=True),
-                extension("authority_key_identifier", {"key_identifier": key_id(self._root_key)}),
-                extension("key_identifier", key_id(self._ca_key)),
-            ],
+            CertificateDraft(
+                subject=self._ca_name,
+                issuer=self._root_name,
+                key=self._ca_key,
+                serial=serial("ca", self.seed),
+                valid=_CA_VALID,
+                extensions=[
+                    extension("basic_constraints", {"ca": True, "path_len_constraint": 0}, critical=True),
+                    extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                    extension("name_constraints", {"permitted_subtrees": permitted}, critical=True),
+                    extension("authority_key_identifier", {"key_identifier": key_id(self._root_key)}),
+                    extension("key_identifier", key_id(self._ca_key)),
+                ],
+            ),
+            self._root_key,
         )
 
 
@@ -212,30 +217,38 @@ def to_pem(der: bytes) -> str:
     return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
 
 
-def certificate(
-    *,
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: RSAPrivateKey,
-    signer: RSAPrivateKey,
-    serial: int,
-    digest: str,
-    valid: tuple[datetime, datetime],
-    extensions: list[dict[str, Any]],
-) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateDraft:
+    """What a certificate is to say (RFC 5280, TBSCertificate).
+
+    Attributes:
+        key: of the subject.
+        valid: not before and not after, aware.
+    """
+
+    subject: x509.Name
+    issuer: x509.Name
+    key: RSAPrivateKey
+    serial: int
+    valid: tuple[datetime, datetime]
+    extensions: list[dict[str, Any]]
+
+
+def certificate(draft: CertificateDraft, signer: RSAPrivateKey, digest: str = "sha256") -> bytes:
+    """Sign a certificate; return it in DER."""
     from archipec.simulator.seal import sign
 
     algorithm = {"algorithm": f"{digest}_rsa", "parameters": None}
     tbs = x509.TbsCertificate(
         {
             "version": "v3",
-            "serial_number": serial,
+            "serial_number": draft.serial,
             "signature": algorithm,
-            "issuer": issuer,
-            "validity": {"not_before": _time(valid[0]), "not_after": _time(valid[1])},
-            "subject": subject,
-            "subject_public_key_info": _public_info(key),
-            "extensions": extensions,
+            "issuer": draft.issuer,
+            "validity": {"not_before": _time(draft.valid[0]), "not_after": _time(draft.valid[1])},
+            "subject": draft.subject,
+            "subject_public_key_info": _public_info(draft.key),
+            "extensions": draft.extensions,
         }
     )
     certificate = x509.Certificate(

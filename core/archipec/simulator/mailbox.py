@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from archipec.pec import kind as kinds
 from archipec.pec.headers import first_field, raw_text
@@ -44,6 +44,7 @@ acceptance, failure · `late` copy, acceptance, the notices of 12 and 24 hours �
 `anomaly` ordinary mail let in · `ordinary` the provider's own mail · `stray` a message that belongs between providers.
 """
 
+_START, _END = datetime(2023, 10, 1, 7, tzinfo=UTC), datetime(2026, 9, 30, 17, tzinfo=UTC)
 _SEALED = 9000  # about what a sealed message weighs without its original
 _SUBJECTS = (
     "Fattura n. {n}/2026",
@@ -86,17 +87,30 @@ class Sample:
     msgid: str | None = None
 
 
+class MailboxFields(TypedDict, total=False):
+    """What a mailbox may be besides.
+
+    Attributes:
+        style: of the mailbox's own provider.
+        mix: see `OFFICE`; a mix of one is as good.
+        address: of the mailbox.
+        start, end: the time over which the messages spread, aware; October 2023 to September 2026.
+        authority: who certifies the providers; by default `shared_authority()`, whose root is the one to trust.
+    """
+
+    style: Style
+    mix: Mapping[str, int]
+    address: str | None
+    start: datetime
+    end: datetime
+    authority: Authority | None
+
+
 def mailbox(
     count: int,
     seed: int = 0,
     size: int = 20_000,
-    *,
-    style: Style = ARUBA_2026,
-    mix: Mapping[str, int] = OFFICE,
-    address: str | None = None,
-    start: datetime = datetime(2023, 10, 1, 7, tzinfo=UTC),
-    end: datetime = datetime(2026, 9, 30, 17, tzinfo=UTC),
-    authority: Authority | None = None,
+    **fields: Unpack[MailboxFields],
 ) -> Iterator[Sample]:
     """The messages of one mailbox in the order in which they arrived, made while they are asked for.
 
@@ -108,18 +122,15 @@ def mailbox(
         seed: another seed is another mailbox.
         size: mean size in bytes, reached by attachments. A sealed message without any weighs 7 to 11 KB, so that a
             smaller mean is not reached.
-        style: of the mailbox's own provider.
-        mix: see `OFFICE`; a mix of one is as good.
-        address: of the mailbox.
-        start, end: the time over which the messages spread, aware.
-        authority: who certifies the providers; by default `shared_authority()`, whose root is the one to trust.
 
     Raises:
         KeyError: `mix` names something that does not happen.
         IndexError: `mix` has no weight at all.
     """
-    return _Mailbox(seed, size, style, address or f"studio@{style.mailboxes}", authority).samples(
-        count, mix, start, end
+    style = fields.get("style", ARUBA_2026)
+    address = fields.get("address") or f"studio@{style.mailboxes}"
+    return _Mailbox(seed, size, style, address, fields.get("authority")).samples(
+        count, fields.get("mix", OFFICE), fields.get("start", _START), fields.get("end", _END)
     )
 
 

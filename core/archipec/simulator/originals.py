@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict, Unpack
 
 from archipec.simulator.clock import rfc_date
 from archipec.simulator.mime import (
@@ -34,29 +35,40 @@ class Attachment:
     media_type: str = "application/pdf"
 
 
-def compose(
-    sender: str = "studio@posta.example.it",
-    to: Sequence[str] = ("ufficio@avvocati.example",),
-    subject: str = "Trasmissione documenti",
-    text: str = "Buongiorno,\nsi trasmette quanto in oggetto.\nCordiali saluti\n",
-    *,
-    cc: Sequence[str] = (),
-    attachments: Sequence[Attachment] = (),
-    when: datetime = DEFAULT_WHEN,
-    message_id: str | None = "",
-    reply_to: str | None = None,
-    receipt: str | None = None,
-    headers: Sequence[str] = (),
-) -> bytes:
-    """A plain message as a mail client writes it, CRLF line ends.
+class OriginalFields(TypedDict, total=False):
+    """What a message may say besides.
 
-    Args:
-        sender, to, subject, text, cc, attachments, reply_to: what they say; addresses without names.
+    Attributes:
+        cc, attachments, reply_to: what they say; addresses without names.
         when: `Date:`, aware.
         message_id: with brackets; empty = one made up from the rest, None = the client sets none.
         receipt: value of `X-TipoRicevuta`, by which the client asks for a kind of delivery receipt.
         headers: further header lines.
     """
+
+    cc: Sequence[str]
+    attachments: Sequence[Attachment]
+    when: datetime
+    message_id: str | None
+    reply_to: str | None
+    receipt: str | None
+    headers: Sequence[str]
+
+
+def compose(
+    sender: str = "studio@posta.example.it",
+    to: Sequence[str] = ("ufficio@avvocati.example",),
+    subject: str = "Trasmissione documenti",
+    text: str = "Buongiorno,\nsi trasmette quanto in oggetto.\nCordiali saluti\n",
+    **fields: Unpack[OriginalFields],
+) -> bytes:
+    """A plain message as a mail client writes it, CRLF line ends.
+
+    Args:
+        sender, to, subject, text: what they say; addresses without names.
+    """
+    cc, attachments = fields.get("cc", ()), fields.get("attachments", ())
+    when, message_id = fields.get("when", DEFAULT_WHEN), fields.get("message_id", "")
     stream = Stream(
         "original", sender, *to, *cc, subject, text, when.isoformat(), *(a.content for a in attachments)
     )
@@ -65,12 +77,12 @@ def compose(
     lines = [f"Date: {rfc_date(when)}", f"From: {sender}", f"To: {', '.join(to)}"]
     optional = (
         ("Cc", ", ".join(cc)),
-        ("Reply-To", reply_to),
+        ("Reply-To", fields.get("reply_to")),
         ("Message-ID", message_id),
-        ("X-TipoRicevuta", receipt),
+        ("X-TipoRicevuta", fields.get("receipt")),
     )
     lines += [f"{name}: {value}" for name, value in optional if value]
-    lines += [f"Subject: {encoded_subject(subject)}", *headers, "MIME-Version: 1.0"]
+    lines += [f"Subject: {encoded_subject(subject)}", *fields.get("headers", ()), "MIME-Version: 1.0"]
     body = (
         header(('Content-Type: text/plain; charset="utf-8"', "Content-Transfer-Encoding: quoted-printable"))
         + CRLF

@@ -9,7 +9,15 @@ from typing import Any
 
 from asn1crypto import cms, core, tsp, x509
 
-from archipec.simulator.authority import LEAF_VALID, certificate, extension, key_id, name, serial
+from archipec.simulator.authority import (
+    LEAF_VALID,
+    CertificateDraft,
+    certificate,
+    extension,
+    key_id,
+    name,
+    serial,
+)
 from archipec.simulator.keys import rsa_key
 from archipec.simulator.seal import Template, sign
 from archipec.simulator.stream import Stream
@@ -38,34 +46,36 @@ class StampAuthority:
         root_key, self._key = rsa_key(2048, "tsa-root", seed), rsa_key(2048, "tsa", seed)
         root_name = name(f"Test TSA Root {seed}", _ORGANIZATION)
         self.root = certificate(
-            subject=root_name,
-            issuer=root_name,
-            key=root_key,
-            signer=root_key,
-            serial=serial("tsa-root", seed),
-            digest="sha256",
-            valid=(datetime(2005, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)),
-            extensions=[
-                extension("basic_constraints", {"ca": True}, critical=True),
-                extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
-                extension("key_identifier", key_id(root_key)),
-            ],
+            CertificateDraft(
+                subject=root_name,
+                issuer=root_name,
+                key=root_key,
+                serial=serial("tsa-root", seed),
+                valid=(datetime(2005, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)),
+                extensions=[
+                    extension("basic_constraints", {"ca": True}, critical=True),
+                    extension("key_usage", {"key_cert_sign", "crl_sign"}, critical=True),
+                    extension("key_identifier", key_id(root_key)),
+                ],
+            ),
+            root_key,
         )
         """DER of the self-signed root, which each token carries."""
         self.certificate = certificate(
-            subject=name(f"Test TSA {seed}", _ORGANIZATION),
-            issuer=root_name,
-            key=self._key,
-            signer=root_key,
-            serial=serial("tsa", seed, *valid),
-            digest="sha256",
-            valid=valid,
-            extensions=[
-                extension("key_usage", {"digital_signature"}, critical=True),
-                extension("extended_key_usage", ["time_stamping"], critical=True),
-                extension("authority_key_identifier", {"key_identifier": key_id(root_key)}),
-                extension("key_identifier", key_id(self._key)),
-            ],
+            CertificateDraft(
+                subject=name(f"Test TSA {seed}", _ORGANIZATION),
+                issuer=root_name,
+                key=self._key,
+                serial=serial("tsa", seed, *valid),
+                valid=valid,
+                extensions=[
+                    extension("key_usage", {"digital_signature"}, critical=True),
+                    extension("extended_key_usage", ["time_stamping"], critical=True),
+                    extension("authority_key_identifier", {"key_identifier": key_id(root_key)}),
+                    extension("key_identifier", key_id(self._key)),
+                ],
+            ),
+            root_key,
         )
         """DER of the certificate that it signs with."""
         blank, number = bytes(range(1, 33)), bytes(range(65, 81))

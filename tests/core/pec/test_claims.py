@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.config.selection import read_selection
+from archipec.config.selection import MessageFacts, read_selection
 from archipec.pec.claims import claims_certification, holds_certification, is_unrecognised
 from archipec.pec.kind import GROUPS, KINDS, kind_of
 from archipec.simulator import Provider, compose
@@ -76,9 +76,9 @@ def test_no_word_leaves_it_out(group: str, kind: str) -> None:
         if (word, group) == ("except", "all"):
             continue
         selection = read_selection({word: [group]})
-        assert selection.answer(folder="INBOX", kind=kind, unrecognised=True) is True
+        assert selection.answer(MessageFacts("INBOX", kind=kind, unrecognised=True)) is True
     early = read_selection({"only": [group], "since": "2030"})
-    assert early.answer(folder="INBOX", kind=kind, date=1e9, unrecognised=True) is False, (
+    assert early.answer(MessageFacts("INBOX", kind=kind, date=1e9, unrecognised=True)) is False, (
         "a period is no kind"
     )
 

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from archipec.config.selection import Selection
+from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 from archipec.pec.claims import is_unrecognised
 
@@ -233,11 +233,13 @@ def answer(
     if selection.asks_sent(told.kind) and told.message_id is not None:
         sent = ledger.transactions.sent_as(told.message_id)
     return selection.answer(
-        folder=folder,
-        size=row.size,
-        date=date,
-        kind=told.kind,
-        message_id=told.message_id,
-        sent=sent,
-        unrecognised=told.kind is not None and is_unrecognised(told.kind, claims=told.claims),
+        MessageFacts(
+            folder=folder,
+            size=row.size,
+            date=date,
+            kind=told.kind,
+            message_id=told.message_id,
+            sent=sent,
+            unrecognised=told.kind is not None and is_unrecognised(told.kind, claims=told.claims),
+        )
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from archipec.config.pipeline import Endpoint, Pipeline
 from archipec.config.prune_policy import PrunePolicy
-from archipec.config.selection import Selection
+from archipec.config.selection import MessageFacts, Selection
 from archipec.contract import SinkType
 from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.message import Listed, Quota
@@ -189,12 +189,14 @@ class Rules:
             if not sent:
                 return False
         answer = selection.answer(
-            folder=listed.folder,
-            size=held.key.size,
-            date=date,
-            kind=held.kind,
-            message_id=held.message_id or "",
-            sent=sent,
+            MessageFacts(
+                folder=listed.folder,
+                size=held.key.size,
+                date=date,
+                kind=held.kind,
+                message_id=held.message_id or "",
+                sent=sent,
+            )
         )
         return answer is True
 

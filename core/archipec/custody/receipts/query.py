@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from archipec.config.selection import Selection
+from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.transactions import TransactionRef
 from archipec.custody.receipts.archive_reader import ArchiveReader
@@ -65,7 +65,9 @@ def transactions(
         now: aware.
     """
     clues = ledger.transactions.clues(sinks, ledger.transactions.folders_called(_SENT_FOLDERS))
-    chosen = [clue for clue in clues if wanted.period.answer(folder="", date=clue.date) is not False]
+    chosen = [
+        clue for clue in clues if wanted.period.answer(MessageFacts(folder="", date=clue.date)) is not False
+    ]
     yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
 
 
