@@ -6,7 +6,6 @@ import ast
 import importlib.util
 import re
 import tomllib
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -76,20 +75,6 @@ def test_a_mailbox_source_is_what_the_page_says(name: str) -> None:
         assert (ROOT / file.replace("NAME", name)).exists(), file
     assert [key for key, module in entry_points().items() if module.split(".")[1] == name] == [name]
     assert f"`{name}s://" in page("usage.md")
-
-
-def test_no_format_is_known_to_the_host_by_its_module() -> None:
-    for module in CORE.rglob("*.py"):
-        assert "archipec_plugins" not in code_of(module), module
-
-
-def code_of(module: Path) -> str:
-    """Return a module's source without docstrings and comments."""
-    tree = ast.parse(module.read_text("utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            node.value = ast.Constant(None)
-    return ast.unparse(tree)
 
 
 def test_a_command_is_what_the_page_says() -> None:
