@@ -25,8 +25,8 @@ from typing import Any, Final, NoReturn, TypeVar
 from archipec.errors import ArchipecError, ConfigError, TransientError
 
 __all__ = [
-    "Limits",
     "Silent",
+    "SupervisionLimits",
     "any_left_behind",
     "beat",
     "configure",
@@ -51,7 +51,7 @@ _WAKE: Final = getattr(signal, "SIGURG", None)  # ignored by default: no harm wh
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SupervisionLimits:
     """How long a plugin may give no sign of life, in seconds; infinite where there is no limit.
 
     Attributes:
@@ -66,7 +66,7 @@ class Limits:
     load: float = 5.0
 
 
-def limits_from(text: str) -> Limits:
+def limits_from(text: str) -> SupervisionLimits:
     """Return the limits that ARCHIPEC_PLUGIN_PATIENCE asks for: seconds until the end, 0 for none.
 
     Raises:
@@ -79,9 +79,9 @@ def limits_from(text: str) -> Limits:
     if not 0 <= end < float("inf"):
         raise ConfigError(f"ARCHIPEC_PLUGIN_PATIENCE must be a number of seconds, not {text!r}")
     if not end:
-        return Limits(end=float("inf"))
-    usual = Limits()
-    return Limits(
+        return SupervisionLimits(end=float("inf"))
+    usual = SupervisionLimits()
+    return SupervisionLimits(
         warn=min(usual.warn, end / 2), end=end, hurried=min(usual.hurried, end), load=min(usual.load, end / 2)
     )
 
@@ -118,7 +118,7 @@ class _Local(threading.local):
 
 _local = _Local()
 _tasks: set[_Task] = set()
-_limits = Limits()
+_limits = SupervisionLimits()
 _hurried = False
 _watch: threading.Thread | None = None
 _lock = threading.Lock()
@@ -126,7 +126,7 @@ _leaving = threading.Lock()
 _give_up: Callable[[ArchipecError], None] | None = None
 
 
-def configure(limits: Limits) -> None:
+def configure(limits: SupervisionLimits) -> None:
     """Set how long a plugin may be silent."""
     global _limits
     _limits = limits

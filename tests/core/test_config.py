@@ -27,7 +27,7 @@ from archipec.contract import (
     strings,
 )
 from archipec.errors import ConfigError, PluginBug
-from archipec.plugins.registry import Kind, Plugin, Record, Registry
+from archipec.plugins.registry import Plugin, PluginRecord, RecordKind, Registry
 
 DATA = Path(__file__).parent / "data"
 
@@ -104,8 +104,8 @@ def step(name: str) -> PostStepType[Config]:
     )  # fmt: skip
 
 
-def registry_of(*records: Record) -> Registry:
-    kinds: dict[type, Kind] = {SourceType: "source", SinkType: "sink", PostStepType: "post-step"}
+def registry_of(*records: PluginRecord) -> Registry:
+    kinds: dict[type, RecordKind] = {SourceType: "source", SinkType: "sink", PostStepType: "post-step"}
     return Registry(
         Plugin("archipec-test", "1.5", record.name, kinds[type(record)], record) for record in records
     )

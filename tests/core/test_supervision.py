@@ -10,7 +10,7 @@ import pytest
 from archipec import supervision
 from archipec.errors import ArchipecError, ConfigError, TransientError
 from archipec.supervision import (
-    Limits,
+    SupervisionLimits,
     beat,
     in_plugin,
     join,
@@ -27,13 +27,13 @@ PLUGIN = '"acme" (archipec-acme 1.0)'
 @pytest.mark.parametrize(
     ("text", "limits"),
     [
-        ("0", Limits(end=float("inf"))),
-        ("600", Limits()),
-        ("10", Limits(warn=5, end=10, hurried=10, load=5)),
-        ("1.5", Limits(warn=0.75, end=1.5, hurried=1.5, load=0.75)),
+        ("0", SupervisionLimits(end=float("inf"))),
+        ("600", SupervisionLimits()),
+        ("10", SupervisionLimits(warn=5, end=10, hurried=10, load=5)),
+        ("1.5", SupervisionLimits(warn=0.75, end=1.5, hurried=1.5, load=0.75)),
     ],
 )
-def test_limits(text: str, limits: Limits) -> None:
+def test_limits(text: str, limits: SupervisionLimits) -> None:
     assert limits_from(text) == limits
 
 
@@ -70,7 +70,7 @@ class Silence:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bytes: int = 0
         monkeypatch.setattr(supervision, "_start_watch", lambda: None)
-        monkeypatch.setattr(supervision, "_limits", Limits(warn=10, end=100, hurried=20, load=5))
+        monkeypatch.setattr(supervision, "_limits", SupervisionLimits(warn=10, end=100, hurried=20, load=5))
         monkeypatch.setattr(supervision, "_moved", lambda _thread: self.bytes)
         monkeypatch.setattr(supervision, "_hurried", False)
         self.errors: list[ArchipecError] = []

@@ -10,7 +10,7 @@ import pytest
 from archipec.config.pipeline import ad_hoc, load
 from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
-from archipec.plugins.registry import Kind, Plugin, Record, Registry
+from archipec.plugins.registry import Plugin, PluginRecord, RecordKind, Registry
 
 
 def never(*_: object) -> Any:
@@ -37,7 +37,7 @@ VIEW = SinkType(
 
 @pytest.fixture
 def registry() -> Registry:
-    kinds: list[tuple[Kind, Record]] = [("source", SOURCE), ("sink", ARCHIVE), ("sink", VIEW)]
+    kinds: list[tuple[RecordKind, PluginRecord]] = [("source", SOURCE), ("sink", ARCHIVE), ("sink", VIEW)]
     return Registry(Plugin("archipec-test", "1", record.name, kind, record) for kind, record in kinds)
 
 

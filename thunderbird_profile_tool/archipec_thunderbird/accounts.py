@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-from archipec.config.providers import Protocol, Provider, guess, of_host
+from archipec.config.providers import MailProvider, Protocol, guess, of_host
 from archipec.errors import ConfigError, IntegrityError
 from archipec_thunderbird.backup import ChangeRecord, make_backup, write_record
 from archipec_thunderbird.lock import ProfileLock
@@ -89,7 +89,7 @@ class MailAccount:
     host: str
     port: int
     tls: str
-    provider: Provider
+    provider: MailProvider
     deletion: str
     sent: str
     problems: tuple[AccountProblem, ...]
@@ -277,7 +277,7 @@ class _Settings:
         # The worst of several identities.
         return next((place for place in ("nowhere", "profile", "server") if place in places), "server")
 
-    def _smtp_problems(self, provider: Provider, identities: list[str]) -> Iterator[AccountProblem]:
+    def _smtp_problems(self, provider: MailProvider, identities: list[str]) -> Iterator[AccountProblem]:
         if not provider.smtp:
             return
         for identity in identities:
@@ -313,7 +313,7 @@ def _sent_problems(sent: str) -> Iterator[AccountProblem]:
 
 
 def _server_problems(
-    provider: Provider, kind: str, host: str, port: int, tls: str
+    provider: MailProvider, kind: str, host: str, port: int, tls: str
 ) -> Iterator[AccountProblem]:
     expected = [str(server) for server in provider.servers(cast("Protocol", kind))]
     if expected and f"{host.lower()}:{port}" not in expected:

@@ -18,7 +18,7 @@ from archipec.cli.pipelines import load_registry
 from archipec.cli.starter import Starter, refuse_existing, write_new
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import default_config_path
-from archipec.config.providers import Provider, advised, expand, find, guess, providers
+from archipec.config.providers import MailProvider, advised, expand, find, guess, providers
 from archipec.config.secrets import SERVICE, LazySecret, check_reference
 from archipec.config.url import as_table, split_url
 from archipec.contract import Secret, SourceType
@@ -161,7 +161,7 @@ class _Questions:
         about = f"{provider.title}: {table['host']}" if provider and "host" not in source else ""
         return _Mailbox(address, source, expand(source), about, secret, keep)
 
-    def _provider(self, address: str) -> Provider | None:
+    def _provider(self, address: str) -> MailProvider | None:
         name, host = self._given["provider_name"], self._given["host"]
         if name:
             return find(name)
@@ -177,7 +177,7 @@ class _Questions:
         name = self._ask("Provider, or - for a server by its name", "--provider", default="-")
         return None if name == "-" else find(name)
 
-    def _login(self, address: str, provider: Provider | None) -> str:
+    def _login(self, address: str, provider: MailProvider | None) -> str:
         if self._given["login"]:
             return str(self._given["login"])
         usual = address if provider is None else provider.login_of(address)

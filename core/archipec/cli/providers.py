@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from archipec.config.providers import Provider, find
+from archipec.config.providers import MailProvider, find
 from archipec.config.providers import providers as all_providers
 
 _COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
@@ -39,7 +39,7 @@ def providers(names: tuple[str, ...], *, as_json: bool) -> None:
             click.echo("\t".join(_cells(provider)))
 
 
-def _cells(provider: Provider) -> list[str]:
+def _cells(provider: MailProvider) -> list[str]:
     servers = (provider.server("imap"), provider.server("pop3"))
     return [
         provider.name,
@@ -50,7 +50,7 @@ def _cells(provider: Provider) -> list[str]:
     ]
 
 
-def _text(provider: Provider) -> str:
+def _text(provider: MailProvider) -> str:
     lines = [f"{provider.name}: {provider.title} ({provider.basis})"]
     for name, servers in (("IMAP", provider.imap), ("POP3", provider.pop3), ("SMTP", provider.smtp)):
         if servers:
@@ -64,7 +64,7 @@ def _text(provider: Provider) -> str:
     return "\n".join(lines)
 
 
-def _print_table(chosen: list[Provider]) -> None:
+def _print_table(chosen: list[MailProvider]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -15,7 +15,7 @@ from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
 from archipec.options import Option, boolean, nearest, read_options
 from archipec.plugins.boundary import described, plugin_boundary
-from archipec.plugins.registry import Kind, Record, Registry
+from archipec.plugins.registry import PluginRecord, RecordKind, Registry
 
 __all__ = [
     "Endpoint",
@@ -27,7 +27,7 @@ __all__ = [
     "with_option",
 ]
 
-R_co = TypeVar("R_co", bound=Record, covariant=True)
+R_co = TypeVar("R_co", bound=PluginRecord, covariant=True)
 T = TypeVar("T")
 
 # Only says "it is there" to `read_options`, which would otherwise ask for a secret that the keyring has.
@@ -110,7 +110,7 @@ class Problems:
 
 
 def endpoint_from_table(
-    kind: Kind,
+    kind: RecordKind,
     table: Mapping[str, object],
     registry: Registry,
     base: Path,
@@ -141,7 +141,7 @@ def endpoint_from_table(
 
 
 def _miss_type(
-    kind: Kind, table: Mapping[str, object], registry: Registry, problems: Problems, what: str
+    kind: RecordKind, table: Mapping[str, object], registry: Registry, problems: Problems, what: str
 ) -> None:
     """Say that the type is missing, and, where it is misspelt, what else is wrong with the table."""
     (meant,) = difflib.get_close_matches("type", list(table), n=1, cutoff=0.6) or ("",)
@@ -159,7 +159,7 @@ def _miss_type(
 
 
 def endpoint_from_url(
-    kind: Kind, url: str, registry: Registry, problems: Problems, what: str
+    kind: RecordKind, url: str, registry: Registry, problems: Problems, what: str
 ) -> Endpoint[Any] | None:
     """Make an endpoint from its URL; relative paths begin at the current folder. See `endpoint_from_table`."""
     shorthand = problems.catch(what, lambda: split_url(url))
@@ -209,7 +209,13 @@ def reads_of(source: Endpoint[Any]) -> tuple[Path, ...]:
 
 class _Maker:
     def __init__(
-        self, kind: Kind, record: Record, registry: Registry, base: Path, problems: Problems, what: str
+        self,
+        kind: RecordKind,
+        record: PluginRecord,
+        registry: Registry,
+        base: Path,
+        problems: Problems,
+        what: str,
     ) -> None:
         plugin = registry.plugin_of(record)
         self._kind = kind

@@ -28,7 +28,7 @@ from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import Option, boolean, nearest, read_options, strings
 from archipec.pec.anchors import TrustFiles
-from archipec.plugins.registry import Kind, Registry
+from archipec.plugins.registry import RecordKind, Registry
 
 __all__ = [
     "AD_HOC",
@@ -81,7 +81,7 @@ _JUDGING = (
         name="crl", help="files with lists of revoked certificates, to be asked", default=(), convert=strings
     ),
 )
-_LISTS: Final[tuple[tuple[Kind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
+_LISTS: Final[tuple[tuple[RecordKind, str], ...]] = (("sink", "sink"), ("post-step", "step"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ def ad_hoc(
     return pipeline
 
 
-def endpoint(kind: Kind, url: str, registry: Registry) -> Endpoint[Any]:
+def endpoint(kind: RecordKind, url: str, registry: Registry) -> Endpoint[Any]:
     """Make one endpoint from its URL.
 
     Raises:

@@ -12,7 +12,7 @@ from archipec.errors import ArchipecError, AuthError, ConfigError
 from archipec.message import Json
 from archipec.options import nearest
 
-__all__ = ["Protocol", "Provider", "Server", "advised", "expand", "find", "guess", "of_host", "providers"]
+__all__ = ["MailProvider", "Protocol", "Server", "advised", "expand", "find", "guess", "of_host", "providers"]
 
 Protocol: TypeAlias = Literal["imap", "pop3", "smtp"]
 
@@ -31,7 +31,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class MailProvider:
     """A provider, as far as it is known.
 
     Attributes:
@@ -89,7 +89,7 @@ class Provider:
 
 
 @cache
-def providers() -> Mapping[str, Provider]:
+def providers() -> Mapping[str, MailProvider]:
     """Return every provider on record, by name."""
     import tomllib
     from importlib.resources import files
@@ -98,7 +98,7 @@ def providers() -> Mapping[str, Provider]:
     return MappingProxyType({table["name"]: _provider(table) for table in document["provider"]})
 
 
-def find(name: str) -> Provider:
+def find(name: str) -> MailProvider:
     """Return a provider.
 
     Raises:
@@ -112,7 +112,7 @@ def find(name: str) -> Provider:
     return known[name]
 
 
-def guess(address: str) -> Provider | None:
+def guess(address: str) -> MailProvider | None:
     """Return the provider that an address must be of by its domain, None when it can't be told."""
     domain = address.rpartition("@")[2].lower().rstrip(".")
     for provider in providers().values():
@@ -121,7 +121,7 @@ def guess(address: str) -> Provider | None:
     return None
 
 
-def of_host(host: str) -> Provider | None:
+def of_host(host: str) -> MailProvider | None:
     """Return the provider that a server belongs to."""
     host = host.lower().rstrip(".")
     for provider in providers().values():
@@ -148,7 +148,7 @@ def expand(table: Mapping[str, object]) -> dict[str, object]:
     if name is not None and not isinstance(name, str):
         raise ConfigError(f'"{_KEY}" must be text')
     if name is not None:
-        provider: Provider | None = find(name)
+        provider: MailProvider | None = find(name)
     else:
         provider = guess(user) if "host" not in given and isinstance(user, str) else None
     if provider is None or "host" in given:
@@ -174,13 +174,13 @@ def advised(error: ArchipecError, host: object) -> ArchipecError:
     return AuthError(error.message, hint=f"{provider.title}: {provider.refused}", scope=error.scope)
 
 
-def _provider(table: Mapping[str, Any]) -> Provider:
+def _provider(table: Mapping[str, Any]) -> MailProvider:
     values = dict(table)
     for protocol in ("imap", "pop3", "smtp"):
         values[protocol] = tuple(_servers(values.get(protocol, ())))
     for name in ("domains", "notes"):
         values[name] = tuple(values.get(name, ()))
-    return Provider(**values)
+    return MailProvider(**values)
 
 
 def _servers(texts: list[str]) -> Iterator[Server]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archipec.errors import ConfigError, PermanentError
-from archipec.timestamp import Authority
+from archipec.timestamp import TsaClient
 
 if TYPE_CHECKING:
     from archipec.contract import Secret
@@ -34,14 +34,14 @@ class Signing:
 
     key: Path | None = None
     password: Secret | None = None
-    authority: Authority = field(default_factory=Authority)
+    authority: TsaClient = field(default_factory=TsaClient)
 
     def beside(self, index: bytes) -> Mapping[str, bytes]:
         """Return what stands beside the index, by what is added to its name.
 
         Raises:
             ConfigError: the key file can't be used.
-            TransientError, PermanentError: as `Authority.stamp`.
+            TransientError, PermanentError: as `TsaClient.stamp`.
         """
         made = {}
         if self.key is not None:

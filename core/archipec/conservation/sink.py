@@ -16,7 +16,7 @@ from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_
 from archipec.errors import ArchipecError, PermanentError, Scope
 from archipec.message import ContentKey, Item
 from archipec.pec.anchors import TrustFiles
-from archipec.timestamp import TSA_OPTIONS, Authority
+from archipec.timestamp import TSA_OPTIONS, TsaClient
 
 if TYPE_CHECKING:
     from archipec.conservation.deposits import Deposits
@@ -265,7 +265,7 @@ class ConservationSink:
         signing = Signing(
             key=shared["sign"],
             password=shared["sign_password"] if shared["sign"] else None,
-            authority=Authority.of(shared),
+            authority=TsaClient.of(shared),
         )
         if signing.key:
             check_installed()

@@ -24,21 +24,21 @@ from archipec.supervision import Silent, plugin_code
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["OWN", "Kind", "Plugin", "Problem", "Record", "discover"]
+__all__ = ["OWN", "Plugin", "PluginRecord", "Problem", "RecordKind", "discover"]
 
-Kind: TypeAlias = Literal["source", "sink", "post-step"]
-Record: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
+RecordKind: TypeAlias = Literal["source", "sink", "post-step"]
+PluginRecord: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 
 OWN: Final = "archipec"
 """The distribution whose plugins are the built-ins."""
 
 _GROUP: Final = "archipec"
-_HOOKS: Final[dict[str, tuple[Kind, type[Record]]]] = {
+_HOOKS: Final[dict[str, tuple[RecordKind, type[PluginRecord]]]] = {
     "archipec_sources": ("source", SourceType),
     "archipec_sinks": ("sink", SinkType),
     "archipec_poststeps": ("post-step", PostStepType),
 }
-_OF_ITS_KIND: Final[dict[type[Record], tuple[str, ...]]] = {SinkType: ("root",), SourceType: ("reads",)}
+_OF_ITS_KIND: Final[dict[type[PluginRecord], tuple[str, ...]]] = {SinkType: ("root",), SourceType: ("reads",)}
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # RFC 3986 §3.1, from two characters up: one letter and a colon are a Windows drive.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
@@ -53,8 +53,8 @@ class Plugin:
     distribution: str
     version: str
     entry_point: str
-    kind: Kind
-    record: Record
+    kind: RecordKind
+    record: PluginRecord
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class Problem:
     version: str
     entry_point: str
     message: str
-    kind: Kind | None = None
+    kind: RecordKind | None = None
     words: tuple[str, ...] = ()
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
@@ -232,7 +232,7 @@ def _hook_flaw(plugin: object) -> str:
     return ""
 
 
-def _flaws(record: object, record_type: type[Record]) -> list[str]:
+def _flaws(record: object, record_type: type[PluginRecord]) -> list[str]:
     """Return all that keeps a record from being used. Its fields may hold anything: dataclasses check no types."""
     if not isinstance(record, record_type):
         return [f"{_shown(record)}, not a {record_type.__name__}"]

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias, cast
 from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import nearest
-from archipec.plugins.discovery import OWN, Kind, Plugin, Problem, Record, discover
+from archipec.plugins.discovery import OWN, Plugin, PluginRecord, Problem, RecordKind, discover
 
-__all__ = ["Kind", "Plugin", "Problem", "Record", "Registry", "strict_plugins"]
+__all__ = ["Plugin", "PluginRecord", "Problem", "RecordKind", "Registry", "strict_plugins"]
 
-_Word: TypeAlias = tuple[Kind, str]
+_Word: TypeAlias = tuple[RecordKind, str]
 
 
 class Registry:
@@ -99,7 +99,7 @@ class Registry:
         """Return the kind of post-step with this name or scheme; see `find`."""
         return cast(PostStepType[Any], self.find("post-step", word))
 
-    def find(self, kind: Kind, word: str, *, schemes: bool = True) -> Record:
+    def find(self, kind: RecordKind, word: str, *, schemes: bool = True) -> PluginRecord:
         """Return the record with this name or scheme.
 
         Args:
@@ -132,7 +132,7 @@ class Registry:
             hint += "; not usable: " + "; ".join(map(str, self.problems))
         raise ConfigError(f'unknown {kind} "{word}"{nearest(word, known)}', hint=hint)
 
-    def plugin_of(self, record: Record) -> Plugin | None:
+    def plugin_of(self, record: PluginRecord) -> Plugin | None:
         """Return where a record comes from, None for one that this registry does not hold."""
         return next((plugin for plugin in self.plugins if plugin.record is record), None)
 
@@ -173,7 +173,7 @@ def _clashes(
             yield Problem(*plugin.source, "; ".join(messages), plugin.kind, words)
 
 
-def _explains(problem: Problem, kind: Kind, word: str) -> bool:
+def _explains(problem: Problem, kind: RecordKind, word: str) -> bool:
     if problem.kind is None:
         return problem.entry_point == word
     return problem.kind == kind and word in problem.words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from archipec.simulator.certification import Facts
+from archipec.simulator.certification import CertificationFacts
 from archipec.simulator.clock import italian_time, zone
 from archipec.simulator.mime import CRLF, header, multipart, quoted_printable
 from archipec.simulator.notices import Notice
@@ -38,7 +38,7 @@ def body_part(style: Style, notice: Notice, words: Mapping[str, str], boundary: 
     return header(head) + CRLF + multipart(boundary, (text, _html_part(filled)), preamble)
 
 
-def words_about(sending: Sending, facts: Facts) -> dict[str, str]:
+def words_about(sending: Sending, facts: CertificationFacts) -> dict[str, str]:
     """The fields of `Notice.italian` and `Notice.english`."""
     local = italian_time(facts.when)
     recipients = []

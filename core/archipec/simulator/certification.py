@@ -18,7 +18,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class CertificationFacts:
     """What one system message certifies beyond the sending itself.
 
     Attributes:
@@ -41,7 +41,7 @@ class Facts:
     reply: bool = True
 
 
-def daticert(style: Style, sending: Sending, facts: Facts) -> str:
+def daticert(style: Style, sending: Sending, facts: CertificationFacts) -> str:
     """The XML of one system message, with LF line ends."""
     local = italian_time(facts.when)
     head = [f"        <mittente>{_escaped(sending.sender)}</mittente>"]

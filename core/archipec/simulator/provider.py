@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from archipec.pec.headers import first_field
 from archipec.simulator.authority import LEAF_VALID, Authority, shared_authority
 from archipec.simulator.breve import shortened
-from archipec.simulator.certification import Facts
+from archipec.simulator.certification import CertificationFacts
 from archipec.simulator.mime import encoded_subject
 from archipec.simulator.notices import (
     ACCEPTANCE,
@@ -108,7 +108,7 @@ class Provider:
     ) -> bytes:
         """The transport envelope that a recipient finds, the first one by default (§3.1.5)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = Facts(tipo=ENVELOPE.tipo, when=when, ricevuta=sending.receipt)
+        facts = CertificationFacts(tipo=ENVELOPE.tipo, when=when, ricevuta=sending.receipt)
         headers = ["X-Attachment: yes"] if self.style.attachment_flag else []
         if self.style.tipo_ricevuta is not None:
             headers.append(f"{self.style.tipo_ricevuta}: {sending.receipt}")
@@ -137,7 +137,7 @@ class Provider:
         A `Sending` gives the message that was handed in; to nest a whole PEC message, pass its bytes.
         """
         sending, when = self._at(message, when, seconds=2)
-        facts = Facts(tipo="", when=when, errore_esteso="messaggio di posta ordinaria")
+        facts = CertificationFacts(tipo="", when=when, errore_esteso="messaggio di posta ordinaria")
         parcel = Parcel(
             ANOMALY,
             facts,
@@ -153,7 +153,7 @@ class Provider:
     def acceptance(self, sending: Sending | bytes, when: datetime | None = None) -> bytes:
         """The acceptance receipt (§3.1.4)."""
         sending, when = self._at(sending, when, seconds=1)
-        facts = Facts(tipo=ACCEPTANCE.tipo, when=when, reply=not self.style.empty_reply)
+        facts = CertificationFacts(tipo=ACCEPTANCE.tipo, when=when, reply=not self.style.empty_reply)
         return self._to_sender(sending, ACCEPTANCE, facts, rem="SubmissionAcceptance")
 
     def non_acceptance(
@@ -180,7 +180,7 @@ class Provider:
         """The receipt between providers for some recipients, all by default (§3.2.1)."""
         sending, when = self._at(sending, when, seconds=4)
         covered = sending.recipients if recipients is None else tuple(recipients)
-        facts = Facts(tipo=TAKEN_IN_CHARGE.tipo, when=when, ricezione=covered)
+        facts = CertificationFacts(tipo=TAKEN_IN_CHARGE.tipo, when=when, ricezione=covered)
         return self._to_provider(sending, TAKEN_IN_CHARGE, facts)
 
     def virus_detected(self, sending: Sending | bytes, when: datetime | None = None) -> bytes:
@@ -215,7 +215,7 @@ class Provider:
             original = shortened(sending.postacert)
         elif receipt == "completa" and (recipient in sending.to or recipient not in sending.cc):
             original = sending.postacert
-        facts = Facts(tipo=DELIVERY.tipo, when=when, ricevuta=receipt, consegna=recipient)
+        facts = CertificationFacts(tipo=DELIVERY.tipo, when=when, ricevuta=receipt, consegna=recipient)
         return self._to_sender(sending, DELIVERY, facts, original, rem="ContentConsignment")
 
     def failure(
@@ -269,12 +269,20 @@ class Provider:
 
     def _error(
         self, notice: Notice, when: datetime, errore: str, reason: str, recipient: str | None = None
-    ) -> Facts:
+    ) -> CertificationFacts:
         words = reason.replace("{organization}", self.style.organization)
-        return Facts(tipo=notice.tipo, when=when, errore=errore, consegna=recipient, errore_esteso=words)
+        return CertificationFacts(
+            tipo=notice.tipo, when=when, errore=errore, consegna=recipient, errore_esteso=words
+        )
 
     def _to_sender(
-        self, sending: Sending, notice: Notice, facts: Facts, original: bytes | None = None, *, rem: str = ""
+        self,
+        sending: Sending,
+        notice: Notice,
+        facts: CertificationFacts,
+        original: bytes | None = None,
+        *,
+        rem: str = "",
     ) -> bytes:
         headers = []
         if rem and self.style.rem_subject:
@@ -282,7 +290,7 @@ class Provider:
         return self._seal(sending, self._receipt(sending, notice, facts, sending.sender, headers, original))
 
     def _to_provider(
-        self, sending: Sending, notice: Notice, facts: Facts, headers: Sequence[str] = ()
+        self, sending: Sending, notice: Notice, facts: CertificationFacts, headers: Sequence[str] = ()
     ) -> bytes:
         service = f"ricevute@{sending.identificativo.rpartition('@')[2]}"
         return self._seal(sending, self._receipt(sending, notice, facts, service, headers, None))
@@ -291,7 +299,7 @@ class Provider:
         self,
         sending: Sending,
         notice: Notice,
-        facts: Facts,
+        facts: CertificationFacts,
         recipient: str,
         headers: Sequence[str],
         original: bytes | None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from archipec.pec.headers import header_block
 from archipec.simulator.bodies import MIME_TOOLS_PREAMBLE, body_part, words_about
-from archipec.simulator.certification import Facts, daticert
+from archipec.simulator.certification import CertificationFacts, daticert
 from archipec.simulator.clock import rfc_date
 from archipec.simulator.mime import (
     CRLF,
@@ -45,7 +45,7 @@ class Parcel:
     """
 
     notice: Notice
-    facts: Facts
+    facts: CertificationFacts
     author: str
     recipient: str
     return_path: str

@@ -12,7 +12,7 @@ import pytest
 
 from archipec.contract import Context
 from archipec.errors import ArchipecError
-from archipec.testing.factories import Record, make_root
+from archipec.testing.factories import PluginRecord, make_root
 
 __all__ = [
     "Conformance",
@@ -107,7 +107,7 @@ def must_not_raise(rule: str) -> Iterator[None]:
 class UnderTest(Generic[T]):
     """A source, sink or post-step under test: its record, a configuration and a context."""
 
-    record: Record
+    record: PluginRecord
     config: Any
     context: Context
 

@@ -24,7 +24,7 @@ from archipec.contract import ContentKey, Context, Receipt, Sink, SinkType, Stat
 from archipec.errors import ArchipecError, IntegrityError
 from archipec.testing.base import UnderTest
 from archipec.testing.conservation_double import Misbehaviour, ScriptedService
-from archipec.testing.factories import Record, configure, make_item, make_root
+from archipec.testing.factories import PluginRecord, configure, make_item, make_root
 from archipec.testing.messages import nasty_messages, small_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -280,7 +280,7 @@ class ConservationConformance(PluginConformance):
 
     def test_a_place_that_cannot_be_used(  # type: ignore[override]
         self,
-        record: Record,
+        record: PluginRecord,
         broken_table: Mapping[str, object] | None,
         context: Context,
         caplog: pytest.LogCaptureFixture,

@@ -31,7 +31,7 @@ from archipec.pec.kind import kind_of
 
 __all__ = [
     "PlantedSecret",
-    "Record",
+    "PluginRecord",
     "configure",
     "make_context",
     "make_item",
@@ -40,7 +40,7 @@ __all__ = [
     "option_values",
 ]
 
-Record: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
+PluginRecord: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 
 _SUMMER = timezone(timedelta(hours=2), "CEST")
 _RECEIVED = datetime(2026, 7, 1, 10, 30, tzinfo=_SUMMER)
@@ -119,7 +119,7 @@ def key_of(chunks: Iterable[bytes]) -> ContentKey:
     return ContentKey.of_chunks(chunks)
 
 
-def option_values(record: Record, table: Mapping[str, object]) -> dict[str, object]:
+def option_values(record: PluginRecord, table: Mapping[str, object]) -> dict[str, object]:
     """Return the option values that ``record.parse`` receives for a table, as the host computes them.
 
     Args:
@@ -136,12 +136,12 @@ def option_values(record: Record, table: Mapping[str, object]) -> dict[str, obje
     return read_options(record.options, given, record.name)
 
 
-def configure(record: Record, table: Mapping[str, object]) -> Any:
+def configure(record: PluginRecord, table: Mapping[str, object]) -> Any:
     """Return the configuration ``record`` makes of a table; arguments and errors as in `option_values`."""
     return record.parse(option_values(record, table))
 
 
-def make_root(record: Record, config: Any) -> Path | None:
+def make_root(record: PluginRecord, config: Any) -> Path | None:
     """Make a sink's directory as the host does before opening it, marker and lock in it; None when it has none."""
     root = record.root(config) if isinstance(record, SinkType) else None
     if root is not None:

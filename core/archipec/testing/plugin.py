@@ -17,7 +17,7 @@ import pytest
 from archipec.contract import API, Claim, Context, DumpSample, Secret, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError
 from archipec.testing.base import Conformance, UnderTest, must_not_raise, only_archipec_errors
-from archipec.testing.factories import Record, configure, make_context, option_values
+from archipec.testing.factories import PluginRecord, configure, make_context, option_values
 from archipec.testing.import_guard import import_findings, no_io
 
 __all__ = ["PluginConformance"]
@@ -61,7 +61,7 @@ class PluginConformance(Conformance):
     """
 
     @pytest.fixture
-    def record(self) -> Record:
+    def record(self) -> PluginRecord:
         """The record under test."""
         raise NotImplementedError("give the fixture `record`")
 
@@ -91,12 +91,12 @@ class PluginConformance(Conformance):
         return ()
 
     @pytest.fixture
-    def plugin_module(self, record: Record) -> str:
+    def plugin_module(self, record: PluginRecord) -> str:
         """The module that the entry point names."""
         return record.open.__module__
 
     @pytest.fixture
-    def config(self, record: Record, table: Mapping[str, object]) -> Any:
+    def config(self, record: PluginRecord, table: Mapping[str, object]) -> Any:
         """What ``parse`` makes of ``table``."""
         return configure(record, table)
 
@@ -106,18 +106,18 @@ class PluginConformance(Conformance):
         return make_context(tmp_path)
 
     @pytest.fixture
-    def under_test(self, record: Record, config: Any, context: Context) -> UnderTest[Any]:
+    def under_test(self, record: PluginRecord, config: Any, context: Context) -> UnderTest[Any]:
         """What is under test, ready to be opened."""
         return UnderTest(record=record, config=config, context=context)
 
     def exercise(self, opened: Any) -> None:
         """Do once what the host does with an opened object; the subclasses for each kind know what."""
 
-    def test_speaks_this_contract(self, record: Record) -> None:
+    def test_speaks_this_contract(self, record: PluginRecord) -> None:
         """Rule: ``api`` is the contract version the author wrote against, as a number."""
         assert record.api == 1, f"api must be the number 1, not {record.api!r}; this kit tests contract {API}"
 
-    def test_name_and_schemes_are_well_formed(self, record: Record) -> None:
+    def test_name_and_schemes_are_well_formed(self, record: PluginRecord) -> None:
         """Rule: a name is lower case letters, digits and hyphens; a scheme is one of RFC 3986, in lower case."""
         assert _NAME.fullmatch(record.name), (
             f"name must be lower case letters, digits, hyphens: {record.name!r}"
@@ -127,7 +127,7 @@ class PluginConformance(Conformance):
             assert _SCHEME.fullmatch(scheme), f"a scheme must be one of RFC 3986 in lower case: {scheme!r}"
         assert len(set(record.schemes)) == len(record.schemes), f"a scheme must occur once: {record.schemes}"
 
-    def test_is_documented(self, record: Record) -> None:
+    def test_is_documented(self, record: PluginRecord) -> None:
         """Rule: the summary is one line, and every option has a help of one line."""
         texts = {"summary": record.summary} | {
             f'option "{option.name}"': option.help for option in record.options
@@ -138,7 +138,7 @@ class PluginConformance(Conformance):
                 f"{what} must be explained in one line: {text!r}"
             )
 
-    def test_options_are_consistent(self, record: Record) -> None:
+    def test_options_are_consistent(self, record: PluginRecord) -> None:
         """Rule: an option is declared once; required or secret, it has no default; a URL part fills one."""
         assert isinstance(record.options, tuple), "options must be a tuple"
         names = [option.name for option in record.options]
@@ -155,7 +155,7 @@ class PluginConformance(Conformance):
                 f"{what} is a secret: it must have no default"
             )
 
-    def test_converters_raise_value_error_only(self, record: Record) -> None:
+    def test_converters_raise_value_error_only(self, record: PluginRecord) -> None:
         """Rule: ``convert`` takes or refuses any TOML value, and refuses with ValueError."""
         for option in record.options:
             for value in _TOML_VALUES:
@@ -169,7 +169,7 @@ class PluginConformance(Conformance):
                         f" not with {type(error).__name__}: {error}"
                     ) from error
 
-    def test_parse_does_no_io(self, record: Record, table: Mapping[str, object]) -> None:
+    def test_parse_does_no_io(self, record: PluginRecord, table: Mapping[str, object]) -> None:
         """Rule: ``parse`` works on the values alone: no file, no network, no secret revealed."""
         values = option_values(record, table)
         for option in record.options:
@@ -178,7 +178,7 @@ class PluginConformance(Conformance):
         with only_archipec_errors(), no_io("parse must do no I/O"):
             record.parse(MappingProxyType(values))
 
-    def test_options_may_be_left_out(self, record: Record, table: Mapping[str, object]) -> None:
+    def test_options_may_be_left_out(self, record: PluginRecord, table: Mapping[str, object]) -> None:
         """Rule: without an option that isn't required, ``parse`` works or raises ConfigError."""
         for option in record.options:
             if option.required or option.name not in table:
@@ -191,7 +191,7 @@ class PluginConformance(Conformance):
                 continue
 
     def test_parse_reports_every_problem_at_once(
-        self, record: Record, table: Mapping[str, object], mistakes: Sequence[Mapping[str, object]]
+        self, record: PluginRecord, table: Mapping[str, object], mistakes: Sequence[Mapping[str, object]]
     ) -> None:
         """Rule: ConfigError from ``parse`` carries all problems, so that nobody corrects them one by one."""
         together = dict(table)
@@ -206,7 +206,7 @@ class PluginConformance(Conformance):
             f"parse must report every problem at once; it left out {sorted(expected - found)}"
         )
 
-    def _problems(self, record: Record, table: Mapping[str, object]) -> set[str]:
+    def _problems(self, record: PluginRecord, table: Mapping[str, object]) -> set[str]:
         values = option_values(record, table)
         try:
             with only_archipec_errors():
@@ -215,7 +215,7 @@ class PluginConformance(Conformance):
             return set(error.problems)
         raise AssertionError(f"parse must refuse this with ConfigError: {table!r} gave {config!r}")
 
-    def test_where_is_a_stable_url(self, record: Record, table: Mapping[str, object]) -> None:
+    def test_where_is_a_stable_url(self, record: PluginRecord, table: Mapping[str, object]) -> None:
         """Rule: ``where`` is a URL of a scheme of the record, the same for the same settings."""
         where = record.where(configure(record, table))
         assert where == record.where(configure(record, dict(table))), (
@@ -228,7 +228,7 @@ class PluginConformance(Conformance):
             assert scheme in record.schemes, f"where must begin with one of {record.schemes}: {where!r}"
 
     def test_where_is_one_for_all_spellings(
-        self, record: Record, table: Mapping[str, object], same_tables: Sequence[Mapping[str, object]]
+        self, record: PluginRecord, table: Mapping[str, object], same_tables: Sequence[Mapping[str, object]]
     ) -> None:
         """Rule: ``where`` is an identity: another spelling of the settings doesn't change it."""
         where = record.where(configure(record, table))
@@ -237,7 +237,7 @@ class PluginConformance(Conformance):
             assert other == where, f"where must be the same for another spelling: {other!r}, not {where!r}"
 
     def test_where_tells_places_apart(
-        self, record: Record, table: Mapping[str, object], other_table: Mapping[str, object] | None
+        self, record: PluginRecord, table: Mapping[str, object], other_table: Mapping[str, object] | None
     ) -> None:
         """Rule: two places have two identities."""
         if other_table is None:
@@ -245,7 +245,7 @@ class PluginConformance(Conformance):
         first, second = (record.where(configure(record, each)) for each in (table, other_table))
         assert first != second, f"where must tell two places apart: both are {first!r}"
 
-    def test_root_is_absolute(self, record: Record, config: Any) -> None:
+    def test_root_is_absolute(self, record: PluginRecord, config: Any) -> None:
         """Rule: a sink's ``root`` is an absolute directory, named without being made."""
         if not isinstance(record, SinkType):
             return
@@ -253,7 +253,7 @@ class PluginConformance(Conformance):
             root = record.root(config)
         assert root is None or root.is_absolute(), f"root must be absolute: {root}"
 
-    def test_settings_show_no_secret(self, record: Record, table: Mapping[str, object]) -> None:
+    def test_settings_show_no_secret(self, record: PluginRecord, table: Mapping[str, object]) -> None:
         """Rule: no secret in ``where`` or in the ``repr`` of a configuration: both are shown and logged."""
         config = configure(record, table)
         shown = {"where": record.where(config), "repr(config)": repr(config), "str(config)": str(config)}
@@ -289,7 +289,7 @@ class PluginConformance(Conformance):
             for secret in _secrets(under_test.record, table):
                 assert secret not in line, f"a plugin must not log a secret: {line}"
 
-    def test_paths_are_declared(self, record: Record, tmp_path: Path) -> None:
+    def test_paths_are_declared(self, record: PluginRecord, tmp_path: Path) -> None:
         """Rule: an option whose value is a path says so: else a relative one begins wherever the host was started."""
         for option in record.options:
             if option.secret or option.kind == "path":
@@ -302,7 +302,7 @@ class PluginConformance(Conformance):
                 f'option "{option.name}" is a path: it must have kind="path", or convert=file_path itself'
             )
 
-    def test_reads_is_true(self, record: Record, config: Any) -> None:
+    def test_reads_is_true(self, record: PluginRecord, config: Any) -> None:
         """Rule: ``reads`` names absolute paths, without looking at them."""
         if not isinstance(record, SourceType):
             return
@@ -312,7 +312,7 @@ class PluginConformance(Conformance):
         for path in paths:
             assert isinstance(path, Path) and path.is_absolute(), f"reads must give absolute paths: {path!r}"
 
-    def test_detects_claims_its_own_alone(self, record: Record) -> None:
+    def test_detects_claims_its_own_alone(self, record: PluginRecord) -> None:
         """Rule: ``detects`` answers with a `Claim`, by what it is given alone, and claims nothing that says nothing."""
         if not isinstance(record, SourceType) or record.detects is None:
             return
@@ -330,7 +330,7 @@ class PluginConformance(Conformance):
 
     def test_a_place_that_cannot_be_used(
         self,
-        record: Record,
+        record: PluginRecord,
         broken_table: Mapping[str, object] | None,
         context: Context,
         caplog: pytest.LogCaptureFixture,
@@ -368,7 +368,7 @@ def _unmade_root(under_test: UnderTest[Any]) -> Iterator[Any]:
         yield opened
 
 
-def _secrets(record: Record, table: Mapping[str, object]) -> list[str]:
+def _secrets(record: PluginRecord, table: Mapping[str, object]) -> list[str]:
     found: list[str] = []
     for option in record.options:
         value = table.get(option.name) if option.secret else None
@@ -378,7 +378,7 @@ def _secrets(record: Record, table: Mapping[str, object]) -> list[str]:
     return found
 
 
-def _respelt(record: Record, table: Mapping[str, object]) -> Iterator[dict[str, object]]:
+def _respelt(record: PluginRecord, table: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """Yield the same settings in other words: as a URL carries them, in another order, paths with detours."""
     yield dict(reversed(list(table.items())))
     for option in record.options:

@@ -11,7 +11,7 @@ import pytest
 from archipec.contract import ContentKey, PostStep, PostStepType, Quota, RunView
 from archipec.errors import ArchipecError
 from archipec.testing.base import UnderTest
-from archipec.testing.factories import Record, make_run
+from archipec.testing.factories import PluginRecord, make_run
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -34,7 +34,7 @@ class PostStepConformance(PluginConformance):
         raise NotImplementedError("give the fixture `poststep_type`")
 
     @pytest.fixture
-    def record(self, poststep_type: PostStepType[Any]) -> Record:
+    def record(self, poststep_type: PostStepType[Any]) -> PluginRecord:
         """The record under test."""
         return poststep_type
 

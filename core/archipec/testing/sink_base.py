@@ -23,7 +23,7 @@ from archipec.contract import (
 )
 from archipec.errors import IntegrityError, Unsupported
 from archipec.testing.base import UnderTest, difference
-from archipec.testing.factories import Record, make_item
+from archipec.testing.factories import PluginRecord, make_item
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
@@ -45,7 +45,7 @@ class SinkCases(PluginConformance):
         raise NotImplementedError("give the fixture `sink_type`")
 
     @pytest.fixture
-    def record(self, sink_type: SinkType[Any]) -> Record:
+    def record(self, sink_type: SinkType[Any]) -> PluginRecord:
         """The record under test."""
         return sink_type
 

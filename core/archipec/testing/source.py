@@ -27,7 +27,7 @@ from archipec.contract import (
 from archipec.errors import ArchipecError, Scope
 from archipec.pec.headers import header_block
 from archipec.testing.base import UnderTest, difference, must_not_raise
-from archipec.testing.factories import Record
+from archipec.testing.factories import PluginRecord
 from archipec.testing.plugin import PluginConformance
 
 # RFC 6154 §2, RFC 8457 §3 and INBOX, without the backslash.
@@ -84,7 +84,7 @@ class SourceConformance(PluginConformance):
         raise NotImplementedError("give the fixture `source_type`")
 
     @pytest.fixture
-    def record(self, source_type: SourceType[Any]) -> Record:
+    def record(self, source_type: SourceType[Any]) -> PluginRecord:
         """The record under test."""
         return source_type
 
@@ -117,7 +117,7 @@ class SourceConformance(PluginConformance):
     def under_test(
         self,
         populated: Messages,  # noqa: ARG002  it must be there before anything is opened
-        record: Record,
+        record: PluginRecord,
         config: Any,
         context: Context,
     ) -> UnderTest[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from archipec.contract import Option, file_path, text
 
-__all__ = ["TSA_OPTIONS", "Authority"]
+__all__ = ["TSA_OPTIONS", "TsaClient"]
 
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,20})){1,30}")
 
@@ -65,7 +65,7 @@ TSA_OPTIONS: Final[tuple[Option, ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class TsaClient:
     """A time-stamping authority as the user named it.
 
     Attributes:
@@ -79,7 +79,7 @@ class Authority:
     policy: str = ""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Authority:
+    def of(cls, values: Mapping[str, Any]) -> TsaClient:
         """Return what the values of `TSA_OPTIONS` mean."""
         return cls(values["tsa"] or "", values["tsa_ca"], values["tsa_policy"] or "")
 

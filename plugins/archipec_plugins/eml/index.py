@@ -17,7 +17,7 @@ from pathlib import Path
 from archipec.contract import Context
 from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
-from archipec.timestamp import Authority
+from archipec.timestamp import TsaClient
 from archipec_plugins.eml import EmlSinkConfig
 from archipec_plugins.eml.names import eml_names, kind_folder, mark_of
 from archipec_plugins.files import layout
@@ -40,7 +40,7 @@ def open_sink(config: EmlSinkConfig, context: Context) -> closing[TreeSink]:
 
 def open_to_check(root: Path, context: Context) -> TreeSink:
     """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
-    return _sink(root, layout.by_date, Timestamps(Authority()), context)
+    return _sink(root, layout.by_date, Timestamps(TsaClient()), context)
 
 
 def _sink(

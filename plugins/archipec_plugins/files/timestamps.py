@@ -19,7 +19,7 @@ from typing import Any
 from archipec.contract import Context
 from archipec.durability import open_regular, write_file
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
-from archipec.timestamp import Authority
+from archipec.timestamp import TsaClient
 
 _TOKEN = re.compile(r"\.([1-9][0-9]{0,17})\.tsr")
 _LARGEST_TOKEN = 1 << 20
@@ -30,12 +30,12 @@ _BLOCK = 1 << 20
 class Timestamps:
     """The time stamps on manifests, by the authority that is configured."""
 
-    authority: Authority
+    authority: TsaClient
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Timestamps:
         """Return what the values of `TSA_OPTIONS` mean."""
-        return cls(Authority.of(values))
+        return cls(TsaClient.of(values))
 
     def stamp(self, manifest: str, context: Context) -> None:
         """Have the manifest at a path stamped, unless it is already, or is empty, or no authority is configured.

@@ -15,7 +15,7 @@ from pathlib import Path
 from archipec.contract import Context
 from archipec.inventory import Entry
 from archipec.message import ContentKey, Item
-from archipec.timestamp import Authority
+from archipec.timestamp import TsaClient
 from archipec_plugins.files import layout
 from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
 from archipec_plugins.files.manifest import Line, Manifest, is_listable
@@ -39,7 +39,7 @@ def open_sink(config: MaildirSinkConfig, context: Context) -> closing[TreeSink]:
 
 def open_to_check(root: Path, context: Context) -> TreeSink:
     """Return the sink of an archive that is only read: `TreeSink.check_record` says whether it is whole."""
-    return _sink(root, layout.by_date, Timestamps(Authority()), context)
+    return _sink(root, layout.by_date, Timestamps(TsaClient()), context)
 
 
 def _sink(

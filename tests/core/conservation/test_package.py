@@ -20,7 +20,7 @@ from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subject, Subjects, load_subjects, load_terms
 from archipec.errors import ConfigError, IntegrityError, TransientError
 from archipec.pec.transactions import Record
-from archipec.timestamp import Authority
+from archipec.timestamp import TsaClient
 from testbed.requirements import require, schema
 
 from .conftest import SUBJECT
@@ -242,7 +242,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class OutboxRecord:
+class KnownSecret:
     """A password that needs no fetching."""
 
     def reveal(self) -> str:
@@ -294,7 +294,7 @@ def test_the_index_is_signed_and_stamped_as_openssl_sees_it(pack: Pack, keys: Pa
     pytest.importorskip("pyhanko.sign")
     with authority(keys) as address:
         signing = Signing(
-            key=keys / "signer.p12", password=OutboxRecord(), authority=Authority(address, keys / "tsa.pem")
+            key=keys / "signer.p12", password=KnownSecret(), authority=TsaClient(address, keys / "tsa.pem")
         )
         package = pack(signing=signing)
     beside = {file.path: file for file in package.files[-3:]}
@@ -332,6 +332,6 @@ def test_without_key_or_stamp_there_is_no_package(pack: Pack, keys: Path, tmp_pa
         authority(keys, spoil=True) as address,
         pytest.raises(TransientError, match="holds is no time stamp"),
     ):
-        pack(signing=Signing(authority=Authority(address)))
+        pack(signing=Signing(authority=TsaClient(address)))
     with pytest.raises(TransientError, match="can't be reached"):
-        pack(signing=Signing(authority=Authority(address)))
+        pack(signing=Signing(authority=TsaClient(address)))

@@ -44,7 +44,7 @@ from archipec.pec.buffer import FileOctets
 from archipec.pec.claims import holds_certification
 from archipec.pec.kind import UNSEALED
 from archipec.plugins.boundary import plugin_boundary
-from archipec.plugins.discovery import Record
+from archipec.plugins.discovery import PluginRecord
 from archipec.supervision import supervised
 
 __all__ = ["Reader"]
@@ -75,7 +75,7 @@ class Reader:
     def __init__(
         self,
         open_source: Callable[[], AbstractContextManager[Source]],
-        record: Record,
+        record: PluginRecord,
         ledger: Ledger,
         work: WorkList,
         events: SimpleQueue[Event],

@@ -19,7 +19,7 @@ from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
 from archipec.message import ContentKey, Receipt
 from archipec.plugins.boundary import described, plugin_boundary
-from archipec.plugins.discovery import Record
+from archipec.plugins.discovery import PluginRecord
 from archipec.supervision import supervised
 
 __all__ = ["SinkWorker"]
@@ -49,7 +49,7 @@ class SinkWorker:
         self,
         open_sink: Callable[[], AbstractContextManager[Sink]],
         name: str,
-        record: Record,
+        record: PluginRecord,
         number: int,
         ledger: Ledger,
         events: SimpleQueue[Event],
