@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from archipec.config import pipeline, secrets
 from archipec.pec.kind import GROUPS, KINDS
 from archipec.plugins.registry import Registry
 from archipec_thunderbird import cli as tool
-from testbed.pages import DOCS, ROOT
+from testbed.pages import DOCS, ROOT, blocks
 
 PAGES = (
     *DOCS.glob("*.md"),
@@ -125,3 +126,57 @@ def test_the_docs_use_no_metaphors() -> None:
             re.findall(r"\b(?:house|houses|floor|floors|homeless)\b", path.read_text("utf-8").lower())
         )
         assert words <= ({"floor"} if path.name == "performance.md" else set()), (path.name, words)
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """Return (page, words) of every command of archipec's that a page tells to type."""
+    found = []
+    for path in PAGES:
+        text = path.read_text("utf-8")
+        shown = [block.text for block in blocks(text) if block.language in ("", "console")]
+        for lines in (*shown, "\n".join(re.findall(r"^    (\S.*)", text, re.MULTILINE))):
+            for line in lines.replace("\\\n", " ").splitlines():
+                words = line.strip().removeprefix("$ ")
+                if re.match(r"(?:archipec|thunderbird-profile-tool) [a-z-]", words) and "..." not in words:
+                    found.append((path.name, [*shlex.split(words.split(" > ")[0], comments=True)]))
+    return found
+
+
+def test_every_command_that_a_page_shows_is_understood() -> None:
+    lines = command_lines()
+    assert len(lines) > 60
+    for page, (program, *words) in lines:
+        group: Any = cli._cli if program == "archipec" else tool._cli
+        while isinstance(group, click.Group) and words:
+            name, *words = words
+            command = group.get_command(click.Context(group), name)
+            assert command is not None, (page, program, name)
+            group = command
+        try:
+            group.make_context(group.name, list(words), resilient_parsing=True)
+        except click.UsageError as error:
+            pytest.fail(f"{page}: {program} {group.name} {shlex.join(words)}: {error.message}")
+
+
+def test_every_configuration_that_a_page_shows_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "archipec.toml").write_text("")
+    registry, seen = Registry.load(), 0
+    for path in PAGES:
+        for block in blocks(path.read_text("utf-8")):
+            if block.language != "toml" or "pipeline" not in block.text:
+                continue
+            text = block.text
+            if "[[pipeline]]" not in text:
+                text = f'[[pipeline]]\nname = "shown"\n{text}'
+            if not re.search(r"^\[\[pipeline\]\]\nname", text, re.MULTILINE):
+                text = text.replace("[[pipeline]]", '[[pipeline]]\nname = "shown"', 1)
+            if "[pipeline.source]" not in text:
+                text += '[pipeline.source]\ntype = "eml"\npath = "mail"\n'
+            if "[[pipeline.sink]]" not in text:
+                text += '[[pipeline.sink]]\ntype = "maildir"\npath = "PEC"\n'
+            if 'type = "conservation-sftp"' in text:
+                pytest.importorskip("paramiko")
+            (tmp_path / "archipec.toml").write_text(text, "utf-8")
+            pipeline.load(tmp_path / "archipec.toml", registry)
+            seen += 1
+    assert seen >= 4
