@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["MASK", "hide", "mask", "mask_json"]
-
 MASK: Final = "***"
 
 # Every text has an "x" in it: masking so short a secret would hide what is said, and show that it is one.

@@ -21,8 +21,6 @@ from typing import Any, ClassVar, Self
 
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
 
-__all__ = ["SqliteFile", "fits"]
-
 _SHARED = 64 << 10  # bytes; its -shm file takes 32 KiB at first
 _WAIT = 30.0  # seconds another process may hold the file
 _PAGE = 1000  # rows

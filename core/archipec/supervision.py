@@ -24,24 +24,6 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from archipec.errors import ArchipecError, ConfigError, TransientError
 
-__all__ = [
-    "Silent",
-    "SupervisionLimits",
-    "any_left_behind",
-    "beat",
-    "configure",
-    "hurry",
-    "in_plugin",
-    "join",
-    "limits_from",
-    "on_give_up",
-    "plugin_code",
-    "pulled",
-    "set_from_environment",
-    "supervised",
-    "waiting",
-]
-
 T = TypeVar("T")
 
 _log = logging.getLogger("archipec.plugins")

@@ -19,8 +19,6 @@ import click
 
 from archipec.errors import ArchipecError, ConfigError
 
-__all__ = ["Commands", "command_line", "printable", "say", "say_error"]
-
 
 class Commands(click.Group):
     """Imports a command's module only when that command is run or described.

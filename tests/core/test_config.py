@@ -27,7 +27,8 @@ from archipec.contract import (
     strings,
 )
 from archipec.errors import ConfigError, PluginBug
-from archipec.plugins.registry import Plugin, PluginRecord, RecordKind, Registry
+from archipec.plugins.discovery import Plugin, PluginRecord, RecordKind
+from archipec.plugins.registry import Registry
 
 DATA = Path(__file__).parent / "data"
 
@@ -470,7 +471,7 @@ def test_a_bug_of_a_plugin_is_called_one(change: dict[str, Any], message: str) -
 
 
 def test_a_broken_plugin_that_is_configured_is_an_error(write: Callable[[str], Path]) -> None:
-    from archipec.plugins.registry import Problem
+    from archipec.plugins.discovery import Problem
 
     broken = Registry(REGISTRY.plugins, [Problem("archipec-sftp", "0.1", "sftp", "can't be loaded: x")])
     text = pipeline(sinks='[[pipeline.sink]]\ntype = "sftp"')

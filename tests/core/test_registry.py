@@ -16,7 +16,8 @@ import pytest
 
 from archipec.contract import Option, SinkType, SourceType
 from archipec.errors import ConfigError
-from archipec.plugins.registry import Plugin, Registry
+from archipec.plugins.discovery import Plugin
+from archipec.plugins.registry import Registry
 
 _SINK = """
 from archipec.contract import Option, PostStepType, SinkType, SourceType

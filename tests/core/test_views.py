@@ -10,7 +10,8 @@ import pytest
 from archipec.config.pipeline import ad_hoc, load
 from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
-from archipec.plugins.registry import Plugin, PluginRecord, RecordKind, Registry
+from archipec.plugins.discovery import Plugin, PluginRecord, RecordKind
+from archipec.plugins.registry import Registry
 
 
 def never(*_: object) -> Any:

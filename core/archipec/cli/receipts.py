@@ -14,7 +14,8 @@ from archipec.cli import Settings
 from archipec.cli.pipelines import chosen, load_registry
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline
-from archipec.config.pipeline import Endpoint, endpoint
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import endpoint
 from archipec.config.selection import read_selection
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger

@@ -15,17 +15,8 @@ from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
 from archipec.options import Option, boolean, nearest, read_options
 from archipec.plugins.boundary import described, plugin_boundary
-from archipec.plugins.registry import PluginRecord, RecordKind, Registry
-
-__all__ = [
-    "Endpoint",
-    "Problems",
-    "endpoint_from_table",
-    "endpoint_from_url",
-    "reads_of",
-    "root_of",
-    "with_option",
-]
+from archipec.plugins.discovery import PluginRecord, RecordKind
+from archipec.plugins.registry import Registry
 
 R_co = TypeVar("R_co", bound=PluginRecord, covariant=True)
 T = TypeVar("T")

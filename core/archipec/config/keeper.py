@@ -16,8 +16,6 @@ from typing import IO, Final
 
 from archipec.plugins.boundary import user_interrupted
 
-__all__ = ["FAILED", "run_kept"]
-
 _LOOK_UP = 0.1  # seconds
 _LAST_WORDS = 1.0  # seconds for output that is in the pipe already
 _CHUNK = 64 << 10

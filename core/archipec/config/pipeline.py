@@ -28,20 +28,8 @@ from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import Option, boolean, nearest, read_options, strings
 from archipec.pec.anchors import TrustFiles
-from archipec.plugins.registry import RecordKind, Registry
-
-__all__ = [
-    "AD_HOC",
-    "Endpoint",
-    "Pipeline",
-    "ad_hoc",
-    "choose",
-    "default_config_path",
-    "default_state_path",
-    "endpoint",
-    "load",
-    "names_in",
-]
+from archipec.plugins.discovery import RecordKind
+from archipec.plugins.registry import Registry
 
 T = TypeVar("T")
 

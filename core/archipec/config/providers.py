@@ -12,8 +12,6 @@ from archipec.errors import ArchipecError, AuthError, ConfigError
 from archipec.message import Json
 from archipec.options import nearest
 
-__all__ = ["MailProvider", "Protocol", "Server", "advised", "expand", "find", "guess", "of_host", "providers"]
-
 Protocol: TypeAlias = Literal["imap", "pop3", "smtp"]
 
 _KEY: Final = "provider"

@@ -13,8 +13,6 @@ from archipec.config.selection import Selection, read_selection
 from archipec.errors import ConfigError
 from archipec.options import Option, boolean, byte_size, choice, read_options
 
-__all__ = ["OPTIONS", "Age", "PrunePolicy", "read_policy"]
-
 _AGE: Final = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|m|months?|y|years?)", re.IGNORECASE)
 _PERCENT: Final = re.compile(r"(\d{1,3})\s*%?")
 _LONGEST_YEARS: Final = 100

@@ -22,8 +22,6 @@ from archipec.masking import hide
 from archipec.options import nearest
 from archipec.supervision import waiting
 
-__all__ = ["SERVICE", "LazySecret", "check_reference"]
-
 SERVICE: Final = "archipec"
 """The keyring service that is asked when no reference is given."""
 

@@ -19,8 +19,6 @@ from archipec.errors import ConfigError
 from archipec.options import Option, byte_size, nearest, read_options, strings
 from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, in_group
 
-__all__ = ["OPTIONS", "SENT_GROUPS", "Selection", "read_selection"]
-
 # Certified mail began in 2005; outside these years a period is a slip of the pen.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _PERIOD = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")

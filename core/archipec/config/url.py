@@ -23,8 +23,6 @@ from urllib.parse import unquote
 from archipec.errors import ConfigError
 from archipec.options import Option
 
-__all__ = ["Shorthand", "as_table", "split_url"]
-
 # From two letters up: one letter and a colon are a Windows drive.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%25[^\]]+)?\]|[^\[\]:]*)(?::([0-9]*))?")

@@ -51,8 +51,6 @@ from archipec.pec.inspection import judge, record
 from archipec.pec.recall import recall
 from archipec.pec.transactions import Record
 
-__all__ = ["Deposits"]
-
 _ROME = ZoneInfo("Europe/Rome")
 _READ_AT_ONCE = 100
 _IN_MEMORY = 1 << 20

@@ -28,8 +28,6 @@ from archipec.durability import open_regular, sync_directories, sync_directory, 
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
 from archipec.message import ContentKey, Item, Json, Receipt, State
 
-__all__ = ["Outbox", "make_private"]
-
 _CHUNK: Final = 1 << 20
 _PATIENCE: Final = timedelta(days=10)
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){1,3}")

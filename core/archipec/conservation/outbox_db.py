@@ -15,21 +15,6 @@ from archipec.errors import ArchipecError, IntegrityError, Scope
 from archipec.message import ContentKey, Json
 from archipec.sqlite_file import SqliteFile
 
-__all__ = [
-    "CONSERVED",
-    "DEPOSITED",
-    "FROZEN",
-    "OPEN",
-    "PACKAGED",
-    "REJECTED",
-    "SETTLED",
-    "TRYING",
-    "Decision",
-    "OutboxDatabase",
-    "OutboxMessage",
-    "PackageRow",
-]
-
 OPEN, PACKAGED, CONSERVED, REJECTED = "open", "packaged", "conserved", "rejected"
 FROZEN, TRYING, DEPOSITED, SETTLED = "frozen", "trying", "deposited", "settled"
 

@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from archipec.conservation.provider import Conserved, Document, Package, Partial, Report, Ticket
 
-__all__ = ["DocumentProof", "check_report", "same_digest"]
-
 
 class DocumentProof(NamedTuple):
     """A document that the provider says is conserved: ``doubt`` is why that is not proven, empty when it is."""

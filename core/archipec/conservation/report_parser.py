@@ -37,8 +37,6 @@ from archipec.xml import safe_parser
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
 
-__all__ = ["NEGATIVE", "POSITIVE", "NotUnderstood", "Words", "read_report"]
-
 _OUTCOME = r"(?i)[\w.-]*(?:esito|stato|status|outcome|result)[\w.-]*=\s*"
 POSITIVE: Final = re.compile(
     _OUTCOME + r"(?:positivo|ok|conservato|conserved|accettato|accepted|successo|success)\s*"

@@ -18,8 +18,6 @@ from archipec.timestamp import TsaClient
 if TYPE_CHECKING:
     from archipec.contract import Secret
 
-__all__ = ["Signing", "check_installed"]
-
 SIGNED, STAMPED = ".p7m", ".tsr"
 
 

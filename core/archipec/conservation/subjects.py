@@ -27,8 +27,6 @@ from archipec.conservation.terms import Terms
 from archipec.durability import read_named
 from archipec.errors import ConfigError, from_os_error
 
-__all__ = ["UNIDENTIFIED", "Subject", "Subjects", "load_subjects", "load_terms"]
-
 _LARGEST = 16 << 20  # bytes of a file of settings
 
 UNIDENTIFIED: Final = "non identificato"

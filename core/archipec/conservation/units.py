@@ -15,8 +15,6 @@ from archipec.pec.kind import ACCEPTANCES, OUTCOMES
 from archipec.pec.linking import link
 from archipec.pec.transactions import Outcome, Record, SentFrom
 
-__all__ = ["OutboxRecord", "UnitDraft", "gather", "group_into_packages", "split_unit"]
-
 _NOT_YET = (Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN)
 RECEIVED, SENT = "E", "U"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from archipec.config.pipeline import Endpoint
+from archipec.config.endpoint import Endpoint
 from archipec.contract import (
     Context,
     Fingerprint,

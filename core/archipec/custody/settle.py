@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from archipec.config.pipeline import Endpoint
+from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType, SupportsFinish, SupportsSettle
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Copy

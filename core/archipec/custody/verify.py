@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import PROMISED

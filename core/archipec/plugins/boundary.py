@@ -22,15 +22,6 @@ from archipec.masking import mask
 from archipec.message import Claim, Fetched, Item, Listed, Receipt
 from archipec.supervision import Silent, beat, plugin_code, pulled
 
-__all__ = [
-    "behind_the_boundary",
-    "described",
-    "misbehaviour",
-    "plugin_boundary",
-    "raise_plugin_error",
-    "user_interrupted",
-]
-
 R = TypeVar("R", SourceType[Any], SinkType[Any], PostStepType[Any])
 
 _log = logging.getLogger("archipec.plugins")

@@ -24,8 +24,6 @@ from archipec.supervision import Silent, plugin_code
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["OWN", "Plugin", "PluginRecord", "Problem", "RecordKind", "discover"]
-
 RecordKind: TypeAlias = Literal["source", "sink", "post-step"]
 PluginRecord: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 

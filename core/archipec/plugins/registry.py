@@ -16,8 +16,6 @@ from archipec.errors import ConfigError
 from archipec.options import nearest
 from archipec.plugins.discovery import OWN, Plugin, PluginRecord, Problem, RecordKind, discover
 
-__all__ = ["Plugin", "PluginRecord", "Problem", "RecordKind", "Registry", "strict_plugins"]
-
 _Word: TypeAlias = tuple[RecordKind, str]
 
 

@@ -14,16 +14,6 @@ from archipec.contract import Context
 from archipec.errors import ArchipecError
 from archipec.testing.factories import PluginRecord, make_root
 
-__all__ = [
-    "Conformance",
-    "UnderTest",
-    "difference",
-    "must_not_raise",
-    "must_raise",
-    "only_archipec_errors",
-    "tree_of",
-]
-
 T = TypeVar("T")
 
 

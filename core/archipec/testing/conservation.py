@@ -28,8 +28,6 @@ from archipec.testing.factories import PluginRecord, configure, make_item, make_
 from archipec.testing.messages import nasty_messages, small_messages
 from archipec.testing.plugin import PluginConformance
 
-__all__ = ["ConservationConformance"]
-
 _ROUNDS = 3
 
 

@@ -23,8 +23,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-__all__ = ["HTML_PAGE", "Misbehaviour", "Render", "ScriptedService", "Statement"]
-
 HTML_PAGE: Final = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><hr></body></html>"
 _STRANGER: Final = "00000000-0000-4000-8000-000000000000"
 

@@ -23,8 +23,6 @@ from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
 from archipec.testing.base import Conformance, UnderTest
 from archipec.testing.factories import configure, make_context, make_item
 
-__all__ = ["DeletionConformance"]
-
 _LIFE = timedelta(minutes=10)
 
 

@@ -29,17 +29,6 @@ from archipec.options import read_options
 from archipec.pec.headers import header_block
 from archipec.pec.kind import kind_of
 
-__all__ = [
-    "PlantedSecret",
-    "PluginRecord",
-    "configure",
-    "make_context",
-    "make_item",
-    "make_root",
-    "make_run",
-    "option_values",
-]
-
 PluginRecord: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 
 _SUMMER = timezone(timedelta(hours=2), "CEST")

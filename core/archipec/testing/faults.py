@@ -43,8 +43,6 @@ from archipec.contract import (
 )
 from archipec.errors import ArchipecError
 
-__all__ = ["Fault", "Faults", "FaultySink", "FaultySource", "faulty_sink", "faulty_source"]
-
 T = TypeVar("T")
 
 

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 from unittest import mock
 
-__all__ = ["import_findings", "no_io"]
-
 SLOW = (
     *(
         "asyncio",

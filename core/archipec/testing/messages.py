@@ -12,15 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = [
-    "big_message",
-    "hostile_dates",
-    "hostile_folders",
-    "nasty_messages",
-    "reader_of",
-    "small_messages",
-]
-
 _HEAD = b"From: mittente@pec.example.it\r\nTo: destinatario@pec.example.it\r\nSubject: prova\r\n"
 _LONG = 2 * 2**20
 

@@ -20,8 +20,6 @@ from archipec.testing.base import Conformance, UnderTest, must_not_raise, only_a
 from archipec.testing.factories import PluginRecord, configure, make_context, option_values
 from archipec.testing.import_guard import import_findings, no_io
 
-__all__ = ["PluginConformance"]
-
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _OPTION = re.compile(r"[a-z][a-z0-9_]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986 §3.1, lower case

@@ -15,8 +15,6 @@ from archipec.testing.factories import PluginRecord, make_run
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
-__all__ = ["PostStepConformance"]
-
 
 class PostStepConformance(PluginConformance):
     """Cases for a post-step.

@@ -27,8 +27,6 @@ from archipec.testing.factories import PluginRecord, make_item
 from archipec.testing.messages import nasty_messages
 from archipec.testing.plugin import PluginConformance
 
-__all__ = ["SinkCases"]
-
 UNKNOWN = ContentKey.of(b"a message that no archive holds")
 
 

@@ -18,8 +18,6 @@ from archipec.errors import PermanentError, Scope, TransientError, from_os_error
 from archipec.hookspecs import hookimpl
 from archipec_plugins.conservation.server import bounded, of_this_file
 
-__all__ = ["DIRECTORY", "DirectoryDrop", "LocalFolder", "archipec_sinks"]
-
 _FLAGS: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 from archipec_plugins.files.records import url_path
 

@@ -34,8 +34,6 @@ from archipec_plugins.conservation.server import (
 if TYPE_CHECKING:
     import ftplib
 
-__all__ = ["FTPS", "FTPSDrop", "FTPSFolder", "archipec_sinks"]
-
 _PORT: Final = 990
 _AT_ONCE: Final = 64 * 1024
 _FULL: Final = ("452", "552")

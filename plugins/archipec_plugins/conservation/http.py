@@ -14,8 +14,6 @@ from archipec_plugins.conservation.server import address, lost, tls_context
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HTTP", "Answer", "connected"]
-
 _PATIENCE: Final = 20  # times the timeout: an answer that drips in is given up
 
 

@@ -13,22 +13,6 @@ from archipec.errors import ArchipecError, ConfigError, PermanentError, Scope, T
 if TYPE_CHECKING:
     import ssl
 
-__all__ = [
-    "CA_FILE",
-    "MAX_NAMES",
-    "address",
-    "bounded",
-    "check_number",
-    "check_server",
-    "lost",
-    "of_this_file",
-    "parse_with",
-    "password_of",
-    "server_options",
-    "server_url",
-    "tls_context",
-]
-
 MAX_NAMES: Final = 200_000
 """Entries of a folder that are listed: more is a mistake or an attack."""
 

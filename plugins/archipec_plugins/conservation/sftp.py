@@ -30,8 +30,6 @@ from archipec_plugins.conservation.server import (
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["SFTP", "SFTPDrop", "SFTPFolder", "archipec_sinks"]
-
 _PORT: Final = 22
 
 

@@ -28,8 +28,6 @@ from archipec_plugins.conservation.server import (
     server_url,
 )
 
-__all__ = ["WEBDAV", "WebDAVDrop", "WebDAVFolder", "archipec_sinks"]
-
 _PORT: Final = 443
 _LISTING: Final = 64 << 20
 _IN_MEMORY: Final = 4 << 20

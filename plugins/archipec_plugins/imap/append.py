@@ -20,8 +20,6 @@ from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandBatch, refusa
 from archipec_plugins.imap.grammar import StatusResponse, number, quoted
 from archipec_plugins.imap.session import ImapSession
 
-__all__ = ["Appended", "Appender"]
-
 _MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _SYSTEM_FLAGS: Final = {flag.casefold(): flag for flag in ("\\Seen", "\\Answered", "\\Flagged", "\\Draft")}
 # Servers refuse longer ones, and more.

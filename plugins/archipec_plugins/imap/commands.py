@@ -13,8 +13,6 @@ from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec_plugins.imap.grammar import StatusResponse, literal_size, parse_status
 from archipec_plugins.net.connection import Connection, printable
 
-__all__ = ["TRANSIENT_CODES", "Body", "CommandBatch", "CommandChannel", "refusal", "response_text"]
-
 _CHUNK = 128 * 1024
 _MAX_RESPONSE = 256 * 1024
 _MOST_DROPPED = 2 * 1024**3

@@ -19,8 +19,6 @@ from archipec_plugins.imap.commands import CommandBatch, CommandChannel, respons
 from archipec_plugins.imap.fetch import ImapFetchPipeline, parse_ref
 from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
 
-__all__ = ["ImapDeletion", "Method"]
-
 _Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 # Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.

@@ -23,8 +23,6 @@ from archipec_plugins.imap.grammar import (
     uid_set,
 )
 
-__all__ = ["ImapAnswer", "ImapFetchPipeline", "parse_ref"]
-
 ImapAnswer: TypeAlias = "tuple[str, Iterator[bytes]]"
 """A ref, and the bytes it stands for."""
 

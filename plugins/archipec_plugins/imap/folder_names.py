@@ -13,8 +13,6 @@ from typing import Final
 
 from archipec_plugins.imap.folders import encode_name
 
-__all__ = ["levels", "plain_levels"]
-
 # A source that keeps everything below the inbox shows by that what it parts levels by.
 _BELOW_INBOX: Final = re.compile(r"INBOX([./\\])", re.IGNORECASE)
 _LONGEST: Final = 100  # bytes of a level, as it is sent

@@ -14,22 +14,6 @@ from imapclient import imap_utf7
 from archipec.message import Fingerprint, FolderPrint
 from archipec_plugins.imap.grammar import Token, number, tokens
 
-__all__ = [
-    "SPELT",
-    "Counts",
-    "FolderFilter",
-    "ImapMailbox",
-    "decode_name",
-    "encode_name",
-    "fingerprint_of",
-    "folder_for",
-    "parse_counts",
-    "parse_list",
-    "parse_quota",
-    "parse_unusable",
-    "unambiguous",
-]
-
 _USES: Final = {
     use.casefold(): use for use in ("All", "Archive", "Drafts", "Flagged", "Junk", "Sent", "Trash")
 }

@@ -11,24 +11,6 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = [
-    "FetchLine",
-    "StatusResponse",
-    "Token",
-    "count_change",
-    "fetch_attributes",
-    "fetch_line",
-    "flag_names",
-    "internal_date",
-    "literal_size",
-    "message_number",
-    "number",
-    "parse_status",
-    "quoted",
-    "tokens",
-    "uid_set",
-]
-
 Token: TypeAlias = "bytes | list[Token] | None"  # noqa: S105  no password
 """An atom, a string or a number as its bytes; NIL as None; a parenthesised list as a list."""
 

@@ -18,8 +18,6 @@ from archipec_plugins.imap.grammar import fetch_line, uid_set
 from archipec_plugins.imap.select import SelectedMailbox
 from archipec_plugins.imap.sink_folders import Folders
 
-__all__ = ["MailboxIndex", "MessageLocation"]
-
 _UID_BITS: Final = 32
 _AT_ONCE: Final = 250
 _HIGHEST_UID: Final = (1 << _UID_BITS) - 1

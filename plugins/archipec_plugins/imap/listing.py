@@ -18,8 +18,6 @@ from archipec_plugins.imap.grammar import (
     uid_set,
 )
 
-__all__ = ["Cursor", "FolderListing", "fetch_listing", "fetch_numbers", "read_cursor"]
-
 _HIGHEST_UID: Final = 2**32 - 1  # RFC 9051 §2.3.1.1
 # Messages that may arrive while a folder is listed.
 _SPARE: Final = 100_000

@@ -14,8 +14,6 @@ from archipec_plugins.imap.commands import CommandBatch, CommandChannel
 from archipec_plugins.imap.fetch import ImapAnswer, ImapFetchPipeline
 from archipec_plugins.imap.grammar import count_change, number, quoted
 
-__all__ = ["MailboxState", "SelectedMailbox", "examine"]
-
 # How servers that want to know who is speaking (RFC 2971) refuse a folder.
 _WANTS_ID: Final = re.compile(r"unsafe login|\bID (?:command|first|required)\b", re.IGNORECASE)
 

@@ -21,8 +21,6 @@ from archipec_plugins.net.account import IMAP, Account, crowded, is_crowded
 from archipec_plugins.net.connection import Connection, connect, tls_context
 from archipec_plugins.net.masking import Mask
 
-__all__ = ["ImapSession", "open_session"]
-
 # Bytes that imaplib may read in a session: it keeps all of them.
 _BUDGET: Final = 1024 * 1024
 # What LOGIN takes as it stands (RFC 9051 §9): imaplib quotes the password, not the user.

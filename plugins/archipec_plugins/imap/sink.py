@@ -16,8 +16,6 @@ from archipec_plugins.imap.index import MailboxIndex, MessageLocation
 from archipec_plugins.imap.session import ImapSession, open_session
 from archipec_plugins.imap.sink_folders import Folders
 
-__all__ = ["ImapSink", "open_sink"]
-
 # What IMAP can't carry (RFC 9051 §4.3), and what mail servers end lines with: they make it CRLF, or refuse it.
 _IMPOSSIBLE: Final = re.compile(rb"(\0)|(?<!\r)(\n)")
 # What some servers replace in place, so that the size tells nothing.

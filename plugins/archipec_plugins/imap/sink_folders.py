@@ -20,8 +20,6 @@ from archipec_plugins.imap.folders import (
 )
 from archipec_plugins.imap.grammar import StatusResponse, Token, quoted, tokens
 
-__all__ = ["Folders"]
-
 _MAX_FOLDERS: Final = 100_000
 # Refusals that have nothing to do with the name that was asked for.
 _NOT_THE_NAME: Final = TRANSIENT_CODES | {"NOPERM", "OVERQUOTA", "CONTACTADMIN"}

@@ -43,8 +43,6 @@ from archipec_plugins.imap.listing import Cursor, FolderListing, fetch_listing, 
 from archipec_plugins.imap.select import MailboxState, SelectedMailbox
 from archipec_plugins.imap.session import ImapSession, open_session
 
-__all__ = ["ImapSource", "open_source"]
-
 _COUNTS: Final = b"(MESSAGES UIDNEXT UIDVALIDITY)"
 # STATUS commands under way at once: a server may read no further while nobody takes its answers.
 _STATUS_AHEAD: Final = 100

@@ -12,17 +12,6 @@ from typing import Any, Final, NamedTuple
 from archipec.contract import Option, Secret, choice, file_path, port_number, positive
 from archipec.errors import ConfigError, TransientError
 
-__all__ = [
-    "IMAP",
-    "POP3",
-    "Account",
-    "MailProtocol",
-    "account_options",
-    "crowded",
-    "is_crowded",
-    "read_account",
-]
-
 
 class MailProtocol(NamedTuple):
     """What mail servers speak.

@@ -15,8 +15,6 @@ from archipec_plugins.net.account import MailProtocol
 from archipec_plugins.net.masking import Mask
 from archipec_plugins.net.pace import Chatter, Pace, PacedReader, TooSlow
 
-__all__ = ["GREETING_PATIENCE", "MAX_LINE", "Connection", "connect", "printable", "speaks_tls", "tls_context"]
-
 MAX_LINE = 64 * 1024
 """Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-__all__ = ["Mask"]
-
 _MASKED = b"***"
 # One of fewer characters occurs within words by chance: it is hidden where it stands by itself.
 _SHORT = 6

@@ -8,8 +8,6 @@ from io import RawIOBase
 from socket import socket
 from typing import Any, Final
 
-__all__ = ["Chatter", "Pace", "PacedReader", "TooSlow"]
-
 _BYTES_A_SECOND: Final = 100
 """A server that sends less, for as long as the timeout, is as good as silent: bad mobile lines bring twenty times that,
 and servers that count each message anew for a listing some more."""

@@ -13,8 +13,6 @@ from typing import Final
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec_plugins.net.connection import MAX_LINE, Connection, printable
 
-__all__ = ["Pop3Batch", "Pop3Channel", "Text", "refusal", "response_code", "response_text"]
-
 _CRLF: Final = b"\r\n"
 _END: Final = b"\r\n.\r\n"
 _PIECE: Final = 64 * 1024

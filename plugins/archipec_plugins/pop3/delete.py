@@ -12,8 +12,6 @@ from archipec_plugins.pop3.commands import Pop3Channel, refusal
 from archipec_plugins.pop3.fetch import Pop3FetchPipeline
 from archipec_plugins.pop3.maildrop import Maildrop
 
-__all__ = ["Pop3Deletion"]
-
 _Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 

@@ -10,8 +10,6 @@ from archipec.errors import ArchipecError, Scope
 from archipec_plugins.pop3.commands import Pop3Batch, refusal
 from archipec_plugins.pop3.maildrop import Maildrop
 
-__all__ = ["AHEAD", "Pop3Answer", "Pop3FetchPipeline"]
-
 Pop3Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
 """A ref, and the bytes it stands for."""
 

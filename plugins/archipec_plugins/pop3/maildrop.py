@@ -9,8 +9,6 @@ from typing import Final
 
 from archipec.contract import Json
 
-__all__ = ["Maildrop", "parse_counts", "parse_sizes", "parse_unique_ids"]
-
 # RFC 1939 §7 allows 1 to 70 characters from "!" to "~"; some servers need more, and some give one message none.
 _UNIQUE_ID: Final = re.compile(rb"^[ \t]*0*([1-9][0-9]{0,9})(?:[ \t]+([^\n]*?))?[ \t]*\r?$", re.MULTILINE)
 _AS_IT_IS: Final = re.compile(rb"[!-~\x80-\xff]{0,500}")

@@ -18,8 +18,6 @@ from archipec_plugins.net.connection import Connection, connect, tls_context
 from archipec_plugins.net.masking import Mask
 from archipec_plugins.pop3.commands import Pop3Channel, response_code, response_text
 
-__all__ = ["Pop3Session", "open_session"]
-
 # Bytes that a server may say until the login is done: poplib keeps all of them.
 _BUDGET: Final = 1024 * 1024
 # How servers without response codes say [IN-USE].

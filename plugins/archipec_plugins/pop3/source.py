@@ -17,8 +17,6 @@ from archipec_plugins.pop3.fetch import AHEAD, Pop3Answer, Pop3FetchPipeline
 from archipec_plugins.pop3.maildrop import Maildrop, parse_counts, parse_sizes, parse_unique_ids
 from archipec_plugins.pop3.session import Pop3Session, open_session
 
-__all__ = ["Pop3Source", "Pop3SourceWithHeaders", "open_source"]
-
 _INBOX: Final = "INBOX"
 _MAX_LIST: Final = 64 * 1024 * 1024
 _MAX_HEAD: Final = 256 * 1024

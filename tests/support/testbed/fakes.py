@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import PrunePolicy
 from archipec.config.selection import Selection
 from archipec.contract import (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from archipec.config.endpoint import reads_of, root_of
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint, reads_of, root_of
+from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker

@@ -10,7 +10,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
 from archipec.custody.archiving.events import Event
 from archipec.custody.archiving.report import ArchiveReport

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Context, SinkType, Source, SupportsUnmark
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import DeletionOutcome, Rescue

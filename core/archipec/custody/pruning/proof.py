@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from archipec.config.pipeline import Endpoint
+from archipec.config.endpoint import Endpoint
 from archipec.contract import Context, Sink, SinkType, SupportsPresence
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage

@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from archipec.config.pipeline import Endpoint, Pipeline
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.contract import Context, SinkType
 from archipec.custody.independence import same_store
 from archipec.custody.ledger import Ledger

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from archipec.config.pipeline import Endpoint
+from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.readback import read_whole

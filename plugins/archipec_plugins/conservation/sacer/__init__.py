@@ -40,8 +40,6 @@ from archipec_plugins.conservation.server import (
     server_url,
 )
 
-__all__ = ["SACER", "Sacer", "archipec_sinks"]
-
 _PORT: Final = 443
 _LONGEST_ANSWER: Final = 32 << 20
 _TEXT: Final = "text/plain; charset=UTF-8"

@@ -16,8 +16,6 @@ from archipec.xml import safe_parser
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
 
-__all__ = ["Answered", "read_answer"]
-
 _LONGEST_REASON: Final = 500
 
 

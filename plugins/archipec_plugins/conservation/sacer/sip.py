@@ -12,8 +12,6 @@ from archipec.xml import safe_parser
 if TYPE_CHECKING:
     from lxml.etree import _Element  # type: ignore[import-untyped]
 
-__all__ = ["write_sip"]
-
 # What XML 1.0 can't hold (§2.2), however it is written.
 _UNFIT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST_SUBJECT: Final = 4000
