@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
+import tarfile
 import tomllib
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from archipec.pec.kind import KINDS
-from testbed.pages import ROOT, first_cells, page, section
+from archipec.contract import Claim
+from archipec.message import DumpSample
+from archipec.pec.kind import GROUPS, KINDS, Kind, known_kind
+from archipec.testing import configure
+from testbed.pages import ROOT, blocks, first_cells, page, section
 
 PAGE = page("design.md")
 CORE, PLUGINS = ROOT / "core" / "archipec", ROOT / "plugins" / "archipec_plugins"
@@ -102,3 +110,45 @@ def test_a_kind_is_one_row() -> None:
         if isinstance(node, ast.Constant) and node.value in names
     }
     assert elsewhere == {"core/archipec/pec/kind.py"}
+
+
+# -- the worked examples -----------------------------------------------------------------------------
+
+EXAMPLES = {block.name: block.text for block in blocks(PAGE) if block.language == "python"}
+
+
+def run(name: str, **known: object) -> dict[str, Any]:
+    """Run an example, and return what it defines."""
+    namespace: dict[str, Any] = {"__name__": "example", **known}
+    exec(compile(EXAMPLES[name], name, "exec"), namespace)
+    return namespace
+
+
+def test_the_example_of_a_format(tmp_path: Path) -> None:
+    made = run("plugins/archipec_plugins/tar/__init__.py")
+    (record,) = made["archipec_sources"]()
+    assert record.where(configure(record, {"path": str(tmp_path / "a.tar")})).startswith("tar:/")
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        file.add(__file__, "a.eml")
+    sample = DumpSample(path="a.tar", name="a.tar", beginning=(tmp_path / "a.tar").read_bytes()[:4096])
+    assert record.detects(sample) is Claim.WHOLE
+    assert record.detects(DumpSample(path="a.eml", name="a.eml", beginning=b"Subject: x")) is Claim.NONE
+
+
+def test_the_example_of_a_mailbox_source() -> None:
+    (record,) = run("plugins/archipec_plugins/jmap/__init__.py")["archipec_sources"]()
+    config = configure(record, {"host": "jmap.example.it", "user": "studio@example.it", "password": "x"})
+    assert record.where(config) == "jmaps://studio@example.it@jmap.example.it"
+
+
+def test_the_example_of_a_command() -> None:
+    command = run("core/archipec/cli/kinds.py")["kinds"]
+    result = CliRunner().invoke(command, ["--json"])
+    assert result.exit_code == 0, result.output
+    assert {json.loads(line)["group"] for line in result.output.splitlines()} == set(GROUPS)
+
+
+def test_the_example_of_a_kind() -> None:
+    row = eval(EXAMPLES["core/archipec/pec/kind.py"], {"Kind": Kind})
+    assert row.name not in KINDS and row.code not in {known_kind(kind).code for kind in KINDS}
+    assert set(row.groups) <= set(GROUPS) and row.folder in {known_kind(kind).folder for kind in KINDS}
