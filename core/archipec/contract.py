@@ -233,7 +233,7 @@ class Context:
         cancelled: true once the user asked to stop; long loops end early then.
         version: archipec's.
         marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
-            steps: it puts the marks on record, durably, so that the next run can take back those of a run that died.
+            steps: it records the marks, durably, so that the next run can take back those of a run that died.
         formats: the kinds of source that tell their format (`SourceType.detects`), for one that reads any of them.
     """
 
@@ -331,7 +331,7 @@ class Sink(Protocol):
         A copy that is there but damaged counts as none.
 
         Raises:
-            TransientError: it can't be told now.
+            TransientError: it can't be found out now.
         """
 
     def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
@@ -343,7 +343,7 @@ class Sink(Protocol):
 
         Raises:
             MissingCopy: the copy is not there.
-            IntegrityError: the copy can't be told from what surrounds it any more.
+            IntegrityError: the copy can't be distinguished from what surrounds it any more.
             Unsupported: this store can't give copies back.
         """
 
@@ -357,7 +357,7 @@ class PostStep(Protocol):
 
 # -- abilities ------------------------------------------------------------------------------------------
 #
-# Optional. Each is told from the methods of an object that a record opened: who has the methods has the ability.
+# Optional. Each is recognised by the methods of an object that a record opened: who has the methods has the ability.
 #
 # of a source           who calls it, and when
 # SupportsHeaders       a run whose selection needs more than the listing; `archive --dry-run`; `prune`, of what it deletes
@@ -418,10 +418,10 @@ class SupportsCount(Protocol):
 
 @runtime_checkable
 class SupportsFolderNames(Protocol):
-    """A source that knows which folders are there besides those that it was told to read."""
+    """A source that knows which folders are there besides those that it is configured to read."""
 
     def folder_names(self) -> Collection[str]:
-        """Return the names of all folders that are there, as ``folders`` was told them: never a round trip of its own.
+        """Return the names of all folders that are there, as ``folders`` learned them: never a round trip of its own.
 
         A folder that an earlier ``folders`` named and that is not among them was deleted or renamed, and its messages
         count no more. Empty where the source can't tell.
@@ -469,7 +469,7 @@ class SupportsDelete(Protocol):
         there by `AlreadyGone`: it was not deleted by this order. Nothing else is deleted: UID EXPUNGE only, never a
         plain EXPUNGE, and what other programs have marked stays. An order is good (None) only when the server has
         confirmed it; one that may have been carried out is answered by TransientError, or by no answer and an error
-        of the iterator. Where messages are marked first, ``Context.marking`` is told before.
+        of the iterator. Where messages are marked first, ``Context.marking`` is called before.
         """
 
 

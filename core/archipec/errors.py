@@ -7,7 +7,7 @@
     ├─ AuthError                    exit 6   login refused; never tried again by itself
     ├─ TransientError(retry_after)  exit 5   try later: network, disk full or disconnected, already running
     │  └─ NoRoom                    exit 5   no room left on a disk
-    ├─ Incomplete                   exit 3   done, but for what it names: something needs a person
+    ├─ Incomplete                   exit 3   done, but for what it names: something needs the user
     ├─ PermanentError               exit 4   only a change removes it: certificate, path not writable
     │  └─ Unsupported               exit 4   this endpoint can't do that
     ├─ IntegrityError               exit 7   bytes are not those that were kept
@@ -16,7 +16,7 @@
     ├─ Refused                      exit 8   a deletion that is not proven safe
     ├─ AlreadyGone                  exit 3   a message was no longer there when it was to be deleted
 
-A message is one line for a person: lower case first, no final stop, naming the thing and the value,
+A message is one line for the user: lower case first, no final stop, naming the thing and the value,
 never a secret (one that the host knows is masked). ``hint`` is the way out. Whatever a plugin raises outside this tree the host turns into a PluginBug.
 """
 
@@ -75,7 +75,7 @@ class ArchipecError(Exception):
     """Base of every expected error.
 
     Args:
-        message: one line for a person.
+        message: one line for the user.
         hint: what the person can do about it; may be empty.
         scope: how far it reaches; each class has its usual one.
     """
@@ -217,7 +217,7 @@ def is_full(error: OSError) -> bool:
 
 
 def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
-    """Translate a failed file operation on ``what`` into the error a person can act on."""
+    """Translate a failed file operation on ``what`` into the error that the user can act on."""
     reason = (error.strerror or str(error)).lower()
     if is_full(error):
         return NoRoom(

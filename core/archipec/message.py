@@ -62,7 +62,7 @@ class Folder:
     """A folder of a source.
 
     Attributes:
-        name: as a person reads it, in Unicode; the source turns it back into what the server wants.
+        name: as it is displayed, in Unicode; the source turns it back into what the server wants.
         special: its use in RFC 6154 words without the backslash ("Trash", "Sent"), None when unknown.
         messages: how many it holds, None when the source can't tell cheaply.
     """
@@ -181,7 +181,7 @@ class Receipt:
     Attributes:
         token: JSON, kept by the host and given back; survives a round trip unchanged. A pending one's may say how long
             it may wait: ``{"waiting": {"since": SECONDS, "due": SECONDS, "attention": BOOL}}``, Unix seconds, each of them
-            optional. What is past ``due``, or has ``attention``, is said to the user to need a person.
+            optional. What is past ``due``, or has ``attention``, is reported as needing the user.
         reason: why, when rejected; what it waits for, when pending.
     """
 
@@ -226,7 +226,7 @@ class Skipped(NamedTuple):
     """Something that a source found and does not read.
 
     Attributes:
-        name: what it is called, as a person finds it again.
+        name: by which the user finds it again.
         reason: why it is not read.
         message: it is a message, or holds some, or may.
     """

@@ -55,7 +55,7 @@ class Option:
     Attributes:
         name: the key in a TOML table and the parameter in a URL. Not "type", "name" or "required", which
             mean something in every table.
-        help: one line for a person.
+        help: one line for the user.
         required: must be given.
         default: the value when it is not given, already converted.
         secret: holds a reference to a secret; the plugin always receives a `Secret`, which without a reference

@@ -1,4 +1,4 @@
-"""A SQLite file that archipec keeps something on record in: opened, brought forward, written whole, errors in words.
+"""A SQLite file that archipec records something in: opened, brought forward, written whole, errors in words.
 
 The ledger and the outboxes are such files. What differs is what a damaged one means: its class says it.
 """
@@ -156,7 +156,7 @@ class SqliteFile:
         """Return the rows that a query answers.
 
         Args:
-            columns: see `checked`; empty where the answer is none of what is on record: a count, a 1.
+            columns: see `checked`; empty where the answer is not itself recorded: a count, a 1.
         """
         with self._lock, self._readable():
             rows = self._db.execute(query, values).fetchall()
@@ -177,7 +177,7 @@ class SqliteFile:
         return rows
 
     def parse_json(self, text: str, shape: object = object) -> Any:
-        """Return what a JSON text on record says; a text that is none, or has another shape (`fits`), is damage."""
+        """Return what a recorded JSON text says; a text that is not JSON, or has another shape (`fits`), is damage."""
         with self.decoding():
             value = json.loads(text)
             if not fits(value, shape):
@@ -233,7 +233,7 @@ class SqliteFile:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Say in a person's words what SQLite says in its own."""
+        """Say plainly what SQLite says in its own words."""
         try:
             yield
         except sqlite3.OperationalError as error:

@@ -243,8 +243,8 @@ def test_two_strangers_of_one_name_lose_it_both(site: Site) -> None:
     registry = Registry.load()
     assert strangers(registry) == []
     assert problems(registry) == [
-        'plugin one of archipec-a 1.0: sink "acme" is also claimed by archipec-b 2.0 (entry point two): nobody gets it',
-        'plugin two of archipec-b 2.0: sink "acme" is also claimed by archipec-a 1.0 (entry point one): nobody gets it',
+        'plugin one of archipec-a 1.0: sink "acme" is also claimed by archipec-b 2.0 (entry point two): it is not used',
+        'plugin two of archipec-b 2.0: sink "acme" is also claimed by archipec-a 1.0 (entry point one): it is not used',
     ]
     error = clash("sink", "acme", registry)
     assert "archipec-a 1.0 (entry point one) and archipec-b 2.0 (entry point two)" in error.message

@@ -246,7 +246,7 @@ class _Maker:
         )
 
     def _take_host_keys(self, given: dict[str, object]) -> dict[str, Any]:
-        """Take out what the host, not the plugin, is told about an endpoint."""
+        """Take out the settings of an endpoint that are the host's, not the plugin's."""
         keys: dict[str, Any] = {"name": self._record.name}
         if self._kind != "sink":
             return keys

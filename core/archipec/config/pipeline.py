@@ -99,7 +99,7 @@ class Pipeline:
         return tuple(sink for sink in self.sinks if not sink.record.view)
 
     def reveal_secrets(self) -> None:
-        """Fetch every secret now: only the main thread can be interrupted while it asks a person.
+        """Fetch every secret now: only the main thread can be interrupted while it asks the user.
 
         Raises:
             ConfigError: for each secret that can't be had.

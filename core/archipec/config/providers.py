@@ -61,11 +61,11 @@ class MailProvider:
         return {"imap": self.imap, "pop3": self.pop3, "smtp": self.smtp}[protocol]
 
     def server(self, protocol: Protocol) -> Server | None:
-        """Return the usual server of a protocol, None when none is on record."""
+        """Return the usual server of a protocol, None when the preset has none."""
         return next(iter(self.servers(protocol)), None)
 
     def login_of(self, address: str) -> str | None:
-        """Return the login of an address, None when it can't be told from it."""
+        """Return the login of an address, None when the address doesn't say it."""
         name, _, domain = address.rpartition("@")
         return None if self.login is None else self.login.format(address=address, name=name, domain=domain)
 
@@ -88,7 +88,7 @@ class MailProvider:
 
 @cache
 def providers() -> Mapping[str, MailProvider]:
-    """Return every provider on record, by name."""
+    """Return every preset, by name."""
     import tomllib
     from importlib.resources import files
 
@@ -111,7 +111,7 @@ def find(name: str) -> MailProvider:
 
 
 def guess(address: str) -> MailProvider | None:
-    """Return the provider that an address must be of by its domain, None when it can't be told."""
+    """Return the provider that an address must be of by its domain, None when the domain doesn't say it."""
     domain = address.rpartition("@")[2].lower().rstrip(".")
     for provider in providers().values():
         if any(domain == one or domain.endswith(f".{one}") for one in provider.domains):
@@ -154,7 +154,7 @@ def expand(table: Mapping[str, object]) -> dict[str, object]:
     server = provider.server("imap" if protocol == "imap" else "pop3")
     if server is None:
         raise ConfigError(
-            f'no {str(protocol).upper()} server of provider "{provider.name}" is on record',
+            f'no {str(protocol).upper()} server of provider "{provider.name}" is known',
             hint='give "host"',
         )
     return {"host": server.host, "port": server.port, **given}

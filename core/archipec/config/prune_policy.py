@@ -30,12 +30,12 @@ class Age:
     def __str__(self) -> str:
         return self.text
 
-    def before(self, moment: datetime) -> datetime:
-        """Return the moment that lies this long before an aware one, by the calendar of Europe/Rome."""
+    def before(self, time: datetime) -> datetime:
+        """Return the time that lies this long before an aware one, by the calendar of Europe/Rome."""
         import calendar
         from zoneinfo import ZoneInfo
 
-        local = moment.astimezone(ZoneInfo("Europe/Rome"))
+        local = time.astimezone(ZoneInfo("Europe/Rome"))
         month = local.year * 12 + local.month - 1 - self.months
         year, month = month // 12, month % 12 + 1
         day = min(local.day, calendar.monthrange(year, month)[1])

@@ -38,7 +38,7 @@ def check_reference(value: object) -> str:
     """Accept a reference to a secret.
 
     Raises:
-        ValueError: it is none, with what it must be. The value is not repeated: it may be a secret.
+        ValueError: it is not a reference, with what it must be. The value is not repeated: it may be a secret.
     """
     kind, separator, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not separator or kind not in _KINDS:
@@ -91,10 +91,10 @@ class LazySecret:
         return self._reference
 
     def reveal(self) -> str:
-        """Return the secret; see `archipec.contract.Secret`."""
+        """Return the secret."""
         with _one_at_a_time:
             if self._value is None:
-                with waiting():  # it may ask a person
+                with waiting():  # it may ask the user
                     self._value = self._fetch()
                 hide(self._value)
             return self._value
@@ -163,7 +163,7 @@ class LazySecret:
                         hint=f"chmod 600 {shlex.quote(str(path))}",
                     )
                 line = file.readline(_LONGEST)
-        except (OSError, RuntimeError) as error:  # RuntimeError: there is no such home
+        except (OSError, RuntimeError) as error:  # RuntimeError: no such home
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"{self._what}: {path}: {reason.rstrip('.').lower()}",

@@ -193,7 +193,7 @@ class Selection:
             return False
         if not self.only or any(_is(kind, word) for word in self.only):
             return True
-        # What was sent is told apart later, by its acceptance.
+        # What was sent is distinguished later, by its acceptance.
         return kind == ORDINARIA and bool(self.only & _SENT)
 
 

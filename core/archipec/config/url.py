@@ -9,7 +9,7 @@ Differences from RFC 3986, for people's sake: the user may hold ``@`` and ``/`` 
 ``@`` before the path, and the path begins at the first ``/`` after the first ``@``); a backslash, a space or a ``#``
 stands for itself; ``+`` is no space. Anything else is written as ``%XX``.
 
-What goes wrong is told without repeating the text: a password may be in it.
+Errors don't repeat the text: a password may be in it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def split_url(url: str) -> Shorthand:
     """Take a URL apart.
 
     Raises:
-        ConfigError: it is none. Neither message nor hint repeats more of it than the scheme.
+        ConfigError: it is not a URL. Neither message nor hint repeats more of it than the scheme.
     """
     match = _URL.fullmatch(url)
     if match is None:

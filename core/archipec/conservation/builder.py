@@ -164,18 +164,18 @@ class PackageBuilder:
             open=lambda: _opened(path),
         )
 
-    def _recalled(self, told: Mapping[str, Any], made: Mapping[PurePosixPath, bytes]) -> Unit:
+    def _recalled(self, manifest: Mapping[str, Any], made: Mapping[PurePosixPath, bytes]) -> Unit:
         documents = []
-        for one in told["documents"]:
+        for one in manifest["documents"]:
             facts = dict(one["facts"])
             facts["date"] = datetime.fromisoformat(facts["date"])
             facts["recipients"] = tuple(facts["recipients"])
             key = ContentKey(one["sha256"], one["size"])
             documents.append(self._made(one["id"], one["label"], key, Facts(**facts)))
-        path = _metadata_path(told["id"])
+        path = _metadata_path(manifest["id"])
         return Unit(
-            id=told["id"],
-            flow=told["flow"],
+            id=manifest["id"],
+            flow=manifest["flow"],
             documents=tuple(documents),
             metadata=made[path],
             metadata_path=path,

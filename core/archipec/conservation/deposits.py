@@ -1,7 +1,7 @@
 """The way of a message through the outbox: read, put with what belongs to it, packaged, deposited, proven or refused.
 
-Each step is on record before the next begins, so that a crash at any moment is mended by doing the step again. A deposit
-is the one step that can't simply be done again: that it begins is on record first, and after a crash the provider
+Each step is recorded before the next begins, so that after a crash the step is simply done again. A deposit
+is the one step that can't simply be done again: that it begins is recorded first, and after a crash the provider
 is asked what became of it.
 """
 
@@ -106,15 +106,15 @@ class Deposits:
         while not self._context.cancelled() and (rows := self._database.unread(last, _READ_AT_ONCE)):
             last = rows[-1].sha256
             anchors = anchors or self._trust.load()
-            told: list[tuple[str, Json]] = []
+            facts: list[tuple[str, Json]] = []
             damaged = []
             for message in rows:
                 try:
-                    told.append((message.sha256, self._facts(message, anchors)))
+                    facts.append((message.sha256, self._facts(message, anchors)))
                 except IntegrityError as error:
                     damaged.append((message.sha256, f"not deposited: {error.message}"))
                     self._outbox.note_lost(message.key, error.message)
-            self._database.record_facts(told)
+            self._database.record_facts(facts)
             self._database.explain(damaged)
 
     def _facts(self, message: OutboxMessage, anchors: Anchors) -> Json:
@@ -129,12 +129,12 @@ class Deposits:
         now = self._context.now()
         messages: dict[int, OutboxMessage] = {}
         known = []
-        for number, (one, told) in enumerate(self._database.opened()):
+        for number, (one, facts) in enumerate(self._database.opened()):
             messages[number] = one
             with self._database.decoding():
                 date = datetime.fromtimestamp(one.date, UTC)
                 since = min(date, datetime.fromtimestamp(one.arrived, UTC))
-                known.append(OutboxRecord(recall(number, one.key, date, told), since))
+                known.append(OutboxRecord(recall(number, one.key, date, facts), since))
         waiting: list[tuple[str, str]] = []
         closed = []
         for group in gather(known, now, self._wait):
@@ -146,7 +146,7 @@ class Deposits:
             waiting += [(one.key.sha256, reason) for one in group.records]
         self._database.explain(waiting)
 
-        def moment(one: Record) -> datetime:
+        def date_of(one: Record) -> datetime:
             host = datetime.fromtimestamp(messages[one.number].date, UTC)
             return ((one.date if one.proven else None) or host).astimezone(_ROME)
 
@@ -155,7 +155,7 @@ class Deposits:
             if self._context.cancelled():
                 return
             try:
-                built = self._builder.build(groups, now, moment)
+                built = self._builder.build(groups, now, date_of)
             except ArchipecError as error:
                 names = [one.key.sha256 for records, _ in groups for one in records]
                 self._database.explain(
@@ -225,7 +225,7 @@ class Deposits:
             do(again, self._load(again))
 
     def _wait_for(self, seconds: float) -> bool:
-        """Wait, of what a run may wait in all; False when the person asked to stop."""
+        """Wait, of what a run may wait in all; False when the user asked to stop."""
         self._patience -= seconds
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._context.cancelled():
@@ -241,7 +241,7 @@ class Deposits:
         if row.state == TRYING:
             found = provider.lookup(package)
             if isinstance(found, Pending):
-                # Nothing but a person can find out whether it has arrived.
+                # Only the user can find out whether it has arrived.
                 found = replace(found, attention=True)
             if found is not None:
                 self._answered(package, found)
@@ -268,7 +268,7 @@ class Deposits:
             self._take(package, Ticket(), answer, TRYING)
 
     def _take(self, package: Package, ticket: Ticket, outcome: Outcome, state: str) -> None:
-        """Put on record what a provider said of a package. Only what is proven becomes conserved."""
+        """Record what a provider said of a package. Only what is proven becomes conserved."""
         _check("poll", outcome, _OUTCOMES)
         if isinstance(outcome, Pending):
             reason = outcome.reason or "nothing is decided yet"

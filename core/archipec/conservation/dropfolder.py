@@ -16,8 +16,8 @@ and opens its place::
 What is in the folder, per package (``form = "folder"``; with ``"zip"`` the folder is one file ``PdV_<id>.zip``)::
 
     .archipec/<id>/...        being written
-    .archipec/<id>.released   written just before the next step, so that a package the provider has collected is told
-                              from one that never arrived
+    .archipec/<id>.released   written just before the next step, so that a package the provider has collected is
+                              distinguished from one that never arrived
     PdV_<id>/                 renamed from the first, complete
     PdV_<id>.ready            last: the provider may collect it now
 """

@@ -180,10 +180,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Nothing is decided. ``reason`` says what is waited for, in a few words for a person.
+    """Nothing is decided. ``reason`` says what is waited for, in a few words for the user.
 
     Attributes:
-        attention: it goes on only when a person does something: `archipec settle` and `status` end with exit code 3.
+        attention: it goes on only when the user does something: `archipec settle` and `status` end with exit code 3.
     """
 
     reason: str = ""

@@ -45,7 +45,7 @@ class Outbox:
     """An open outbox.
 
     Args:
-        patience: how long a report may take before a person should ask the provider.
+        patience: how long a report may take before the user should ask the provider.
     """
 
     def __init__(self, root: Path, patience: timedelta = _PATIENCE) -> None:
@@ -99,7 +99,7 @@ class Outbox:
         self._staged[item.key] = _Staged(temporary, path, int(item.date.timestamp()), copy)
 
     def commit(self, now: int) -> list[Receipt]:
-        """Make what was staged durable and put it on record."""
+        """Make what was staged durable and record it, as arrived ``now``, in Unix seconds."""
         try:
             sync_files(self.root, [staged.temporary for staged in self._staged.values()])
             for staged in self._staged.values():
@@ -150,7 +150,7 @@ class Outbox:
         return self.receipt(key) if self._holds(key) else None
 
     def receipt(self, key: ContentKey) -> Receipt:
-        """Return what can be said of a message that is on record."""
+        """Return the receipt of a message that is in the outbox."""
         message = self.database.get(key)
         if message is None:
             return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
@@ -239,7 +239,7 @@ class Outbox:
                 self.database.ask_again(message.package, message.report)
 
     def report_problem(self, message: OutboxMessage) -> str:
-        """Say why the report that proves a message proves it no longer: its bytes aren't those on record; "" if they are.
+        """Say why the report that proves a message proves it no longer: its bytes aren't those that were recorded; "" if they are.
 
         A report proves as many messages as its package has: it is read again only when its file has changed.
         """
@@ -276,7 +276,7 @@ class Outbox:
                         self.note_lost(message.key, f"{path} has been altered")
 
     def note_lost(self, key: ContentKey, why: str) -> None:
-        """Note that the bytes of a message are not here as they came: its receipt asks for a person."""
+        """Note that the bytes of a message are not here as they came: its receipt says that the user must act."""
         self._lost.setdefault(key, f"not as it came: {why}")
 
     def lost(self) -> IntegrityError | None:
@@ -333,7 +333,7 @@ def _receipt(message: OutboxMessage, patience: int) -> Receipt:
 
 
 def _waiting(message: OutboxMessage, patience: int) -> Json:
-    """How long this may go on before a person should ask; see `archipec.message.Receipt`."""
+    """Return how long this may go on before the user should ask: the ``waiting`` of a token (`archipec.message.Receipt`)."""
     if message.deposited is None:
         return {"waiting": {"attention": True}} if message.attention else None
     due = message.deposited + patience

@@ -79,7 +79,7 @@ class OutboxMessage(NamedTuple):
         rejections: how often the provider refused it; refused_with: by which settings its last package was made.
         report: file of the report that proves it, relative to the outbox; report_sha256: of its bytes.
         deposited: when its package was, in Unix seconds, as long as its outcome is not known; attention: whether that
-            waits for a person.
+            needs the user to act.
         kept: whether its bytes are still here; copy: 2 and more once a damaged copy was followed by another.
     """
 
@@ -107,7 +107,7 @@ class OutboxMessage(NamedTuple):
 
 
 class PackageRow(NamedTuple):
-    """A package on record. ``made_with`` names the settings it was made by; ``ticket`` is None before it has one."""
+    """A package as recorded. ``made_with`` names the settings it was made by; ``ticket`` is None before it has one."""
 
     id: str
     state: str
@@ -151,14 +151,14 @@ class OutboxDatabase(SqliteFile):
     # -- messages ------------------------------------------------------------------------------------
 
     def get(self, key: ContentKey) -> OutboxMessage | None:
-        """Return what is on record of a message."""
+        """Return what is recorded of a message."""
         rows = self.rows(
             f"{_MESSAGES} WHERE m.sha256 = ? AND m.size = ?", (key.sha256, key.size), _MESSAGE_COLUMNS
         )
         return OutboxMessage(*rows[0]) if rows else None
 
     def add(self, arrived: Iterable[tuple[ContentKey, int, int]], now: int) -> None:
-        """Put (message, date, copy) on record, open; of one that is there already, that this copy counts now."""
+        """Record (message, date in Unix seconds, copy) as open; of one that is there already, that this copy counts now."""
         with self.transaction() as db:
             db.executemany(
                 "INSERT INTO message (sha256, size, date, copy, arrived) VALUES (?, ?, ?, ?, ?)"
@@ -167,12 +167,12 @@ class OutboxDatabase(SqliteFile):
             )
 
     def copy_of(self, sha256: str) -> int:
-        """Return the number of the copy that counts, 0 when the message is not on record."""
+        """Return the number of the copy that counts, 0 when the message is not recorded."""
         rows = self.rows("SELECT copy FROM message WHERE sha256 = ?", (sha256,), "integer")
         return int(rows[0][0]) if rows else 0
 
     def all(self) -> Iterator[OutboxMessage]:
-        """Yield everything on record, a page at a time."""
+        """Yield every message, a page at a time."""
         last = ""
         query = f"{_MESSAGES} WHERE m.sha256 > ? ORDER BY m.sha256 LIMIT 1000"
         while rows := self.rows(query, (last,), _MESSAGE_COLUMNS):
@@ -180,7 +180,7 @@ class OutboxDatabase(SqliteFile):
             yield from map(OutboxMessage._make, rows)
 
     def unread(self, after: str, limit: int) -> list[OutboxMessage]:
-        """Return open messages that nobody has looked into yet, those after SHA-256 ``after``."""
+        """Return open messages that were not examined yet, those after SHA-256 ``after``."""
         rows = self.rows(
             f"{_MESSAGES} WHERE m.state = 'open' AND m.told IS NULL AND m.sha256 > ? ORDER BY m.sha256 LIMIT ?",
             (after, limit),
@@ -188,12 +188,12 @@ class OutboxDatabase(SqliteFile):
         )
         return [OutboxMessage(*row) for row in rows]
 
-    def record_facts(self, told: Iterable[tuple[str, Json]]) -> None:
-        """Put on record what messages say of themselves: (SHA-256, JSON)."""
+    def record_facts(self, facts: Iterable[tuple[str, Json]]) -> None:
+        """Record what messages say of themselves: (SHA-256, JSON)."""
         with self.transaction() as db:
             db.executemany(
                 "UPDATE message SET told = ? WHERE sha256 = ?",
-                [(json.dumps(record), sha256) for sha256, record in told],
+                [(json.dumps(record), sha256) for sha256, record in facts],
             )
 
     def opened(self) -> Iterator[tuple[OutboxMessage, dict[str, Any]]]:
@@ -223,7 +223,7 @@ class OutboxDatabase(SqliteFile):
             )
 
     def drop_bytes(self, sha256s: Iterable[str]) -> None:
-        """Put on record that bytes are no longer here."""
+        """Record that bytes are no longer here."""
         with self.transaction() as db:
             db.executemany("UPDATE message SET kept = 0 WHERE sha256 = ?", [(one,) for one in sha256s])
 
@@ -235,7 +235,7 @@ class OutboxDatabase(SqliteFile):
     # -- packages ------------------------------------------------------------------------------------
 
     def freeze(self, package: str, made_with: str, manifest: Json, messages: Sequence[str]) -> None:
-        """Put a package on record, its files being durable, and its messages into it."""
+        """Record a package whose files are durable, and that its messages are in it."""
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO package (id, state, made_with, manifest) VALUES (?, 'frozen', ?, ?)",
@@ -305,7 +305,11 @@ class OutboxDatabase(SqliteFile):
         deposited: int | None = None,
         attention: bool = False,
     ) -> None:
-        """Put a package into a state; a ticket on record stays when none is given, and so does when it was deposited."""
+        """Put a package into a state; a recorded ticket stays when none is given, and so does the time of its deposit.
+
+        Args:
+            deposited: Unix seconds.
+        """
         with self.transaction() as db:
             db.execute(
                 "UPDATE package SET state = ?, reason = ?, ticket = coalesce(?, ticket),"
@@ -323,7 +327,7 @@ class OutboxDatabase(SqliteFile):
     def decide(
         self, package: str, decisions: Iterable[Decision], *, reason: str, attention: bool = False
     ) -> None:
-        """Put on record what became of messages of a package, which is settled when that is all of them."""
+        """Record what became of messages of a package, which is settled when that is all of them."""
         with self.transaction() as db:
             for one in decisions:
                 refused = one.state == REJECTED

@@ -1,4 +1,4 @@
-"""What the author of a conservation provider writes, and what he is given.
+"""What the author of a conservation provider writes, and what it is given.
 
 A provider says how a package is deposited and how its outcome is asked for. Everything else is shared: which
 messages belong together, the durable outbox, the package and its index, the proof. ``conservation_sink(MyProvider)``
@@ -72,7 +72,7 @@ class ConservationProvider(Protocol):
 
     It lives in one thread, from ``open`` to the end of its context, and is opened only when there is something to
     deposit or to ask: messages get into the outbox while the provider is down. As everywhere in archipec it neither
-    sleeps, retries, prints nor logs a secret; it raises errors of `archipec.errors`, whose scope says how far they
+    sleeps, retries, prints, nor logs a secret; it raises errors of `archipec.errors`, whose scope says how far they
     reach: MESSAGE leaves this package for the next run, wider ones end the provider's work for this run.
 
     What an answer says is hostile input: bounded in size, XML without entities, and an answer that can't be
@@ -149,10 +149,10 @@ class ConservationProvider(Protocol):
         Returns:
             what ``deposit`` would have returned, when the package is there; None when ``deposit`` may be
             called: it surely is not there, or depositing it again does no harm because the provider recognises the
-            package and answers as it did the first time. ``Pending`` when a person has to find out.
+            package and answers as it did the first time. ``Pending`` when the user has to find out.
 
         Raises:
-            TransientError: it can't be told now.
+            TransientError: it can't be found out now.
         """
 
 

@@ -1,4 +1,4 @@
-"""Reads reports whose vocabulary nobody told us: XML or JSON, as files that providers leave in a folder.
+"""Reads reports whose vocabulary is not known beforehand: XML or JSON, as files that providers leave in a folder.
 
 No standard says what a rapporto di versamento looks like. What all have in common is enough: they name what was
 deposited by identifiers and hashes that archipec made, and they say an outcome in a few words. So a report is a tree;

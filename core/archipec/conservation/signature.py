@@ -27,7 +27,7 @@ class Signing:
 
     Attributes:
         key: a PKCS#12 file with key and certificate of who signs, None for no signature; password: of it.
-        authority: who time-stamps it; without a URL nobody does.
+        authority: who time-stamps it; without a URL there is no time stamp.
     """
 
     key: Path | None = None

@@ -49,7 +49,7 @@ SHARED_OPTIONS: tuple[Option, ...] = (
         convert=_days,
     ),
     Option(
-        # Rapporti come within a day or two; before the end of the second week somebody should ask for one.
+        # Rapporti come within a day or two; one that is missing in the second week should be asked for.
         name="report_within",
         help="how long the provider's report may take; after that `settle` and `status` say so",
         default=10,

@@ -82,26 +82,26 @@ def _sending(
     complete = sending.acceptance is not None and not any(
         one.outcome in _NOT_YET for one in sending.recipients
     )
-    ordered = sorted(receipts, key=lambda one: (one.kind not in ACCEPTANCES, _moment(one), one.number))
+    ordered = sorted(receipts, key=lambda one: (one.kind not in ACCEPTANCES, _date(one), one.number))
     if sending.sent is not None and sending.sent.where is SentFrom.COPY:
         ordered.append(sending.sent.record)
     return UnitDraft(tuple(ordered), SENT, None if complete else now)
 
 
-def _moment(record: Record) -> float:
+def _date(record: Record) -> float:
     return record.date.timestamp() if record.date is not None else 0.0
 
 
 def split_unit(records: Sequence[Record], documents: int, size: int) -> Iterator[tuple[Record, ...]]:
     """Divide a group that is too large for one package into parts that are not."""
     part: list[Record] = []
-    room = size
+    left = size
     for record in records:
-        if part and (len(part) >= documents or record.key.size > room):
+        if part and (len(part) >= documents or record.key.size > left):
             yield tuple(part)
-            part, room = [], size
+            part, left = [], size
         part.append(record)
-        room -= record.key.size
+        left -= record.key.size
     if part:
         yield tuple(part)
 

@@ -76,7 +76,7 @@ def plugin_boundary(record: Any) -> Iterator[None]:
         yield
     except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
+    except BaseException as error:  # noqa: BLE001 - SystemExit too
         raise_plugin_error(described(record), "", error)
 
 
@@ -84,7 +84,7 @@ def raise_plugin_error(plugin: str, what: str, error: BaseException) -> None:
     """Raise what an exception that left a plugin's code means.
 
     Raises:
-        ArchipecError: the plugin's own one, secrets masked; NoRoom where a disk was full, which is nobody's bug; a
+        ArchipecError: the plugin's own one, secrets masked; NoRoom where a disk was full, which is no bug; a
             PluginBug for every other exception, SystemExit included.
         KeyboardInterrupt: the user's.
     """
@@ -109,7 +109,7 @@ def misbehaviour(error: BaseException) -> str:
     """Return type and message of a plugin's exception on one line, with secrets masked."""
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001 - of a stranger
+    except Exception:  # noqa: BLE001 - a plugin's
         message = "its message fails"
     return " ".join(mask(f"{type(error).__name__}: {message}").split())[:400].removesuffix(":")
 
@@ -161,7 +161,7 @@ class _Guard:
         try:
             with plugin_code(self.origin.words, self.what):
                 return call(*given, **named)
-        except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
+        except BaseException as error:  # noqa: BLE001 - SystemExit too
             raise_plugin_error(f"the plugin {self.origin.words}", f" in {self.what}", error)
 
 
@@ -190,8 +190,8 @@ class _Open(_Guard):
             beat()
             return context.cancelled()
 
-        told = replace(context, cancelled=cancelled, formats=tuple(self._formats))
-        return _Opening(self, lambda: self._call(config, told), lambda opened: _proxy(self.origin, opened))
+        watched = replace(context, cancelled=cancelled, formats=tuple(self._formats))
+        return _Opening(self, lambda: self._call(config, watched), lambda opened: _proxy(self.origin, opened))
 
 
 class _Opening(AbstractContextManager[Any]):
@@ -230,7 +230,7 @@ class _Opening(AbstractContextManager[Any]):
 def _proxy(origin: _Origin, opened: Any) -> Any:
     """Return an object with the public attributes of ``opened``, its methods guarded.
 
-    A class of its own an object: the abilities of the contract are told from the methods that are there.
+    A class of its own an object: the abilities of the contract are recognised by the methods that are there.
     """
     members: dict[str, Any] = {"__slots__": ()}
     for name in dir(opened):
@@ -317,7 +317,7 @@ def _chunks(guard: _Guard, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Reading(_Guard):
-    """The guard of a stored copy: that it can't be read is told by an OSError too."""
+    """The guard of a stored copy: that it can't be read is said by an OSError too."""
 
     __slots__ = ()
 
@@ -328,7 +328,7 @@ class _Reading(_Guard):
                 return call(*given, **named)
         except OSError:
             raise
-        except BaseException as error:  # noqa: BLE001 - SystemExit is none of the host's
+        except BaseException as error:  # noqa: BLE001 - SystemExit too
             raise_plugin_error(f"the plugin {self.origin.words}", " in read", error)
 
 
@@ -339,12 +339,10 @@ class _Reader:
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Read; see `io.BufferedReader`."""
         beat()
         return self._stream.read(size)
 
     def readinto(self, buffer: Any) -> int:
-        """Read into a buffer; see `io.BufferedReader`."""
         beat()
         return cast(int, self._stream.readinto(buffer))  # type: ignore[attr-defined]
 
@@ -371,5 +369,4 @@ class _Stored(_Reader):
         self._guard = _Reading(guard.origin, "read", guard._call)
 
     def read(self, size: int = -1) -> bytes:
-        """Read; see `io.BufferedReader`."""
         return cast(bytes, self._guard.run(self._stream.read, size))

@@ -126,7 +126,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
             declared = distribution.read_text("entry_points.txt") or ""
             if f"[{_GROUP}]" in declared:
                 names.add(_canonical(distribution.metadata["Name"]))
-        except Exception as error:  # noqa: BLE001 - of a stranger
+        except Exception as error:  # noqa: BLE001 - a plugin's
             where = str(getattr(distribution, "_path", distribution))
             message = f"its metadata can't be read: {misbehaviour(error)}"
             problems.append(Problem(where, "?", "?", message, error=error))
@@ -141,7 +141,7 @@ def _entry_points(problems: list[Problem]) -> list[_Found]:
                 for point in distribution.entry_points
                 if point.group == _GROUP
             ]
-        except Exception as error:  # noqa: BLE001 - of a stranger
+        except Exception as error:  # noqa: BLE001 - a plugin's
             message = f"its entry points can't be read: {misbehaviour(error)}"
             problems.append(Problem(name, metadata["Version"] or "?", "?", message, error=error))
     return sorted(found, key=lambda item: (item.distribution != OWN, item.distribution, item.point.name))
@@ -163,7 +163,7 @@ def _plugins(found: _Found, problems: list[Problem], formats: Sequence[SourceTyp
     except pluggy.PluginValidationError as error:
         problems.append(Problem(*source, " ".join(str(error).split()), error=error))
         return
-    except BaseException as error:  # noqa: BLE001 - of a stranger
+    except BaseException as error:  # noqa: BLE001 - a plugin's
         problems.append(Problem(*source, f"can't be loaded: {_why(error)}", error=error))
         return
     for hook, function in implementations:
@@ -171,7 +171,7 @@ def _plugins(found: _Found, problems: list[Problem], formats: Sequence[SourceTyp
         try:
             with plugin_code(where, hook, loading=True):
                 records = [(record, _flaws(record, record_type)) for record in function()]
-        except BaseException as error:  # noqa: BLE001 - of a stranger
+        except BaseException as error:  # noqa: BLE001 - a plugin's
             problems.append(Problem(*source, f"{hook} failed: {_why(error)}", error=error))
             continue
         for record, flaws in records:
@@ -314,5 +314,5 @@ def _why(error: BaseException) -> str:
 def _shown(value: object) -> str:
     try:
         return repr(value)[:80]
-    except Exception:  # noqa: BLE001 - of a stranger
+    except Exception:  # noqa: BLE001 - a plugin's
         return f"an object of type {type(value).__name__}, whose repr fails"

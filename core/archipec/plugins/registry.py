@@ -1,7 +1,7 @@
 """What may be used, by name and by URL scheme, with name clashes refused.
 
 The name of a record and its URL schemes share one namespace per hook, so that a word means one record. A word of a
-built-in stays the built-in's, whoever else claims it; a word that two strangers claim is nobody's.
+built-in stays the built-in's, whoever else claims it; a word that two other plugins claim belongs to neither.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _clashes(
             else:
                 rivals = [rival for rival in claims[plugin.kind, word] if rival is not plugin]
                 messages.append(
-                    f'{plugin.kind} "{word}" is also claimed by {_listed(rivals)}: nobody gets it'
+                    f'{plugin.kind} "{word}" is also claimed by {_listed(rivals)}: it is not used'
                 )
         if lost:
             words = plugin.words if plugin.record.name in lost else tuple(lost)

@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 
 class _PowerCut(BaseException):
-    """The machine goes down: nobody catches this."""
+    """The machine goes down: no code catches this."""
 
 
 class ConservationConformance(PluginConformance):
@@ -202,7 +202,7 @@ class ConservationConformance(PluginConformance):
     def test_a_power_cut_after_the_deposit(
         self, under_test: UnderTest[Sink], service: ScriptedService, provider: Any
     ) -> None:
-        """Rule: after a crash between the deposit and its being put on record, nothing is kept twice."""
+        """Rule: after a crash between the deposit and its record, nothing is kept twice."""
         deposit = provider.deposit
 
         def interrupted(self: Any, package: Package) -> Any:

@@ -1,6 +1,6 @@
-"""A conservation provider to test against: it decides from the bytes received, and errs when told to.
+"""A conservation provider to test against: it decides from the bytes received, and misbehaves as a test wants it to.
 
-The wire is the author's: his double takes apart what arrives, hands it over, and puts the answer into the words of the
+The protocol is the author's: their double takes apart what arrives, hands it over, and puts the answer into the words of the
 service::
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ class Misbehaviour(enum.Enum):
     LOST_BEFORE_SAVE = "the connection breaks before anything is kept"
     LOST_AFTER_SAVE = "the connection breaks after everything is kept"
     WRONG_HASH = "the report states other hashes than those of what was sent"
-    UNKNOWN_PACKAGE = "the report is about a package that nobody sent"
+    UNKNOWN_PACKAGE = "the report is about a package that was never sent"
     TRUNCATED = "the answer is cut short"
     HTML = "a web page of some proxy comes instead of the answer"
 
@@ -73,7 +73,7 @@ class ScriptedService:
         work: does what the service does in its own time (looks into its drop folder); called between runs.
 
     Attributes:
-        misbehaviour: what it does wrong until told otherwise, None for nothing.
+        misbehaviour: what it does wrong until the test changes it, None for nothing.
         kept: by package, the SHA-256 of each document as received.
         doubled: packages that were kept twice.
         hashes: SHA-256 of everything received and kept, one for each time.

@@ -142,15 +142,12 @@ class FaultySource:
             self.quota = lambda: faults.call("quota", quota)
 
     def folders(self) -> Iterable[Folder]:
-        """See `Source`."""
         return self._faults.each("folders", self._inner.folders)
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
-        """See `Source`."""
         return self._faults.each("scan", lambda: self._inner.scan(folder, after))
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
-        """See `Source`."""
         answers = self._faults.each("fetch", lambda: self._inner.fetch(folder, refs))
         return (
             Fetched(each.ref, self._faults.each("chunks", partial(iter, each.chunks))) for each in answers
@@ -182,19 +179,15 @@ class FaultySink:
             self.check = lambda: faults.each("check", check)
 
     def put(self, item: Item) -> None:
-        """See `Sink`."""
         self._faults.call("put", lambda: self._inner.put(item))
 
     def commit(self) -> Sequence[Receipt]:
-        """See `Sink`."""
         return self._faults.call("commit", self._inner.commit)
 
     def find(self, key: ContentKey) -> Receipt | None:
-        """See `Sink`."""
         return self._faults.call("find", lambda: self._inner.find(key))
 
     def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
-        """See `Sink`."""
         return self._faults.call("read", lambda: self._inner.read(receipt))
 
 

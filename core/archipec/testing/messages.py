@@ -96,7 +96,7 @@ def small_messages(count: int) -> list[bytes]:
 
 
 def big_message(size: int) -> Iterator[bytes]:
-    """Yield a message of ``size`` bytes in chunks, so that nobody needs to hold it whole."""
+    """Yield a message of ``size`` bytes in chunks, so that it need not be held whole."""
     yield _HEAD + b"\r\n"
     left = size - len(_HEAD) - 2
     number = 0

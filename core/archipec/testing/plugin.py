@@ -191,7 +191,7 @@ class PluginConformance(Conformance):
     def test_parse_reports_every_problem_at_once(
         self, record: PluginRecord, table: Mapping[str, object], mistakes: Sequence[Mapping[str, object]]
     ) -> None:
-        """Rule: ConfigError from ``parse`` carries all problems, so that nobody corrects them one by one."""
+        """Rule: ConfigError from ``parse`` carries all problems, so that they can be corrected at once."""
         together = dict(table)
         expected: set[str] = set()
         for mistake in mistakes:

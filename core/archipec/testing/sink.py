@@ -377,10 +377,10 @@ class SinkConformance(SinkCases):
             self.not_applicable("no file of this archive holds a message as it came")
         with under_test.open() as sink, sink.read(receipt) as stream:
             try:
-                told = os.fstat(stream.fileno())
+                status = os.fstat(stream.fileno())
             except OSError as error:
                 raise AssertionError("a stream over a file must have its fileno") from error
-            assert any(os.path.samestat(told, path.stat()) for path in holding), "fileno must be the copy's"
+            assert any(os.path.samestat(status, path.stat()) for path in holding), "fileno must be the copy's"
         for number, path in enumerate(holding):
             outside = tmp_path / f"outside-{number}"
             path.rename(outside)
@@ -523,10 +523,10 @@ class SinkConformance(SinkCases):
         if root is not None:
             _assert_stayed_inside(root, outside)
         temp = under_test.context.temp.relative_to(tmp_path).as_posix()
-        strangers = [
+        outside_files = [
             name for name in tree_of(tmp_path, but=root).keys() - before if not name.startswith(temp)
         ]
-        assert not strangers, f"a sink must write nothing outside its root: {sorted(strangers)}"
+        assert not outside_files, f"a sink must write nothing outside its root: {sorted(outside_files)}"
         with under_test.open() as sink:
             for raw in messages:
                 self.assert_kept(sink, receipts[ContentKey.of(raw)], raw)
@@ -534,7 +534,7 @@ class SinkConformance(SinkCases):
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
     def test_files_are_private(self, under_test: UnderTest[Sink]) -> None:
-        """Rule: files are 0600 and folders 0700, whatever the umask: certified mail is nobody else's."""
+        """Rule: files are 0600 and folders 0700, whatever the umask: certified mail is private."""
         root = under_test.root
         mask = os.umask(0)
         try:

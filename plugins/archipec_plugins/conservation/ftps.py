@@ -194,7 +194,7 @@ def _words(error: Exception) -> str:
 
 
 def _written(text: str) -> str:
-    """Return a text that ftplib, which is told ISO-8859-1, writes as UTF-8 (RFC 2640)."""
+    """Return a text that ftplib, set to ISO-8859-1, writes as UTF-8 (RFC 2640)."""
     return text.encode().decode("latin-1")
 
 
@@ -300,7 +300,6 @@ class FTPSDrop(DropProvider):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Any:
-        """Check the settings; see `archipec.conservation.provider.ConservationProvider.parse`."""
         return parse_with(super().parse, values, check_server(values))
 
     @classmethod

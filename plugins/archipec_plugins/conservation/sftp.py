@@ -174,7 +174,7 @@ def connected(config: Mapping[str, Any]) -> Iterator[SFTPFolder]:
 
     Raises:
         AuthError: login refused.
-        PermanentError: the server's key is unknown, or not the one on record.
+        PermanentError: the server's key is unknown, or not the one in known_hosts.
         TransientError: no connection.
     """
     import logging
@@ -249,7 +249,7 @@ def _log_in(client: paramiko.SSHClient, config: Mapping[str, Any], where: str) -
         )
     except paramiko.BadHostKeyException as error:
         raise PermanentError(
-            f"the host key of {where} is not the one in known_hosts: somebody may be in between",
+            f"the host key of {where} is not the one in known_hosts: the connection may be intercepted",
             hint="ask the provider whether it has a new key, and only then take the old one out of known_hosts",
         ) from error
     except paramiko.AuthenticationException as error:
@@ -305,7 +305,6 @@ class SFTPDrop(DropProvider):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Any:
-        """Check the settings; see `archipec.conservation.provider.ConservationProvider.parse`."""
         return parse_with(super().parse, values, check_server(values, "paramiko"))
 
     @classmethod

@@ -236,7 +236,6 @@ class WebDAVDrop(DropProvider):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Any:
-        """Check the settings; see `archipec.conservation.provider.ConservationProvider.parse`."""
         problems = list(check_server(values, "httpx"))
         if not values["dav"] and values["form"] != "zip":
             problems.append('option "dav" = false needs "form" = zip: folders can\'t be renamed by PUT')

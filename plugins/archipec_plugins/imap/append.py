@@ -1,7 +1,7 @@
 """Adds messages to a folder: APPEND (RFC 9051 §6.3.12), as few round trips as the server allows.
 
-MULTIAPPEND (RFC 3502) adds many messages by one command, all or none; literals that nobody waits for are LITERAL+ and
-LITERAL- (RFC 7888); APPENDUID (RFC 4315) tells the numbers that messages got.
+MULTIAPPEND (RFC 3502) adds many messages by one command, all or none; literals sent without waiting are LITERAL+ and
+LITERAL- (RFC 7888); APPENDUID (RFC 4315) gives the UIDs that messages got.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TOGETHER_BYTES: Final = 4 * 1024 * 1024
 _SMALL: Final = 4096  # LITERAL-
 _LARGE: Final = 1024 * 1024  # worth asking first: it may be refused
 _BUFFER: Final = 64 * 1024
-# Commands under way at once, where each adds one message: their answers must fit where nobody reads them yet.
+# Commands under way at once, where each adds one message: their answers must fit into the buffers of the connection.
 _AHEAD: Final = 16
 # The folder is gone since it was listed: the next opening makes it anew.
 _TRANSIENT_CODES: Final = TRANSIENT_CODES | {"TRYCREATE", "NONEXISTENT"}
@@ -197,7 +197,7 @@ class Appender:
         if status.code == "OVERQUOTA":
             return TransientError(
                 f"the mailbox at {self._connection} is full: {response_text(status)}",
-                hint="make room there and run the same command again: it goes on where it stopped",
+                hint="delete something there and run the same command again: it goes on where it stopped",
                 retry_after=math.inf,
             )
         if status.code in _TRANSIENT_CODES:
@@ -212,8 +212,8 @@ class Appender:
         """Return what became of the messages of one command.
 
         Raises:
-            PermanentError: a single message is refused, and whether that is because of it can't be told: no other
-                was taken.
+            PermanentError: a single message is refused, and it may not be because of it: no other was
+                accepted.
         """
         if status.word == "OK":
             uids = _uids(status, len(items))
@@ -230,9 +230,9 @@ def _flags(flags: Iterable[str]) -> bytes:
     return " ".join([*sorted(system), *keywords]).encode("ascii")
 
 
-def _internal_date(moment: datetime) -> bytes:
+def _internal_date(time: datetime) -> bytes:
     """Return an INTERNALDATE between 1970 and 9999."""
-    utc = datetime.fromtimestamp(unix_time(moment), UTC)
+    utc = datetime.fromtimestamp(unix_time(time), UTC)
     day = b"%2d-%b-%04d" % (utc.day, _MONTHS[utc.month - 1], utc.year)
     return b"%b %02d:%02d:%02d +0000" % (day, utc.hour, utc.minute, utc.second)
 

@@ -91,7 +91,7 @@ class CommandBatch:
     """Commands sent and not yet answered.
 
     Attributes:
-        codes: arguments of the response codes UIDVALIDITY and UIDNEXT told so far.
+        codes: arguments of the response codes UIDVALIDITY and UIDNEXT that have come so far.
     """
 
     def __init__(self, connection: Connection, tags: Iterator[int], first: list[bytes]) -> None:
@@ -126,7 +126,7 @@ class CommandBatch:
     def answers(self, tag: bytes, what: str, scope: Scope) -> Iterator[bytes]:
         """Yield the data responses, whole, until the command is done.
 
-        Whoever finds of use what is yielded says so by `useful`: what is of none is borne with only for a while.
+        The caller says by `useful` that a response was asked for; only so many that were not are read.
 
         Args:
             what: says what failed, when it is refused.

@@ -1,7 +1,7 @@
 """Deletes by order: marks exactly the messages named and expunges exactly those (UIDPLUS, RFC 4315).
 
 A server without UIDPLUS knows only EXPUNGE, which takes whatever any program has marked: there messages are moved to
-the trash (MOVE, RFC 6851), which frees nothing until somebody empties it.
+the trash (MOVE, RFC 6851), which frees nothing until that is emptied.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ImapDeletion:
 
     Args:
         now: the clock; aware.
-        marking: told of messages before they are marked (`archipec.contract.Context`).
+        marking: called with orders before their messages are marked (`archipec.contract.Context`).
         temp: where a message waits that must be read again.
     """
 
@@ -77,7 +77,7 @@ class ImapDeletion:
         self._temp = temp
         self._marking = marking
         self._expunged = 0
-        self._strangers: set[int] = set()
+        self._unordered: set[int] = set()
 
     def delete(
         self, orders: Iterable[DeletionOrder], encoded_name: Callable[[str], bytes]
@@ -109,7 +109,7 @@ class ImapDeletion:
     def _select(self, folder: str, encoded_name: bytes) -> tuple[CommandBatch, str]:
         """Open a folder for changes; return its UIDVALIDITY too."""
         self._expunged = 0
-        self._strangers = set()
+        self._unordered = set()
         batch = self._channel.begin()
         (tag,) = batch.send(b"SELECT " + quoted(encoded_name))
         status = batch.outcome(tag)
@@ -143,7 +143,7 @@ class ImapDeletion:
             yield orders.pop(uid), error
         if not orders:
             return
-        self._expunged, self._strangers = 0, set()
+        self._expunged, self._unordered = 0, set()
         unmarked = [uid for uid in orders if _DELETED not in seen[uid].flags]
         reason = self._act(batch, orders, unmarked)
         yield from self._confirm(batch, orders, unmarked, reason)
@@ -208,26 +208,26 @@ class ImapDeletion:
                 )
             else:
                 yield order, _refused(reason or "the server still has it")
-        self._refuse_strangers(len(orders) - len(left))
+        self._refuse_unordered(len(orders) - len(left))
 
-    def _refuse_strangers(self, ordered: int) -> None:
+    def _refuse_unordered(self, ordered: int) -> None:
         """End it when more messages went than were ordered to."""
-        strangers = max(len(self._strangers), self._expunged - ordered)
-        if strangers > 0:
+        unordered = max(len(self._unordered), self._expunged - ordered)
+        if unordered > 0:
             raise Refused(
-                f"{strangers} messages that nobody ordered to be deleted went from the folder at the same time:"
-                " the server, or another program, deletes more than it is told to",
+                f"{unordered} messages that were not to be deleted disappeared from the folder at the same time:"
+                " the server, or another program, deletes more than it is asked to",
                 hint="look into the webmail before anything more is deleted",
             )
 
     def _note_expunged(self, response: bytes, ordered: Collection[int]) -> None:
         """Count what the server says is gone: EXPUNGE (RFC 9051 §7.5.1), VANISHED (RFC 7162 §3.2.10)."""
-        words_ = response.split()
-        if len(words_) == 3 and words_[1].isdigit() and words_[2].upper() == b"EXPUNGE":
+        parts = response.split()
+        if len(parts) == 3 and parts[1].isdigit() and parts[2].upper() == b"EXPUNGE":
             self._expunged += 1
-        elif len(words_) == 3 and words_[1].upper() == b"VANISHED":
-            gone = _numbers(words_[2])
-            self._strangers |= gone - set(ordered)
+        elif len(parts) == 3 and parts[1].upper() == b"VANISHED":
+            gone = _numbers(parts[2])
+            self._unordered |= gone - set(ordered)
 
     def _expunge(
         self, batch: CommandBatch, uids: Sequence[int], unmarked: Sequence[int], deadline: datetime
@@ -280,13 +280,13 @@ class ImapDeletion:
         found: dict[int, _Seen] = {}
         for response in batch.answers(tag, "the messages can't be looked at", Scope.FOLDER):
             self._note_expunged(response, wanted)
-            told = fetch_attributes(response)
-            uid = number(told.get(b"UID"))
+            attributes = fetch_attributes(response)
+            uid = number(attributes.get(b"UID"))
             if uid in wanted:
                 message, known = message_number(response), found.get(uid)
                 shared = known is not None and (known.shared or known.message != message)
                 found[uid] = _Seen(
-                    number(told.get(b"RFC822.SIZE")), _flags(told.get(b"FLAGS")), message, shared
+                    number(attributes.get(b"RFC822.SIZE")), _flags(attributes.get(b"FLAGS")), message, shared
                 )
         return found
 

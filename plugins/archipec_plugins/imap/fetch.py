@@ -31,7 +31,7 @@ ImapAnswer: TypeAlias = "tuple[str, Iterator[bytes]]"
 _AHEAD: Final = 8
 _COMMAND_BYTES: Final = 1024 * 1024
 _COMMAND_MESSAGES: Final = 250
-# What a message is thought to weigh until some have come.
+# Bytes that are assumed of a message until some have come.
 _USUAL_BYTES: Final = 128 * 1024
 
 _IN_MEMORY: Final = 1024 * 1024
@@ -343,7 +343,7 @@ class ImapFetchPipeline:
         return True
 
     def _set_aside(self, uid: int, body: Iterator[bytes]) -> bool:
-        """Keep an answer that is not in its turn, or take note that there are two. False: nobody asked for it."""
+        """Keep an answer that is not in its turn, or take note that there are two. False: it was not asked for."""
         ref = self._wanted.pop(uid, None)
         if ref is None:
             for _ in body:
@@ -392,7 +392,7 @@ class _Held:
 
 
 def parse_ref(ref: str) -> tuple[int | None, int]:
-    """Return (UID, place among the messages that share it, from 1) of a ref; the UID None when it is no such ref.
+    """Return (UID, place among the messages that share it, from 1) of a ref; the UID None when it is not a ref of this source.
 
     "7/5" is the first message listed with UID 5, "7/5 2" the second, where a server numbers two alike.
     """

@@ -141,7 +141,7 @@ def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, encoded_name:
 def parse_unusable(response: bytes) -> ImapMailbox | None:
     """Return a folder that a LIST response tells of in a way that no command can name; None for any other response.
 
-    It is there, and whoever asks for it must be told, not left to believe that nothing is missing.
+    It is there: an error must say so, or it would seem that nothing is missing.
     """
     if _LIST_BEGINS.match(response) is None or _LIST_ROOT.search(response) is not None:
         return None
@@ -153,7 +153,7 @@ def parse_unusable(response: bytes) -> ImapMailbox | None:
 
 
 def unambiguous(mailboxes: Iterable[ImapMailbox]) -> list[ImapMailbox]:
-    """Return folders, each under a name of its own that a person can tell from the others.
+    """Return folders, each under a name of its own that looks different from all others.
 
     Two spellings on the server may be one name in Unicode (modified UTF-7 and bare UTF-8, composed and decomposed
     accents), and what can't be printed all looks the same. The one that is spelt as RFC 3501 wants it keeps the name;
@@ -178,7 +178,7 @@ def unambiguous(mailboxes: Iterable[ImapMailbox]) -> list[ImapMailbox]:
 
 
 def _looks(name: str) -> str:
-    """What a person sees of a name."""
+    """Return a name as it looks."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
     return unicodedata.normalize("NFC", shown)
 
@@ -300,7 +300,7 @@ class _Pattern:
 
 
 def _names(mailbox: ImapMailbox) -> set[str]:
-    """What a person may call a folder: as it is shown, and as its spelling decodes, though others may decode alike."""
+    """Return the names by which the user may call a folder: as it is shown, and as its spelling decodes, though others may decode alike."""
     return {mailbox.name, decode_name(mailbox.encoded_name)} if mailbox.encoded_name else {mailbox.name}
 
 

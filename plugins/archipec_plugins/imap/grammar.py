@@ -80,7 +80,7 @@ def tokens(response: bytes) -> list[Token]:
     """Return the tokens of a response, literals and nested lists included.
 
     Raises:
-        ValueError: it is no such response.
+        ValueError: it is not a response of this grammar.
     """
     top: list[Token] = []
     current, outer = top, list[list[Token]]()
@@ -206,7 +206,7 @@ def number(token: Token) -> int | None:
 
 
 def internal_date(token: Token) -> datetime | None:
-    """Return an INTERNALDATE, aware; None when it is none that the calendar knows."""
+    """Return an INTERNALDATE, aware; None when there is no such date."""
     match = _DATE.fullmatch(token) if isinstance(token, bytes) else None
     if match is None:
         return None

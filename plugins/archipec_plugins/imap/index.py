@@ -67,7 +67,7 @@ class MailboxIndex:
         """Return where messages are, of those that are in a folder that lasts, or in one that `list_new` listed.
 
         Raises:
-            ArchipecError: it can't be told.
+            ArchipecError: it can't be found out.
         """
         wanted = list(keys)
         if not wanted:
@@ -106,7 +106,7 @@ class MailboxIndex:
         return sizes
 
     def add_unread(self, folder: str, sizes: Mapping[int, int]) -> None:
-        """Note messages that `list_new` told of, whose contents nobody knows."""
+        """Note messages that `list_new` gave, which were not read yet."""
         number = self._listings[folder].number
         for uid, size in sizes.items():
             self._unread.setdefault(size, array("Q")).append(number << _UID_BITS | uid)

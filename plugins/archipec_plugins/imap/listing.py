@@ -1,4 +1,4 @@
-"""A folder's listing as it comes in: each message once, those that share a UID told apart."""
+"""A folder's listing as it comes in: each message once, those that share a UID distinguished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cursor(NamedTuple):
     """How far an earlier listing came; zeros for no listing.
 
     Attributes:
-        size: of the last message listed, None when it wasn't told: if it is another one now, the server has given its
+        size: of the last message listed, None when the server did not say: if it is another one now, the server has given its
             numbers to other messages.
     """
 

@@ -110,15 +110,15 @@ def _log_in(connection: Connection, account: Account, password: str) -> frozense
         client = _Client(connection, heard, greeted=account.scheme == "imap")
         offered: tuple[bytes, ...] = client.capabilities()
         _authenticate(client, account, password, offered)
-        told: tuple[bytes, ...] = client.capabilities()
+        names: tuple[bytes, ...] = client.capabilities()
         if b"ID" in offered:
-            told += (b"ID",)
+            names += (b"ID",)
     except ArchipecError:
         raise
     except Exception:  # noqa: BLE001
         # imaplib trusts servers: what they say can make it raise anything, with the words in it.
         raise _failure(connection, account.user, heard[0]) from None
-    return frozenset(word.decode("ascii", "replace") for word in told)
+    return frozenset(word.decode("ascii", "replace") for word in names)
 
 
 def _authenticate(
@@ -193,9 +193,9 @@ class _Imap4(imaplib.IMAP4):
 
     def _get_capabilities(self) -> None:
         # Told in most greetings: that saves a round trip.
-        told = self.response("CAPABILITY")[1][-1]
-        if isinstance(told, bytes):
-            self.capabilities = tuple(told.decode("ascii", "replace").upper().split())
+        names = self.response("CAPABILITY")[1][-1]
+        if isinstance(names, bytes):
+            self.capabilities = tuple(names.decode("ascii", "replace").upper().split())
         else:
             super()._get_capabilities()  # type: ignore[misc]  # not in typeshed
 

@@ -1,4 +1,4 @@
-"""The working archive in a mailbox: see `archipec_plugins.imap.sink_front`."""
+"""The IMAP sink at work: putting, committing, finding; `archipec_plugins.imap` says what it is for."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ImapSink:
         return self._known_messages
 
     def put(self, item: Item) -> None:
-        """See `archipec.contract.Sink.put`: reads the message through, and sends nothing yet."""
+        """Read the message into the batch; nothing is sent before `commit`."""
         if item.key not in self._staged and item.key not in self._receipts:
             reason, doubtful = self._examine(item)
             if reason:
@@ -99,7 +99,6 @@ class ImapSink:
         return reason, doubtful or last == b"\r"
 
     def commit(self) -> Sequence[Receipt]:
-        """See `archipec.contract.Sink.commit`."""
         staged, self._staged = self._staged, {}
         receipts, self._receipts = self._receipts, {}
         puts, self._puts = self._puts, []
@@ -159,12 +158,11 @@ class ImapSink:
             yield _stored(key, held[key]) if key in held else _changed(key, f'folder "{folder}"')
 
     def fingerprint(self) -> Fingerprint:
-        """Return the numbers of every folder; see `archipec.contract.SupportsFingerprint`."""
         return self._folders.fingerprint()
 
     @contextmanager
     def probe(self, name: str) -> Iterator[None]:
-        """Make an empty folder for a moment; see `archipec.contract.SupportsProbe`."""
+        """Make an empty folder, which is removed at the end."""
         encoded_name = self._folders.make_probe(name)
         try:
             yield
@@ -172,7 +170,7 @@ class ImapSink:
             self._folders.remove_probe(encoded_name)
 
     def present(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
-        """Yield those that are where they were, of their size; see `archipec.contract.SupportsPresence`."""
+        """Yield those that are where they were, of their size."""
         by_folder: dict[str, dict[MessageLocation, Receipt]] = {}
         for receipt in receipts:
             if (place := _place(receipt.token)) is not None:
@@ -181,13 +179,12 @@ class ImapSink:
             yield from (wanted[place] for place in self._catalog.there(folder, wanted))
 
     def find(self, key: ContentKey) -> Receipt | None:
-        """See `archipec.contract.Sink.find`."""
         place = self._catalog.held([key]).get(key)
         return None if place is None else _stored(key, place)
 
     @contextmanager
     def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
-        """See `archipec.contract.Sink.read`; a copy with other bytes ends in IntegrityError."""
+        """Stream a copy; one with other bytes ends in IntegrityError."""
         chunks = self._chunks(receipt)
         with stream_of(chunks) as stream:
             yield stream

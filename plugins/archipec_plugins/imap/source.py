@@ -44,7 +44,7 @@ from archipec_plugins.imap.select import MailboxState, SelectedMailbox
 from archipec_plugins.imap.session import ImapSession, open_session
 
 _COUNTS: Final = b"(MESSAGES UIDNEXT UIDVALIDITY)"
-# STATUS commands under way at once: a server may read no further while nobody takes its answers.
+# STATUS commands under way at once: a server may read no further until its answers are read.
 _STATUS_AHEAD: Final = 100
 # Keeps a command within the 8,192 bytes of RFC 7162 §4.
 _NUMBERS: Final = 500
@@ -107,13 +107,12 @@ class ImapSource:
         ]
 
     def folder_names(self) -> frozenset[str]:
-        """Return the names of all folders; see `archipec.contract.SupportsFolderNames`."""
         return frozenset(self._encoded_names)
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
-        """List a folder by UID; see `archipec.contract.Source`.
+        """List a folder by UID.
 
-        What `folders` was told of it saves the first listing after it, when nothing is new, its round trip.
+        The counts that `folders` got save the first listing after it, when nothing is new, its round trip.
         """
         cursor = read_cursor(after)
         counts = self._counts.pop(folder, None)
@@ -185,15 +184,12 @@ class ImapSource:
             yield from self._listed(state, listing, batch, fetch)
 
     def count(self, folder: str) -> int | None:
-        """Return how many messages a folder held as it was last listed; see `archipec.contract.SupportsCount`."""
         return self._held.get(folder)
 
     def listed_whole(self, folder: str) -> bool:
-        """Tell whether the last listing was one from the start; see `archipec.contract.SupportsListedWhole`."""
         return folder in self._whole
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
-        """Read messages; see `archipec.contract.Source`."""
         for ref, chunks in self._selected.read(folder, self._encoded_name(folder), refs):
             yield Fetched(ref, chunks)
 
@@ -210,21 +206,20 @@ class ImapSource:
             yield ref, head
 
     def quota(self) -> Quota | None:
-        """Return the room in the mailbox (RFC 9208), None when the server tells of no limit."""
+        """Return bytes used and the limit of the mailbox (RFC 9208), None when the server states no limit."""
         if "QUOTA" not in self._session.capabilities:
             return None
         batch = self._channel.begin()
         (tag,) = batch.send(b"GETQUOTAROOT INBOX")
-        rooms = [
+        quotas = [
             Quota(used * _KIB, limit * _KIB)
             for response in batch.answers(tag, "the quota can't be read", Scope.ENDPOINT)
             for resource, used, limit in parse_quota(response)
             if resource == "storage"
         ]
-        return min(rooms, key=lambda room: room.limit - room.used, default=None)
+        return min(quotas, key=lambda quota: quota.limit - quota.used, default=None)
 
     def delete(self, orders: Iterable[DeletionOrder]) -> Iterator[tuple[DeletionOrder, ArchipecError | None]]:
-        """Carry out orders; see `archipec.contract.SupportsDelete`."""
         deletion = self._deletion(self._method())
         self._selected = SelectedMailbox(self._channel, self._context.temp)  # another folder will be open
         yield from deletion.delete(orders, self._encoded_name)
@@ -234,14 +229,14 @@ class ImapSource:
         return ImapDeletion(self._channel, method, context.now, context.temp, context.marking)
 
     def unmark(self, folder: str, refs: Iterable[str]) -> None:
-        """Take back marks that a session which broke off left; see `archipec.contract.SupportsUnmark`."""
+        """Take back marks that a session which broke off left."""
         if folder not in {mailbox.name for mailbox in self._list()[0]}:
             return  # with its messages
         self._selected = SelectedMailbox(self._channel, self._context.temp)
         self._deletion(Method(None)).unmark(folder, self._encoded_name(folder), refs)
 
     def put_back(self, item: Item) -> None:
-        """Add a message again that was deleted, and read it back; see `archipec.contract.SupportsPutBack`."""
+        """Add a message again that was deleted, and read it back."""
         from archipec_plugins.imap.append import Appender
 
         before = {listed.ref for listed in self.scan(item.folder, None)}
@@ -256,14 +251,12 @@ class ImapSource:
         raise PermanentError(f'what folder "{item.folder}" holds now has other bytes')
 
     def fingerprint(self) -> Fingerprint:
-        """Return the numbers of every folder; see `archipec.contract.SupportsFingerprint`."""
         mailboxes, counts = self._list()
         if "LIST-STATUS" not in self._session.capabilities:
             counts = dict(self._ask_counts([mailbox for mailbox in mailboxes if mailbox.selectable]))
         return fingerprint_of(mailboxes, counts)
 
     def shows(self, name: str) -> bool:
-        """Tell whether a folder of that name is there; see `archipec.contract.SupportsProbeCheck`."""
         return any(mailbox.path[-1] == name or name in mailbox.name for mailbox in self._list()[0])
 
     def trash(self) -> str | None:

@@ -37,7 +37,7 @@ _CROWDED: Final = re.compile(
     r"|\b(connection|session|login)s?\b.*\b(limit|exceed\w*|maximum|too many|already)",
     re.IGNORECASE,
 )
-# Somebody guesses passwords, or a person mistyped one: the account may be locked, and another try makes it worse.
+# A password was mistyped, or is being guessed: the account may be locked, and another try makes it worse.
 _GUESSED: Final = re.compile(
     r"attempt|fail(ed|ures)\b|invalid|incorrect|wrong|bad (password|login)|credential|password", re.IGNORECASE
 )

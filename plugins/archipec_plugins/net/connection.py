@@ -172,7 +172,7 @@ class Connection:
             PermanentError: the certificate isn't good for this host, or the server speaks no TLS.
             TransientError: the connection is cut or silent.
         """
-        # Closing the reader drops what came in the clear behind the go-ahead: anybody may have put it there
+        # Closing the reader drops what came in the clear behind the go-ahead: an attacker may have put it there
         # (CVE-2011-0411).
         self._reader.close()
         try:
@@ -210,7 +210,9 @@ class Connection:
 
     def protocol_error(self, data: bytes) -> TransientError:
         """Close the connection and return the error for bytes that have no place in the protocol."""
-        return self.close_with(f'{self} sent what is no {self.protocol.name}: "{self.printable(data)}"')
+        return self.close_with(
+            f'{self} sent something that is not {self.protocol.name}: "{self.printable(data)}"'
+        )
 
     def wrong_protocol(self, line: bytes) -> ArchipecError:
         """Close the connection and return the error for a first line that is not of the protocol.

@@ -109,11 +109,9 @@ class PacedReader(RawIOBase):
         self._pace = pace
 
     def readable(self) -> bool:
-        """See `io.RawIOBase`."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """See `io.RawIOBase`; raises `TooSlow`."""
         pace = self._pace
         left = pace.left()
         began = pace.clock()

@@ -1,4 +1,4 @@
-"""Deletes by order. In POP3, DELE only marks; a server deletes what is marked when it is told QUIT (RFC 1939 §6)."""
+"""Deletes by order. In POP3, DELE only marks; a server deletes what is marked at QUIT (RFC 1939 §6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 class Pop3Deletion:
     """What one session deletes. An outcome is good only after the server's good answer to QUIT.
 
-    Whoever stops asking for outcomes before, or closes the connection, has deleted nothing.
+    If the iteration ends before, or the connection closes, nothing is deleted.
 
     Args:
         maildrop: sizes known.
@@ -69,7 +69,7 @@ class Pop3Deletion:
             return Refused(f'POP3 has no folder "{order.folder}"', scope=Scope.MESSAGE)
         if order.ref in self._maildrop.ambiguous:
             return Refused(
-                f"message {order.ref} shares its unique id with another, and can't be told from it",
+                f"message {order.ref} has the same unique id as another, so that the server can't be told which to delete",
                 hint="delete it in the webmail",
                 scope=Scope.MESSAGE,
             )

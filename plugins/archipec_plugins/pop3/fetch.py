@@ -16,7 +16,7 @@ Pop3Answer: TypeAlias = "tuple[str, Iterator[bytes]]"
 AHEAD: Final = 500
 """Commands under way at most. Tuned, as the bytes are, by measurement at 40 ms a round trip."""
 _BYTES_AHEAD: Final = 16 * 1024 * 1024
-# What a message is thought to weigh whose size the server has not told.
+# Bytes that are assumed of a message whose size the server has not stated.
 _USUAL_BYTES: Final = 64 * 1024
 
 

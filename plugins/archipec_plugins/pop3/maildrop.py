@@ -83,7 +83,7 @@ class Maildrop:
         self.refs = list(self.numbers)
 
     def size(self, ref: str) -> int | None:
-        """Return a message's octets, None when the server has not told."""
+        """Return a message's octets, None when the server has not stated them."""
         return self.sizes.get(self.numbers[ref])
 
     def covered(self, cursor: Json) -> int:
@@ -113,7 +113,7 @@ class Maildrop:
             yield ref, {"messages": number, "digest": digest.copy().hexdigest(), "octets": octets}
 
     def _octets(self, count: int) -> int | None:
-        """The octets of the first messages, by LIST or else, if they are all, by STAT; None when nobody told."""
+        """The octets of the first messages, by LIST or else, if they are all, by STAT; None when neither says."""
         if not count:
             return 0
         if self.sizes:

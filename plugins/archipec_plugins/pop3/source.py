@@ -58,7 +58,7 @@ class Pop3Source:
         return [Folder(_INBOX, None, len(self._names().refs))]
 
     def scan(self, folder: str, after: Json | None) -> Iterator[Listed]:
-        """List the inbox by message number; see `archipec.contract.Source`.
+        """List the inbox by message number.
 
         POP3 always names everything. A cursor still spares the sizes, and the host the repetition: when the names
         begin with those it was made behind, only the others are listed.
@@ -74,13 +74,12 @@ class Pop3Source:
             yield Listed(folder, ref, maildrop.size(ref), None, (), cursor)
 
     def count(self, folder: str) -> int | None:
-        """Return how many messages the inbox holds by STAT; see `archipec.contract.SupportsCount`."""
         return self._names().count if folder == _INBOX else None
 
     def fetch(self, folder: str, refs: Iterable[str]) -> Iterator[Fetched]:
-        """Read messages; see `archipec.contract.Source`.
+        """Read messages.
 
-        POP3 ends every message with CRLF. One that has none is told by its size, where the server counts
+        POP3 ends every message with CRLF. One that has none is recognised by its size, where the server counts
         exactly (RFC 1939 §11), as Dovecot does.
         """
         for ref, text in self._read(folder, refs, b"RETR %d"):
@@ -98,7 +97,6 @@ class Pop3Source:
         yield from deletion.delete(orders)
 
     def fingerprint(self) -> Fingerprint:
-        """Return the unique ids; see `archipec.contract.SupportsFingerprint`."""
         return Fingerprint({}, list(self._names().refs))
 
     def close(self) -> None:

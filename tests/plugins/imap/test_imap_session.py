@@ -202,11 +202,11 @@ def test_no_way_to_log_in(
         (b"<tag> NO [LIMIT] too many connections", TransientError, "too many connections"),
         (b"* BYE [UNAVAILABLE] going down" + b"\r\n" + CLOSE, TransientError, "going down"),
         (CLOSE, TransientError, "closed the connection"),
-        (b"garbage", TransientError, "no IMAP"),
-        (b"* CAPABILITY {3}\r\nabc\r\n<tag> OK", TransientError, "no IMAP"),
+        (b"garbage", TransientError, "not IMAP"),
+        (b"* CAPABILITY {3}\r\nabc\r\n<tag> OK", TransientError, "not IMAP"),
         (b"* 1 EXISTS {99999999}", TransientError, "more than 1048576 bytes"),
         (b"* OK x\r\n" * 200_000, TransientError, "more than 1048576 bytes"),
-        (b"* OK " + b"x" * 100_000, TransientError, "no IMAP"),
+        (b"* OK " + b"x" * 100_000, TransientError, "not IMAP"),
         (
             b"<tag> NO can't do LOGIN studio@pec.example.it \"" + PASSWORD.encode() + b'"',
             AuthError,
@@ -246,10 +246,10 @@ def test_a_refused_authenticate_shows_no_password(
     [
         (b"* BYE [ALERT] too busy\r\n" + CLOSE, "is not available now: .*too busy"),
         (CLOSE, "closed the connection"),
-        (b"HTTP/1.1 400 Bad Request\r\n" + CLOSE, "no IMAP"),
-        (b"* PREAUTH we know you\r\n", "no IMAP"),
-        (b"* OK [CAPABILITY POP3] hi\r\n", "no IMAP"),
-        (b"* OK \xff\xfe\r\n* \xff\r\n", "no IMAP"),
+        (b"HTTP/1.1 400 Bad Request\r\n" + CLOSE, "not IMAP"),
+        (b"* PREAUTH we know you\r\n", "not IMAP"),
+        (b"* OK [CAPABILITY POP3] hi\r\n", "not IMAP"),
+        (b"* OK \xff\xfe\r\n* \xff\r\n", "not IMAP"),
     ],
 )
 def test_a_greeting_that_is_none(

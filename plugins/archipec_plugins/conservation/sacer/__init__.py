@@ -95,7 +95,6 @@ class Sacer(ConservationProvider):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Any:
-        """Check the settings; see `archipec.conservation.provider.ConservationProvider.parse`."""
         values = {**values, "path": values["path"].strip("/")}
         return parse_with(super().parse, values, check_server(values, "httpx"))
 
@@ -120,7 +119,6 @@ class Sacer(ConservationProvider):
             yield cls(http, config, context)
 
     def deposit(self, package: Package) -> Ticket | Conserved | Rejected:
-        """Deposit a unit; see `ConservationProvider.deposit`."""
         outcome = self._outcome(package, *self._send(package))
         return Ticket() if isinstance(outcome, Pending) else outcome
 

@@ -26,7 +26,7 @@ class Answered(NamedTuple):
         outcome: ``POSITIVO``, ``WARNING`` or ``NEGATIVO``.
         code: of the error or warning, as ``UD-002-001``; may be empty.
         reason: its message, on one line.
-        report: the rapporto di versamento, None when there is none that can be read.
+        report: the rapporto di versamento, None when none can be read.
     """
 
     outcome: str
@@ -39,7 +39,7 @@ def read_answer(body: bytes, unit: Unit, config: Mapping[str, Any], where: str) 
     """Read the answer to the deposit of ``unit``.
 
     Raises:
-        TransientError: this is none, or not all of one.
+        TransientError: this is not an answer, or not all of one.
     """
     root = _parse(body)
     outcome = (
