@@ -1,6 +1,6 @@
 """``docs/formats.md`` is enough to read an archive: its examples are read by what it says, and so are real archives.
 
-Nothing of archipec reads here: what does was written from the page alone.
+Nothing of archipec reads archives here: what does was written from the page alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from zlib import crc32
 
 import pytest
 
+from archipec_plugins.files.layout import safe_part
 from testbed.command import Archipec
 from testbed.pages import blocks, page, section
 
@@ -235,6 +236,12 @@ def test_examples_of_names_are_read_by_what_the_page_says() -> None:
         name = re.fullmatch(r"INBOX/cur/(\d+)\.([0-9a-f]{64})(?:_\d+)?\.archipec,S=(\d+):2,[DFPRS]*", path)
         assert name and name[2] == digest and int(name[3]) == len(HASHES[digest])
         assert path in EXAMPLES["maildir"].splitlines()
+    (folder,) = re.findall(r"`(Fatture_2026~[0-9a-f]{8})`", PAGE)
+    assert (
+        folder
+        == f"Fatture_2026~{hashlib.sha256(b'Fatture:2026').hexdigest()[:8]}"
+        == safe_part("Fatture:2026")
+    )
     marks = re.findall(r" – ([0-9a-f]{8})\.eml$", EXAMPLES["eml"], re.MULTILINE)
     assert sorted(marks) == sorted(digest[:8] for digest in HASHES)
 
