@@ -180,3 +180,17 @@ def test_every_configuration_that_a_page_shows_is_understood(tmp_path: Path) -> 
             pipeline.load(tmp_path / "archipec.toml", registry)
             seen += 1
     assert seen >= 4
+
+
+def test_the_folders_are_where_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    from platformdirs.macos import MacOS
+    from platformdirs.unix import Unix
+
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for system, kind in (("Linux", Unix), ("macOS", MacOS)):
+        places = kind("archipec", appauthor=False)
+        config, state = (
+            path.replace(str(Path.home()), "~") for path in (places.user_config_dir, places.user_state_dir)
+        )
+        assert f"| {system} | `{config}/archipec.toml` | `{state}` |" in USERS
