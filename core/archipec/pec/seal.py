@@ -39,6 +39,8 @@ _MOST_TRIED = 8 * 1024 * 1024  # bytes of a signed part in which it is looked fo
 _OPENING = re.compile(rb'["(]')
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*+\)")
+CHANGED = "what the seal covers was changed after it was sealed"
+"""Begins the reason of every seal over something else than what it was made over."""
 _ANGLE = re.compile(rb"<([^<>]*)>")
 
 
@@ -309,7 +311,7 @@ def _check_signature(info: SignerInfo, signer: Signer, content: _Content, conten
     """
     if not info.digest or not info.scheme:
         raise IntegrityError("the seal was made with a method that archipec does not know")
-    changed = "what the seal covers was changed after it was sealed"
+    changed = CHANGED
     if info.attributes is None:
         if content_type != DATA:
             raise IntegrityError("the seal is over something else than a message")

@@ -74,6 +74,7 @@ class Structure:
         parts: the direct parts of the certified multipart, or those of the message when it has no seal.
         daticert: the part with the certification data.
         postacert: the part with the original message.
+        signature: the part that the signature stands in, None where it is no part of its own.
         outside: what the message holds besides what the seal covers; none without a seal. Its header fields are
             outside every seal, and not listed.
     """
@@ -85,6 +86,7 @@ class Structure:
     parts: tuple[Part, ...]
     daticert: Part | None
     postacert: Part | None
+    signature: Part | None = None
     outside: tuple[Outside, ...] = ()
 
 
@@ -193,7 +195,8 @@ def _detached(parts: list[Part]) -> Structure:
     if len(parts) != 2:
         return _described(parts[0], None, f"a sealed message has two parts and this one has {len(parts)}")
     try:
-        return _described(parts[0], read_signed_data(_signature(signatures[0])), "")
+        found = _described(parts[0], read_signed_data(_signature(signatures[0])), "")
+        return replace(found, signature=signatures[0])
     except IntegrityError as error:
         return _described(parts[0], None, error.message)
 

@@ -66,22 +66,28 @@ def check_stamp(token: bytes, octets: bytes, anchors: tuple[bytes, ...]) -> Time
     if len(token) > _LARGEST:
         raise IntegrityError("the time stamp is larger than any")
     try:
-        signed = read_signed_data(token)
-        if signed.content_type != _TST_INFO or signed.content is None or len(signed.signers) != 1:
-            raise IntegrityError("the time stamp is no time stamp")
-        digest, imprint, at = _info(signed.content)
-        signer = signed.signers[0]
-        named = _named_certificate(signer)
-    except (IndexError, ValueError, OverflowError) as error:
-        raise IntegrityError("the time stamp can't be read") from error
+        return _check(token, octets, anchors)
+    except Altered:
+        raise
+    except (IntegrityError, IndexError, ValueError, OverflowError) as error:
+        # What is shared with seals says "the seal" where it means a time stamp's signature.
+        raise IntegrityError(
+            "the time stamp can't be read, or is made in a way that archipec does not know"
+        ) from error
+
+
+def _check(token: bytes, octets: bytes, anchors: tuple[bytes, ...]) -> TimeStamp:
+    signed = read_signed_data(token)
+    if signed.content_type != _TST_INFO or signed.content is None or len(signed.signers) != 1:
+        raise IntegrityError("no time stamp")
+    digest, imprint, at = _info(signed.content)
+    signer = signed.signers[0]
+    named = _named_certificate(signer)
     if hashlib.new(digest, octets).digest() != imprint:
         raise Altered("the time stamp is on something else than the signature that it stands at")
-    if signer.content_type != _TST_INFO or not signer.digest or not signer.scheme:
-        raise IntegrityError("the time stamp is signed in a way that archipec does not know")
-    if (
-        signer.digest == "sha1"
-        or hashlib.new(signer.digest, signed.content).digest() != signer.message_digest
-    ):
+    if signer.content_type != _TST_INFO or signer.digest in ("", "sha1") or not signer.scheme:
+        raise IntegrityError("another method")
+    if hashlib.new(signer.digest, signed.content).digest() != signer.message_digest:
         raise Altered("the time stamp was changed")
     authority = _authority(signed.certificates, signer.identifier, named, anchors)
     assert signer.attributes is not None  # it states a content type

@@ -221,13 +221,13 @@ def _local(element: Any) -> str:
 
 def _signed_info(info: Any) -> tuple[tuple[str, str], Any, Any]:
     """The method, the reference to the document and that to the signed properties."""
-    canonicalization, method, *references = list(info)
-    if len(references) != 2 or [one.tag for one in info] != [
+    if [one.tag for one in info] != [
         DS + "CanonicalizationMethod",
         DS + "SignatureMethod",
         *[DS + "Reference"] * 2,
     ]:
         raise IntegrityError("its signature does not cover what it should, and nothing else")
+    canonicalization, method, *references = list(info)
     if canonicalization.get("Algorithm") != _EXCLUSIVE or len(canonicalization):
         raise IntegrityError("its signature is over another canonical form than expected")
     known = _METHODS.get(method.get("Algorithm", ""))

@@ -277,7 +277,7 @@ class TestRem:
         found = self.found(with_signature(message, signature(entity, [provider.certificate])))
         assert found.rem == Rem(("SubmissionAcceptance",), original=True)
         assert found.seal.status is Status.MALFORMED
-        assert "no evidences" in found.seal.reason
+        assert "no evidence" in found.seal.reason
 
     def test_what_only_the_senders_program_marks_is_judged_as_any_mail(self) -> None:
         raw = b"From: a@b.example\r\nREM-UAMessageIdentifier: <a@b>\r\nSubject: x\r\n\r\ny\r\n"

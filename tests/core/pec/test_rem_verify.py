@@ -221,12 +221,28 @@ class TestSeal:
         ):
             assert verdict(forged).seal.status in (Status.UNSIGNED, Status.MALFORMED, Status.ALTERED)
 
+    def test_what_is_no_base64_in_the_seal(self) -> None:
+        message = PROVIDER.dispatch(SENDING)
+        at = message.index(b'filename="smime.p7s"') + 200
+        found = verdict(message[:at] + b"!" + message[at:])
+        assert (found.seal.status, found.seal.reason) == (
+            Status.MALFORMED,
+            "the seal (smime.p7s) was changed: it holds what is no base64",
+        )
+
+    def test_one_line_end_that_was_changed(self) -> None:
+        message = PROVIDER.dispatch(SENDING)
+        at = message.index(b"\r\n", message.index(b"Identificativo messaggio"))
+        found = verdict(message[:at] + message[at + 1 :])
+        assert found.seal.status is Status.ALTERED
+        assert "some of its line ends are not those that were sealed" in found.seal.reason
+
     def test_a_seal_with_no_evidence_under_it(self) -> None:
         entity = b"Content-Type: text/plain\r\n\r\nx\r\n"
         head = PROVIDER.head(SENDING, FACTS, dispatch=False)
         found = verdict(PROVIDER.seal(entity, head, FACTS.when))
         assert found.seal.status is Status.MALFORMED
-        assert found.seal.reason == "the message holds no evidences, where one is expected"
+        assert found.seal.reason == "the message holds no evidence, where one is expected"
 
     def test_two_evidences(self) -> None:
         entity = PROVIDER.entity(FACTS, PROVIDER.signed(FACTS), None, Stream("twice"))

@@ -10,6 +10,7 @@ for byte; (5) header and evidence agree, and the evidence with itself; (6) the e
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from archipec.pec.headers import first_field
 from archipec.pec.kind import kind_of_event
 from archipec.pec.rem.evidence import MAX_SIZE, Evidence, parse_evidence
 from archipec.pec.rem.headers import RemHeader
-from archipec.pec.seal import Seal, Status, WholeSignature, sender_addresses, whole_signatures
+from archipec.pec.seal import CHANGED, Seal, Status, WholeSignature, sender_addresses, whole_signatures
 from archipec.pec.timestamp_token import TimeStamp, check_stamp
 from archipec.pec.xades import DIGESTS, Altered, XadesSignature, check_signature, parse_document
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["RemVerdict", "is_evidence", "is_original", "verify_rem"]
 
 _WAY_OUT: Final = "; `archipec inspect --trust-list FILE` takes a national trusted list, `--trust FILE` a certificate to trust"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*={0,2}[ \t\r\n]*")
 _EARLY = timedelta(minutes=5)  # by which clocks of provider and authority may differ
 
 
@@ -103,6 +105,8 @@ class _Examination:
     def __init__(self, structure: Structure, header: RemHeader | None, anchors: Anchors) -> None:
         self._header = header
         self._anchors = anchors
+        self._signed = structure.signed
+        self._seal_part = structure.signature
         self._evidences = [part for part in structure.parts if is_evidence(part)]
         self._originals = [part for part in structure.parts if is_original(part)]
         self._evidence: Evidence | None = None
@@ -116,15 +120,28 @@ class _Examination:
             self._read()
             self._check_stamp()
             self._check_original(restored=False)
+            where = (
+                "evidence and original are whole, the rest of it is not"
+                if self._originals
+                else ("the evidence is whole, the rest of it is not")
+            )
         except _Fault as fault:
-            if seal.status is Status.ALTERED:
-                seal = replace(seal, reason=f"{seal.reason}: {fault.reason}")
+            where = fault.reason
+        # Where the signed part is as it was, the seal itself is what was changed.
+        if seal.status is Status.ALTERED and seal.reason.startswith(CHANGED):
+            seal = replace(seal, reason=f"{seal.reason}: {where}")
         return self._with(seal)
 
     def verdict(self, signatures: list[WholeSignature], senders: list[str], now: datetime) -> RemVerdict:
         """The verdict on a message whose seal is whole."""
         first = signatures[0]
         try:
+            if self._seal_part is not None and not _is_clean(self._seal_part):
+                raise _Fault(Status.MALFORMED, "the seal (smime.p7s) was changed: it holds what is no base64")
+            if first.restored and self._signed is not None and not _is_bare(self._signed):
+                raise _Fault(
+                    Status.ALTERED, f"{CHANGED}: some of its line ends are not those that were sealed"
+                )
             self._read()
             stamp = self._check_stamp()
             assert self._signature is not None and self._evidence is not None
@@ -176,13 +193,13 @@ class _Examination:
     def _read(self) -> None:
         """Read the evidence and check its signature."""
         if len(self._evidences) != 1:
-            number = len(self._evidences) or "no"
-            raise _Fault(Status.MALFORMED, f"the message holds {number} evidences, where one is expected")
+            number = f"{len(self._evidences)} evidences" if self._evidences else "no evidence"
+            raise _Fault(Status.MALFORMED, f"the message holds {number}, where one is expected")
         part = self._evidences[0]
         try:
             if part.end - part.body > 2 * MAX_SIZE:
                 raise IntegrityError(f"the evidence has {part.end - part.body} bytes, more than are read")
-            root = parse_document(part.content(), MAX_SIZE, "the evidence")
+            root = parse_document(_content(part), MAX_SIZE, "the evidence")
             self._evidence = parse_evidence(root)
         except IntegrityError as error:
             raise _Fault(Status.MALFORMED, error.message) from error
@@ -289,6 +306,25 @@ class _Examination:
                 self._notes.append(
                     f"the header field {name}, which no seal covers, is not that of the evidence"
                 )
+
+
+def _content(part: Part) -> bytes:
+    try:
+        return part.content()
+    except IntegrityError as error:
+        raise IntegrityError("the evidence can't be read: it is not readable base64") from error
+
+
+def _is_clean(part: Part) -> bool:
+    """Whether a part that is in base64 holds nothing else, which readers of base64 would leave out (RFC 2045 §6.8)."""
+    if not part.encoding.lower().startswith(b"base64"):
+        return True
+    return _BASE64.fullmatch(part.raw[part.body : part.end]) is not None
+
+
+def _is_bare(part: Part) -> bool:
+    """Whether all line ends of a part are bare, as programs for Unix make them: then no single one was changed."""
+    return part.raw.find(b"\r", part.start, part.end) < 0
 
 
 def _section(part: Part) -> str:
