@@ -27,6 +27,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/pop3.py
 	$(BIN)/python benchmarks/pec.py
+	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
 
 $(VENV)/installed: pyproject.toml

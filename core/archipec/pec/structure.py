@@ -195,8 +195,7 @@ def _detached(parts: list[Part]) -> Structure:
     if len(parts) != 2:
         return _described(parts[0], None, f"a sealed message has two parts and this one has {len(parts)}")
     try:
-        found = _described(parts[0], read_signed_data(_signature(signatures[0])), "")
-        return replace(found, signature=signatures[0])
+        return _described(parts[0], read_signed_data(_signature(signatures[0])), "", signature=signatures[0])
     except IntegrityError as error:
         return _described(parts[0], None, error.message)
 
@@ -236,7 +235,12 @@ def _unsealed(multiparts: list[list[Part]]) -> Structure:
 
 
 def _described(
-    signed: Part | None, seal: SignedData | None, problem: str, *loose: Part, stripped: bool = False
+    signed: Part | None,
+    seal: SignedData | None,
+    problem: str,
+    *loose: Part,
+    stripped: bool = False,
+    signature: Part | None = None,
 ) -> Structure:
     """The structure around a signed entity, or around loose parts."""
     outer = [signed] if signed is not None else list(loose)
@@ -245,7 +249,7 @@ def _described(
     postacert = next((part for part in parts if part.name.lower() == "postacert.eml"), None)
     if postacert is None:
         postacert = next((part for part in parts if part.media_type == "message/rfc822"), None)
-    return Structure(signed, seal, problem, stripped, tuple(parts), daticert, postacert)
+    return Structure(signed, seal, problem, stripped, tuple(parts), daticert, postacert, signature)
 
 
 def _daticert(parts: list[Part]) -> Part | None:

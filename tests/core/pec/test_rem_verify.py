@@ -388,6 +388,48 @@ class TestEvidenceSignature:
         assert found.seal.status is Status.ALTERED
         assert "the evidence does not hold: it was changed after it was signed" in found.seal.reason
 
+    def signed(
+        self, change: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, xml: bytes = b""
+    ) -> Judgement:
+        """A receipt whose signature is made as a changed template says, and fits."""
+        from archipec.simulator import rem_evidence
+
+        template = rem_evidence._SIGNATURE
+        assert change(template) != template
+        monkeypatch.setattr(rem_evidence, "_SIGNATURE", change(template))
+        evidence = PROVIDER.evidences.sign(xml or evidence_xml(FACTS), FACTS.when, FACTS.when)
+        return verdict(receipt(evidence))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace(
+                "/descendant::ds:Signature", "/descendant::ds:Signature | //ds:Signature"
+            ),
+            lambda text: text.replace('Filter="subtract"', 'Filter="union"'),
+            lambda text: text.replace('2002/06/xmldsig-filter2"><dsig', '2002/06/xmldsig-filter9"><dsig'),
+        ],
+    )
+    def test_what_a_signature_may_say_of_itself(
+        self, change: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = self.signed(change, monkeypatch)
+        assert found.seal.status is Status.MALFORMED
+        assert "does not cover the whole document as it stands" in found.seal.reason
+
+    def test_an_id_twice_is_refused_though_the_signature_fits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.signed(lambda text: text.replace('Id="value-id-{mark}"', 'Id="id-{mark}"'), monkeypatch)
+        assert found.seal.status is Status.MALFORMED
+        assert "have the same Id" in found.seal.reason
+
+    def test_the_certificate_is_the_one_that_is_named(self) -> None:
+        """Another certificate with the same key in its place: the signature fits, the name does not."""
+        other = PROVIDER.authority.issue(organization=PROVIDER.name, address=f"x@{PROVIDER.domain}")
+        own = base64.b64encode(PROVIDER.certificate)
+        found = verdict(changed(lambda xml: xml.replace(own, base64.b64encode(other))))
+        assert found.seal.status is Status.ALTERED
+        assert "does not carry the certificate that its signature names" in found.seal.reason
+
     def test_a_bomb_is_refused_and_costs_nothing(self) -> None:
         entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 20}">' for n in range(1, 9))
         bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "x">{entities}]><x>&a8;</x>'.encode()
@@ -448,6 +490,20 @@ class TestTimeStamp:
         found = verdict(receipt(self.evidence(PROVIDER.stamps, -timedelta(hours=1))))
         assert found.seal.status is Status.MALFORMED
         assert "is older than the event" in found.seal.reason
+
+    def test_a_certificate_for_mail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from archipec.simulator import rem_stamp
+        from archipec.simulator.authority import extension
+
+        def for_mail(kind: str, value: object, *, critical: bool = False) -> object:
+            value = ["email_protection"] if kind == "extended_key_usage" else value
+            return extension(kind, value, critical=critical)
+
+        monkeypatch.setattr(rem_stamp, "extension", for_mail)
+        stamps = StampAuthority(3)
+        found = verdict(receipt(self.evidence(stamps)), Anchors((ROOT, stamps.root)))
+        assert found.seal.status is Status.UNTRUSTED
+        assert "is not one for time stamps" in found.seal.reason
 
     def test_a_certificate_that_is_not_the_one_it_names(self) -> None:
         evidence = self.evidence(StampAuthority(3))

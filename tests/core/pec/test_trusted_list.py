@@ -147,6 +147,10 @@ class TestList:
         assert str(file) in caught.value.message
         assert caught.value.hint, name
 
+    def test_a_document_type(self) -> None:
+        with pytest.raises(IntegrityError, match="has a document type"):
+            read_trusted_list(self.DATA.replace(b"?>", b"?><!DOCTYPE x>", 1))
+
     def test_what_it_says(self) -> None:
         read = read_trusted_list(self.DATA)
         assert (read.territory, read.sequence, read.signer) == ("IT", 42, "Test Supervisor")

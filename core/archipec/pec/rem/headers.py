@@ -10,7 +10,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from archipec.pec.headers import all_fields, decoded_text, header_block, identifier
+from archipec.pec.headers import decoded_text, field_value, header_block, identifier
 from archipec.pec.kind import REM, kind_and_system
 from archipec.pec.rem.reasons import Reason, reason_of
 
@@ -32,10 +32,15 @@ _SINGLE = (
     "REM-UAMessageIdentifier",
     "Message-ID",
 )
+_MANY = ("REM-ReasonIdentifier", "REM-ApplicablePolicy", "REM-MD08", "REM-RelayDate")
+# Of TS 102 640.
 _OLDER = {
-    "REM-MessageType": ("X-REM-Msg-Type",),
-    "REM-EventIdentifier": ("X-REM-Event", "X-REM-Evidence-Type"),
+    "X-REM-Msg-Type": "REM-MessageType",
+    "X-REM-Event": "REM-EventIdentifier",
+    "X-REM-Evidence-Type": "REM-EventIdentifier",
 }
+_NAMES = {name.lower().encode("ascii"): name for name in (*_SINGLE, *_MANY, *_OLDER)}
+_FIELD = re.compile(rb"\n(" + b"|".join(map(re.escape, _NAMES)) + rb")[ \t]*:", re.IGNORECASE)
 
 
 class RemHeader(NamedTuple):
@@ -84,22 +89,23 @@ def read_header(head: Octets) -> RemHeader | None:
     kind, system = kind_and_system(block)
     if system != REM:
         return None
-    single = {name: _values(block, name) for name in _SINGLE}
+    found = _fields(block)
+    single = {name: found[name] for name in _SINGLE}
     first = {name: values[0] if values else "" for name, values in single.items()}
-    senders = _ADDRESS.findall(next(iter(_values(block, "REM-MD08")), ""))
+    senders = _ADDRESS.findall(next(iter(found["REM-MD08"]), ""))
     return RemHeader(
         kind=kind,
         message_type=event_name(first["REM-MessageType"]),
         event=event_name(first["REM-EventIdentifier"]),
-        reasons=tuple(reason_of(uri) for uri in _values(block, "REM-ReasonIdentifier")),
+        reasons=tuple(reason_of(uri) for uri in found["REM-ReasonIdentifier"]),
         evidence_id=identifier(first["REM-Evidence-ID"]) or "",
         message_id=identifier(first["Message-ID"]) or "",
         ua_message_id=identifier(first["REM-UAMessageIdentifier"]) or "",
         digest_algorithm=first["REM-DigestAlgorithm"],
         digest=_base64(first["REM-DigestValue"]),
-        policies=tuple(_values(block, "REM-ApplicablePolicy")),
+        policies=tuple(found["REM-ApplicablePolicy"]),
         sender=senders[-1] if senders else "",
-        relay_date=next(iter(_values(block, "REM-RelayDate")), ""),
+        relay_date=next(iter(found["REM-RelayDate"]), ""),
         repeated=tuple(name for name, values in single.items() if len(values) > 1),
     )
 
@@ -109,11 +115,17 @@ def event_name(uri: str) -> str:
     return _NOT_NAME.sub("", uri.rpartition("/")[2])[:80]
 
 
-def _values(block: bytes, name: str) -> list[str]:
-    found = all_fields(block, name)
-    for older in _OLDER.get(name, ()):
-        found = found or all_fields(block, older)
-    return [decoded_text(value[:_MAX_VALUE]) for value in found[:_MAX_FIELDS]]
+def _fields(block: bytes) -> dict[str, list[str]]:
+    """The values of each field that is read, in the order of the header; an older name serves where the new is missing."""
+    block = b"\n" + block
+    found: dict[str, list[str]] = {name: [] for name in (*_SINGLE, *_MANY, *_OLDER)}
+    for match in _FIELD.finditer(block):
+        values = found[_NAMES[match[1].lower()]]
+        if len(values) < _MAX_FIELDS:
+            values.append(decoded_text(field_value(block, match.end())[:_MAX_VALUE]))
+    for older, name in _OLDER.items():
+        found[name] = found[name] or found[older]
+    return found
 
 
 def _base64(value: str) -> bytes:
