@@ -52,6 +52,7 @@ __all__ = [
     "TransientError",
     "UnfitRecord",
     "Unsupported",
+    "counted",
     "exit_code",
     "from_os_error",
     "is_full",
@@ -178,7 +179,17 @@ class MissingCopy(IntegrityError):
 
 
 class UnfitRecord(IntegrityError):
-    """What an archive holds does not fit its own record: files were added, renamed, or the record was changed."""
+    """What an archive holds does not fit its own record: files were added, renamed, or the record was changed.
+
+    Args:
+        sums_up: the message of each `MissingCopy` that this one stands for, with their number; empty for none.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", scope: Scope | None = None, sums_up: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint, scope=scope)
+        self.sums_up = mask(sums_up)
 
 
 class Refused(ArchipecError):
@@ -209,6 +220,12 @@ class PluginBug(ArchipecError):
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN}
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things as a message says it: "1 message", "2,500 messages"."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def is_full(error: OSError) -> bool:

@@ -126,6 +126,7 @@ def commands(archive: Archive) -> dict[str, tuple[str, ...]]:
     }
 
 
+@pytest.mark.timeout(3600 if FULL else 300)
 def test_a_damaged_value_is_never_called_a_bug(archive: Archive) -> None:
     places = list(archive.columns()) if FULL else SOME
     harms = tuple(HARMS)

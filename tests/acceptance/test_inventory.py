@@ -15,6 +15,7 @@ import pytest
 from archipec.simulator import mailbox
 from testbed.command import Archipec
 from testbed.dovecot import Dovecot
+from testbed.strangers import Strangers
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 MESSAGES = 60
@@ -135,6 +136,101 @@ class TestFilesOfMany:
         code, counts, said = check(root, name)
         assert (code, counts["missing"]) == (7, lost)
         assert f"{victim}.toc" in said
+
+    def test_a_lost_table_is_one_line_and_the_way_out_makes_a_whole_archive(
+        self, root: Path, name: str, tmp_path: Path
+    ) -> None:
+        victim = files(root)[0]
+        lost = listed(root, victim.name)
+        (root / f"{victim.name}.toc").unlink()
+        command = Archipec(tmp_path / "nobody")
+        result = command("verify", "--to", f"{name}:{root}", "--no-seals", expect=7)
+        cause = f"{victim}.toc, by which {lost} messages in {victim.name} are found, is gone"
+        assert [line for line in result.err.splitlines() if ".toc" in line and "hint" not in line] == [
+            f"error: {name}: {cause}"
+        ]
+        way_out = f"archipec archive --from {name}:{root} --to {name}:NEW"
+        assert f"`{way_out}`" in result.err
+        _, *words = way_out.replace("NEW", str(tmp_path / "new")).split()
+        made = command(*words, "--json", "--no-seals").object
+        assert made["stored"] == MESSAGES
+        assert check(tmp_path / "new", name)[:2] == (
+            0,
+            {"checked": MESSAGES, "ok": MESSAGES, "missing": 0, "altered": 0},
+        )
+
+    @pytest.mark.parametrize("split", ["year", "none"])
+    def test_a_run_into_an_archive_that_lost_a_table_says_so(
+        self, source: Path, name: str, split: str, tmp_path: Path
+    ) -> None:
+        mail, root = tmp_path / "mail", tmp_path / "B"
+        shutil.copytree(source, mail)
+        command = Archipec(tmp_path / "state")
+        to = f"{name}:{root}" if split == "none" else f"{name}:{root}?split={split}"
+        arguments = ("archive", "--from", f"maildir:{mail}", "--to", to, "--no-seals")
+        command(*arguments)
+        command(*arguments)
+        victim = files(root)[0]
+        lost = listed(root, victim.name)
+        before = victim.read_bytes()
+        (root / f"{victim.name}.toc").unlink()
+        cause = f"{victim}.toc, by which {lost} messages in {victim.name} are found, is gone"
+        result = command(*arguments, expect=7)
+        assert f"error: ad-hoc: {cause}" in result.err
+        assert f"--from {name}:{root} --to {name}:NEW" in result.err
+        more = mail / "Posta inviata" / "cur" / "1700000001.M999.host:2,S"
+        more.write_bytes(b"Subject: more\r\nDate: Tue, 14 Nov 2023 23:13:20 +0100\r\n\r\n")
+        for _ in range(2):
+            assert cause in command(*arguments, expect=7).err
+        assert victim.read_bytes() == before
+        assert cause in command("verify", "--to", f"{name}:{root}", "--no-seals", expect=7).err
+
+    def test_a_run_into_an_archive_that_lost_a_file_says_so(
+        self, source: Path, name: str, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "B"
+        command = Archipec(tmp_path / "state")
+        arguments = (
+            "archive",
+            "--from",
+            f"maildir:{source}",
+            "--to",
+            f"{name}:{root}?split=year",
+            "--no-seals",
+        )
+        command(*arguments)
+        first, second, *_ = files(root)
+        first.unlink()
+        assert f"{first} is gone: " in command(*arguments, expect=7).err
+        os.truncate(second, second.stat().st_size // 2)
+        first.with_name(first.name + ".toc").unlink()
+        assert f"{second} was cut short: " in command(*arguments, expect=7).err
+
+    def test_a_file_is_cut_by_another_program_while_a_run_writes_to_it(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        """Nothing of it is written over, and the run says it."""
+        strangers = Strangers(tmp_path)
+        victim = tmp_path / "B" / f"archive.{name}"
+        strangers.install(
+            f"""
+            class Meddler(Pigeon):
+                TEXTS = {{str(n): b"Subject: %d\\r\\n\\r\\n" % n for n in range(2500)}}
+                def fetch(self, folder, refs):
+                    for number, ref in enumerate(refs):
+                        if number == 1800:
+                            waits, toc = threading.Event(), {f"{victim}.toc"!r}
+                            for _ in range(20_000):
+                                if os.path.exists(toc) and open(toc, "rb").read().count(b"\\n") > 100:
+                                    break
+                                waits.wait(0.001)
+                            os.truncate({str(victim)!r}, os.path.getsize({str(victim)!r}) - 9)
+                        yield Fetched(ref, iter([self.TEXTS[ref]]))
+            globals().update(yields(source(Meddler)))
+            """
+        )
+        result = strangers("archive", "--from", "pigeon:/x", "--to", f"{name}:{victim.parent}", expect=7)
+        assert f"{victim}: another program has changed it while it was written to" in result.err
 
     def test_a_file_was_cut_short(self, root: Path, name: str) -> None:
         victim = files(root)[1]

@@ -9,7 +9,7 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
-from archipec.cli.terminal import count, counted, on_signals, progress, size
+from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
@@ -18,7 +18,7 @@ from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
-from archipec.errors import ATTENTION, ArchipecError, exit_code
+from archipec.errors import ATTENTION, ArchipecError, counted, exit_code
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 

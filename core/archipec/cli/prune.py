@@ -13,7 +13,7 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, selection_options
-from archipec.cli.terminal import count, counted, on_signals, progress, size
+from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
@@ -21,7 +21,7 @@ from archipec.custody.pruning.report import PlanEntry, PruneReport
 from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune as run_prune
 from archipec.custody.run import Cancellation
-from archipec.errors import exit_code
+from archipec.errors import counted, exit_code
 from archipec.terminal import printable, say_error
 
 __all__ = ["prune", "show_run"]

@@ -13,14 +13,14 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import load_registry
-from archipec.cli.terminal import count, counted, size
+from archipec.cli.terminal import count, size
 from archipec.config.pipeline import Pipeline, load
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.pruning.freeable import LEVELS, Freeable, freeable, level
 from archipec.custody.run import now
 from archipec.custody.status import PipelineStatus, Try, in_words, statuses
-from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, exit_code
+from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, counted, exit_code
 from archipec.options import nearest
 from archipec.terminal import printable, say_error
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "count",
-    "counted",
     "end_process",
     "interrupt_on_signals",
     "on_signals",
@@ -34,12 +33,6 @@ _SAME_WISH = 1.0  # seconds
 def count(number: int) -> str:
     """Return a number with its thousands set apart."""
     return f"{number:,}"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things: "1 message", "2,500 messages"."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def size(number: int) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -13,14 +15,14 @@ import click
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
-from archipec.cli.terminal import count, counted, on_signals, progress
+from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
 from archipec.config.pipeline import Pipeline, endpoint
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
-from archipec.custody.verify import VerifyReport, verify_archive
+from archipec.custody.verify import Finding, VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
-from archipec.errors import ATTENTION, ArchipecError, Interrupted, exit_code
+from archipec.errors import ATTENTION, ArchipecError, Interrupted, UnfitRecord, counted, exit_code
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 
@@ -126,6 +128,21 @@ def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[VerifyR
     return lambda report: update(report.checked, report.expected, report.size, report.expected_size)
 
 
+def _show_findings(report: VerifyReport) -> None:
+    """Say what is wrong with copies: one cause is one line, and none where an error below says it for all."""
+    summed_up = {error.sums_up for error in report.errors if isinstance(error, UnfitRecord)}
+    causes: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for one in report.findings:
+        if one.reason not in summed_up:
+            causes[one.verdict, one.sink, one.reason].append(one)
+    for (verdict, sink, reason), found in islice(causes.items(), _FINDINGS_SHOWN):
+        which = str(found[0].key) if len(found) == 1 else counted(len(found), "copy")
+        click.echo(printable(f"  {verdict}: {sink}: {which}: {reason}"), err=True)
+    more = sum(map(len, islice(causes.values(), _FINDINGS_SHOWN, None)))
+    if more:
+        click.echo(f"  and {count(more)} more: --json lists them", err=True)
+
+
 def _show(report: VerifyReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(with_outcome(report.as_json(), report, report.errors))
@@ -144,11 +161,6 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
             click.echo(printable(f"  {name} is for looking at, and was not read"), err=True)
         for note in report.notes:
             click.echo(printable(f"  {note}"), err=True)
-        for one in report.findings[:_FINDINGS_SHOWN]:
-            click.echo(printable(f"  {one.verdict}: {one.sink}: {one.key}: {one.reason}"), err=True)
-        if len(report.findings) > _FINDINGS_SHOWN:
-            click.echo(
-                f"  and {count(len(report.findings) - _FINDINGS_SHOWN)} more: --json lists them", err=True
-            )
+        _show_findings(report)
     for error in report.errors:
         say_error(error, report.pipeline)

@@ -87,6 +87,7 @@ class IndexedArchiveSink(ABC, Generic[S]):
         self._staged: dict[ContentKey, S] = {}
         self._held: dict[ContentKey, Receipt] = {}
         self._puts: list[ContentKey] = []
+        self._lost: dict[str, IntegrityError] | None = None
         self._flushed: set[str] = set()
         """Files in which everything that their tables tell of is durable."""
 
@@ -152,6 +153,7 @@ class IndexedArchiveSink(ABC, Generic[S]):
         puts, self._puts = self._puts, []
         try:
             if staged:
+                self._look_for_lost()
                 self._inventory.begin()
                 for key, stored_at in self._append(staged.values()):
                     receipts[key] = self._receipt(key, stored_at)
@@ -165,11 +167,31 @@ class IndexedArchiveSink(ABC, Generic[S]):
         return [receipts[key] for key in puts]
 
     def finish(self) -> None:
-        """Bring the inventory to its end."""
+        """Bring the inventory to its end, and say what the archive has lost since the last run."""
         try:
+            lost = list(self._look_for_lost().values())
             self._inventory.finish()
         except OSError as error:
             raise from_os_error(error, error.filename or self._root) from error
+        if lost:
+            raise lost[0]
+
+    def _look_for_lost(self) -> dict[str, IntegrityError]:
+        """Return, by file, what is gone, as far as names and sizes tell, as they were before this run wrote anything.
+
+        Raises:
+            OSError: the files can't be looked at.
+        """
+        if self._lost is None:
+            self._lost = {}
+            for file in self._index.lost_files():
+                # Another program's file may bear one of our names, and never had a table.
+                if number := self._inventory.listed_in(file):
+                    reason = self._index.why_missing(file, number)
+                    self._lost[file] = IntegrityError(
+                        reason, hint=self._index.hint(file) or "`archipec verify` says what is missing"
+                    )
+        return self._lost
 
     # -- finding and reading -----------------------------------------------------------------------------------
 

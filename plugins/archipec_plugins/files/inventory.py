@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError, UnfitRecord
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, PermanentError, UnfitRecord, counted
 from archipec.inventory import (
     MARKER,
     NAME,
@@ -53,8 +53,11 @@ class Holdings(Protocol):
     def number(self) -> int | None:
         """Return how many copies `held` yields, None where that isn't known yet."""
 
-    def why_missing(self, file: str) -> str:
-        """Return why messages of a file can't be found, as a sentence with the file's path."""
+    def why_missing(self, file: str, number: int | None = None) -> str:
+        """Return why a message of a file can't be found, or so many of them, as a sentence with the file's path."""
+
+    def hint(self, file: str) -> str:
+        """Return the way out for messages of a file that are missing, empty where there is none but the usual one."""
 
 
 class InventoryKeeper:
@@ -138,7 +141,7 @@ class InventoryKeeper:
 
         _add_all(writer, unlisted())
         if found:
-            self._log.info("%s: added %d messages %s", self._path, found.total(), why)
+            self._log.info("%s: added %s %s", self._path, counted(found.total(), "message"), why)
 
     def _check_before_creating(self, marker: dict[str, Any], claim: Summary | None) -> None:
         """Raise IntegrityError where a new inventory would hide that something was lost."""
@@ -149,11 +152,13 @@ class InventoryKeeper:
         for entry in self._holdings.held():
             messages, size = messages + 1, size + entry.key.size
             places.add(entry)
-        counted = marker.get("messages")
+        expected = marker.get("messages")
         if claim is not None and (messages < claim.messages or size < claim.size):
-            raise self._unfit(f"it is gone; {MARKER} says that it listed {claim.messages} messages")
-        if isinstance(counted, int) and places.distinct < counted:
-            raise _lost_by_count(self._root, counted, places.distinct)
+            raise self._unfit(
+                f"it is gone; {MARKER} says that it listed {counted(claim.messages, 'message')}"
+            )
+        if isinstance(expected, int) and places.distinct < expected:
+            raise _lost_by_count(self._root, expected, places.distinct)
 
     def _check_identity(self, reader: InventoryReader, marker: dict[str, Any]) -> None:
         identity = marker.get("archive")
@@ -261,12 +266,14 @@ class InventoryKeeper:
         self, marker: dict[str, Any], claim: Summary | None, copies: int, distinct: int
     ) -> Iterator[ArchipecError]:
         if claim is not None:
-            yield self._unfit(f"it is gone; {MARKER} says that it listed {claim.messages} messages")
-        counted = marker.get("messages")
+            yield self._unfit(
+                f"it is gone; {MARKER} says that it listed {counted(claim.messages, 'message')}"
+            )
+        expected = marker.get("messages")
         if claim is not None and copies < claim.messages:
             yield _lost_by_count(self._root, claim.messages, copies)
-        elif isinstance(counted, int) and distinct < counted:
-            yield _lost_by_count(self._root, counted, distinct)
+        elif isinstance(expected, int) and distinct < expected:
+            yield _lost_by_count(self._root, expected, distinct)
 
     def lists_more(self, file: str, count: int) -> bool:
         """Return whether a file's table, with so many messages, has lost some that the inventory lists, or may have.
@@ -286,6 +293,18 @@ class InventoryKeeper:
         listed = sum(entry.file == file for entry in reader)
         return bool(reader.damage) or (claim is not None and not reader.exists) or listed > count
 
+    def listed_in(self, file: str) -> int:
+        """Return how many messages of a file the inventory lists.
+
+        Raises:
+            OSError: the inventory can't be read.
+        """
+        try:
+            _, claim = self._marker()
+        except IntegrityError:
+            claim = None
+        return sum(entry.file == file for entry in InventoryReader(self._root, claim))
+
     def lists_something(self) -> bool:
         """Return whether there is an inventory that lists a message; raises OSError."""
         exists, summary = last_summary(self._root)
@@ -295,7 +314,9 @@ class InventoryKeeper:
         return exists and next(iter(InventoryReader(self._root)), None) is not None
 
     def _missing(self, entry: Entry) -> MissingCopy:
-        return MissingCopy(self._holdings.why_missing(entry.file), key=entry.key)
+        return MissingCopy(
+            self._holdings.why_missing(entry.file), key=entry.key, hint=self._holdings.hint(entry.file)
+        )
 
     def _about_inventory(self, reader: InventoryReader, marker: dict[str, Any]) -> Iterator[ArchipecError]:
         try:
@@ -309,10 +330,17 @@ class InventoryKeeper:
     def _by_file(self, lost: Counter[str]) -> Iterator[ArchipecError]:
         """Sum up by reason, where that says more than one message does."""
         reasons: Counter[str] = Counter()
+        files: dict[str, str] = {}
         for file, number in lost.items():
-            reasons[self._holdings.why_missing(file)] += number
+            reason = self._holdings.why_missing(file)
+            reasons[reason] += number
+            files.setdefault(reason, file)
         problems = (
-            UnfitRecord(f"{reason}: {number} messages of the archive's record are missing", hint=_HINT)
+            UnfitRecord(
+                self._holdings.why_missing(files[reason], number),
+                hint=self._holdings.hint(files[reason]) or _HINT,
+                sums_up=reason,
+            )
             for reason, number in sorted(reasons.items())
             if number > 1
         )
@@ -329,7 +357,7 @@ class InventoryKeeper:
             found[entry.file, kind if places else "are not in the archive's record"] += 1
         problems = (
             UnfitRecord(
-                f"{self._root}/{file}: {number} {'message' if number == 1 else 'messages'} in it {kind}",
+                f"{self._root}/{file}: {counted(number, 'message')} in it {kind}",
                 hint="somebody renamed, copied or added files; docs/formats.md says how to go on",
             )
             for (file, kind), number in sorted(found.items())
@@ -370,7 +398,7 @@ def _add_all(writer: InventoryWriter, entries: Iterator[Entry]) -> None:
 
 def _lost_by_count(root: str, expected: int, there: int) -> MissingCopy:
     return MissingCopy(
-        f"{root}/{MARKER} says that there are {expected} messages, and {there} are known",
+        f"{root}/{MARKER} says that the archive holds {counted(expected, 'message')}, and {there:,} can be found",
         hint=_HINT,
         copies=expected - there,
     )

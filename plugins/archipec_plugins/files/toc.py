@@ -8,11 +8,11 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from archipec.crc_lines import LONGEST_LINE
 from archipec.durability import open_regular
-from archipec.errors import PermanentError
+from archipec.errors import PermanentError, counted
 from archipec.inventory import Entry
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex, NumberedStrings
@@ -45,6 +45,8 @@ class TocIndex(ABC):
     """
 
     located = True
+    scheme: ClassVar[str]
+    """Of the URLs by which such an archive is read and written."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -60,6 +62,14 @@ class TocIndex(ABC):
     @abstractmethod
     def _table(self, file: str, size: int) -> Iterator[tuple[ContentKey, StoredAt]]:
         """Read a file's table: the messages within its first ``size`` bytes, in the order in which they were stored."""
+
+    @abstractmethod
+    def recorded_end(self, file: str) -> int | None:
+        """Return how many bytes a file had when its last run ended, by the last line of its table; None if it doesn't say.
+
+        Raises:
+            OSError: the table can't be read.
+        """
 
     @abstractmethod
     def toc_path(self, file: str) -> str:
@@ -90,19 +100,48 @@ class TocIndex(ABC):
     def number(self) -> int | None:
         return None if self._index is None else self._count
 
-    def why_missing(self, file: str) -> str:
+    def why_missing(self, file: str, number: int | None = None) -> str:
+        if number is not None and self.has_lost_table(file):
+            return self._why_missing(file, counted(number, "message"))
         if file not in self._reasons:
-            self._reasons[file] = self._why_missing(file)
-        return self._reasons[file]
+            self._reasons[file] = self._why_missing(file, "the messages")
+        more = "" if number is None else f": {missing_from_record(number)}"
+        return self._reasons[file] + more
 
-    def _why_missing(self, file: str) -> str:
+    def has_lost_table(self, file: str) -> bool:
+        """Return whether a file holds something, and nothing is there to find it by; raises OSError."""
+        return bool(regular_size(f"{self.root}/{file}")) and regular_size(self.toc_path(file)) is None
+
+    def lost_files(self) -> Iterator[str]:
+        """Yield the files that are gone or cut short, or without their tables, by sizes and the tables' last lines alone.
+
+        Raises:
+            OSError: they can't be looked at.
+        """
+        for file in self._parts():
+            size = regular_size(f"{self.root}/{file}")
+            if regular_size(self.toc_path(file)) is None:
+                lost = bool(size)
+            else:
+                lost = (size or 0) < (self.recorded_end(file) or 0)
+            if lost:
+                yield file
+
+    def hint(self, file: str) -> str:
+        """Return the way out for messages of a file that are missing; empty where there is none that is known."""
+        if not self.has_lost_table(file):
+            return ""
+        copy = f"archipec archive --from {self.scheme}:{self.root} --to {self.scheme}:NEW"
+        return f"bring it back from a backup, or make a whole archive of what is there: `{copy}`"
+
+    def _why_missing(self, file: str, messages: str) -> str:
         path, toc = f"{self.root}/{file}", self.toc_path(file)
         size = regular_size(path)
         if size is None:
             return f"{path} is not a file any more" if os.path.lexists(path) else f"{path} is gone"
         if regular_size(toc) is None:
             state = "is not a file any more" if os.path.lexists(toc) else "is gone"
-            return f"{toc}, by which the messages in {file} are found, {state}"
+            return f"{toc}, by which {messages} in {file} {'is' if messages.startswith('1 ') else 'are'} found, {state}"
         if any(place.offset + place.stored > size for _, place in self._table(file, _NO_END)):
             return f"{path} was cut short"
         return f"{path} and its table of contents do not have it any more"
@@ -150,6 +189,11 @@ class TocIndex(ABC):
 
     def _packed(self, place: StoredAt) -> bytes:
         return _PLACE.pack(self._files.number(place.file), place.offset, place.stored, place.form)
+
+
+def missing_from_record(number: int) -> str:
+    """Return "60 messages of the archive's record are missing"."""
+    return f"{counted(number, 'message')} of the archive's record {'is' if number == 1 else 'are'} missing"
 
 
 def last_line(path: str) -> bytes:

@@ -35,6 +35,7 @@ from archipec_plugins.files.streams import (
     verify_key,
 )
 from archipec_plugins.files.timestamps import Timestamps
+from archipec_plugins.files.toc import missing_from_record
 
 
 class FileIndex(Protocol):
@@ -113,11 +114,15 @@ class _Holdings:
         self.held = self.claimed = index.held
         self.number = index.number
 
-    def why_missing(self, file: str) -> str:
+    def why_missing(self, file: str, number: int | None = None) -> str:
         path = Path(self._root, file)
+        more = "" if number is None else f": {missing_from_record(number)}"
         if path.is_dir():
-            return f"{path} does not hold it any more"
-        return f"{path} is gone" if path.parent.is_dir() else f"the folder {path.parent} is gone"
+            return f"{path} does not hold {'it' if number is None else 'them'} any more{more}"
+        return (f"{path} is gone" if path.parent.is_dir() else f"the folder {path.parent} is gone") + more
+
+    def hint(self, file: str) -> str:  # noqa: ARG002 - the same for all
+        return ""
 
 
 class TreeSink:

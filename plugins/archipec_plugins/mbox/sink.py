@@ -86,6 +86,8 @@ class MboxSink(IndexedArchiveSink[MboxRecord]):
             yield numbered(number), group
 
     def _file(self, name: str) -> MboxFile:
+        if self._index.has_lost_table(name) and (lost := self._look_for_lost().get(name)):
+            raise lost  # a new table would hide it
         file = self._open_files.pop(name, None)
         if file is not None:
             try:

@@ -135,6 +135,8 @@ class MboxToc:
 class MboxTocIndex(TocIndex):
     """See `TocIndex`; a place is that of a message's first byte, the line of its separator being before it."""
 
+    scheme = "mbox"
+
     def _parts(self) -> list[str]:
         names = {path.name.removesuffix(toc_path("")) for path in Path(self.root).iterdir()}
         return sorted(filter(is_mbox, names))
@@ -145,6 +147,10 @@ class MboxTocIndex(TocIndex):
 
     def toc_path(self, file: str) -> str:
         return toc_path(f"{self.root}/{file}")
+
+    def recorded_end(self, file: str) -> int | None:
+        match = _match(last_line(self.toc_path(file)))
+        return int(match[6]) if match is not None and match[5] == b"Z" else None
 
 
 def is_mbox(name: str) -> bool:

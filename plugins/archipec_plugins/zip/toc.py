@@ -205,6 +205,8 @@ class ZipTocIndex(TocIndex):
         directories: where the last directory of each file begins.
     """
 
+    scheme = "zip"
+
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.directories: dict[str, int] = {}
@@ -225,6 +227,11 @@ class ZipTocIndex(TocIndex):
 
     def toc_path(self, file: str) -> str:
         return toc_path(f"{self.root}/{file}")
+
+    def recorded_end(self, file: str) -> int | None:
+        text = text_of(last_line(self.toc_path(file)))
+        match = None if text is None else _LINE.fullmatch(text)
+        return int(match[13]) if match is not None and match[13] else None
 
 
 def zips_in(root: str) -> list[Path]:

@@ -126,18 +126,25 @@ class ZipWriter:
         return _size_of(self.path) == self._size
 
     def check_unchanged(self) -> None:
-        """Leave a zip alone for ever that another program has added to since this object wrote to it.
+        """Leave a zip alone for ever that another program has added to, or cut, since this object wrote to it.
 
         Raises:
             OSError: it can't be read or the table not be written.
             IntegrityError: another program has.
         """
         size = _size_of(self.path)
-        if size > self._size:
+        # One that was taken away is another file: a new one begins, and `verify` says what is missing.
+        if size != self._size and os.path.lexists(self.path):
             raise self._changed(size)
 
     def _changed(self, size: int) -> IntegrityError:
         self.usable, self.finished, self._foreign = False, True, True
+        if size < self._size:
+            return IntegrityError(
+                f"{self.path}: another program has changed it while it was written to:"
+                f" it has {size} bytes instead of {self._size}",
+                hint="run `archipec verify`: it says what is missing",
+            )
         if self._toc_end:
             # Says that the zip is done here: what lies behind is not archipec's.
             self._write_toc(end_line(self.directory, self.end, 0), durable=True)

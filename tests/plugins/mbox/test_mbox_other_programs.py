@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archipec.contract import ContentKey
+from archipec.contract import ContentKey, SupportsFinish
 from archipec.errors import IntegrityError, MissingCopy, PermanentError, TransientError
 from archipec.testing import make_item
 
@@ -179,13 +179,28 @@ def test_a_file_whose_first_message_was_deleted(mbox: MboxArchive) -> None:
 
 
 def test_without_its_table_all_is_somebody_elses(mbox: MboxArchive) -> None:
-    with mbox.open() as sink:
-        mbox.keep(sink, ONE)
-    (mbox.root / TOC).unlink()
+    (mbox.root / DATA).write_bytes(FOREIGN)
     with mbox.open() as sink:
         assert sink.find(ContentKey.of(ONE)) is None
         mbox.keep(sink, ONE)
-    assert mbox.seen() == [ONE, ONE]
+        assert isinstance(sink, SupportsFinish)
+        sink.finish()
+    assert mbox.seen()[-1] == ONE
+    assert mbox.files()[DATA].startswith(FOREIGN)
+
+
+def test_nothing_is_added_where_the_table_is_gone(mbox: MboxArchive) -> None:
+    """A new table would hide that the messages before it can't be found any more."""
+    with mbox.open() as sink:
+        mbox.keep(sink, ONE)
+    (mbox.root / TOC).unlink()
+    before = mbox.files()[DATA]
+    with mbox.open() as sink:
+        assert sink.find(ContentKey.of(ONE)) is None
+        with pytest.raises(IntegrityError, match=r"by which 1 message in .* is found, is gone"):
+            mbox.keep(sink, ONE)
+    assert mbox.files()[DATA] == before
+    assert not (mbox.root / TOC).exists()
 
 
 def test_a_table_of_a_later_version(mbox: MboxArchive) -> None:

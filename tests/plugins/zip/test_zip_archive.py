@@ -428,8 +428,23 @@ def test_a_zip_that_another_program_cut_between_batches_is_left_alone(zips: Make
         path = written.root / "archive.zip"
         theirs = path.read_bytes()[:-9]
         path.write_bytes(theirs)
+        with pytest.raises(IntegrityError, match="another program has changed it while it was written to"):
+            written.keep(sink, TWO)
+        assert path.read_bytes() == theirs
         written.keep(sink, TWO)
+        assert written.held(sink) == [TWO]
     assert path.read_bytes() == theirs
+    assert (written.root / "archive_02.zip").exists()
+
+
+def test_a_zip_that_was_taken_away_between_batches_is_followed_by_another(zips: Make) -> None:
+    written = zips()
+    with written.open() as sink:
+        written.keep(sink, ONE)
+        (written.root / "archive.zip").unlink()
+        written.keep(sink, TWO)
+        assert written.held(sink) == [TWO]
+    assert not (written.root / "archive.zip").exists()
     assert (written.root / "archive_02.zip").exists()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from archipec.contract import Source, SupportsCheck, SupportsSkipped
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy
+from archipec.contract import ContentKey, Source, SupportsCheck, SupportsSkipped
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, UnfitRecord, counted
 from archipec.message import Json, Skipped
 
 __all__ = ["Omissions", "omissions_of"]
 
 _SHOWN = 1000
 _PROBLEMS_SHOWN = 20
+_KEYS = 100_000  # of messages that seem to be missing, which are looked for among those archived
 
 
 @dataclass(slots=True)
@@ -22,14 +25,54 @@ class Omissions:
         count: things passed over; messages: those of them that are messages, or may be.
         shown: the first of them, messages before others.
         missing: messages that the source, an archive, has on its record and not among its files.
-        problems: what is wrong with it, a bounded number.
     """
 
     count: int = 0
     messages: int = 0
     shown: list[Skipped] = field(default_factory=list)
     missing: int = 0
-    problems: list[ArchipecError] = field(default_factory=list)
+    _lost: dict[str, list[ContentKey]] = field(default_factory=dict)
+    _number_lost: Counter[str] = field(default_factory=Counter)
+    _problems: list[ArchipecError] = field(default_factory=list)
+
+    def note(self, problem: ArchipecError) -> None:
+        """Take in what is wrong with the source, an archive."""
+        if isinstance(problem, MissingCopy):
+            self.missing += problem.copies
+            known = problem.message in self._number_lost
+            self._number_lost[problem.message] += problem.copies
+            if problem.key is not None and self._number_lost.total() <= _KEYS:
+                self._lost.setdefault(problem.message, []).append(problem.key)
+            if known:
+                return
+        elif isinstance(problem, UnfitRecord) and problem.sums_up:
+            self._problems = [one for one in self._problems if one.message != problem.sums_up]
+        if len(self._problems) < _PROBLEMS_SHOWN:
+            self._problems.append(problem)
+
+    def forget_archived(self, archived: Callable[[Sequence[ContentKey]], Collection[ContentKey]]) -> None:
+        """Forget what only seemed to be missing: its bytes were read all the same, and are in the archives now.
+
+        Args:
+            archived: returns those of some messages that every archive of the run holds.
+        """
+        for reason, keys in self._lost.items():
+            if len(keys) == self._number_lost[reason] and len(archived(keys)) == len(set(keys)):
+                self.missing -= self._number_lost.pop(reason)
+                self._problems = [one for one in self._problems if not _is_about(one, reason)]
+
+    def problems(self) -> list[ArchipecError]:
+        """Return what is wrong with the source, an archive: a bounded number of lines."""
+        if len(self._number_lost) < 2:
+            return self._problems
+        lost = counted(self.missing, "message")
+        return [
+            *self._problems,
+            IntegrityError(
+                f"{lost} that this archive has on record are missing",
+                hint="what is there is archived; bring back the rest from another copy",
+            ),
+        ]
 
     def as_json(self) -> dict[str, Json]:
         """Return this part of the JSON object of ``archive --json``."""
@@ -38,6 +81,10 @@ class Omissions:
             "skipped_count": self.count,
             **({"missing": self.missing} if self.missing else {}),
         }
+
+
+def _is_about(problem: ArchipecError, reason: str) -> bool:
+    return reason in (problem.message, problem.sums_up if isinstance(problem, UnfitRecord) else "")
 
 
 def omissions_of(source: Source) -> Omissions:
@@ -58,15 +105,5 @@ def omissions_of(source: Source) -> Omissions:
         found.shown = [*found.shown, *others][:_SHOWN]
     if isinstance(source, SupportsCheck):
         for problem in source.check():
-            if isinstance(problem, MissingCopy):
-                found.missing += problem.copies
-            if len(found.problems) < _PROBLEMS_SHOWN:
-                found.problems.append(problem)
-    if found.missing > 1:
-        found.problems.append(
-            IntegrityError(
-                f"{found.missing} messages that this archive has on record are missing",
-                hint="what is there is archived; bring back the rest from another copy",
-            )
-        )
+            found.note(problem)
     return found

@@ -147,7 +147,7 @@ class _Preview:
                 self._selection, self._ledger, self._source, report.listed, report.deselected
             )
         report.omissions = omissions_of(source)
-        report.errors.extend(report.omissions.problems)
+        report.errors.extend(report.omissions.problems())
 
     def blame(self, error: TransientError) -> bool:
         """Tell whether a lost connection is a folder's fault, which is left out then."""

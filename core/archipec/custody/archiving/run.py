@@ -42,12 +42,13 @@ from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.archiving.steps import run_steps
 from archipec.custody.archiving.worklist import WorkList, matches_nothing
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.schema import HELD
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.survey import quota_by
 from archipec.custody.run import Backoff, Cancellation, make_context, now
 from archipec.custody.spool import Budget, return_freed_memory, spool_folder
 from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
-from archipec.message import Quota
+from archipec.message import ContentKey, Quota
 from archipec.supervision import join
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ class _Run:
                 worker.inbox.put(None)
         for thread in (*self._readers, *sinks):
             join(thread)
+        self._report.omissions.forget_archived(self._archived)
+        self._report.errors.extend(self._report.omissions.problems())
         self._close()
         self._check_message_ids()
         if not self._report.errors and not self._stop.is_set():
@@ -253,6 +256,15 @@ class _Run:
                     hint="the folders that are read were looked through; see the header of the message in the webmail",
                 )
             )
+
+    def _archived(self, keys: Sequence[ContentKey]) -> list[ContentKey]:
+        """Return those of these messages that every sink of the run holds."""
+        sinks, wanted = [worker.number for worker in self._workers], set(keys)
+        return [
+            key
+            for key, (_, states) in self._ledger.copies.copies_of(keys).items()
+            if key in wanted and all(states.get(sink) in HELD for sink in sinks)
+        ]
 
     def _at_work(self) -> list[int]:
         return [worker.number for worker in self._workers if worker.error is None]
@@ -371,7 +383,6 @@ class _Run:
                 self._report.note(folder, "", error.message)
             case Omitted(omissions):
                 self._report.omissions = omissions
-                self._report.errors.extend(omissions.problems)
             case QuotaRead(quota):
                 self.quota = quota
 
