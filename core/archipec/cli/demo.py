@@ -20,12 +20,12 @@ from archipec.plugins.registry import Registry
 from archipec.terminal import command_line
 
 _MESSAGES = 60
-_ROOT = "test-provider-root.pem"
+_ROOTS = "test-provider-roots.pem"
 _CONFIGURATION = f"""\
 # What `archipec demo` made. Paths begin at this file's folder.
 [[pipeline]]
 name = "demo"
-trust = ["{_ROOT}"]
+trust = ["{_ROOTS}"]
 [pipeline.source]
 type = "eml"
 path = "mailbox"
@@ -47,12 +47,12 @@ def demo(directory: Path | None) -> int:
       archipec demo
       archipec demo /tmp/pec-demo
 
-    The messages are sealed by a test provider: they show how things work and prove nothing.
+    The messages, of PEC and of REM, are sealed by test providers: they show how things work and prove nothing.
     """
     root = _empty(directory or Path(tempfile.mkdtemp(prefix="archipec-demo-")))
     samples = _sample_mailbox(root / "mailbox")
-    trust, config, state = root / _ROOT, root / "archipec.toml", root / "state"
-    trust.write_bytes(_root_of_the_test_provider())
+    trust, config, state = root / _ROOTS, root / "archipec.toml", root / "state"
+    trust.write_bytes(_roots_of_the_test_providers())
     config.write_text(_CONFIGURATION, encoding="utf-8")
     click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
     (pipeline,) = load(config, Registry.load())
@@ -83,10 +83,10 @@ def demo(directory: Path | None) -> int:
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])
 
 
-def _root_of_the_test_provider() -> bytes:
-    from archipec.simulator import shared_authority
+def _roots_of_the_test_providers() -> bytes:
+    from archipec.simulator import shared_authority, shared_stamps, to_pem
 
-    return shared_authority().root_pem.encode()
+    return f"{shared_authority().root_pem}{to_pem(shared_stamps().root)}".encode()
 
 
 def _url(scheme: str, path: Path) -> str:
@@ -106,10 +106,10 @@ def _empty(root: Path) -> Path:
 
 
 def _sample_mailbox(folder: Path) -> int:
-    from archipec.simulator import mailbox
+    from archipec.simulator import MIXED, mailbox
 
     number = 0
-    for number, sample in enumerate(mailbox(_MESSAGES, seed=1, size=6000), start=1):
+    for number, sample in enumerate(mailbox(_MESSAGES, seed=1, size=6000, mix=MIXED), start=1):
         place = folder / sample.folder
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / f"{number:04d}.eml").write_bytes(sample.raw)

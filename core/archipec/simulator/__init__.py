@@ -1,4 +1,4 @@
-"""A PEC provider for tests, demonstrations and benchmarks: seals messages of every kind with a test authority.
+"""Providers of PEC and REM for tests, demonstrations and benchmarks: they seal messages of every kind as test authorities.
 
 Everything is fixed by seeds, keys included: the same calls give the same bytes on every machine. Nothing here talks to
 a network, and no name in it is real.
@@ -12,9 +12,11 @@ a network, and no name in it is real.
 from __future__ import annotations
 
 from archipec.simulator.authority import LEAF_VALID, Authority, shared_authority, to_pem
-from archipec.simulator.mailbox import OFFICE, Sample, mailbox
+from archipec.simulator.mailbox import MIXED, OFFICE, Sample, mailbox
 from archipec.simulator.originals import Attachment, compose, pseudo_pdf
 from archipec.simulator.provider import Provider
+from archipec.simulator.rem import REM_PROVIDERS, RemProvider
+from archipec.simulator.rem_stamp import shared_stamps
 from archipec.simulator.sending import Sending
 from archipec.simulator.stream import Stream
 from archipec.simulator.styles import (
@@ -33,12 +35,15 @@ __all__ = [
     "ARUBA_2026",
     "LEAF_VALID",
     "LEGALMAIL_2018",
+    "MIXED",
     "NAMIRIAL_2024",
     "OFFICE",
+    "REM_PROVIDERS",
     "STYLES",
     "Attachment",
     "Authority",
     "Provider",
+    "RemProvider",
     "Sample",
     "Sending",
     "Stream",
@@ -47,5 +52,6 @@ __all__ = [
     "mailbox",
     "pseudo_pdf",
     "shared_authority",
+    "shared_stamps",
     "to_pem",
 ]

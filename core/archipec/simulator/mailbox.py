@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
@@ -16,6 +17,8 @@ from archipec.simulator.clock import rfc_date
 from archipec.simulator.mime import header
 from archipec.simulator.originals import Attachment, compose, pseudo_pdf
 from archipec.simulator.provider import Provider
+from archipec.simulator.rem import RemSending
+from archipec.simulator.rem_mailbox import REM_EVENTS, REM_WEIGHTS, RemCorrespondence
 from archipec.simulator.sending import Sending
 from archipec.simulator.stream import Stream
 from archipec.simulator.styles import ARUBA_2026, STYLES, Style
@@ -45,6 +48,9 @@ acceptance, failure Â· `late` copy, acceptance, the notices of 12 and 24 hours Â
 """
 
 _START, _END = datetime(2023, 10, 1, 7, tzinfo=UTC), datetime(2026, 9, 30, 17, tzinfo=UTC)
+MIXED: Final[Mapping[str, int]] = MappingProxyType({**OFFICE, **REM_WEIGHTS})
+"""The same beside what happens by REM, in one mailbox: see `rem_mailbox.REM_WEIGHTS`."""
+
 _SEALED = 9000  # about what a sealed message weighs without its original
 _SUBJECTS = (
     "Fattura n. {n}/2026",
@@ -74,7 +80,7 @@ class Sample:
         folder: the IMAP folder where it lies.
         received: when it arrived there, aware, whole seconds.
         message_id: its own Message-ID with brackets, or None.
-        identificativo: the PEC identifier of its sending, or None.
+        identificativo: the PEC identifier of its sending, or what identifies that by REM, or None.
         msgid: the client's Message-ID of that sending with brackets, or None.
     """
 
@@ -92,7 +98,7 @@ class MailboxFields(TypedDict, total=False):
 
     Attributes:
         style: of the mailbox's own provider.
-        mix: see `OFFICE`; a mix of one is as good.
+        mix: see `OFFICE` and `MIXED`; a mix of one is as good.
         address: of the mailbox.
         start, end: the time over which the messages spread, aware; October 2023 to September 2026.
         authority: who certifies the providers; by default `shared_authority()`, whose root is the one to trust.
@@ -158,6 +164,9 @@ class _Mailbox:
             "ordinary": (self._ordinary, 1, 1),
             "stray": (self._stray, 1, 0),
         }
+        self._events |= {name: (partial(self._by_rem, name), *counts) for name, counts in REM_EVENTS.items()}
+        self._rem: RemCorrespondence | None = None
+        self._seed = seed
         self._event = ""
 
     def samples(self, count: int, mix: Mapping[str, int], start: datetime, end: datetime) -> Iterator[Sample]:
@@ -267,6 +276,15 @@ class _Mailbox:
         make = self._stream.pick((other.taken_in_charge, other.virus_detected))
         yield self._sample(make(sending), moment + timedelta(seconds=4), sending)
 
+    def _by_rem(self, event: str, moment: datetime) -> Iterator[Sample]:
+        if self._rem is None:
+            self._rem = RemCorrespondence(self._seed, self._address, self._stream, self._compose)
+        for made in self._rem.happen(event, moment, self._other()):
+            if made.sending is None:
+                yield self._copy(made.raw, made.when)
+            else:
+                yield self._sample(made.raw, made.when, made.sending)
+
     def _send(
         self, moment: datetime, *recipients: str, receipt: str | None = None, external: bool = False
     ) -> tuple[Sending, tuple[Sample, Sample]]:
@@ -312,17 +330,16 @@ class _Mailbox:
         wanted = budget // max(holders, 1) * self._stream.pick((25, 50, 75, 100, 100, 150, 200)) // 100
         return wanted * 73 // 100 if wanted > 500 else 0  # base64 makes 137 bytes of 100
 
-    def _sample(self, raw: bytes, received: datetime, sending: Sending | None = None) -> Sample:
+    def _sample(self, raw: bytes, received: datetime, sending: Sending | RemSending | None = None) -> Sample:
         message_id = first_field(raw, "Message-ID")
-        return Sample(
-            kinds.kind_of(raw),
-            raw,
-            "INBOX",
-            received,
-            raw_text(message_id) if message_id else None,
-            sending.identificativo if sending else None,
-            sending.msgid if sending else None,
-        )
+        identificativo = msgid = None
+        if isinstance(sending, RemSending):
+            identificativo = sending.message_id
+            msgid = f"<{sending.ua_message_id}>" if sending.ua_message_id else None
+        elif sending is not None:
+            identificativo, msgid = sending.identificativo, sending.msgid
+        own = raw_text(message_id) if message_id else None
+        return Sample(kinds.kind_of(raw), raw, "INBOX", received, own, identificativo, msgid)
 
     def _copy(self, original: bytes, moment: datetime) -> Sample:
         message_id = first_field(original, "Message-ID")
