@@ -232,7 +232,10 @@ def test_delivered(office: Office) -> None:
     office.put(acceptance, delivery)
     found = office.one()
     receipt = {
+        "system": "pec",
         "kind": "avvenuta-consegna",
+        "event": None,
+        "reason": None,
         "date": "2025-03-10T09:30:20+01:00",
         "sha256": sha256(delivery),
         "size": len(delivery),
@@ -240,13 +243,17 @@ def test_delivered(office: Office) -> None:
         "gestore": LEGALMAIL_2018.organization,
         "ricevuta": "completa",
         "consegna": A,
+        "concerned": [A],
         "errore": "nessuno",
         "errore_esteso": None,
         "mended": [],
         "outside_seal": [],
     }
-    accepted = {
+    accepted: dict[str, object] = {
+        "system": "pec",
         "kind": "accettazione",
+        "event": None,
+        "reason": None,
         "date": "2025-03-10T09:30:01+01:00",
         "sha256": sha256(acceptance),
         "size": len(acceptance),
@@ -254,6 +261,7 @@ def test_delivered(office: Office) -> None:
         "gestore": ARUBA_2018.organization,
         "ricevuta": None,
         "consegna": None,
+        "concerned": [],
         "errore": "nessuno",
         "errore_esteso": None,
         "mended": [],
@@ -262,6 +270,7 @@ def test_delivered(office: Office) -> None:
     assert sending.msgid is not None
     assert found == {
         "direction": "out",
+        "system": "pec",
         "status": "delivered",
         "attention": False,
         "identificativo": sending.identificativo,

@@ -26,6 +26,7 @@ def as_json(one: Transaction) -> dict[str, Json]:
     sent = one.sent
     return {
         "direction": one.direction,
+        "system": one.system or None,
         "status": str(one.status),
         "attention": one.needs_attention,
         "identificativo": one.identificativo,
@@ -65,7 +66,10 @@ def _recipient(who: Recipient) -> dict[str, Json]:
 
 def _receipt(record: Record) -> dict[str, Json]:
     return {
+        "system": record.system or None,
         "kind": record.kind,
+        "event": record.event or None,
+        "reason": ", ".join(record.reasons) or None,
         "date": _iso(record.date),
         "sha256": record.key.sha256,
         "size": record.key.size,
@@ -73,6 +77,7 @@ def _receipt(record: Record) -> dict[str, Json]:
         "gestore": record.gestore,
         "ricevuta": record.ricevuta or None,
         "consegna": record.consegna or None,
+        "concerned": list(record.about),
         "errore": record.errore or None,
         "errore_esteso": record.errore_esteso or None,
         "mended": list(record.mended),

@@ -150,6 +150,7 @@ class PackageBuilder:
             identificativo=record.identificativo if record.proven else "",
             msgid=record.msgid or record.message_id,
             gestore=record.gestore if record.proven else "",
+            system=record.system,
         )
         return self._made(f"{kind.code}-{record.key.sha256[:24].upper()}", kind.label, record.key, facts)
 

@@ -46,6 +46,7 @@ class Facts:
         identificativo: the PEC identifier without angle brackets, empty when there is none.
         msgid: the Message-ID of the original without angle brackets, empty when there is none.
         gestore: the provider that sealed it, empty when none did.
+        system: `pec` or `rem`, empty for what is of neither.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Facts:
     identificativo: str = ""
     msgid: str = ""
     gestore: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,10 +160,13 @@ def _distinct(addresses: Iterable[str]) -> Iterable[str]:
 
 def _checks(root: _Element, principal: Document) -> None:
     verified = _add(root, "Verifica")
-    _add(verified, "FirmatoDigitalmente", "true" if principal.facts.certified else "false")
-    for name in (
-        "SigillatoElettronicamente",
-        "MarcaturaTemporale",
-        "ConformitaCopieImmagineSuSupportoInformatico",
-    ):
-        _add(verified, name, "false")
+    certified = principal.facts.certified
+    _add(verified, "FirmatoDigitalmente", _said(certified))
+    _add(verified, "SigillatoElettronicamente", "false")
+    # The evidence of REM is time-stamped, or it is not valid.
+    _add(verified, "MarcaturaTemporale", _said(certified and principal.facts.system == kinds.REM))
+    _add(verified, "ConformitaCopieImmagineSuSupportoInformatico", "false")
+
+
+def _said(answer: bool) -> str:
+    return "true" if answer else "false"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from archipec.pec.kind import ACCEPTANCES, OUTCOMES
-from archipec.pec.linking import link
+from archipec.pec.kind import ACCEPTANCES
+from archipec.pec.linking import join_systems, link
 from archipec.pec.transactions import Outcome, Record, SentFrom
 
 _NOT_YET = (Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN)
@@ -50,10 +50,12 @@ def gather(known: Sequence[OutboxRecord], now: datetime, wait: timedelta) -> Ite
     sendings: defaultdict[str, list[Record]] = defaultdict(list)
     copies: defaultdict[str, list[Record]] = defaultdict(list)
     for record in (one.record for one in known):
-        if record.proven and record.kind in ACCEPTANCES | OUTCOMES:
+        if record.proven and record.is_about_sending:
             sendings[record.identificativo].append(record)
         elif record.is_sendable and record.message_id:
             copies[record.message_id.casefold()].append(record)
+    for value, sending in join_systems(sendings).items():
+        sendings[sending] += sendings.pop(value)
     placed: set[int] = set()
     for receipts in sendings.values():
         group = _sending(receipts, copies, placed, now)

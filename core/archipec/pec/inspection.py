@@ -246,6 +246,8 @@ def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     }
     if judgement.rem is not None or judgement.verdict is not None:
         shape["rem"] = rem_facts(judgement.rem, judgement.verdict, judgement.reasons)
+    if judgement.header is not None and judgement.header.ua_message_id:
+        shape["riferimento"] = f"<{judgement.header.ua_message_id}>"
     if judgement.evidence is not None:
         shape |= evidence_facts(judgement.evidence, judgement.header)
     return shape
@@ -263,7 +265,7 @@ def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
         "message_id": raw_text(message_id) if message_id is not None else None,
         "original": judgement.original,
     }
-    if not judgement.claims_certification:
+    if judgement.kind in UNSEALED and not judgement.system:
         kept["header"] = _header(raw)
     return kept
 

@@ -29,11 +29,13 @@ RILEVAZIONE_VIRUS: Final = "rilevazione-virus"
 ANOMALIA: Final = "anomalia"
 ORDINARIA: Final = "ordinaria"
 UNKNOWN: Final = "unknown"
+RELAY_REJECTION: Final = "rem-relay-rejection"
+RELAY_TO_NON_REM: Final = "rem-relay-to-non-rem"
 
 PEC: Final = "pec"
 REM: Final = "rem"
 
-Stage = Literal["", "acceptance", "outcome"]
+Stage = Literal["", "acceptance", "progress", "outcome"]
 
 
 class Kind(NamedTuple):
@@ -43,7 +45,8 @@ class Kind(NamedTuple):
         name: as it is stored, selected by and printed.
         events: of REM (ETSI EN 319 522-2) whose receipt is of this kind.
         groups: of `GROUPS`, besides ``all``.
-        stage: what it tells the sender of: the provider's ``acceptance`` of a message, or an ``outcome`` for a recipient.
+        stage: what it tells the sender of: the provider's ``acceptance`` of a message, an ``outcome`` for a recipient,
+            or ``progress`` on the way there.
         code: of the document in a conservation package; ``label``: what it is, in Italian.
         word: in the name of an .eml file; ``folder``: of an .eml tree that is laid out by kind.
         export_name: of its file in an export for a court; empty for what no export has as a receipt.
@@ -63,10 +66,28 @@ class Kind(NamedTuple):
 _RECEIPT_FOLDER, _NOTICE_FOLDER = "RICEVUTE ACCETTAZIONE E CONSEGNA", "AVVISI E MANCATE CONSEGNE"
 
 
-def _rem(name: str, event: str, code: str, label: str, word: str, *, notice: bool = False) -> Kind:
+def _rem(
+    name: str,
+    event: str,
+    code: str,
+    label: str,
+    word: str,
+    *,
+    notice: bool = False,
+    stage: Stage = "progress",
+) -> Kind:
     """The row of a receipt that REM has and PEC has not."""
-    folder = _NOTICE_FOLDER if notice else _RECEIPT_FOLDER
-    return Kind(name, ("certified", "receipts"), (event,), code=code, label=label, word=word, folder=folder)
+    return Kind(
+        name,
+        ("certified", "receipts"),
+        (event,),
+        stage=stage,
+        code=code,
+        label=label,
+        word=word,
+        folder=_NOTICE_FOLDER if notice else _RECEIPT_FOLDER,
+        export_name=word.lower().replace(" ", "-"),
+    )
 
 
 # A kind of message is one row here (RFC 6109 §3; ETSI EN 319 522-2 for events of REM that correspond to no kind of PEC).
@@ -106,10 +127,12 @@ _TABLE: Final = (
         name=PRESA_IN_CARICO,
         groups=("certified", "receipts"),
         events=("RelayAcceptance",),
+        stage="progress",
         code="RPC",
         label="ricevuta di presa in carico",
         word="PRESA IN CARICO",
         folder=_RECEIPT_FOLDER,
+        export_name="presa-in-carico",
     ),
     Kind(
         name=AVVENUTA_CONSEGNA,
@@ -161,7 +184,7 @@ _TABLE: Final = (
         folder="ANOMALIE",
     ),
     _rem(
-        "rem-relay-rejection",
+        RELAY_REJECTION,
         "RelayRejection",
         "RRG",
         "rifiuto di inoltro tra gestori REM",
@@ -169,7 +192,7 @@ _TABLE: Final = (
         notice=True,
     ),
     _rem(
-        "rem-relay-to-non-rem",
+        RELAY_TO_NON_REM,
         "RelayToNonERDS",
         "RIE",
         "ricevuta REM di inoltro a posta ordinaria",
@@ -182,6 +205,7 @@ _TABLE: Final = (
         "avviso REM di mancato inoltro a posta ordinaria",
         "MANCATO INOLTRO",
         notice=True,
+        stage="outcome",
     ),
     _rem(
         "rem-notification-for-acceptance",
@@ -212,6 +236,7 @@ _TABLE: Final = (
         "avviso REM di rifiuto del destinatario",
         "RITIRO RIFIUTATO",
         notice=True,
+        stage="outcome",
     ),
     _rem(
         "rem-acceptance-rejection-expiry",
@@ -220,6 +245,7 @@ _TABLE: Final = (
         "avviso REM di scadenza del termine per accettare",
         "RITIRO SCADUTO",
         notice=True,
+        stage="outcome",
     ),
     _rem(
         "rem-consignment-notification",
@@ -271,6 +297,10 @@ ACCEPTANCES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "ac
 """What tells a sender whether the provider took the message."""
 OUTCOMES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "outcome")
 """What tells a sender how it ended for a recipient."""
+FAILURES: Final = OUTCOMES - {AVVENUTA_CONSEGNA, PREAVVISO_ERRORE_CONSEGNA}
+"""What tells a sender that it ended without delivery."""
+PROGRESS: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "progress")
+"""What tells between the two; of PEC it goes from provider to provider alone, and a mailbox has it by mistake."""
 
 UNSEALED: Final = frozenset({ORDINARIA, UNKNOWN})
 """What no provider made, by its header."""

@@ -1,4 +1,6 @@
-"""Links the messages of one sending: acceptance, receipts of each recipient, and what was sent (RFC 6109 §3).
+"""Links the messages of one sending: acceptance, receipts of each recipient, and what was sent.
+
+For PEC by RFC 6109 §3, for REM by ETSI EN 319 522-2 §8 and REM-Policy-IT; a sending may have receipts of both.
 
 What is looked for and missing depends on the time: a receipt may come for a day.
 """
@@ -7,19 +9,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from archipec.pec import kind as kinds
 from archipec.pec.transactions import BY_WEIGHT, Outcome, Recipient, Record, Sent, SentFrom, Transaction
 
-__all__ = ["link"]
+__all__ = ["join_systems", "link"]
 
 _DAY = timedelta(hours=24)
 _FINAL_NOTICE = timedelta(hours=22)  # RFC 6109 §3.1.6: the second notice comes "not before 22 hours"
 # A copy is written before its message is accepted, by a clock that may be wrong.
 _COPY_BEFORE, _COPY_AFTER = timedelta(minutes=60), timedelta(minutes=10)
+_MALWARE = frozenset({"RA03", "RB03"})  # reasons of REM
 _SEVERITY = re.compile(r"\s*([45])\.\d+\.\d+")
 
 
@@ -32,12 +35,45 @@ def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> 
         now: aware; it decides what is missing and what may still come.
     """
     found = []
-    receipts = [one for one in records if one.kind in kinds.ACCEPTANCES | kinds.OUTCOMES]
+    receipts = [one for one in records if one.is_about_sending]
     envelopes = [one for one in records if one.kind == kinds.POSTA_CERTIFICATA]
     if receipts or any(one.is_sendable and one.message_id for one in copies):
         found.append(_sending(receipts, envelopes, copies, now))
     if envelopes:
         found.append(_incoming(envelopes))
+    return found
+
+
+def join_systems(groups: Mapping[str, Sequence[Record]]) -> dict[str, str]:
+    """Tell which groups of receipts belong to a sending that another system accepted: PEC for REM, or the other way.
+
+    A provider that takes a message over from another system certifies the Message-ID that it had there, and gives it an
+    identifier of its own.
+
+    Args:
+        groups: receipts by their `identificativo`.
+
+    Returns:
+        by the `identificativo` of such a group that of the sending.
+    """
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for value, group in groups.items():
+        accepted = [one for one in group if one.proven and one.kind in kinds.ACCEPTANCES]
+        for name in {name for one in accepted for name in (value, one.msgid) if name}:
+            hosts[name].append(value)
+    found = {}
+    for value, group in groups.items():
+        parts = [one for one in group if one.proven and one.is_about_sending]
+        if not parts or any(one.kind in kinds.ACCEPTANCES for one in parts):
+            continue
+        candidates = {
+            host
+            for one in parts
+            for host in hosts.get(one.msgid, ())
+            if host != value and all(theirs.system != one.system for theirs in groups[host])
+        }
+        if len(candidates) == 1:
+            found[value] = candidates.pop()
     return found
 
 
@@ -55,6 +91,7 @@ def _incoming(envelopes: Sequence[Record]) -> Transaction:
         date=first.date,
         mittente=first.mittente,
         oggetto=first.oggetto,
+        system=first.system,
         envelopes=proven,
         unproven=unproven,
         problems=tuple(_doubts(first)) if proven else (f"the envelope is not proven: {first.reason}",),
@@ -75,7 +112,7 @@ def _sending(
     proven, unproven = _parted(receipts)
     acceptance = _first(proven, kinds.ACCETTAZIONE)
     refusal = _first(proven, kinds.NON_ACCETTAZIONE)
-    nameless = [one for one in proven if one.kind == kinds.AVVENUTA_CONSEGNA and not one.consegna]
+    nameless = [one for one in proven if one.kind == kinds.AVVENUTA_CONSEGNA and not one.about]
     heading = acceptance or refusal or next(iter(proven), None)
     sent = _sent(heading or next(iter(unproven), None), copies, [*proven, *_parted(envelopes)[0]])
     told = heading or (sent.record if sent else None) or next(iter(unproven))
@@ -103,6 +140,7 @@ def _sending(
         date=told.date,
         mittente=told.mittente,
         oggetto=told.oggetto,
+        system=told.system,
         sent=sent,
         acceptance=acceptance or refusal,
         recipients=recipients,
@@ -203,7 +241,8 @@ class _Judge:
             for name, receipts in known.items():
                 if name and name not in seen:
                     seen.add(name)
-                    found = self._recipient(receipts[0].consegna, "")
+                    address = next(one for one in receipts[0].about if _folded(one) == name)
+                    found = self._recipient(address, "")
                     note = "not among the recipients that were certified"
                     yield replace(found, notes=(*found.notes, note)) if told.destinatari else found
 
@@ -211,10 +250,11 @@ class _Judge:
         # A notice that names nobody is about everybody who waits for a receipt; a delivery is about one of them,
         # and which one nobody can tell.
         general = [] if tipo == "esterno" else self._proven.get("", [])
-        general = [one for one in general if one.kind != kinds.AVVENUTA_CONSEGNA]
+        general = [one for one in general if one.kind not in (kinds.AVVENUTA_CONSEGNA, *kinds.PROGRESS)]
         receipts = sorted([*self._proven.get(_folded(address), []), *general], key=_moment)
         deliveries = [one for one in receipts if one.kind == kinds.AVVENUTA_CONSEGNA]
-        failures = [one for one in receipts if one.kind == kinds.ERRORE_CONSEGNA]
+        failures = [one for one in receipts if one.kind in kinds.FAILURES]
+        left = [one for one in receipts if one.kind == kinds.RELAY_TO_NON_REM]
         final = [one for one in receipts if self._is_final(one)]
         base = Recipient(address=address, tipo=tipo, outcome=self.silence, receipts=tuple(receipts))
         if deliveries:
@@ -229,7 +269,7 @@ class _Judge:
                 problems=("not delivered within 24 hours" + _words(final[0]), *_doubts(final[0])),
                 notes=tuple(_remarks(final[0])),
             )
-        if tipo == "esterno" and self._certified and not self._refused:
+        if left or (tipo == "esterno" and self._certified and not self._refused):
             note = "accepted, ordinary mail, no legal delivery"
             return replace(base, outcome=Outcome.ORDINARY, notes=(note,))
         if self._refused:
@@ -241,7 +281,12 @@ class _Judge:
         if doubtful:
             reason = f"the receipt is not proven: {doubtful[0].reason}"
             return replace(base, outcome=Outcome.UNPROVEN, problems=(reason,))
-        notes = tuple("not delivered in the first 12 hours" + _words(one) for one in base.receipts[:1])
+        early = [one for one in base.receipts if one.kind == kinds.PREAVVISO_ERRORE_CONSEGNA]
+        refused = [one for one in base.receipts if one.kind == kinds.RELAY_REJECTION]
+        notes = (
+            *("not delivered in the first 12 hours" + _words(one) for one in early[:1]),
+            *("the recipient's provider refused it" + _words(one) for one in refused[:1]),
+        )
         if self.silence is Outcome.WAITING:
             return replace(base, notes=notes)
         reason = "no delivery receipt"
@@ -270,7 +315,7 @@ def _delivered(
         problems.append(f"a notice of failure contradicts the delivery receipt{_words(failures[0])}")
     if final:
         notes.append("delivered although a notice had said that 24 hours went by without delivery")
-    if not best.is_complete:
+    if not best.is_complete and best.system != kinds.REM:  # whose receipts state the original's hash
         if best.ricevuta == "completa":
             what = "the delivery receipt does not hold the original"
         else:
@@ -302,7 +347,7 @@ def _remarks(one: Record) -> list[str]:
 
 
 def _failed(base: Recipient, failure: Record) -> Recipient:
-    virus = failure.errore == "virus"
+    virus = failure.errore == "virus" or not _MALWARE.isdisjoint(failure.reasons)
     what = "not delivered because of a virus" if virus else "not delivered"
     return replace(
         base,
@@ -322,8 +367,9 @@ def _words(one: Record) -> str:
 def _by_recipient(records: Iterable[Record]) -> dict[str, list[Record]]:
     found: defaultdict[str, list[Record]] = defaultdict(list)
     for one in records:
-        if one.kind in kinds.OUTCOMES:
-            found[_folded(one.consegna)].append(one)
+        if one.kind in kinds.OUTCOMES | kinds.PROGRESS:
+            for address in dict.fromkeys(map(_folded, one.about)) or ("",):
+                found[address].append(one)
     return dict(found)
 
 

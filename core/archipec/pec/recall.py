@@ -9,6 +9,7 @@ from typing import Any
 from archipec.message import ContentKey
 from archipec.pec.daticert import Destinatario
 from archipec.pec.headers import identifier
+from archipec.pec.kind import PEC
 from archipec.pec.structure import Outside
 from archipec.pec.transactions import Record
 
@@ -27,7 +28,7 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
         date: aware; of the message, where neither its certification nor its header says one.
         told: what `judgement.record` returned, through JSON.
     """
-    seal, header = told["seal"], told.get("header") or {}
+    seal, header, rem = told["seal"], told.get("header") or {}, told.get("rem") or {}
     proven = seal["status"] == "valid"
     # A copy of what was sent may carry somebody's certification data: it is not its own.
     own = {} if header else told
@@ -54,6 +55,14 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
         errore_esteso=own.get("errore_esteso") or "",
         ricevuta=own.get("ricevuta") or "",
         consegna=own.get("consegna") or "",
+        system=told.get("system") or (PEC if told.get("tipo") else ""),
+        event=told.get("event") or "",
+        reasons=tuple(one["code"] for one in rem.get("reasons") or ()),
+        concerned=tuple(rem.get("concerned") or ()),
+        digest=next(
+            (one["digest"] for one in rem.get("digests") or () if one["algorithm"] == "sha256"),
+            "",
+        ),
         original=bool(told.get("original")),
         mended=tuple(own.get("mended") or ()),
         outside=tuple(Outside(**_arguments(one)).label for one in told.get("outside_seal") or ()),

@@ -69,6 +69,10 @@ class Record:
         identificativo, msgid, message_id, riferimento: identifiers without angle brackets, empty when absent.
         mittente, oggetto, destinatari: of the original.
         gestore, errore, errore_esteso, ricevuta, consegna: of the certification data, empty when absent.
+        system: `pec` or `rem`, empty for what is of neither.
+        event, reasons: of REM: the event's name, and the codes of why it happened.
+        concerned: of REM, the recipients that the event is about.
+        digest: of REM, the SHA-256 of the original that the evidence states, in hexadecimal digits.
         original: whether the original, or in a short receipt what is left of it, is inside.
         mended: what had to be put right in the certification data to read it, one sentence each.
         outside: names of what lies in the message beside what its seal covers.
@@ -92,6 +96,11 @@ class Record:
     errore_esteso: str = ""
     ricevuta: str = ""
     consegna: str = ""
+    system: str = ""
+    event: str = ""
+    reasons: tuple[str, ...] = ()
+    concerned: tuple[str, ...] = ()
+    digest: str = ""
     original: bool = False
     mended: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
@@ -100,6 +109,23 @@ class Record:
     def proven(self) -> bool:
         """Whether a provider vouches for it, by a valid seal over certification data that can be read."""
         return self.seal == "valid" and bool(self.identificativo)
+
+    @property
+    def is_about_sending(self) -> bool:
+        """Whether it tells a sender something about what was sent."""
+        if self.kind in kinds.PROGRESS:
+            return self.system == kinds.REM
+        return self.kind in kinds.ACCEPTANCES | kinds.OUTCOMES
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """The recipients that it is about; none where it does not say so.
+
+        A delivery is about one of them (ETSI EN 319 522-3 §5.2.5): one that names several says nothing of any.
+        """
+        if not self.concerned:
+            return (self.consegna,) if self.consegna else ()
+        return self.concerned if self.kind != kinds.AVVENUTA_CONSEGNA or len(self.concerned) == 1 else ()
 
     @property
     def is_complete(self) -> bool:
@@ -171,6 +197,7 @@ class Transaction:
         envelopes: of one that came in.
         unproven: what says it belongs here but has no valid seal.
         problems, notes: of the whole; the recipients have theirs.
+        system: `pec` or `rem`, of the acceptance or of the envelope; empty when there is neither.
     """
 
     direction: str
@@ -187,6 +214,7 @@ class Transaction:
     unproven: tuple[Record, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    system: str = ""
 
     @property
     def needs_attention(self) -> bool:

@@ -9,21 +9,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 from lxml import etree  # type: ignore[import-untyped]
 
-from archipec.conservation.provider import Package, Terms
+from archipec.conservation.metadata import PackageSettings, unit_metadata
+from archipec.conservation.provider import Document, Facts, Package, Terms
 from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subject, Subjects, load_subjects, load_terms
 from archipec.errors import ConfigError, IntegrityError, TransientError
+from archipec.message import ContentKey
 from archipec.pec.transactions import Record
 from archipec.timestamp import TsaClient
 from testbed.requirements import require, schema
 
-from .conftest import SUBJECT
+from .conftest import NOW, SUBJECT
 
 Pack = Callable[..., Package]
 SINCRO = "{http://www.uni.com/U3011/sincro-v2/}"
@@ -335,3 +338,39 @@ def test_without_key_or_stamp_there_is_no_package(pack: Pack, keys: Path, tmp_pa
         pack(signing=Signing(authority=TsaClient(address)))
     with pytest.raises(TransientError, match="can't be reached"):
         pack(signing=Signing(authority=TsaClient(address)))
+
+
+def test_the_time_stamp_of_rem_is_said() -> None:
+    def checks(system: str, *, certified: bool) -> list[str]:
+        facts = Facts(
+            kind="accettazione",
+            certified=certified,
+            date=NOW,
+            subject="s",
+            sender="a@x.example",
+            recipients=("b@x.example",),
+            system=system,
+        )
+        document = Document(
+            id="RAC-1", label="x", key=ContentKey.of(b"x"), path=PurePosixPath("x"), facts=facts, open=BytesIO
+        )
+        metadata = unit_metadata(
+            "0" * 32,
+            "U",
+            [document],
+            PackageSettings(
+                terms=Terms(root="DocumentoAmministrativoInformatico"),
+                subjects=Subjects(),
+                holder="",
+                submitter="",
+                years=10,
+                signing=Signing(),
+                version="0",
+                fingerprint="",
+            ),
+        )
+        return [one.text for one in etree.fromstring(metadata).iterfind("Verifica/*")]
+
+    assert checks("rem", certified=True) == ["true", "false", "true", "false"]
+    assert checks("pec", certified=True) == ["true", "false", "false", "false"]
+    assert checks("rem", certified=False) == ["false", "false", "false", "false"]

@@ -146,3 +146,17 @@ def test_packages_keep_the_limits() -> None:
     assert [len(one) for one in group_into_packages(units, 9, 3, 1000)] == [3, 2]
     assert [len(one) for one in group_into_packages(units, 9, 9, 25)] == [2, 2, 1]
     assert list(group_into_packages([], 1, 1, 1)) == []
+
+
+def test_a_sending_of_rem_is_one_unit_with_its_relays_and_a_receipt_of_pec() -> None:
+    rem: dict[str, Any] = {"system": "rem", "identificativo": "26A0@rem.example"}
+    acceptance = accepted(to=(A, B), **rem)
+    relay = record("presa-in-carico", 0.01, concerned=(A, B), **rem)
+    first = delivery(A, consegna="", concerned=(A,), **rem)
+    by_pec = delivery(B, system="pec", identificativo="opec9@pec.example.it", msgid="26A0@rem.example")
+    assert [group.due for group in groups(acceptance, relay, first)] == [ACCEPTED + WAIT]
+    (group,) = groups(acceptance, relay, first, by_pec)
+    assert (group.records[0], set(group.records[1:])) == (acceptance, {relay, first, by_pec})
+    assert (group.flow, group.due) == ("U", None)
+    stray = record("presa-in-carico", system="pec")
+    assert shapes(stray) == [(["presa-in-carico"], "E", True)], "of PEC it goes between providers"

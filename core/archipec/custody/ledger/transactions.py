@@ -87,6 +87,12 @@ class Transactions(LedgerTable):
             identificativi,
         )
 
+    def of_msgids(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
+        """Return the messages whose certified data states these Message-IDs of what was sent."""
+        return self._records(
+            f"{_MESSAGE} WHERE v.msgid IN (SELECT value FROM json_each(?2)) AND {_HELD}", sinks, msgids
+        )
+
     def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
         """Return the messages that name these Message-IDs in their header alone: nobody has sealed that."""
         return self._records(

@@ -9,7 +9,7 @@ from archipec.custody.ledger.copies import Copies, Copy
 from archipec.custody.ledger.database import Database, LedgerTable
 from archipec.custody.verdict import Verdict
 from archipec.pec.headers import identifier
-from archipec.pec.kind import UNSEALED
+from archipec.pec.kind import REM, UNSEALED
 
 __all__ = ["Verdicts"]
 
@@ -48,7 +48,10 @@ class Verdicts(LedgerTable):
         """
         with self._db.transaction() as db:
             for content, verdict in verdicts:
-                fields = [identifier(verdict.record.get(name)) for name in _IDENTIFIERS]
+                told = verdict.record
+                if told.get("system") == REM:  # which has no name of its own for what a message is
+                    told = told | {"tipo": verdict.kind}
+                fields = [identifier(told.get(name)) for name in _IDENTIFIERS]
                 db.execute(
                     "INSERT INTO verdict"
                     " (content, seal, tipo, identificativo, msgid, riferimento, message_id, record, judged)"

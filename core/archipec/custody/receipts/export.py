@@ -19,7 +19,8 @@ from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
 from archipec.message import Json
 from archipec.paths import safe_name
 from archipec.pec.breve import DIFFERS, check_breve
-from archipec.pec.kind import known_kind
+from archipec.pec.kind import REM, known_kind
+from archipec.pec.rem.original import compare_original
 from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
 
 __all__ = ["INDEX", "Export", "ExportedFile", "export_transaction"]
@@ -124,12 +125,17 @@ def _lacks(transaction: Transaction) -> Iterator[str]:
         yield from (f"{one.address}: {problem}" for problem in one.problems)
         if one.outcome is Outcome.WAITING:
             yield f"{one.address}: no delivery receipt yet"
-        elif one.outcome is Outcome.DELIVERED and one.decisive is not None and not one.decisive.is_complete:
+        elif one.outcome is Outcome.DELIVERED and one.decisive is not None and not _suffices(one.decisive):
             yield f"{one.address}: a complete delivery receipt ({one.notes[0]})"
     if all(one.outcome is Outcome.ORDINARY for one in transaction.recipients):
         yield "a certified recipient: there is no legal delivery"
     if transaction.acceptance is None and not transaction.problems:
         yield "the acceptance"
+
+
+def _suffices(receipt: Record) -> bool:
+    """Whether a delivery receipt says what was delivered: it has the original inside, or of REM its hash."""
+    return receipt.is_complete or (receipt.system == REM and bool(receipt.digest))
 
 
 def _notes(transaction: Transaction) -> Iterator[str]:
@@ -148,7 +154,7 @@ def _receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
         for record in one.receipts:
             if record.number not in seen:
                 seen.add(record.number)
-                yield record, record.consegna
+                yield record, record.about[0] if len(record.about) == 1 else ""
 
 
 def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
@@ -160,6 +166,8 @@ def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
     if sent.where is not SentFrom.COPY:
         _write(export, raw, "inviato", "", f"the original inside the {sent.where} {sent.record.key.sha256}")
         return
+    if (receipt := _with_digest(export.transaction)) is not None:
+        _compare_digest(raw, receipt, export)
     sealed = next(
         (one.decisive for one in export.transaction.recipients if one.decisive and one.decisive.is_complete),
         None,
@@ -179,6 +187,28 @@ def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
         _write(export, original, "inviato", "", f"the original inside the receipt {sealed.key.sha256}")
         return
     _write(export, raw, "inviato", "", "the copy of the sent message")
+
+
+def _with_digest(transaction: Transaction) -> Record | None:
+    """A receipt of REM that states the original's hash, a delivery's before the acceptance."""
+    decisive = [one.decisive for one in transaction.recipients if one.decisive is not None]
+    candidates = [*decisive, *([transaction.acceptance] if transaction.acceptance is not None else [])]
+    return next((one for one in candidates if one.system == REM and one.digest), None)
+
+
+def _compare_digest(raw: bytes, receipt: Record, export: Export) -> None:
+    found = compare_original(raw, receipt.digest, receipt.identificativo)
+    if found == "differs":
+        export.missing.append(
+            "the sent message as it is certified: its copy does not have the hash that the receipts state"
+        )
+    elif found == "renamed":
+        export.notes.append(
+            "the copy of the sent message has the hash that the receipts state, once its Message-ID is replaced by"
+            f" <{receipt.identificativo}> and moved into REM-UAMessageIdentifier, as its provider did"
+        )
+    else:
+        export.notes.append("the copy of the sent message has the hash that the receipts state")
 
 
 def _miss(export: Export, what: str, error: ArchipecError) -> None:

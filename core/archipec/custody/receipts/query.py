@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import Ledger
@@ -13,7 +14,8 @@ from archipec.custody.ledger.transactions import TransactionRef
 from archipec.custody.receipts.archive_reader import ArchiveReader
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve
-from archipec.pec.linking import link
+from archipec.pec.kind import ACCEPTANCES, REM
+from archipec.pec.linking import join_systems, link
 from archipec.pec.mime import Part
 from archipec.pec.structure import dissect
 from archipec.pec.transactions import Record, Sent, SentFrom, Transaction, with_checks
@@ -148,10 +150,8 @@ def _linked(
     nameless: list[Record] | None = None
     for start in range(0, len(clues), _PAGE):
         page = clues[start : start + _PAGE]
-        groups = _grouped(
-            ledger.transactions.of_identifiers(sinks, [clue.value for clue in page if clue.certified]),
-            lambda one: one.identificativo,
-        )
+        groups = _of_identifiers(ledger, sinks, [clue.value for clue in page if clue.certified])
+        joined = _joined(ledger, sinks, groups)
         loose = [clue.value for clue in page if not clue.certified]
         msgids = {one.msgid for group in groups.values() for one in group if one.msgid}
         about = _grouped(ledger.transactions.about(sinks, [*msgids, *loose]), lambda one: one.riferimento)
@@ -161,6 +161,9 @@ def _linked(
         )
         for clue in page:
             group = groups.get(clue.value, []) if clue.certified else []
+            if clue.value in joined.parts:
+                continue
+            group = [*group, *joined.whole.get(clue.value, ())]
             own = {one.msgid for one in group if one.msgid} or ({clue.value} if not clue.certified else set())
             records = group + [one for msgid in own for one in about.get(msgid, [])]
             candidates = [one for name in {*own, clue.value} for one in copies.get(name.casefold(), [])]
@@ -169,6 +172,54 @@ def _linked(
                     nameless = ledger.transactions.copies_without_name(sinks)
                 candidates = nameless
             yield from link(records, candidates, now)
+
+
+class _Joined(NamedTuple):
+    """What belongs to sendings whose acceptance another system issued.
+
+    Attributes:
+        parts: identifiers of what is shown with another sending; whole: by a sending's identifier, what joins it.
+    """
+
+    parts: frozenset[str]
+    whole: Mapping[str, list[Record]]
+
+
+def _joined(ledger: Ledger, sinks: Sequence[int], groups: Mapping[str, list[Record]]) -> _Joined:
+    """Find receipts of PEC for sendings of REM, and the other way round, by the Message-ID that they certify."""
+    names = {
+        name
+        for value, group in groups.items()
+        for name in (value, *(one.msgid for one in group))
+        if name and any(one.is_about_sending for one in group)
+    }
+    if not any(one.system == REM for group in groups.values() for one in group):
+        # The one system alone, unless receipts without an acceptance are for a sending of the other.
+        names = {
+            one.msgid
+            for group in groups.values()
+            if not any(one.kind in ACCEPTANCES for one in group)
+            for one in group
+            if one.msgid and one.is_about_sending
+        }
+    if not names:
+        return _Joined(frozenset(), {})
+    named = ledger.transactions.of_msgids(sinks, names)
+    around = _of_identifiers(ledger, sinks, {*names, *(one.identificativo for one in named)} - groups.keys())
+    found = join_systems({**around, **groups})
+    return _Joined(
+        frozenset(found),
+        _grouped(
+            (one for value in found for one in (groups.get(value) or around[value])),
+            lambda one: found[one.identificativo],
+        ),
+    )
+
+
+def _of_identifiers(
+    ledger: Ledger, sinks: Sequence[int], identificativi: Iterable[str]
+) -> dict[str, list[Record]]:
+    return _grouped(ledger.transactions.of_identifiers(sinks, identificativi), lambda one: one.identificativo)
 
 
 def _grouped(records: Iterable[Record], name: Callable[[Record], str]) -> dict[str, list[Record]]:
