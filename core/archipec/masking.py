@@ -39,8 +39,8 @@ def hide(secret: str) -> None:
         _forms.update(_as_written(secret))
         for raw in _as_bytes(secret):
             _encoded.update(_in_base64(raw))
-        words = sorted(_forms, key=len, reverse=True)
-        choices = [_alone(one) if len(one) < _ANYWHERE else re.escape(one) for one in words]
+        forms = sorted(_forms, key=len, reverse=True)
+        choices = [_alone(one) if len(one) < _ANYWHERE else re.escape(one) for one in forms]
         codes = [re.escape(one) for one in sorted(_encoded, key=len, reverse=True)]
         _pattern = re.compile("|".join([*choices, *(f"(?P<code>{one})" for one in ["|".join(codes)] if one)]))
 

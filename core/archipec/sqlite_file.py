@@ -1,4 +1,4 @@
-"""A SQLite file that archipec records something in: opened, brought forward, written whole, errors in words.
+"""A SQLite file that archipec records something in: opened, brought forward, written whole, errors in plain words.
 
 The ledger and the outboxes are such files. What differs is what a damaged one means: its class says it.
 """
@@ -131,7 +131,7 @@ class SqliteFile:
             self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._db.close()
 

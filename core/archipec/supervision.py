@@ -4,7 +4,7 @@ A sign of life is every call of the plugin's that returns and every item it yiel
 host and every question it asks the host, what it logs; and, on Linux, every byte that its thread reads or writes. So a
 large upload or a slow disk is no silence, waiting for a server without a time limit is one.
 
-A thread that can't be got out of a plugin's code is left there: whoever started it goes on without it
+A thread that can't be got out of a plugin's code is left there: the thread that started it goes on without it
 (`supervised`). It never comes back into the host's code.
 """
 

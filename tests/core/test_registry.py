@@ -79,7 +79,7 @@ def test_a_plugin_is_found_with_its_distribution(site: Site) -> None:
     registry = Registry.load()
     (plugin,) = strangers(registry)
     assert (plugin.distribution, plugin.version, plugin.entry_point) == ("archipec-acme", "2.5", "acme")
-    assert (plugin.kind, plugin.words) == ("sink", ("acme",))
+    assert (plugin.kind, plugin.names) == ("sink", ("acme",))
     assert registry.sink("acme") is plugin.record
     assert plugin.record in registry.sinks
     assert registry.plugin_of(plugin.record) is plugin
@@ -173,7 +173,7 @@ def test_a_plugin_that_fails_in_one_hook_keeps_the_others(site: Site) -> None:
         yields("record()", "record(name='Bad')") + "@hookimpl\ndef archipec_sources():\n    return 1 / 0\n",
     )
     registry = Registry.load()
-    assert [plugin.words for plugin in strangers(registry)] == [("acme",)]
+    assert [plugin.names for plugin in strangers(registry)] == [("acme",)]
     assert len(problems(registry)) == 2
 
 

@@ -64,8 +64,8 @@ def _rows(registry: Registry) -> list[dict[str, Any]]:
     rows += [
         {
             "hook": problem.kind or "",
-            "name": problem.words[0] if problem.words else problem.entry_point,
-            "schemes": list(problem.words[1:]),
+            "name": problem.names[0] if problem.names else problem.entry_point,
+            "schemes": list(problem.names[1:]),
             "summary": "",
             "distribution": problem.distribution,
             "version": problem.version,

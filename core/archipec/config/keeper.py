@@ -82,11 +82,11 @@ os._exit(code if 0 <= code < 256 else 128 - code if code < 0 else 1)
 """
 
 
-def run_kept(words: Sequence[str] | str, timeout: float) -> subprocess.CompletedProcess[bytes]:
+def run_kept(command: Sequence[str] | str, timeout: float) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end and return its output.
 
     Args:
-        words: the program and its arguments; on Windows its command line.
+        command: the program and its arguments; on Windows its command line.
         timeout: seconds; after them it is ended.
 
     Raises:
@@ -94,7 +94,7 @@ def run_kept(words: Sequence[str] | str, timeout: float) -> subprocess.Completed
         subprocess.TimeoutExpired: it took longer.
         KeyboardInterrupt: the user asked to stop.
     """
-    given = [words] if isinstance(words, str) else list(words)
+    given = [command] if isinstance(command, str) else list(command)
     keeper = subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
         [sys.executable, "-I", "-S", "-c", _KEEPER, *given],
         stdin=subprocess.PIPE,

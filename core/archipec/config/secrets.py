@@ -50,10 +50,10 @@ def check_reference(value: object) -> str:
         raise ValueError("must name an environment variable after env:")
     if kind == "command":
         try:
-            words = _words(rest)
+            arguments = _arguments(rest)
         except ValueError:
             raise ValueError("must have its quotes in pairs after command:") from None
-        if not words:
+        if not arguments:
             raise ValueError("must say which one after command:")
     assert isinstance(value, str)
     return value
@@ -174,10 +174,10 @@ class LazySecret:
     def _from_command(self, command: str) -> str:
         import subprocess
 
-        words = _words(command)
+        arguments = _arguments(command)
         program = shlex.split(command)[0] if os.name != "nt" else command.split()[0]
         try:
-            done = run_kept(words, _PATIENCE)
+            done = run_kept(arguments, _PATIENCE)
         except subprocess.TimeoutExpired:
             failure = f"gave no answer within {_PATIENCE:.0f} seconds"
         except OSError as error:
@@ -236,7 +236,7 @@ def _keyring_set(service: str, account: str) -> str:
     return command_line("keyring", "set", service, account)
 
 
-def _words(command: str) -> list[str] | str:
+def _arguments(command: str) -> list[str] | str:
     """A command as subprocess takes it. Windows programs split their command line themselves."""
     return command if os.name == "nt" else shlex.split(command)
 

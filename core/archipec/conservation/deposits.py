@@ -57,7 +57,7 @@ _IN_MEMORY = 1 << 20
 _UNVERIFIED = "deposited, unverified"
 _OUTCOMES = (Pending, Conserved, Rejected, Partial)
 _PATIENCE = 60.0  # seconds that a run waits in all, where the provider asks to be asked again after so long
-_STEP = 0.2  # seconds after which a wish to stop is heard
+_STEP = 0.2  # seconds after which a run that was cancelled stops
 
 
 class Deposits:
@@ -346,10 +346,10 @@ def _check(method: str, answer: object, allowed: tuple[type, ...]) -> None:
 
 
 def _refusal(sha256: str, refusal: Rejected) -> Decision:
-    words = _one_line(refusal.reason)
+    reason = _one_line(refusal.reason)
     if refusal.retryable:
-        return Decision(sha256, "packaged", f"refused for now: {words}")
-    return Decision(sha256, REJECTED, f"rejected by the provider: {words}")
+        return Decision(sha256, "packaged", f"refused for now: {reason}")
+    return Decision(sha256, REJECTED, f"rejected by the provider: {reason}")
 
 
 def _ticket(row: PackageRow) -> Ticket:

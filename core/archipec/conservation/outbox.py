@@ -59,7 +59,7 @@ class Outbox:
         self.database = OutboxDatabase(root / "outbox.sqlite3")
 
     def close(self) -> None:
-        """Let go of what was staged and not committed."""
+        """Remove what was staged and not committed."""
         for staged in self._staged.values():
             with suppress(OSError):
                 staged.temporary.unlink()
@@ -115,7 +115,7 @@ class Outbox:
     def _holds(self, key: ContentKey) -> bool:
         message = self.database.get(key)
         if message is None or not message.kept:
-            # What was proven and let go is not taken in again, as long as its proof is there.
+            # What was proven and deleted is not taken in again, as long as its proof is there.
             return message is not None and message.state == CONSERVED and not self.report_problem(message)
         return self._is_whole(key)
 
@@ -197,7 +197,7 @@ class Outbox:
             yield file
 
     def drop_conserved(self) -> None:
-        """Let go of the bytes of what is proven to be with the provider; the reports stay."""
+        """Delete the bytes of what is proven to be with the provider; the reports stay."""
         names = self.database.conserved_with_bytes()
         self.database.drop_bytes(names)
         for name in names:

@@ -1,4 +1,4 @@
-"""What makes a document conserved: a positive report, kept, that names it and states the hash of the very bytes kept.
+"""What makes a document conserved: a positive report, kept, that names it and states the hash of exactly the bytes kept.
 
 The one place that decides. A provider's word alone decides nothing.
 """

@@ -7,7 +7,7 @@ decides on it, else the one said outside all such parts. A statement is written 
 element, attribute or key) for the patterns of `Words`, so that words of a subject decide nothing.
 
 A signature around a report (CAdES enveloping) is taken off and not checked: the report is proof by the hashes in it
-and by where it came from; whoever presents it presents it whole.
+and by where it came from; who shows it shows it whole.
 """
 
 from __future__ import annotations

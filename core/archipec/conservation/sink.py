@@ -195,7 +195,7 @@ class ConservationSink:
         return self._outbox.problems()
 
     def finish(self) -> None:
-        """Let go of the bytes of what is proven to be with the provider, when that is asked."""
+        """Delete the bytes of what is proven to be with the provider, when that is asked."""
         if not self._config.shared["keep"]:
             self._outbox.drop_conserved()
 

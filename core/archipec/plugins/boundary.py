@@ -47,17 +47,17 @@ _MAY_BE_NONE: Final = frozenset({"find"})
 class _Origin:
     """Who a record is of."""
 
-    __slots__ = ("words",)
+    __slots__ = ("text",)
 
     def __init__(self, name: str, distribution: str) -> None:
-        self.words = f'"{name}" ({distribution})'
+        self.text = f'"{name}" ({distribution})'
 
 
 def described(record: Any) -> str:
     """Return ``the plugin "acme" (archipec-acme 1.0)``: a record and the distribution of its entry point."""
     origin = getattr(record.open, "origin", None)
-    words = origin.words if isinstance(origin, _Origin) else f'"{record.name}" ({_distribution(record)})'
-    return f"the plugin {words}"
+    text = origin.text if isinstance(origin, _Origin) else f'"{record.name}" ({_distribution(record)})'
+    return f"the plugin {text}"
 
 
 def _distribution(record: Any) -> str:
@@ -159,10 +159,10 @@ class _Guard:
     def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Call a function of the plugin's."""
         try:
-            with plugin_code(self.origin.words, self.what):
+            with plugin_code(self.origin.text, self.what):
                 return call(*given, **named)
         except BaseException as error:  # noqa: BLE001 - SystemExit too
-            raise_plugin_error(f"the plugin {self.origin.words}", f" in {self.what}", error)
+            raise_plugin_error(f"the plugin {self.origin.text}", f" in {self.what}", error)
 
 
 class _Function(_Guard):
@@ -283,7 +283,7 @@ def _given(guard: _Guard, result: Any) -> Any:
 def _check(guard: _Guard, value: Any, expected: type | None) -> None:
     if expected is not None and not isinstance(value, expected):
         raise PluginBug(
-            f"the plugin {guard.origin.words} broke the contract in {guard.what}: it gave"
+            f"the plugin {guard.origin.text} broke the contract in {guard.what}: it gave"
             f" {_article(type(value).__name__)}, not {_article(expected.__name__)}"
         )
     if isinstance(value, ArchipecError):
@@ -324,12 +324,12 @@ class _Reading(_Guard):
     def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Call a function of the plugin's."""
         try:
-            with plugin_code(self.origin.words, self.what):
+            with plugin_code(self.origin.text, self.what):
                 return call(*given, **named)
         except OSError:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit too
-            raise_plugin_error(f"the plugin {self.origin.words}", " in read", error)
+            raise_plugin_error(f"the plugin {self.origin.text}", " in read", error)
 
 
 class _Reader:

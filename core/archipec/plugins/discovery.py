@@ -55,7 +55,7 @@ class Plugin:
     record: PluginRecord
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """What it answers to: its name, then its schemes."""
         return tuple(dict.fromkeys((self.record.name, *self.record.schemes)))
 
@@ -76,7 +76,7 @@ class Problem:
 
     Attributes:
         kind: of the record, None when the whole plugin is concerned.
-        words: the names and schemes that are missing because of it, as far as they are known.
+        names: the names and schemes that are missing because of it, as far as they are known.
         error: what the plugin raised, for a traceback.
     """
 
@@ -85,7 +85,7 @@ class Problem:
     entry_point: str
     message: str
     kind: RecordKind | None = None
-    words: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -182,9 +182,9 @@ def _plugins(found: _Found, problems: list[Problem], formats: Sequence[SourceTyp
             elif not isinstance(record, record_type):
                 problems.append(Problem(*source, f"{hook} yielded {flaws[0]}"))
             else:
-                words = tuple(filter(None, _texts((record.name, *_tuple(record.schemes)))))
+                names = tuple(filter(None, _texts((record.name, *_tuple(record.schemes)))))
                 message = f"{kind} {_shown(record.name)}: {'; '.join(flaws)}"
-                problems.append(Problem(*source, message, kind, words))
+                problems.append(Problem(*source, message, kind, names))
 
 
 def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], Iterable[object]]]]:
@@ -220,7 +220,7 @@ def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], 
 
 
 def _hook_flaw(plugin: object) -> str:
-    """Return in words why pluggy refuses a hook: it was given parameters. Empty when that is not why."""
+    """Say why pluggy refuses a hook: it was given parameters. Empty when that is not why."""
     import inspect
 
     for hook in _HOOKS:
@@ -294,7 +294,7 @@ def _texts(values: tuple[object, ...]) -> tuple[str, ...]:
 
 
 def _why(error: BaseException) -> str:
-    """Type and message of what a plugin raised, on one line, in words where the message takes knowing Python.
+    """Type and message of what a plugin raised, on one line, in plain English where the message takes knowing Python.
 
     Raises:
         KeyboardInterrupt: when it was the user.

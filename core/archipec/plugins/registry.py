@@ -1,7 +1,7 @@
 """What may be used, by name and by URL scheme, with name clashes refused.
 
 The name of a record and its URL schemes share one namespace per hook, so that a word means one record. A word of a
-built-in stays the built-in's, whoever else claims it; a word that two other plugins claim belongs to neither.
+built-in stays the built-in's, whatever other plugin claims it; a word that two other plugins claim belongs to neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Word: TypeAlias = tuple[RecordKind, str]
 
 
 class Registry:
-    """The records that may be used. An object, made by whoever needs one: nothing is loaded at import.
+    """The records that may be used. An object, made where one is needed: nothing is loaded at import.
 
     Attributes:
         plugins: every usable record, the built-ins first, in an order that depends on names only.
@@ -31,7 +31,7 @@ class Registry:
         offered = tuple(plugins)
         claims: dict[_Word, list[Plugin]] = defaultdict(list)
         for plugin in offered:
-            for word in plugin.words:
+            for word in plugin.names:
                 claims[plugin.kind, word].append(plugin)
         owners = {key: rivals[0] if len(rivals) == 1 else _built_in(rivals) for key, rivals in claims.items()}
         # Without its name a record is not used at all; without a scheme it keeps the rest.
@@ -43,7 +43,7 @@ class Registry:
         self._by_word = {
             (plugin.kind, word): plugin
             for plugin in self.plugins
-            for word in plugin.words
+            for word in plugin.names
             if owners[plugin.kind, word] is plugin
         }
 
@@ -124,7 +124,7 @@ class Registry:
                 hint="repair or reinstall that plugin",
             )
         offered = [plugin for plugin in self.plugins if plugin.kind == kind]
-        known = [one for plugin in offered for one in (plugin.words if schemes else [plugin.record.name])]
+        known = [one for plugin in offered for one in (plugin.names if schemes else [plugin.record.name])]
         hint = "'archipec plugins list' shows what is installed"
         if self.problems:
             hint += "; not usable: " + "; ".join(map(str, self.problems))
@@ -153,9 +153,9 @@ def _clashes(
     claims: Mapping[_Word, list[Plugin]],
     owners: Mapping[_Word, Plugin | None],
 ) -> Iterator[Problem]:
-    """Yield a problem for every plugin that does not get all of its words."""
+    """Yield a problem for every plugin that does not get all of its names."""
     for plugin in offered:
-        lost = [word for word in plugin.words if owners[plugin.kind, word] is not plugin]
+        lost = [word for word in plugin.names if owners[plugin.kind, word] is not plugin]
         messages = []
         for word in lost:
             owner = owners[plugin.kind, word]
@@ -167,11 +167,11 @@ def _clashes(
                     f'{plugin.kind} "{word}" is also claimed by {_listed(rivals)}: it is not used'
                 )
         if lost:
-            words = plugin.words if plugin.record.name in lost else tuple(lost)
-            yield Problem(*plugin.source, "; ".join(messages), plugin.kind, words)
+            names = plugin.names if plugin.record.name in lost else tuple(lost)
+            yield Problem(*plugin.source, "; ".join(messages), plugin.kind, names)
 
 
 def _explains(problem: Problem, kind: RecordKind, word: str) -> bool:
     if problem.kind is None:
         return problem.entry_point == word
-    return problem.kind == kind and word in problem.words
+    return problem.kind == kind and word in problem.names

@@ -277,9 +277,9 @@ def extension(name: str, value: object, *, critical: bool = False) -> dict[str, 
     return {"extn_id": name, "critical": critical, "extn_value": value}
 
 
-def _time(moment: datetime) -> x509.Time:
+def _time(time: datetime) -> x509.Time:
     """RFC 5280 §4.1.2.5: UTCTime until 2049, GeneralizedTime after."""
-    return x509.Time("utc_time" if moment.year < 2050 else "general_time", moment)
+    return x509.Time("utc_time" if time.year < 2050 else "general_time", time)
 
 
 def serial(*labels: object) -> int:

@@ -23,7 +23,7 @@ class CertificationFacts:
 
     Attributes:
         tipo, errore: the attributes of the root.
-        when: the moment of processing.
+        when: the time of processing.
         ricevuta: the kind of delivery receipt, on envelopes and delivery receipts.
         consegna: the recipient concerned.
         ricezione: the recipients that a taking in charge covers.

@@ -10,21 +10,21 @@ _WINTER = timezone(timedelta(hours=1))
 _SUMMER = timezone(timedelta(hours=2))
 
 
-def italian_time(moment: datetime) -> datetime:
-    """A moment in Italian legal time (the rule in force since 1996), independent of the system's time zones."""
-    utc = moment.astimezone(UTC)
+def italian_time(time: datetime) -> datetime:
+    """A time in Italian legal time (the rule in force since 1996), independent of the system's time zones."""
+    utc = time.astimezone(UTC)
     start, end = (_last_sunday(utc.year, month) for month in (3, 10))
     return utc.astimezone(_SUMMER if start <= utc < end else _WINTER).replace(microsecond=0)
 
 
-def zone(moment: datetime) -> str:
+def zone(time: datetime) -> str:
     """The offset of an aware time, as `+0200`."""
-    return moment.strftime("%z")
+    return time.strftime("%z")
 
 
-def rfc_date(moment: datetime) -> str:
+def rfc_date(time: datetime) -> str:
     """An RFC 5322 date in Italian legal time."""
-    local = italian_time(moment)
+    local = italian_time(time)
     day, month = _DAYS[local.weekday()], _MONTHS[local.month - 1]
     return f"{day}, {local.day:02} {month} {local.year:04} {local:%H:%M:%S} {zone(local)}"
 

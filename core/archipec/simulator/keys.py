@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EXPONENT = 65537
 _WINDOW = 4096  # odd numbers sieved at once
-_WITNESSES = (2, 3, 5, 7, 11)  # enough for numbers that nobody chose to deceive
+_WITNESSES = (2, 3, 5, 7, 11)  # enough for numbers that were not chosen to deceive
 
 
 @lru_cache(maxsize=16)

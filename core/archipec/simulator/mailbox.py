@@ -177,104 +177,104 @@ class _Mailbox:
         done = 0
         while done < count:
             offset = self._made * step - self._stream.below(step)
-            moment = start.replace(microsecond=0) + timedelta(seconds=max(offset, 0))
-            while done < count and waiting and waiting[0][0] <= moment:
+            time = start.replace(microsecond=0) + timedelta(seconds=max(offset, 0))
+            while done < count and waiting and waiting[0][0] <= time:
                 yield heapq.heappop(waiting)[2]
                 done += 1
             self._event = self._stream.pick(wheel)
-            for sample in self._events[self._event][0](moment):
+            for sample in self._events[self._event][0](time):
                 self._bytes += len(sample.raw)
                 self._made += 1
                 heapq.heappush(waiting, (sample.received, self._made, sample))
 
-    def _received(self, moment: datetime) -> Iterator[Sample]:
+    def _received(self, time: datetime) -> Iterator[Sample]:
         sender = self._other()
-        sending = sender.accept(self._compose(moment, self._correspondent(sender), self._address), moment)
-        when = moment + timedelta(seconds=1)
+        sending = sender.accept(self._compose(time, self._correspondent(sender), self._address), time)
+        when = time + timedelta(seconds=1)
         yield self._sample(sender.envelope(sending, when, recipient=self._address), when, sending)
 
-    def _forwarded(self, moment: datetime) -> Iterator[Sample]:
+    def _forwarded(self, time: datetime) -> Iterator[Sample]:
         sender, first = self._other(), self._other()
-        inner = first.envelope(self._compose(moment, self._correspondent(first), self._correspondent(sender)))
+        inner = first.envelope(self._compose(time, self._correspondent(first), self._correspondent(sender)))
         attachment = Attachment("inoltrata.eml", inner, "message/rfc822")
-        original = self._compose(moment, self._correspondent(sender), self._address, attachment=attachment)
-        sending = sender.accept(original, moment)
-        when = moment + timedelta(seconds=1)
+        original = self._compose(time, self._correspondent(sender), self._address, attachment=attachment)
+        sending = sender.accept(original, time)
+        when = time + timedelta(seconds=1)
         yield self._sample(sender.envelope(sending, when, recipient=self._address), when, sending)
 
-    def _sent(self, moment: datetime) -> Iterator[Sample]:
+    def _sent(self, time: datetime) -> Iterator[Sample]:
         others = [self._other() for _ in range(self._stream.pick((1, 1, 1, 2, 3)))]
         recipients = tuple(dict.fromkeys(self._correspondent(other) for other in others))
         receipt = self._stream.pick((None, None, None, None, "breve", "sintetica"))
-        sending, copies = self._send(moment, *recipients, receipt=receipt)
+        sending, copies = self._send(time, *recipients, receipt=receipt)
         yield from copies
         for other, recipient in zip(others, recipients, strict=False):
-            when = moment + timedelta(seconds=self._stream.between(5, 240))
+            when = time + timedelta(seconds=self._stream.between(5, 240))
             yield self._sample(other.delivery(sending, recipient, when), when, sending)
 
-    def _to_self(self, moment: datetime) -> Iterator[Sample]:
-        sending, copies = self._send(moment, self._address)
+    def _to_self(self, time: datetime) -> Iterator[Sample]:
+        sending, copies = self._send(time, self._address)
         yield from copies
-        when = moment + timedelta(seconds=3)
+        when = time + timedelta(seconds=3)
         yield self._sample(self._own.envelope(sending, when), when, sending)
         yield self._sample(self._own.delivery(sending, when=when), when, sending)
 
-    def _external(self, moment: datetime) -> Iterator[Sample]:
-        yield from self._send(moment, self._outsider(), external=True)[1]
+    def _external(self, time: datetime) -> Iterator[Sample]:
+        yield from self._send(time, self._outsider(), external=True)[1]
 
-    def _failed(self, moment: datetime) -> Iterator[Sample]:
+    def _failed(self, time: datetime) -> Iterator[Sample]:
         other = self._other()
-        sending, copies = self._send(moment, self._correspondent(other))
+        sending, copies = self._send(time, self._correspondent(other))
         yield from copies
-        when = moment + timedelta(seconds=30)
+        when = time + timedelta(seconds=30)
         yield self._sample(other.failure(sending, when=when), when, sending)
 
-    def _virus(self, moment: datetime) -> Iterator[Sample]:
+    def _virus(self, time: datetime) -> Iterator[Sample]:
         other = self._other()
-        sending, copies = self._send(moment, self._correspondent(other))
+        sending, copies = self._send(time, self._correspondent(other))
         yield from copies
-        when = moment + timedelta(seconds=40)
+        when = time + timedelta(seconds=40)
         yield self._sample(other.virus_failure(sending, when=when), when, sending)
 
-    def _late(self, moment: datetime) -> Iterator[Sample]:
-        sending, copies = self._send(moment, self._correspondent(self._other()))
+    def _late(self, time: datetime) -> Iterator[Sample]:
+        sending, copies = self._send(time, self._correspondent(self._other()))
         yield from copies
         for hours in (12, 24):
-            when = moment + timedelta(hours=hours, seconds=7)
+            when = time + timedelta(hours=hours, seconds=7)
             yield self._sample(self._own.timeout_notice(sending, when=when, hours=hours), when, sending)
 
-    def _refused(self, moment: datetime) -> Iterator[Sample]:
-        original = self._compose(moment, self._address, self._correspondent(self._other()))
-        sending = self._own.accept(original, moment)
-        yield self._copy(original, moment)
+    def _refused(self, time: datetime) -> Iterator[Sample]:
+        original = self._compose(time, self._address, self._correspondent(self._other()))
+        sending = self._own.accept(original, time)
+        yield self._copy(original, time)
         refuse = self._stream.pick((self._own.non_acceptance, self._own.virus_non_acceptance))
-        yield self._sample(refuse(sending), moment + timedelta(seconds=1), sending)
+        yield self._sample(refuse(sending), time + timedelta(seconds=1), sending)
 
-    def _anomaly(self, moment: datetime) -> Iterator[Sample]:
+    def _anomaly(self, time: datetime) -> Iterator[Sample]:
         if self._stream.below(5):
-            message = self._compose(moment, self._outsider(), self._address)
+            message = self._compose(time, self._outsider(), self._address)
         else:  # the envelope of one's own message, come back
-            original = self._compose(moment, self._address, self._outsider())
-            message = self._own.envelope(self._own.accept(original, moment))
-        when = moment + timedelta(seconds=2)
+            original = self._compose(time, self._address, self._outsider())
+            message = self._own.envelope(self._own.accept(original, time))
+        when = time + timedelta(seconds=2)
         yield self._sample(self._own.anomaly(message, when, recipient=self._address), when)
 
-    def _ordinary(self, moment: datetime) -> Iterator[Sample]:
+    def _ordinary(self, time: datetime) -> Iterator[Sample]:
         domain = self._own.style.domain
         received = (
             f"Return-Path: <assistenza@{domain}>",
             f"Received: from web.{domain} (web.{domain} [192.0.2.9])",
-            f"\tby mx.{domain} with ESMTP id {self._stream.hex(11)}; {rfc_date(moment)}",
+            f"\tby mx.{domain} with ESMTP id {self._stream.hex(11)}; {rfc_date(time)}",
         )
-        raw = header(received) + self._compose(moment, f"assistenza@{domain}", self._address)
-        yield self._sample(raw, moment)
+        raw = header(received) + self._compose(time, f"assistenza@{domain}", self._address)
+        yield self._sample(raw, time)
 
-    def _stray(self, moment: datetime) -> Iterator[Sample]:
+    def _stray(self, time: datetime) -> Iterator[Sample]:
         other = self._other()
-        original = compose(self._address, [self._correspondent(other)], self._subject(), when=moment)
-        sending = self._own.accept(original, moment)
+        original = compose(self._address, [self._correspondent(other)], self._subject(), when=time)
+        sending = self._own.accept(original, time)
         make = self._stream.pick((other.taken_in_charge, other.virus_detected))
-        yield self._sample(make(sending), moment + timedelta(seconds=4), sending)
+        yield self._sample(make(sending), time + timedelta(seconds=4), sending)
 
     def _by_rem(self, event: str, moment: datetime) -> Iterator[Sample]:
         if self._rem is None:
@@ -286,18 +286,18 @@ class _Mailbox:
                 yield self._sample(made.raw, made.when, made.sending)
 
     def _send(
-        self, moment: datetime, *recipients: str, receipt: str | None = None, external: bool = False
+        self, time: datetime, *recipients: str, receipt: str | None = None, external: bool = False
     ) -> tuple[Sending, tuple[Sample, Sample]]:
         """A message from this mailbox, and what every sending leaves there: the copy and the acceptance."""
-        original = self._compose(moment, self._address, *recipients, receipt=receipt)
-        sending = self._own.accept(original, moment, external=recipients if external else ())
-        when = moment + timedelta(seconds=1)
+        original = self._compose(time, self._address, *recipients, receipt=receipt)
+        sending = self._own.accept(original, time, external=recipients if external else ())
+        when = time + timedelta(seconds=1)
         acceptance = self._sample(self._own.acceptance(sending, when), when, sending)
-        return sending, (self._copy(original, moment), acceptance)
+        return sending, (self._copy(original, time), acceptance)
 
     def _compose(
         self,
-        moment: datetime,
+        time: datetime,
         sender: str,
         *recipients: str,
         receipt: str | None = None,
@@ -316,7 +316,7 @@ class _Mailbox:
             _TEXT.replace("{n}", n),
             cc=recipients[2:],
             attachments=attachments,
-            when=moment,
+            when=time,
             # Some clients write raw 8-bit bytes into headers, and some set no Message-ID.
             headers=("Organization: Societ\udce0 Esempio",) if self._stream.below(20) == 0 else (),
             message_id=None if self._stream.below(40) == 0 else f"<{self._stream.hex(20)}@client.example>",
@@ -341,10 +341,10 @@ class _Mailbox:
         own = raw_text(message_id) if message_id else None
         return Sample(kinds.kind_of(raw), raw, "INBOX", received, own, identificativo, msgid)
 
-    def _copy(self, original: bytes, moment: datetime) -> Sample:
+    def _copy(self, original: bytes, time: datetime) -> Sample:
         message_id = first_field(original, "Message-ID")
         text = raw_text(message_id) if message_id else None
-        return Sample(kinds.ORDINARIA, original, self._own.style.sent_folder, moment, text, None, text)
+        return Sample(kinds.ORDINARIA, original, self._own.style.sent_folder, time, text, None, text)
 
     def _other(self) -> Provider:
         return self._stream.pick(self._others)

@@ -45,7 +45,7 @@ class Provider:
     Every method is a function of the provider's arguments and its own: called twice it gives the same bytes. Each
     takes the original as bytes or, so that the messages of one sending belong together, the `Sending` that `accept`
     made of it; the receipts of a recipient's provider are made by calling another Provider with that `Sending`.
-    Moments are aware; without one, a method adds to the moment of acceptance what is usual for its message.
+    Times are aware; without one, a method adds to the time of acceptance what is usual for its message.
 
     Args:
         seed: fixes identifiers and boundaries.
@@ -98,7 +98,7 @@ class Provider:
 
         Args:
             original: any message.
-            when: the moment; the message's `Date:` by default.
+            when: the time; the message's `Date:` by default.
             external: recipients' addresses that are not certified.
         """
         return read_original(original, self.style, self.seed, when, external)
@@ -203,7 +203,7 @@ class Provider:
         Args:
             sending: what was delivered.
             recipient: to whom; the first by default.
-            when: the moment of delivery.
+            when: the time of delivery.
             receipt: `completa`, `breve` or `sintetica`; by default what the client asked for. A complete receipt for
                 a recipient in Cc leaves the original out, as the standard wants.
         """

@@ -63,7 +63,7 @@ class RemSending:
 
     Attributes:
         original: as it is attached to the dispatch, CRLF line ends.
-        when: the moment of acceptance, aware.
+        when: the time of acceptance, aware.
         message_id: that the provider gave it, without angle brackets; each evidence states it.
         ua_message_id: the client's Message-ID, likewise; empty when it set none.
         sender, recipients: addresses.
@@ -126,7 +126,7 @@ class RemProvider:
 
         Args:
             original: any message.
-            when: the moment; the message's `Date:` by default.
+            when: the time; the message's `Date:` by default.
             external: recipients' addresses that are not certified.
         """
         if original.count(b"\n") != original.count(b"\r\n"):

@@ -255,8 +255,8 @@ def _xml_text(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in text)
 
 
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _base64(data: bytes) -> str:

@@ -117,5 +117,5 @@ def _supervisor() -> EvidenceSigner:
     return EvidenceSigner(authority.leaf_key(2048), certificate, (), None)
 
 
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

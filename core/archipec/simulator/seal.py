@@ -114,10 +114,10 @@ class Template:
 
 
 def _signed_attributes(blank: _Blank, digest: Digest, last: str) -> cms.CMSAttributes:
-    moment = cms.Time("utc_time", core.UTCTime(contents=_TIME))
+    time = cms.Time("utc_time", core.UTCTime(contents=_TIME))
     attributes: list[dict[str, Any]] = [
         {"type": "content_type", "values": ["data"]},
-        {"type": "signing_time", "values": [moment]},
+        {"type": "signing_time", "values": [time]},
         {"type": "message_digest", "values": [blank.digest]},
     ]
     if last == "capabilities":

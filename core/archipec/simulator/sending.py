@@ -15,7 +15,7 @@ from archipec.simulator.stream import Stream
 from archipec.simulator.styles import Style
 
 DEFAULT_WHEN = datetime(2026, 9, 15, 8, 30, tzinfo=UTC)
-"""The moment of an original without a readable `Date:`."""
+"""The time of an original without a readable `Date:`."""
 
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]+@[^\s<>()\[\],;:\"@]+")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -28,7 +28,7 @@ class Sending:
 
     Attributes:
         original: what the client sent, CRLF line ends.
-        when: the moment of acceptance, aware.
+        when: the time of acceptance, aware.
         identificativo: the PEC identifier, without angle brackets.
         msgid: the client's Message-ID with its brackets, or None when it set none.
         sender: the address of From.
@@ -83,7 +83,7 @@ def read_original(
         original: any message; bare LFs become CRLF, as SMTP demands.
         style: of the sender's provider.
         seed: of that provider.
-        when: the moment of acceptance; the message's `Date:` by default.
+        when: the time of acceptance; the message's `Date:` by default.
         external: recipients' addresses that are not certified.
     """
     if original.count(b"\n") != original.count(b"\r\n"):

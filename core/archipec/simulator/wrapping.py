@@ -78,7 +78,7 @@ def wrapped(style: Style, sealer: Sealer, sending: Sending, parcel: Parcel, stre
 
 
 def _head(style: Style, sending: Sending, parcel: Parcel, boundary: str, stream: Stream) -> bytes:
-    moment = rfc_date(parcel.facts.when)
+    time = rfc_date(parcel.facts.when)
     lines = [f"Return-Path: <{parcel.return_path}>"]
     if style.notify_rcpt:
         lines.insert(0, f"X-Lmtp-Aru-Notify-Rcpt: {parcel.recipient}")
@@ -86,7 +86,7 @@ def _head(style: Style, sending: Sending, parcel: Parcel, boundary: str, stream:
     lines += [
         f"Received: from {node} ({node} [192.0.2.{stream.between(10, 250)}])",
         f"\tby mx.{parcel.recipient.rpartition('@')[2]} (Postfix) with ESMTPS id {stream.hex(11).upper()}",
-        f"\tfor <{parcel.recipient}>; {moment}",
+        f"\tfor <{parcel.recipient}>; {time}",
     ]
     top = header(lines)
     if parcel.is_envelope:
@@ -95,7 +95,7 @@ def _head(style: Style, sending: Sending, parcel: Parcel, boundary: str, stream:
     else:
         top += header([f"To: {parcel.recipient}"])
     lines = [
-        f"Date: {moment}",
+        f"Date: {time}",
         f"From: {parcel.author}",
         f"Subject: {encoded_subject(parcel.notice.prefix + sending.subject)}",
         f"Message-ID: {parcel.message_id}",

@@ -262,16 +262,16 @@ class ConservationConformance(PluginConformance):
         ]
         if not secrets:
             self.not_applicable("the table has no secret")
-        told: list[str] = []
+        texts: list[str] = []
         with caplog.at_level(logging.DEBUG):
             for number, misbehaviour in enumerate((*Misbehaviour, None)):
                 service.misbehaviour = misbehaviour
                 self._keep_all(under_test, [small_messages(20)[number]])
-                told += [receipt.reason for receipt in self._settle(under_test, service, told).values()]
+                texts += [receipt.reason for receipt in self._settle(under_test, service, texts).values()]
         assert under_test.root is not None, "a conservation sink has an outbox"
         files = b"".join(path.read_bytes() for path in under_test.root.rglob("*") if path.is_file())
         for secret in secrets:
-            for where, lines in (("an error or a reason", told), ("the log", caplog.messages)):
+            for where, lines in (("an error or a reason", texts), ("the log", caplog.messages)):
                 shown = [line for line in lines if secret in line]
                 assert not shown, f"a secret was shown in {where}: {shown}"
             assert secret.encode() not in files, "a secret is in the outbox"
@@ -319,7 +319,7 @@ class ConservationConformance(PluginConformance):
         return self._settle(under_test, service)
 
     def _settle(
-        self, under_test: UnderTest[Sink], service: ScriptedService, told: list[str] | None = None
+        self, under_test: UnderTest[Sink], service: ScriptedService, texts: list[str] | None = None
     ) -> dict[ContentKey, Receipt]:
         """Settle a few times, as runs on following days do; what the provider raises has to be of the tree."""
         for _ in range(_ROUNDS):
@@ -329,8 +329,8 @@ class ConservationConformance(PluginConformance):
                 except IntegrityError as error:
                     raise AssertionError(f"an odd answer is no damage here: {error}") from error
                 except ArchipecError as error:
-                    if told is not None:
-                        told += [error.message, error.hint, *traceback.format_exception(error)]
+                    if texts is not None:
+                        texts += [error.message, error.hint, *traceback.format_exception(error)]
             service.work()
             with self._open(under_test) as sink:
                 receipts = {receipt.key: receipt for receipt in self._asked(sink)}

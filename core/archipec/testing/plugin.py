@@ -348,7 +348,7 @@ class PluginConformance(Conformance):
             assert "\n" not in text, f"an error must be one line: {text!r}"
             assert not text.endswith("."), f"an error must not end with a full stop: {text!r}"
         assert error.message, "an error must say what is wrong"
-        told = {
+        texts = {
             "its message": str(error),
             "its hint": error.hint,
             "its repr": repr(error),
@@ -356,8 +356,8 @@ class PluginConformance(Conformance):
             "the log": "\n".join(caplog.messages),
         }
         for secret in _secrets(record, broken_table):
-            shown = [where for where, text in told.items() if secret in text]
-            assert not shown, f"an error must show no secret; it is in {', '.join(shown)}: {told}"
+            shown = [where for where, text in texts.items() if secret in text]
+            assert not shown, f"an error must show no secret; it is in {', '.join(shown)}: {texts}"
 
 
 @contextmanager

@@ -334,20 +334,22 @@ class SourceConformance(PluginConformance):
             if not isinstance(source, SupportsSkipped):
                 self.not_applicable("the source passes over nothing")
         expected = set() if leave_out is None else set(leave_out())
-        told = []
+        reported = []
         for _ in range(2):
             with mailbox.under_test.open() as source:
                 assert isinstance(source, SupportsSkipped), "a source has an ability every time or never"
                 for folder in list(source.folders()):
                     self.read_all(source, folder.name)
-                told.append(list(source.skipped()))
-        for one in told[0]:
+                reported.append(list(source.skipped()))
+        for one in reported[0]:
             assert isinstance(one, Skipped), f"skipped must yield Skipped, not {one!r}"
             assert one.name and one.reason, f"what is passed over needs a name and a reason: {one}"
-        names = Counter(one.name for one in told[0])
+        names = Counter(one.name for one in reported[0])
         assert max(names.values(), default=1) == 1, f"each thing passed over must be named once: {names}"
-        assert sorted(told[0]) == sorted(told[1]), "what is passed over must be said by every run, not by one"
-        messages = {one.name for one in told[0] if one.message}
+        assert sorted(reported[0]) == sorted(reported[1]), (
+            "what is passed over must be said by every run, not by one"
+        )
+        messages = {one.name for one in reported[0] if one.message}
         assert expected <= messages, (
             f"a message that is not read must be said to be passed over: {sorted(expected - messages)}"
         )

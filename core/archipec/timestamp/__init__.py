@@ -1,6 +1,6 @@
 """Time stamps (RFC 3161): the options by which a user names an authority, and the one client that asks it.
 
-Whoever wants a time stamp asks here, so that all are checked alike. What does the work (`protocol`) is slow to import,
+Every time stamp is asked for here, so that all are checked alike. What does the work (`protocol`) is slow to import,
 and hardly any start of archipec needs it.
 """
 

@@ -59,8 +59,8 @@ class _Token(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        moment: datetime = self.info["gen_time"].native
-        return moment
+        time: datetime = self.info["gen_time"].native
+        return time
 
 
 def request_token(url: str, digest: bytes, ca: Path | None, policy: str = "") -> bytes:
@@ -195,14 +195,14 @@ def _post(url: str, query: bytes) -> bytes:
                 f"the time-stamping authority {url} can't be trusted: {reason.verify_message}",
                 hint="check the URL, and the certificates of this system",
             ) from error
-        words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        raise _trouble(url, f"it can't be reached: {_line(words.lower())}") from error
+        text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise _trouble(url, f"it can't be reached: {_line(text.lower())}") from error
     return response
 
 
-def _line(words: str) -> str:
-    """Return what somebody else wrote as part of one line."""
-    return " ".join(words.split())[:200]
+def _line(text: str) -> str:
+    """Return a text from outside as part of one line."""
+    return " ".join(text.split())[:200]
 
 
 def _second_field(response: bytes) -> bytes:
@@ -216,13 +216,13 @@ def _read(response: bytes) -> _Token:
     try:
         parsed = _Response.load(response, strict=True)
         status = parsed["status"]["status"].native
-        words = parsed["status"]["status_string"].native or parsed["status"]["fail_info"].native or ""
+        text = parsed["status"]["status_string"].native or parsed["status"]["fail_info"].native or ""
         token = parsed["time_stamp_token"]
         encoded = b"" if isinstance(token, core.Void) else _second_field(response)
     except Exception as error:
         raise IntegrityError("what it holds is no time stamp") from error
     if status not in (_GRANTED, _CHANGED) or not encoded:
-        said = "; ".join(sorted(map(str, words))) if isinstance(words, (list, set)) else str(words)
+        said = "; ".join(sorted(map(str, text))) if isinstance(text, (list, set)) else str(text)
         raise IntegrityError(f"no time stamp was granted: {status}" + (f" ({_line(said)})" if said else ""))
     signed = read_signed_data(encoded)
     if signed.content_type != _TST_INFO or signed.content is None or len(signed.signers) != 1:

@@ -1,4 +1,4 @@
-"""Packages put into a folder, for whoever deposits them: by hand, by the provider's own program, by a shared disk.
+"""Packages put into a folder, from where they are deposited: by hand, by the provider's own program, by a shared disk.
 
 A package in a folder is not conserved: it is proven only by a report of the provider, put into the folder of reports.
 """

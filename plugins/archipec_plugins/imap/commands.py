@@ -78,7 +78,7 @@ class CommandChannel:
         return self._current
 
     def identify(self) -> None:
-        """Say who is speaking (RFC 2971), ahead of the next command and in the same breath.
+        """Send ID (RFC 2971) together with the next command, ahead of it.
 
         Some servers open no folder before that. What they say of themselves isn't read.
         """
@@ -194,7 +194,7 @@ class CommandBatch:
         """Return the status response that ``line`` is, None when it begins a data response.
 
         Raises:
-            TransientError: the server says goodbye, or this is no response at all.
+            TransientError: the server says BYE, or this is not a response.
         """
         status = parse_status(line)
         if status is None:
@@ -278,7 +278,7 @@ class CommandBatch:
         self._over = True
 
     def _after_body(self) -> bytes:
-        """The line after the literal that is being streamed, whoever has read how much of it."""
+        """The line after the literal that is being streamed, however much of it was read."""
         if self._body is not None:
             for _ in self._body:
                 pass

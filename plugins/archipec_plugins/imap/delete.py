@@ -329,8 +329,8 @@ def _numbers(spelt: bytes) -> set[int]:
 
 
 def _flags(token: Token) -> frozenset[bytes]:
-    words = token if isinstance(token, list) else []
-    return frozenset(word.lower() for word in words if isinstance(word, bytes))
+    flags = token if isinstance(token, list) else []
+    return frozenset(word.lower() for word in flags if isinstance(word, bytes))
 
 
 def _refused(reason: str, scope: Scope = Scope.MESSAGE) -> Refused:

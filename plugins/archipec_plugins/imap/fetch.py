@@ -233,7 +233,7 @@ class ImapFetchPipeline:
         else:
             for uid, one in held.items():
                 one.drop()
-                # Once: whoever asked for the messages asks again for those that are not answered.
+                # Once: the host asks again for messages that are not answered.
                 if uid not in self._asked_again:
                     self._asked_again.add(uid)
                     self._wanted[uid] = one.ref
@@ -241,7 +241,7 @@ class ImapFetchPipeline:
         self._messages = self._messages / 2 + len(uids) - len(left)
         self._bytes = self._bytes / 2 + 1
         if status.word != "OK" and len(uids) > 1:
-            # One message that the server chokes on must not take others with it.
+            # One message that makes the server fail must not take others with it.
             self._one_by_one.extend(left)
             return
         for uid in left:
@@ -361,7 +361,7 @@ class _Held:
     """An answer that waits.
 
     Attributes:
-        file: its bytes; None when they can't be believed.
+        file: its bytes; None when they may be another message's.
     """
 
     def __init__(self, ref: str) -> None:

@@ -128,13 +128,13 @@ def parse_list(response: bytes) -> ImapMailbox | None:
 
 def _mailbox(attributes: Iterable[Token], delimiter: bytes | None, encoded_name: bytes) -> ImapMailbox:
     name = decode_name(encoded_name)
-    words = {_word(attribute) for attribute in attributes}
+    names = {_word(attribute) for attribute in attributes}
     return ImapMailbox(
         encoded_name,
         name,
         tuple(name.split(delimiter.decode("latin-1"))) if delimiter else (name,),
-        frozenset(_USES[word] for word in words & _USES.keys()),
-        not words & {"noselect", "nonexistent"},
+        frozenset(_USES[word] for word in names & _USES.keys()),
+        not names & {"noselect", "nonexistent"},
     )
 
 
@@ -291,7 +291,7 @@ class _Pattern:
         )
 
     def names(self, name: str) -> bool:
-        """Tell whether this is the very name."""
+        """Tell whether this is exactly the name."""
         return _plain(name) == _plain(self.text)
 
     def matches(self, name: str) -> bool:

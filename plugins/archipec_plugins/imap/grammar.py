@@ -189,9 +189,9 @@ def fetch_line(response: bytes) -> FetchLine | None:
     else:
         message, attributes = _fetched(response)
         uid, size, date = (attributes.get(name) for name in (b"UID", b"RFC822.SIZE", b"INTERNALDATE"))
-        words = attributes.get(b"FLAGS")
+        found = attributes.get(b"FLAGS")
         flags = (
-            b" ".join(word for word in words if isinstance(word, bytes)) if isinstance(words, list) else b""
+            b" ".join(word for word in found if isinstance(word, bytes)) if isinstance(found, list) else b""
         )
     known = number(uid)
     return None if known is None else FetchLine(message, known, number(size), date, flags or b"")

@@ -45,7 +45,7 @@ class ImapSession:
     capabilities: frozenset[str]
 
     def close(self) -> None:
-        """Take leave, and don't wait for the answer: it costs a round trip and tells nothing."""
+        """Log out without waiting for the answer, which would cost a round trip and say nothing."""
         with contextlib.suppress(TransientError):
             self.connection.send(b"Z LOGOUT\r\n")
         self.connection.close()

@@ -289,7 +289,7 @@ class ImapSource:
         return Method(trash.encoded_name)
 
     def _list(self) -> tuple[list[ImapMailbox], dict[bytes, Counts]]:
-        """Ask for all folders and, where the server can (RFC 5819), for their counts in the same breath."""
+        """Ask for all folders and, where the server can (RFC 5819), for their counts by the same command."""
         capabilities = self._session.capabilities
         returns = []
         if capabilities & {"LIST-EXTENDED", "LIST-STATUS"} and "SPECIAL-USE" in capabilities:
@@ -322,7 +322,7 @@ class ImapSource:
         return named, counts
 
     def _ask_counts(self, mailboxes: list[ImapMailbox]) -> Iterator[tuple[bytes, Counts]]:
-        """Ask for the counts of folders one by one, many questions ahead of the answers."""
+        """Ask for the counts of folders one by one, many commands ahead of the answers."""
         batch = self._channel.begin()
         rest = (mailbox for mailbox in mailboxes if mailbox.encoded_name)
         while some := list(islice(rest, _STATUS_AHEAD)):

@@ -133,7 +133,7 @@ class Connection:
             raise self._lost(error) from error
 
     def greeting(self, *, patience: float | None = None) -> bytes:
-        """Return the first line, with which a server greets whoever connects in the clear.
+        """Return the first line, the server's greeting on a connection in the clear.
 
         A server that waits for TLS to begin says nothing: after a few seconds without a word, another connection asks
         it for TLS.
@@ -305,7 +305,7 @@ def speaks_tls(host: str, port: int, timeout: float) -> bool:
         # A certificate, trusted or not, comes by TLS alone.
         return True
     except ssl.SSLError as error:
-        # Whoever refuses in TLS speaks it.
+        # A refusal by TLS comes from a server that speaks it.
         return "alert" in _reason(error)
     except (OSError, ValueError):
         return False

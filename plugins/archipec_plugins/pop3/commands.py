@@ -81,7 +81,7 @@ class _Inbound:
                 cut = self._data.find(b"\r", size - 4)
                 return self._take(size if cut < 0 else cut), False
             looked_through = max(self._at, size - 4)
-            # Some servers send a few kB at a time: pieces as small would be dear for whoever reads them.
+            # Some servers send a few kB at a time: pieces as small would be slow to process.
             self._data += self._connection.read_some()
         piece = self._take(end + 2)
         self._at = end + 5
@@ -181,7 +181,7 @@ class Pop3Batch:
         """Return the status line of the next reply; what is left of the text before is dropped.
 
         Raises:
-            TransientError: this is no reply.
+            TransientError: this is not a reply.
         """
         if self._over:
             raise RuntimeError("an iterator of a POP3 source was used after a later call on the same source")

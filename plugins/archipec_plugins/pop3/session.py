@@ -45,7 +45,7 @@ class Pop3Session:
     capabilities: frozenset[str]
 
     def leave(self) -> None:
-        """Take leave, and don't wait for the answer: it costs a round trip and tells nothing.
+        """Quit without waiting for the answer, which would cost a round trip and say nothing.
 
         Not for a session that has marked messages for deletion: QUIT is what deletes them.
         """

@@ -165,7 +165,7 @@ class Pop3Source:
         unnamed = set(range(1, count + 1)) - {number for number, _ in unique_ids}
         if 0 < len(unnamed) <= _MOST_UNNAMED:
             reply, text = _ask(self._channel.begin(), b"LIST")
-            # STAT may count what isn't there: some servers drop whoever asks for it.
+            # STAT may count what isn't there: some servers close the connection when asked for it.
             numbers |= unnamed & parse_sizes(text).keys() if reply.startswith(b"+OK") else unnamed
         if not numbers:
             return {}
