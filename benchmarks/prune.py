@@ -24,7 +24,7 @@ from archipec.config.pipeline import endpoint
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.proof import Prover
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.plugins.registry import Registry
 
 _RUNS = 5
@@ -83,6 +83,7 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
     registry, wrong = Registry.load(), 0
     figures: dict[str, dict[str, float]] = {"sha256sum": {}, "proof": {}}
     with Ledger(folder / "state" / "ledger.sqlite3") as ledger:
+        run: Run[object] = Run(ledger, folder, Cancellation(), temp=folder)
         for kind in ("maildir", "mbox"):
             sink = endpoint("sink", f"{kind}:{folder / kind}", registry)
             number = ledger.copies.sink_number(sink.where)
@@ -97,7 +98,7 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
                 held: list[ArchivedMessage] = held,
                 proven: list[int] = proven,
             ) -> None:
-                with Prover([(sink, number)], ledger, folder, Cancellation()) as prover:  # type: ignore[list-item]
+                with Prover([(sink, number)], run) as prover:  # type: ignore[list-item]
                     proven.append(sum(one.doubt is None for one in prover.prove(held).values()))
 
             listing = "\0".join(files[kind]).encode()

@@ -21,10 +21,11 @@ import pytest
 from archipec.config.pipeline import ad_hoc
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
+from archipec.custody.pruning.plan import Action
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.plugins.registry import Registry
 from archipec.simulator import mailbox, shared_authority
 from archipec_plugins.pop3.delete import Pop3Deletion
@@ -381,10 +382,7 @@ def in_process(
     with Ledger(office.archipec.state / "ledger.sqlite3") as ledger:
         return prune(
             replace(pipeline, prune=policy),
-            ledger,
-            office.archipec.state,
-            Cancellation(),
-            observe,
+            Run(ledger, office.archipec.state, Cancellation(), observe),
             carry_out=True,
         )
 
@@ -478,15 +476,15 @@ def test_over_pop3_a_connection_cut_before_quit_deletes_nothing(
 
         monkeypatch.setattr(Pop3Deletion, "_quit", cut)
         report = in_process(office, monkeypatch, lambda: None, source)
-        assert (report.as_json()["deleted"], report.actions("deleted", "moved")) == (0, [])
+        assert (report.as_json()["deleted"], report.with_action(Action.DELETED, Action.MOVED)) == (0, [])
         assert set(report.kept) <= {KeepReason.UNCONFIRMED, KeepReason.TOO_RECENT, KeepReason.STOPPED}
         assert report.exit_code == 8
         assert list(office.server.raw_fetch("INBOX").values()) == messages
         monkeypatch.undo()
         again = in_process(office, monkeypatch, lambda: None, source)
     assert again.exit_code == 0
-    assert len(office.server.raw_fetch("INBOX")) == len(messages) - len(again.actions("deleted"))
-    assert again.actions("deleted")
+    assert len(office.server.raw_fetch("INBOX")) == len(messages) - len(again.with_action(Action.DELETED))
+    assert again.with_action(Action.DELETED)
 
 
 # -- quota, trash, automatic ---------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from archipec.custody.archiving.preview import preview
 from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, ArchipecError, counted, exit_code
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
@@ -116,9 +116,8 @@ def _run(
             done = report.arrived + report.deselected
             update(done, report.listed, report.arrived_size, report.listed_size)
 
-        if dry_run:
-            return preview(pipeline, ledger, settings.state, stop, observe, full=full)
-        return run_archive(pipeline, ledger, settings.state, stop, observe, full=full)
+        run = Run(ledger, settings.state, stop, observe)
+        return preview(pipeline, run, full=full) if dry_run else run_archive(pipeline, run, full=full)
 
 
 def _errors(report: ArchiveReport) -> list[ArchipecError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from archipec.config.pipeline import load
 from archipec.custody.archiving.run import archive
 from archipec.custody.attempts import AttemptSubject, on_record, places_of
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import verify
 from archipec.errors import PermanentError, exit_code, from_os_error
 from archipec.plugins.registry import Registry
@@ -59,8 +60,8 @@ def demo(directory: Path | None) -> int:
     subject = AttemptSubject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks))
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        arguments = (pipeline, ledger, state, Cancellation(), lambda _report: None)
-        first = on_record(ledger, state, subject, "archive", partial(archive, *arguments))
+        run: Run[Any] = Run(ledger, state, Cancellation())
+        first = on_record(ledger, state, subject, "archive", partial(archive, pipeline, run))
         click.echo(
             f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"
             f" in {first.seconds:.2f} s"
@@ -69,9 +70,9 @@ def demo(directory: Path | None) -> int:
             click.echo(f"        {number:>4}  {kind}")
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(first.seals.items()))
         click.echo(f"seals   {seals}")
-        second = on_record(ledger, state, subject, "archive", partial(archive, *arguments))
+        second = on_record(ledger, state, subject, "archive", partial(archive, pipeline, run))
         click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
-        checked = on_record(ledger, state, subject, "verify", partial(verify, *arguments))
+        checked = on_record(ledger, state, subject, "verify", partial(verify, pipeline, run))
         click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
     click.echo(f"\nlook at it: {root}")
     ours = ("--config", str(config), "--state", str(state))

@@ -17,10 +17,11 @@ from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import read_policy
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.report import PlanEntry, PruneReport
+from archipec.custody.pruning.plan import Action, PlanEntry
+from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune as run_prune
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.errors import counted, exit_code
 from archipec.terminal import printable, say_error
 
@@ -109,10 +110,7 @@ def prune(
         with progress(pipeline.name, quiet=False) as update:
             return run_prune(
                 pipeline,
-                ledger,
-                settings.state,
-                stop,
-                _observer(update),
+                Run(ledger, settings.state, stop, _observer(update)),
                 carry_out=yes,
                 limit=limit,
                 allow_large=allow_large,
@@ -127,7 +125,7 @@ def prune(
 
 def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[PruneReport], None]:
     def observe(report: PruneReport) -> None:
-        done, plan = report.actions("deleted", "moved"), report.actions("delete")
+        done, plan = report.with_action(Action.DELETED, Action.MOVED), report.with_action(Action.DELETE)
         sizes = [sum(row.size for row in rows) for rows in (done, plan)]
         update(len(done), len(done) + len(plan), sizes[0], sum(sizes))
 
@@ -158,14 +156,14 @@ def _show(report: PruneReport, *, as_json: bool) -> None:
 
 def show_run(report: PruneReport) -> None:
     """Say what was or would be deleted, by folder and year, and why the rest is kept."""
-    done, plan = report.actions("deleted", "moved"), report.actions("delete")
+    done, plan = report.with_action(Action.DELETED, Action.MOVED), report.with_action(Action.DELETE)
     full = f"; the mailbox was {report.fullness}" if report.fullness else ""
     if report.note:
         click.echo(f"{report.pipeline}: {report.note}")
     elif report.refusal and not done:
         click.echo(f"{report.pipeline}: nothing deleted{full}")
     elif report.carried_out:
-        moved = report.actions("moved")
+        moved = report.with_action(Action.MOVED)
         what = "moved to the trash, which frees nothing until it is emptied" if moved else "deleted"
         click.echo(f"{report.pipeline}: {_sum(done)} {what}{full}")
     elif plan:
@@ -174,7 +172,7 @@ def show_run(report: PruneReport) -> None:
         click.echo(f"{report.pipeline}: nothing to delete{full}")
     _table(done or plan)
     for reason, number in report.kept.most_common():
-        click.echo(f"  {count(number):>9}  kept: {reason.words}")
+        click.echo(f"  {count(number):>9}  kept: {reason.text}")
     for folder, number in sorted(report.vanished.items()):
         click.echo(
             printable(
@@ -182,7 +180,7 @@ def show_run(report: PruneReport) -> None:
             ),
             err=True,
         )
-    lost = [row for row in report.rows if row.kept in _LOST and row.detail]
+    lost = [row for row in report.entries if row.kept in _LOST and row.detail]
     for row in lost[:_SHOWN]:
         click.echo(printable(f"  kept: {row.listed.folder} {row.listed.ref}: {row.reason}"), err=True)
     if len(lost) > _SHOWN:

@@ -22,7 +22,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.receipts.archive_reader import ArchiveReader
 from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
@@ -94,7 +94,7 @@ def receipts(
     with (
         Ledger(settings.state / "ledger.sqlite3") as ledger,
         on_signals(stop),
-        ArchiveReader(sinks, ledger, settings.state, stop) as reader,
+        ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader,
     ):
         numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
         if not any(map(ledger.copies.knows_copies, numbers)):

@@ -13,7 +13,7 @@ from archipec.cli.terminal import count, on_signals
 from archipec.config.pipeline import AD_HOC, endpoint
 from archipec.custody.attempts import AttemptSubject, places_of
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.settle import SettleCounts, SettleReport
 from archipec.custody.settle import settle as run_settle
 from archipec.errors import Interrupted, exit_code
@@ -63,7 +63,7 @@ def settle(
                 settings,
                 ledger,
                 subject,
-                partial(run_settle, subject.pipeline, sinks, ledger, settings.state, stop),
+                partial(run_settle, subject.pipeline, sinks, Run(ledger, settings.state, stop)),
                 partial(_show, as_json=as_json),
             )
             for subject, sinks in work

@@ -19,7 +19,7 @@ from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
 from archipec.config.pipeline import Pipeline, endpoint
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import Finding, VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, UnfitRecord, counted, exit_code
@@ -101,7 +101,7 @@ def _pipelines(
             report = VerifyReport(pipeline.name)
         else:
             with progress(pipeline.name, quiet=False) as update:
-                report = run_verify(pipeline, ledger, settings.state, stop, _observer(update))
+                report = run_verify(pipeline, Run(ledger, settings.state, stop, _observer(update)))
         worked = ledger.runs.last_archived().get((pipeline.name, pipeline.source.where))
         if empty and (worked is None or len(empty) < len(pipeline.archives)):
             report.errors.extend(_NothingThere(sink.where) for sink in empty)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from archipec.config.selection import OPTIONS as SELECTION_OPTIONS
 from archipec.config.selection import Selection, read_selection
 from archipec.errors import ConfigError
+from archipec.message import Quota
 from archipec.options import Option, boolean, byte_size, choice, read_options
 
 _AGE: Final = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|m|months?|y|years?)", re.IGNORECASE)
@@ -86,6 +87,16 @@ class PrunePolicy:
     def asks_date(self) -> bool:
         """Whether it depends on when messages came."""
         return self.older_than is not None or self.free_to is not None
+
+    def quota_of(self, reported: Quota | None, listed: int) -> Quota | None:
+        """Return a mailbox's quota: as the server reports it, or its size as configured, its use then at least as listed.
+
+        Args:
+            listed: bytes of the messages known.
+        """
+        if self.quota is None:
+            return reported
+        return Quota(listed if reported is None else reported.used, self.quota)
 
 
 def _age(value: object) -> Age:

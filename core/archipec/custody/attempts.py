@@ -7,15 +7,15 @@ operating system drops with the process.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from archipec.config.endpoint import Endpoint, root_of
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.runs import Attempt, AttemptSink
+from archipec.custody.ledger.runs import Attempt, AttemptSink, AttemptSubject
 from archipec.custody.locks import hold
 from archipec.custody.run import now
 from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
@@ -43,15 +43,6 @@ class CommandReport(Protocol):
 
 
 T = TypeVar("T", bound=CommandReport)
-
-
-class AttemptSubject(NamedTuple):
-    """What is tried. ``urls``: as typed, of an ad hoc run."""
-
-    pipeline: str
-    source: str
-    sinks: Sequence[AttemptSink] = ()
-    urls: Mapping[str, Sequence[str]] | None = None
 
 
 def places_of(sinks: Iterable[Endpoint[SinkType[Any]]]) -> list[AttemptSink]:
@@ -86,7 +77,7 @@ def on_record(
         whatever ``act`` raises, once that is on record.
     """
     with _lock(state) as lock:
-        number = ledger.runs.begin_attempt(*subject[:2], command, now(), *subject[2:], lock)
+        number = ledger.runs.begin_attempt(subject, command, now(), lock)
         try:
             report = act()
         except BaseException as error:
@@ -107,7 +98,7 @@ def on_record(
 
 def record_failure(ledger: Ledger, subject: AttemptSubject, command: str, error: ArchipecError) -> None:
     """Put on record that something was to be tried and could not even begin."""
-    number = ledger.runs.begin_attempt(*subject[:2], command, now(), *subject[2:])
+    number = ledger.runs.begin_attempt(subject, command, now())
     ledger.runs.end_attempt(number, now(), error.exit_code, [error_shape(error)])
 
 

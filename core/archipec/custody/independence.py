@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import (
-    Context,
     Fingerprint,
     Sink,
     SinkType,
@@ -26,9 +25,8 @@ from archipec.contract import (
     SupportsProbeCheck,
 )
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation, make_context
+from archipec.custody.run import Run
 from archipec.errors import ArchipecError, PermanentError
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["same_store"]
 
@@ -39,9 +37,7 @@ _SPECIFIC: Final = 100_000
 def same_store(
     source: Endpoint[SourceType[Any]],
     sinks: Sequence[Endpoint[SinkType[Any]]],
-    ledger: Ledger,
-    context: Context,
-    stop: Cancellation,
+    run: Run[Any],
     on_sink_error: Callable[[Endpoint[SinkType[Any]], ArchipecError], None] | None = None,
 ) -> str:
     """Return why a sink is the mailbox of the source itself, empty when none is, as far as that can be known.
@@ -59,14 +55,14 @@ def same_store(
             continue  # files of our own: the first deletion will show
         with ExitStack() as held:
             try:
-                opened = _ask(sink, make_context(sink.name, context.temp, stop), held)
+                opened = _ask(sink, run, held)
             except ArchipecError as error:
                 if on_sink_error is None:
                     raise
                 on_sink_error(sink, error)
                 continue
-            probes = _Probes(ledger, ledger.copies.sink_number(sink.where))
-            if opened is not None and _is_mailbox(source, context, *opened, probes):
+            probes = _Probes(run.ledger, run.ledger.copies.sink_number(sink.where))
+            if opened is not None and _is_mailbox(source, run, *opened, probes):
                 return f"{sink.where} is the mailbox {source.where} itself, under another name"
     return ""
 
@@ -97,17 +93,16 @@ class _Probes:
                 pass
 
 
-def _ask(sink: Endpoint[SinkType[Any]], context: Context, held: ExitStack) -> tuple[Sink, Fingerprint] | None:
-    held.enter_context(plugin_boundary(sink.record))
-    opened = held.enter_context(sink.record.open(sink.config, context))
+def _ask(sink: Endpoint[SinkType[Any]], run: Run[Any], held: ExitStack) -> tuple[Sink, Fingerprint] | None:
+    opened = held.enter_context(run.open(sink))
     return (opened, opened.fingerprint()) if isinstance(opened, SupportsFingerprint) else None
 
 
 def _is_mailbox(
-    source: Endpoint[SourceType[Any]], context: Context, sink: Sink, archive: Fingerprint, probes: _Probes
+    source: Endpoint[SourceType[Any]], run: Run[Any], sink: Sink, archive: Fingerprint, probes: _Probes
 ) -> bool:
     probes.clear(sink)
-    with plugin_boundary(source.record), source.record.open(source.config, context) as opened:
+    with run.open(source) as opened:
         return isinstance(opened, SupportsFingerprint) and _is_same(
             opened, opened.fingerprint(), sink, archive, probes
         )

@@ -14,7 +14,7 @@ import uuid
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archipec import __version__
 from archipec.custody.locks import hold
@@ -33,6 +33,7 @@ from archipec.inventory import (
 __all__ = [
     "LOCK",
     "MARKER",
+    "Holdings",
     "claim_marker",
     "marker_is_gone",
     "read_marker",
@@ -44,6 +45,14 @@ LOCK = ".archipec.lock"
 
 _IDENTITY = re.compile(rb'"archive": ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _LOOKED_AT = 64 << 10
+
+
+class Holdings(NamedTuple):
+    """What an archive holds by the ledger: messages, their bytes, and how many of them this run added."""
+
+    messages: int
+    size: int
+    added: int
 
 
 def claim_marker(root: Path, sink: str, known: str, now: datetime, held: ExitStack) -> str:
@@ -140,29 +149,27 @@ def _identity_in_inventory(root: Path) -> str:
     return reader.identity
 
 
-def update_marker(
-    root: Path, source: str, messages: int, size: int, now: datetime, *, added: int, unfit: bool
-) -> None:
+def update_marker(root: Path, source: str, held: Holdings, now: datetime, *, unfit: bool) -> None:
     """Bring an archive's marker up to date after a run.
 
     Args:
         source: where new messages came from.
-        messages, size: how many the archive holds now by the ledger, and their bytes.
-        added: how many this run stored; with none, only what the marker says of the inventory is looked at.
+        held: with none added, only what the marker says of the inventory is looked at.
         unfit: the archive doesn't fit what it says of itself.
 
     Raises:
         ArchipecError: it can't be read or written.
     """
+    messages, size, added = held
     try:
         marker = _marker(root)
         if marker is None:
             return  # the archive was carried away while it was written to; the next run finds that out
         exists, summary = last_summary(root)
-        told = _record_told(marker)
+        recorded = _recorded_summary(marker)
         # One that doesn't go on where the marker saw it last is another's, or was cut: that stays to be found.
         is_news = summary is not None and (
-            told is None or (told.length < summary.length and extends(root, told))
+            recorded is None or (recorded.length < summary.length and extends(root, recorded))
         )
         if not added and not is_news:
             return
@@ -187,7 +194,7 @@ def update_marker(
         raise from_os_error(error, error.filename or root) from error
 
 
-def _record_told(marker: dict[str, Any]) -> Summary | None:
+def _recorded_summary(marker: dict[str, Any]) -> Summary | None:
     try:
         return claim_of(marker)
     except ValueError:

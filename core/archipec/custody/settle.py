@@ -9,18 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType, SupportsFinish, SupportsSettle
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.copies import Copy
-from archipec.custody.run import Cancellation, claim_root, make_context, now
-from archipec.custody.spool import spool_folder
+from archipec.custody.run import Run, now
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
 from archipec.message import Json, Receipt, State
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["SettleCounts", "SettleReport", "settle", "settle_sink"]
 
@@ -86,9 +83,7 @@ class SettleReport:
         }
 
 
-def settle(
-    name: str, sinks: Iterable[Endpoint[SinkType[Any]]], ledger: Ledger, state: Path, stop: Cancellation
-) -> SettleReport:
+def settle(name: str, sinks: Iterable[Endpoint[SinkType[Any]]], run: Run[Any]) -> SettleReport:
     """Ask each of a pipeline's sinks that can tell. What went wrong is in the report.
 
     Args:
@@ -96,29 +91,25 @@ def settle(
     """
     report = SettleReport(name)
     for sink in sinks:
-        if stop.is_set():
+        if run.stop.is_set():
             break
         try:
-            _settle_endpoint(sink, ledger, state, stop, report)
+            _settle_endpoint(sink, run, report)
         except ArchipecError as error:
             report.errors.append(error)
     return report
 
 
-def _settle_endpoint(
-    sink: Endpoint[SinkType[Any]], ledger: Ledger, state: Path, stop: Cancellation, report: SettleReport
-) -> None:
-    number = ledger.copies.sink_number(sink.where)
-    if not _undecided(ledger, number):
+def _settle_endpoint(sink: Endpoint[SinkType[Any]], run: Run[Any], report: SettleReport) -> None:
+    if not _undecided(run.ledger, run.ledger.copies.sink_number(sink.where)):
         return
     with ExitStack() as held:
-        claim_root(sink, number, ledger, state, held)
-        temp = held.enter_context(spool_folder(state, sink.where))
-        held.enter_context(plugin_boundary(sink.record))
-        opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
+        number = run.claim(sink, held)
+        spooled = held.enter_context(run.spool(sink.where))
+        opened = held.enter_context(spooled.open(sink))
         if isinstance(opened, SupportsSettle):
             settled = report.sinks[sink.name] = SettleCounts()
-            settle_sink(opened, number, ledger, settled)
+            settle_sink(opened, number, run.ledger, settled)
             if isinstance(opened, SupportsFinish):
                 opened.finish()
 

@@ -17,13 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
-from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import PROMISED
 from archipec.custody.locks import hold
 from archipec.custody.marker import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.readback import MISSING, OK, Medium, read_back
-from archipec.custody.run import Cancellation, claim_root, make_context, now
-from archipec.custody.spool import spool_folder
+from archipec.custody.run import Cancellation, Run, make_context, now
 from archipec.errors import (
     ArchipecError,
     IntegrityError,
@@ -154,14 +152,8 @@ class VerifyReport:
         }
 
 
-def verify(
-    pipeline: Pipeline,
-    ledger: Ledger,
-    state: Path,
-    stop: Cancellation,
-    observe: Callable[[VerifyReport], None],
-) -> VerifyReport:
-    """Read back every copy the pipeline's archives should hold, the sinks side by side, and put the verdicts on record.
+def verify(pipeline: Pipeline, run: Run[VerifyReport]) -> VerifyReport:
+    """Read back every copy the pipeline's archives should hold, the sinks side by side, and record what was found.
 
     Then, if the pipeline judges seals, those of everything held, each message once.
     """
@@ -170,93 +162,76 @@ def verify(
     with ExitStack() as held:
         threads = []
         for sink in pipeline.archives:
-            number = ledger.copies.sink_number(sink.where)
             try:
-                claim_root(sink, number, ledger, state, held)
-                temp = held.enter_context(spool_folder(state, sink.where))
+                number = run.claim(sink, held)
+                spooled = held.enter_context(run.spool(sink.where))
             except ArchipecError as error:
                 report.errors.append(error)
                 continue
-            for state_of_copy, (copies, size) in ledger.copies.holdings(number).items():
-                if state_of_copy in PROMISED:
+            for state, (copies, size) in run.ledger.copies.holdings(number).items():
+                if state in PROMISED:
                     report.expected += copies
                     report.expected_size += size
-            check = _LedgerCheck(sink, number, ledger, temp, stop, report, observe)
-            threads.append(threading.Thread(target=check.run, name=f"verify-{sink.name}", daemon=True))
+            threads.append(
+                threading.Thread(
+                    target=_check_sink,
+                    args=(sink, number, spooled, report),
+                    name=f"verify-{sink.name}",
+                    daemon=True,
+                )
+            )
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if pipeline.seals and threads and not stop.is_set():
-            _judge(pipeline, ledger, state, stop, held, report)
+        if pipeline.seals and threads and not run.stop.is_set():
+            _judge(pipeline, run, held, report)
     return report
 
 
-def _judge(
-    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Cancellation, held: ExitStack, report: VerifyReport
-) -> None:
+def _judge(pipeline: Pipeline, run: Run[VerifyReport], held: ExitStack, report: VerifyReport) -> None:
     from archipec.custody.seals.judge import judge_again
 
     try:
-        temp = held.enter_context(spool_folder(state, f"judging {pipeline.source.where}"))
-        judge_again(pipeline, ledger, temp, stop, report.count_seal)
+        spooled = held.enter_context(run.spool(f"judging {pipeline.source.where}"))
+        judge_again(pipeline, spooled, report.count_seal)
     except ArchipecError as error:
         report.errors.append(error)
 
 
-class _LedgerCheck:
-    """One sink against the ledger, in a thread of its own."""
+def _check_sink(
+    endpoint: Endpoint[SinkType[Any]], number: int, run: Run[VerifyReport], report: VerifyReport
+) -> None:
+    """Compare one sink with the ledger; runs in a thread of its own."""
+    try:
+        with run.open(endpoint) as sink:
+            _check_copies(endpoint, sink, number, run, report)
+            _check_whole(endpoint, sink, run.stop, report)
+    except ArchipecError as error:
+        report.errors.append(error)
 
-    def __init__(
-        self,
-        sink: Endpoint[SinkType[Any]],
-        number: int,
-        ledger: Ledger,
-        temp: Path,
-        stop: Cancellation,
-        report: VerifyReport,
-        observe: Callable[[VerifyReport], None],
-    ) -> None:
-        self._sink = sink
-        self._number = number
-        self._ledger = ledger
-        self._temp = temp
-        self._stop = stop
-        self._report = report
-        self._observe = observe
-        self._medium = Medium()
 
-    def run(self) -> None:
-        context = make_context(self._sink.name, self._temp, self._stop)
-        try:
-            with (
-                plugin_boundary(self._sink.record),
-                self._sink.record.open(self._sink.config, context) as sink,
-            ):
-                self._check_copies(sink)
-                _check_whole(self._sink, sink, self._stop, self._report)
-        except ArchipecError as error:
-            self._report.errors.append(error)
-
-    def _check_copies(self, sink: Sink) -> None:
-        last = 0
-        while copies := self._ledger.copies.in_states(self._number, PROMISED, last, _PAGE):
-            verdicts = []
-            for copy in copies:
-                if self._stop.is_set():
-                    break
-                last = copy.content
-                try:
-                    verdict, reason, *_ = read_back(sink, copy.receipt, self._medium)
-                except Unsupported:
-                    self._report.count_confirmed(copy.receipt)
-                    continue
-                self._report.count(self._sink.name, copy.receipt.key, verdict, reason)
-                verdicts.append((copy.content, verdict))
-            self._ledger.copies.record_verified(self._number, verdicts, now())
-            self._observe(self._report)
-            if self._stop.is_set():
-                return
+def _check_copies(
+    endpoint: Endpoint[SinkType[Any]], sink: Sink, number: int, run: Run[VerifyReport], report: VerifyReport
+) -> None:
+    last, medium = 0, Medium()
+    while copies := run.ledger.copies.in_states(number, PROMISED, last, _PAGE):
+        verdicts = []
+        for copy in copies:
+            if run.stop.is_set():
+                break
+            last = copy.content
+            try:
+                verdict, reason, *_ = read_back(sink, copy.receipt, medium)
+            except Unsupported:
+                report.count_confirmed(copy.receipt)
+                continue
+            report.count(endpoint.name, copy.receipt.key, verdict, reason)
+            verdicts.append((copy.content, verdict))
+        run.ledger.copies.record_verified(number, verdicts, now())
+        run.observe(report)
+        if run.stop.is_set():
+            return
 
 
 def verify_archive(
@@ -275,10 +250,7 @@ def verify_archive(
     """
     report = VerifyReport(sink.name)
     try:
-        with (
-            ExitStack() as held,
-            plugin_boundary(sink.record),
-        ):
+        with ExitStack() as held, plugin_boundary(sink.record):
             if sink.record.view:
                 raise Unsupported(
                     f'copies in "{sink.record.name}" are for looking at: there is nothing to verify'

@@ -18,7 +18,7 @@ from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.marker import MARKER
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.spool import spool_folder
 from archipec.custody.verify import verify
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
@@ -52,7 +52,7 @@ def run(state: Path) -> Iterator[Callable[..., ArchiveReport]]:
         observe: Callable[[ArchiveReport], None] = lambda _report: None,
     ) -> ArchiveReport:
         with Ledger(state / "ledger.sqlite3") as ledger:
-            report = archive(made, ledger, state, stop or Cancellation(), observe, full=full)
+            report = archive(made, Run(ledger, state, stop or Cancellation(), observe), full=full)
         total = report.stored + report.already + report.deselected + report.failed + report.left
         assert report.listed == total
         assert report.left >= 0
@@ -531,13 +531,13 @@ def test_damaged_and_missing_copies_are_fetched_again(run: Callable[..., Archive
     store.copies[ContentKey.of(messages[1])] = b"flipped"
     del store.copies[ContentKey.of(messages[2])]
     with Ledger(state / "ledger.sqlite3") as ledger:
-        report = verify(made, ledger, state, Cancellation(), lambda _report: None)
+        report = verify(made, Run(ledger, state, Cancellation()))
     assert (report.checked, report.ok, report.missing, report.altered) == (5, 3, 1, 1)
     assert report.exit_code == 7
     assert run(made).stored == 2
     assert holds(store, *messages)
     with Ledger(state / "ledger.sqlite3") as ledger:
-        assert verify(made, ledger, state, Cancellation(), lambda _report: None).exit_code == 0
+        assert verify(made, Run(ledger, state, Cancellation())).exit_code == 0
 
 
 def test_a_known_archive_that_is_gone_is_not_made_anew(

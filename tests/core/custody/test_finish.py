@@ -16,7 +16,7 @@ from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.marker import MARKER
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import VerifyReport, verify, verify_archive
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, TransientError
 from testbed.fakes import Mailbox, MemorySink, Store, pipeline
@@ -71,14 +71,14 @@ def run(tmp_path: Path) -> Callable[[Pipeline], ArchiveReport]:
 
     def run(made: Pipeline) -> ArchiveReport:
         with Ledger(tmp_path / "state" / "ledger.sqlite3") as ledger:
-            return archive(made, ledger, tmp_path / "state", Cancellation(), lambda _report: None)
+            return archive(made, Run(ledger, tmp_path / "state", Cancellation()))
 
     return run
 
 
 def checked(made: Pipeline, state: Path) -> VerifyReport:
     with Ledger(state / "ledger.sqlite3") as ledger:
-        return verify(made, ledger, state, Cancellation(), lambda _report: None)
+        return verify(made, Run(ledger, state, Cancellation()))
 
 
 def test_a_sink_finishes_once_a_run_after_everything_is_stored(

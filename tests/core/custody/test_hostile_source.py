@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archipec.contract import Context, Fetched, Folder, Json, Listed
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.errors import PermanentError, Scope, TransientError
 from testbed.fakes import ARRIVED, Mailbox, MemorySource, Store, pipeline
 
@@ -92,7 +92,7 @@ def test_counts_reconcile_and_a_healthy_source_is_archived_whole(
 
         def run(*, full: bool = False) -> int:
             made = pipeline(box, store, source_class=HostileSource)
-            report = archive(made, ledger, Path(folder), QuickStop(), lambda _: None, full=full)
+            report = archive(made, Run(ledger, Path(folder), QuickStop()), full=full)
             assert report.left >= 0
             if not report.errors:
                 assert report.left == 0

@@ -21,9 +21,10 @@ from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.pruning import execute as execute_module
 from archipec.custody.pruning.freeable import freeable
+from archipec.custody.pruning.plan import Action
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.run import prune
-from archipec.custody.run import Cancellation
+from archipec.custody.run import Cancellation, Run
 from archipec.custody.verdict import Verdict
 from archipec.errors import ConfigError, PermanentError, Refused, Scope, TransientError, Unsupported
 from archipec.message import ContentKey, DeletionOrder, Quota, Receipt, State
@@ -52,7 +53,7 @@ class House:
 
     def archive(self, made: Pipeline) -> ArchiveReport:
         with Ledger(self.state / "ledger.sqlite3") as ledger:
-            return archive(made, ledger, self.state, Cancellation(), lambda _: None)
+            return archive(made, Run(ledger, self.state, Cancellation()))
 
     def prune(
         self,
@@ -64,12 +65,11 @@ class House:
         **options: Any,
     ) -> PruneReport:
         with Ledger(self.state / "ledger.sqlite3") as ledger:
-            report = prune(
-                made, ledger, self.state, stop or Cancellation(), observe, carry_out=yes, **options
-            )
+            run = Run(ledger, self.state, stop or Cancellation(), observe)
+            report = prune(made, run, carry_out=yes, **options)
         shape = told(report)
-        assert len(report.rows) == sum(shape["kept"].values()) + len(
-            report.actions("deleted", "moved", "delete")
+        assert len(report.entries) == sum(shape["kept"].values()) + len(
+            report.with_action(Action.DELETED, Action.MOVED, Action.DELETE)
         ), "a message is neither deleted nor kept"
         assert all(row["reason"] or row["action"] not in ("keep", "unknown") for row in shape["plan"])
         return report
@@ -361,7 +361,7 @@ def test_a_copy_damaged_after_the_plan_is_seen(
     house.archive(made)
 
     def damage(report: PruneReport) -> None:
-        if not report.actions("deleted"):
+        if not report.with_action(Action.DELETED):
             store.copies[ContentKey.of(message(0))] = b"damaged"
 
     report = house.prune(made, observe=damage)
@@ -797,7 +797,7 @@ def test_no_answer_is_neither_deleted_nor_tried_blindly(house: House, carried_ou
         source = ledger.sources.number(made.source.where)
         assert len(ledger.deletions.open_orders(source)) == 2
     plan = house.prune(made, yes=False)
-    assert len(plan.rows) == (1 if carried_out else 2)
+    assert len(plan.entries) == (1 if carried_out else 2)
     with house.ledger() as ledger:
         assert not ledger.deletions.open_orders(source)
         states = ledger.rows("SELECT ref, state FROM deletion ORDER BY id")

@@ -12,8 +12,7 @@ from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
-from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation, make_context, now
+from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, AuthError, ConfigError, TransientError
 
 __all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]
@@ -60,15 +59,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
-def refuse_same_store(
-    pipeline: Pipeline, workers: Sequence[SinkWorker], ledger: Ledger, temp: Path, stop: Cancellation
-) -> None:
+def refuse_same_store(pipeline: Pipeline, workers: Sequence[SinkWorker], run: Run[Any]) -> None:
     """Look once at each pair of source and sink on servers whether they are one mailbox by two names.
 
     Raises:
         ConfigError: they are.
         ArchipecError: the source can't be used.
     """
+    ledger = run.ledger
     source = ledger.sources.number(pipeline.source.where)
     unknown = [
         (sink, worker)
@@ -85,7 +83,6 @@ def refuse_same_store(
     # Slow to import, and most pipelines have no such sink, or are known.
     from archipec.custody.independence import same_store
 
-    context = make_context(pipeline.source.name, temp, stop)
     failed = set[int]()
     for sink, worker in unknown:
 
@@ -95,7 +92,7 @@ def refuse_same_store(
                 worker.error = error
 
         try:
-            reason = same_store(pipeline.source, [sink], ledger, context, stop, note)
+            reason = same_store(pipeline.source, [sink], run, note)
         except TransientError:
             continue  # the run itself tries again, and the next one looks
         if reason:
@@ -105,40 +102,23 @@ def refuse_same_store(
 
 
 def finish_deletions(
-    pipeline: Pipeline,
-    workers: Sequence[SinkWorker],
-    ledger: Ledger,
-    state: Path,
-    temp: Path,
-    stop: Cancellation,
-    report: ArchiveReport,
+    pipeline: Pipeline, workers: Sequence[SinkWorker], run: Run[Any], report: ArchiveReport
 ) -> None:
-    """Finish what a prune that was killed left half-done; not to be able to is put on the report."""
-    source = ledger.sources.number(pipeline.source.where)
-    if not ledger.deletions.unfinished_deletions(source):
+    """Finish what a prune that was killed left half-done; what stands in the way is put into the report."""
+    if not run.ledger.deletions.unfinished_deletions(run.ledger.sources.number(pipeline.source.where)):
         return
     from archipec.custody.pruning.leftovers import Guard, finish_interrupted
     from archipec.custody.pruning.rules import required_sinks
 
-    required = {sink.where for sink in required_sinks(pipeline)}
-    its = [
-        (sink, worker) for sink, worker in zip(pipeline.sinks, workers, strict=True) if sink.where in required
+    wanted = {sink.where for sink in required_sinks(pipeline)}
+    required = [
+        (sink, worker) for sink, worker in zip(pipeline.sinks, workers, strict=True) if sink.where in wanted
     ]
-    guard = Guard(
-        pipeline,
-        [(sink, worker.number) for sink, worker in its],
-        ledger,
-        state,
-        make_context(pipeline.source.name, temp, stop),
-        stop,
-    )
+    guard = Guard(pipeline, [(sink, worker.number) for sink, worker in required], run)
     try:
         finish_interrupted(
-            pipeline,
-            source,
-            ledger,
             guard,
-            with_archives=lambda: bool(its) and all(worker.error is None for _, worker in its),
+            with_archives=lambda: bool(required) and all(worker.error is None for _, worker in required),
         )
     except ArchipecError as error:
         report.errors.append(error)

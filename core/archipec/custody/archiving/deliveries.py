@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -18,55 +17,34 @@ from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.marker import remove_unused_root, update_marker
-from archipec.custody.run import Backoff, Cancellation, claim_root, make_context
+from archipec.custody.marker import Holdings, remove_unused_root, update_marker
+from archipec.custody.run import Run
 from archipec.errors import ArchipecError, IntegrityError
 
 __all__ = ["describe_archives", "prepare_workers", "remove_unused"]
 
 
 def prepare_workers(
-    sinks: Sequence[Endpoint[SinkType[Any]]],
-    ledger: Ledger,
-    state: Path,
-    temp: Path,
-    stop: Cancellation,
-    events: SimpleQueue[Event],
-    held: ExitStack,
+    sinks: Sequence[Endpoint[SinkType[Any]]], run: Run[Any], events: SimpleQueue[Event], held: ExitStack
 ) -> list[SinkWorker]:
     """Return a worker for each sink; one that can't be used carries its error.
 
     Args:
         held: keeps the locks until the run ends.
     """
-    return [_prepare(sink, ledger, state, temp, stop, events, held) for sink in sinks]
+    return [_prepare(sink, run, events, held) for sink in sinks]
 
 
 def _prepare(
-    sink: Endpoint[SinkType[Any]],
-    ledger: Ledger,
-    state: Path,
-    temp: Path,
-    stop: Cancellation,
-    events: SimpleQueue[Event],
-    held: ExitStack,
+    sink: Endpoint[SinkType[Any]], run: Run[Any], events: SimpleQueue[Event], held: ExitStack
 ) -> SinkWorker:
-    context = make_context(sink.name, temp, stop)
-    worker = SinkWorker(
-        lambda: sink.record.open(sink.config, context),
-        sink.name,
-        sink.record,
-        ledger.copies.sink_number(sink.where),
-        ledger,
-        events,
-        Backoff(stop, context.log),
-    )
+    worker = SinkWorker(sink, run, events)
     root = sink.record.root(sink.config)
     is_new = root is not None and not os.path.lexists(root)
     try:
-        claim_root(sink, worker.number, ledger, state, held)
+        run.claim(sink, held)
         worker.made_root = is_new
-        if not ledger.copies.knows_copies(worker.number):
+        if not run.ledger.copies.knows_copies(worker.number):
             worker.adopt()
     except ArchipecError as error:
         worker.error = error
@@ -111,8 +89,8 @@ def describe_archives(
             held = [each for state, each in ledger.copies.holdings(worker.number).items() if state in HELD]
             messages, size = sum(count for count, _ in held), sum(size for _, size in held)
         try:
-            where, moment = pipeline.source.where, datetime.now(UTC)
-            update_marker(root, where, messages, size, moment, added=added, unfit=unfit)
+            holdings = Holdings(messages, size, added)
+            update_marker(root, pipeline.source.where, holdings, datetime.now(UTC), unfit=unfit)
         except ArchipecError as error:
             if worker.error is None:  # else it is the obstacle that is on the report already
                 report.errors.append(error)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from archipec.custody.archiving.omissions import Omissions
 from archipec.custody.ledger import Content, SourceMessage
-from archipec.custody.spool import Spooled
+from archipec.custody.spool import Budget, Spooled
 from archipec.errors import ArchipecError
 from archipec.message import Item, Quota, Receipt
 
@@ -27,6 +28,7 @@ __all__ = [
     "ReaderFinished",
     "RowsAdded",
     "SourceOpened",
+    "Transit",
     "Unreadable",
 ]
 
@@ -79,7 +81,7 @@ class Batch:
     size: int = 0
 
 
-# Events: what the other threads tell the one that runs the pipeline.
+# Events: what the other threads report to the one that runs the pipeline.
 
 
 class SourceOpened(NamedTuple):
@@ -164,3 +166,10 @@ Event: TypeAlias = (
     | Delivered
     | Cancelled
 )
+
+
+class Transit(NamedTuple):
+    """The way from the readers to the thread that runs the pipeline; ``budget`` bounds the bytes on it."""
+
+    events: SimpleQueue[Event]
+    budget: Budget

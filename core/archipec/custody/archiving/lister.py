@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from archipec.config.selection import Selection
+from archipec.config.pipeline import Pipeline
 from archipec.contract import (
     Source,
     SupportsCount,
@@ -14,7 +15,8 @@ from archipec.contract import (
     SupportsHeaders,
     SupportsListedWhole,
 )
-from archipec.custody.ledger import FolderState, HeaderFacts, Ledger, SourceMessage
+from archipec.custody.ledger import FolderState, HeaderFacts, SourceMessage
+from archipec.custody.run import Run
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
 from archipec.message import Folder, Json, Listed
 from archipec.pec.claims import claims_certification
@@ -22,7 +24,14 @@ from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, identifier, raw_text
 from archipec.pec.kind import ORDINARIA, kind_of
 
-__all__ = ["Lister", "header_facts", "left_out", "names_folder", "read_headers"]
+__all__ = [
+    "Lister",
+    "ListingObserver",
+    "header_facts",
+    "left_out",
+    "names_folder",
+    "read_headers",
+]
 
 _PAGE = 2000
 _FOLDERS = 50
@@ -33,47 +42,51 @@ _BAD_FOLDERS = 10
 _SHOWN = 8
 
 
+class ListingObserver:
+    """Is called while a source is listed; what a caller has no use for does nothing."""
+
+    def begin(self) -> None:
+        """Wait until rows may be added; called once the source has named its folders."""
+
+    def page_listed(self, number: int, name: str, new: int, size: int, /) -> None:
+        """Take note of a page of a folder (its number and name): rows that are new, and their bytes."""
+
+    def folder_listed(self, number: int, /) -> None:
+        """Take note that a folder is listed to its end."""
+
+    def folder_failed(self, name: str, error: ArchipecError, /) -> None:
+        """Take note of the error that left a folder out."""
+
+    def messages_gone(self, number: int, rows: Sequence[int], /) -> None:
+        """Record rows that a whole listing of a folder does not have."""
+
+
 class Lister:
     """Lists a source into the ledger. One that was cut short goes on where the ledger's cursors are.
 
     A folder is listed whole where that isn't what it was anyway, and its count can't be explained: messages that are
-    no longer there are put on record as gone, and those that an earlier listing left out are caught up.
+    no longer there are recorded as gone, and those that an earlier listing left out are caught up.
 
     Args:
-        source: the ledger's number; sinks: those of all sinks.
+        sinks: the ledger's numbers of all sinks.
         full: list from the start, cursors or not.
-        on_page: called with (folder number, folder name, rows that are new, their bytes) after each page.
-        on_folder: called with the folder's number when it is listed to its end.
-        on_error: called with the folder's name and the error that left it out.
-        on_absent: called with the folder's number and the rows that a whole listing does not have.
-        begin: waits until rows may be added; asked once the source has named its folders.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        source: int,
+        pipeline: Pipeline,
+        run: Run[Any],
         sinks: Sequence[int],
-        selection: Selection,
-        cancelled: Callable[[], bool],
-        on_page: Callable[[int, str, int, int], None],
-        on_folder: Callable[[int], None],
-        on_error: Callable[[str, ArchipecError], None],
-        on_absent: Callable[[int, Sequence[int]], None],
-        begin: Callable[[], object] = lambda: None,
+        observer: ListingObserver,
         *,
         full: bool,
     ) -> None:
-        self._ledger = ledger
-        self._source = source
+        self._ledger = run.ledger
+        self._source = run.ledger.sources.number(pipeline.source.where)
         self._sinks = sinks
-        self._selection = selection
-        self._cancelled = cancelled
-        self._on_page = on_page
-        self._on_folder = on_folder
-        self._on_error = on_error
-        self._on_absent = on_absent
-        self._begin_with = begin
+        self._selection = pipeline.selection
+        self._cancelled = run.stop.is_set
+        self._observer = observer
         self._full = full
         self._done: set[str] = set()
         self._pages: list[_Page] = []
@@ -90,7 +103,7 @@ class Lister:
             for folder in folders
             if folder.name not in self._done and self._selection.wants_folder(folder.name)
         ]
-        self._begin_with()
+        self._observer.begin()
         self._settle_vanished(source)
         known = self._ledger.sources.open_folders(self._source, [folder.name for folder in wanted])
         try:
@@ -104,7 +117,7 @@ class Lister:
                     if error.scope > Scope.FOLDER:
                         raise
                     error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
-                    self._on_error(folder.name, error)
+                    self._observer.folder_failed(folder.name, error)
                 self._at = None
                 self._bad_folders = 0
         finally:
@@ -123,7 +136,7 @@ class Lister:
             # One that is there and not among those to read keeps what is known of it.
             if name not in names and cursor is not None:
                 if absent := self._ledger.sources.absent(number, ()):
-                    self._on_absent(number, absent)
+                    self._observer.messages_gone(number, absent)
                 self._ledger.sources.forget_cursor(number)
 
     def blame(self, error: TransientError) -> bool:
@@ -136,7 +149,7 @@ class Lister:
             return False
         self._bad_folders += 1
         self._done.add(name)
-        self._on_error(
+        self._observer.folder_failed(
             name,
             Incomplete(
                 f'folder "{name}" is left out: each time it is listed, {error}',
@@ -170,7 +183,7 @@ class Lister:
             )
             if len(missing) == len(self._selection.folders):
                 raise error
-            self._on_error(glob, error)
+            self._observer.folder_failed(glob, error)
 
     def _folder(self, source: Source, folder: Folder, state: FolderState) -> None:
         number, name = state.number, folder.name
@@ -215,7 +228,7 @@ class Lister:
             count = count if (now := _count(source, folder)) is None else now
             if present >= count:
                 return True
-        self._on_error(
+        self._observer.folder_failed(
             folder.name,
             Incomplete(
                 f'folder "{folder.name}": the source says that it holds {count} message{"" if count == 1 else "s"},'
@@ -243,7 +256,7 @@ class Lister:
     def _settle_absent(self, number: int, refs: set[str]) -> None:
         self._record()
         if absent := self._ledger.sources.absent(number, refs):
-            self._on_absent(number, absent)
+            self._observer.messages_gone(number, absent)
 
     def _begin(self, number: int, name: str) -> _Page:
         self._pages.append(_Page(number, name))
@@ -258,10 +271,10 @@ class Lister:
         for page, new in zip(pages, news, strict=True):
             if page.listed:
                 size = sum(one.size or 0 for one in page.listed) if new else 0
-                self._on_page(page.number, page.name, new, size)
+                self._observer.page_listed(page.number, page.name, new, size)
             if page.ends_folder:
                 self._done.add(page.name)
-                self._on_folder(page.number)
+                self._observer.folder_listed(page.number)
 
 
 def _count(source: Source, folder: Folder) -> int | None:

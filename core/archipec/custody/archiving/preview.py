@@ -1,28 +1,25 @@
-"""The dry run: lists, looks at headers, says what would be stored. Reads no body and opens no sink."""
+"""The dry run: lists, reads headers, says what would be stored. Reads no body and opens no sink."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
-from archipec.contract import Context, Source, SupportsHeaders
-from archipec.custody.archiving.lister import Lister, left_out, names_folder, read_headers
+from archipec.contract import Source, SupportsHeaders
+from archipec.custody.archiving.lister import Lister, ListingObserver, left_out, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.report import ArchiveReport, PreviewLine
 from archipec.custody.archiving.worklist import answer, matches_nothing
-from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
-from archipec.custody.locks import hold_endpoint
-from archipec.custody.run import Backoff, Cancellation, make_context
-from archipec.custody.spool import spool_folder
+from archipec.custody.ledger import HeaderFacts, SourceMessage
+from archipec.custody.run import Backoff, Run
 from archipec.errors import ArchipecError, Incomplete, TransientError
 from archipec.pec.claims import is_unrecognised
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["preview"]
 
@@ -30,33 +27,23 @@ _PAGE = 1000
 # Connections lost at the headers of one folder before it is left out.
 _BREAKS = 3
 _ROME = ZoneInfo("Europe/Rome")
-_NOT_LOOKED_AT = "not known before download"
+_KIND_UNKNOWN = "not known before download"
 
 
-def preview(
-    pipeline: Pipeline,
-    ledger: Ledger,
-    state: Path,
-    stop: Cancellation,
-    observe: Callable[[ArchiveReport], None],
-    *,
-    full: bool,
-) -> ArchiveReport:
+def preview(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool) -> ArchiveReport:
     """Count what an `archive` of this pipeline would try to store, by kind and year.
 
-    The listing and the headers looked at stay on record, so that the run itself needs them no more.
+    The ledger keeps the listing and the headers that were read, so that the run itself needs not read them again.
     """
     report = ArchiveReport(pipeline.name)
     started = time.monotonic()
     try:
-        with (
-            hold_endpoint(state, pipeline.source.where),
-            spool_folder(state, pipeline.source.where) as temp,
-        ):
-            context = make_context(pipeline.source.name, temp, stop)
-            run = _Preview(pipeline, ledger, stop, observe, report, full=full)
-            retry = Backoff(stop, context.log)
-            while not _attempt(pipeline, context, run, retry):
+        with run.lock(pipeline.source), run.spool(pipeline.source.where) as spooled:
+            sinks = [run.ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
+            progress = _Progress(pipeline, spooled, sinks, report)
+            lister = Lister(pipeline, spooled, sinks, progress, full=full)
+            backoff = run.backoff(pipeline.source)
+            while not _attempt(progress, lister, backoff):
                 pass
     except ArchipecError as error:
         report.errors.append(advised(error, pipeline.source.values.get("host")))
@@ -64,162 +51,170 @@ def preview(
     return report
 
 
-def _attempt(pipeline: Pipeline, context: Context, run: _Preview, retry: Backoff) -> bool:
+@dataclass
+class _Progress(ListingObserver):
+    """How far a dry run has come: another connection goes on from there.
+
+    Attributes:
+        listing: the listing isn't done yet.
+        done: folders that are counted or left out; at: the one whose headers are read.
+        counted: rows of that folder which are counted already.
+        sizes: bytes by kind and year.
+    """
+
+    pipeline: Pipeline
+    run: Run[ArchiveReport]
+    sinks: list[int]
+    report: ArchiveReport
+    listing: bool = True
+    any_folder: bool = False
+    done: set[str] = field(default_factory=set)
+    at: str | None = None
+    counted: set[int] = field(default_factory=set)
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    sizes: Counter[tuple[str, int]] = field(default_factory=Counter)
+    broke_at: Counter[str] = field(default_factory=Counter)
+
+    def folder_listed(self, _number: int, /) -> None:
+        """Remember that at least one folder could be listed."""
+        self.any_folder = True
+
+    def folder_failed(self, name: str, error: ArchipecError, /) -> None:
+        """Report why a folder is left out."""
+        self.report.errors.append(error)
+        self.report.note(name, "", error.message)
+
+    def messages_gone(self, _number: int, rows: Sequence[int], /) -> None:
+        """Record them as gone."""
+        self.run.ledger.sources.record_gone(rows)
+
+
+def _attempt(progress: _Progress, lister: Lister, backoff: Backoff) -> bool:
     """Do all that is left over one connection. False: try again over another one."""
     try:
-        with (
-            plugin_boundary(pipeline.source.record),
-            pipeline.source.record.open(pipeline.source.config, context) as source,
-        ):
-            run.over(source)
+        with progress.run.open(progress.pipeline.source) as source:
+            if progress.listing:
+                lister.run(source)
+                progress.listing = False
+            _count_folders(progress, source)
+            _complete_report(progress, source)
     except TransientError as error:
-        if run.blame(error):
-            retry.progressed()
-        if not retry.wait(error):
+        blamed = lister.blame(error) if progress.listing else _blame_folder(progress, error)
+        if blamed:
+            backoff.progressed()
+        if not backoff.wait(error):
             raise
         return False
     return True
 
 
-class _Preview:
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        ledger: Ledger,
-        stop: Cancellation,
-        observe: Callable[[ArchiveReport], None],
-        report: ArchiveReport,
-        *,
-        full: bool,
-    ) -> None:
-        self._selection = pipeline.selection
-        self._ledger = ledger
-        self._stop = stop
-        self._observe = observe
-        self._report = report
-        self._source = ledger.sources.number(pipeline.source.where)
-        self._sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
-        self._counts: Counter[tuple[str, int]] = Counter()
-        self._sizes: Counter[tuple[str, int]] = Counter()
-        self._counted: set[int] = set()
-        self._looked_at: set[str] = set()
-        self._at: str | None = None
-        self._broke_at: Counter[str] = Counter()
-        self._any_folder = False
-        self._listing = True
-        self._lister = Lister(
-            ledger,
-            self._source,
-            self._sinks,
-            self._selection,
-            stop.is_set,
-            lambda _number, _name, _new, _size: None,
-            self._on_folder,
-            self._on_error,
-            lambda _number, rows: ledger.sources.record_gone(rows),
-            full=full,
-        )
+def _count_folders(progress: _Progress, source: Source) -> None:
+    sources = progress.run.ledger.sources
+    number_of_source = sources.number(progress.pipeline.source.where)
+    backlog = sources.backlog(number_of_source, progress.sinks)
+    for number, name, _ in sources.folders(number_of_source):
+        wanted = progress.pipeline.selection.wants_folder(name)
+        if backlog.get(number) and name not in progress.done and wanted:
+            progress.at = name
+            _count_folder(progress, source, number, name)
+            progress.at = None
+            progress.done.add(name)
+            progress.counted.clear()
 
-    def over(self, source: Source) -> None:
-        """Do what is left to do."""
-        if self._listing:
-            self._lister.run(source)
-            self._listing = False
-        backlog = self._ledger.sources.backlog(self._source, self._sinks)
-        for number, name, _ in self._ledger.sources.folders(self._source):
-            if backlog.get(number) and name not in self._looked_at and self._selection.wants_folder(name):
-                self._at = name
-                self._folder(source, number, name)
-                self._at = None
-                self._looked_at.add(name)
-                self._counted.clear()
-        report = self._report
-        report.preview = [
-            PreviewLine(kind, year, count, self._sizes[kind, year])
-            for (kind, year), count in sorted(self._counts.items())
-        ]
-        if self._any_folder:
-            report.errors = [left_out(error) for error in report.errors]
-        if self._stop.is_set():
-            return
-        if not report.errors:
-            report.remark = matches_nothing(
-                self._selection, self._ledger, self._source, report.listed, report.deselected
-            )
-        report.omissions = omissions_of(source)
-        report.errors.extend(report.omissions.problems())
 
-    def blame(self, error: TransientError) -> bool:
-        """Tell whether a lost connection is a folder's fault, which is left out then."""
-        if self._listing:
-            return self._lister.blame(error)
-        name, self._at = self._at, None
-        if name is None or error.retry_after is not None:
-            return False
-        self._broke_at[name] += 1
-        if self._broke_at[name] < _BREAKS:
-            return False
-        self._looked_at.add(name)
-        self._on_error(
-            name,
-            Incomplete(
-                f'folder "{name}" is left out: each time it is read, {error}',
-                hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
-            ),
-        )
-        return True
+def _complete_report(progress: _Progress, source: Source) -> None:
+    report, pipeline, ledger = progress.report, progress.pipeline, progress.run.ledger
+    report.preview = [
+        PreviewLine(kind, year, count, progress.sizes[kind, year])
+        for (kind, year), count in sorted(progress.counts.items())
+    ]
+    if progress.any_folder:
+        report.errors = [left_out(error) for error in report.errors]
+    if progress.run.stop.is_set():
+        return
+    if not report.errors:
+        number = ledger.sources.number(pipeline.source.where)
+        report.remark = matches_nothing(pipeline.selection, ledger, number, report.listed, report.deselected)
+    report.omissions = omissions_of(source)
+    report.errors.extend(report.omissions.problems())
 
-    def _on_folder(self, _number: int) -> None:
-        self._any_folder = True
 
-    def _on_error(self, folder: str, error: ArchipecError) -> None:
-        self._report.errors.append(error)
-        self._report.note(folder, "", error.message)
+def _blame_folder(progress: _Progress, error: TransientError) -> bool:
+    """Return whether a lost connection is a folder's fault, which is left out then."""
+    name, progress.at = progress.at, None
+    if name is None or error.retry_after is not None:
+        return False
+    progress.broke_at[name] += 1
+    if progress.broke_at[name] < _BREAKS:
+        return False
+    progress.done.add(name)
+    progress.folder_failed(
+        name,
+        Incomplete(
+            f'folder "{name}" is left out: each time it is read, {error}',
+            hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
+        ),
+    )
+    return True
 
-    def _folder(self, source: Source, number: int, name: str) -> None:
-        last = 0
-        while not self._stop.is_set() and (
-            rows := self._ledger.sources.work(number, self._sinks, last, _PAGE)
-        ):
-            last = rows[-1].id
-            # Over a connection before this one some may have been counted.
-            rows = [row for row in rows if row.id not in self._counted]
-            strange = [row for row in rows if self._is_strange(row)]
-            for row in rows:
-                if row.kind is not None and not self._is_strange(row):
-                    self._count(name, row, row.kind, row.date or 0)
-            if not isinstance(source, SupportsHeaders):
-                for row in strange:
-                    self._count(name, row, _NOT_LOOKED_AT, row.received or 0)
-            elif strange:
-                self._look(source, name, strange)
-            self._observe(self._report)
 
-    def _is_strange(self, row: SourceMessage) -> bool:
-        return row.kind is None or (self._selection.asks_message_id and row.message_id is None)
+def _count_folder(progress: _Progress, source: Source, number: int, name: str) -> None:
+    run, last = progress.run, 0
+    while not run.stop.is_set() and (rows := run.ledger.sources.work(number, progress.sinks, last, _PAGE)):
+        last = rows[-1].id
+        # Over a connection before this one some may have been counted.
+        rows = [row for row in rows if row.id not in progress.counted]
+        unknown = [row for row in rows if _needs_header(progress, row)]
+        for row in rows:
+            if row.kind is not None and not _needs_header(progress, row):
+                _count(progress, name, row, row.kind, row.date or 0)
+        if not isinstance(source, SupportsHeaders):
+            for row in unknown:
+                _count(progress, name, row, _KIND_UNKNOWN, row.received or 0)
+        elif unknown:
+            _count_by_headers(progress, source, name, unknown)
+        run.observe(progress.report)
 
-    def _look(self, source: SupportsHeaders, name: str, rows: list[SourceMessage]) -> None:
-        looks = {}
-        try:
-            for row, told, _ in read_headers(source, name, rows):
-                looks[row.id] = told
-                self._count(name, row, told.kind, told.date, told)
-        finally:
-            self._ledger.sources.record_headers(looks.values())
-        if not self._stop.is_set():
-            for row in rows:
-                if row.id not in looks:
-                    self._count(name, row, _NOT_LOOKED_AT, row.received or 0)
 
-    def _count(
-        self, folder: str, row: SourceMessage, kind: str, date: int, told: HeaderFacts | None = None
-    ) -> None:
-        self._counted.add(row.id)
-        self._report.listed += 1
-        if answer(self._selection, self._ledger, folder, row, told) is False:
-            self._report.deselected += 1
-            return
-        self._report.unrecognised[kind] += is_unrecognised(kind, claims=(told or row).claims)
-        year = datetime.fromtimestamp(date, _ROME).year
-        self._counts[kind, year] += 1
-        self._sizes[kind, year] += row.size or 0
+def _needs_header(progress: _Progress, row: SourceMessage) -> bool:
+    return row.kind is None or (progress.pipeline.selection.asks_message_id and row.message_id is None)
+
+
+def _count_by_headers(
+    progress: _Progress, source: SupportsHeaders, name: str, rows: list[SourceMessage]
+) -> None:
+    found: dict[int, HeaderFacts] = {}
+    try:
+        for row, facts, _ in read_headers(source, name, rows):
+            found[row.id] = facts
+            _count(progress, name, row, facts.kind, facts.date, facts)
+    finally:
+        progress.run.ledger.sources.record_headers(found.values())
+    if not progress.run.stop.is_set():
+        for row in rows:
+            if row.id not in found:
+                _count(progress, name, row, _KIND_UNKNOWN, row.received or 0)
+
+
+def _count(
+    progress: _Progress,
+    folder: str,
+    row: SourceMessage,
+    kind: str,
+    date: int,
+    facts: HeaderFacts | None = None,
+) -> None:
+    """Count a message that would be stored.
+
+    Args:
+        date: Unix seconds.
+    """
+    progress.counted.add(row.id)
+    progress.report.listed += 1
+    if answer(progress.pipeline.selection, progress.run.ledger, folder, row, facts) is False:
+        progress.report.deselected += 1
+        return
+    progress.report.unrecognised[kind] += is_unrecognised(kind, claims=(facts or row).claims)
+    year = datetime.fromtimestamp(date, _ROME).year
+    progress.counts[kind, year] += 1
+    progress.sizes[kind, year] += row.size or 0

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
-from pathlib import Path
-from queue import SimpleQueue
+from typing import Any, NamedTuple
 
-from archipec.contract import Source, SupportsCheapReads, SupportsHeaders, SupportsQuota
+from archipec.config.endpoint import Endpoint
+from archipec.contract import Source, SourceType, SupportsCheapReads, SupportsHeaders, SupportsQuota
 from archipec.custody.archiving.events import (
     Arrival,
     Arrived,
-    Event,
     FolderFailed,
     Gone,
     Omitted,
@@ -29,25 +27,24 @@ from archipec.custody.archiving.events import (
     ReaderFinished,
     RowsAdded,
     SourceOpened,
+    Transit,
     Unreadable,
 )
 from archipec.custody.archiving.lister import Lister, header_facts, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
 from archipec.custody.archiving.worklist import FolderWork, WorkList
-from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
-from archipec.custody.run import Backoff
-from archipec.custody.spool import Budget, Spooled, spool
+from archipec.custody.ledger import HeaderFacts, SourceMessage
+from archipec.custody.run import Run
+from archipec.custody.spool import Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
 from archipec.pec.buffer import FileOctets
 from archipec.pec.claims import holds_certification
 from archipec.pec.kind import UNSEALED
-from archipec.plugins.boundary import plugin_boundary
-from archipec.plugins.discovery import PluginRecord
 from archipec.supervision import supervised
 
-__all__ = ["Reader"]
+__all__ = ["FirstConnection", "Reader"]
 
 # Handing over one message at a time would cost more than reading it.
 _HANDOVER_MESSAGES = 100
@@ -61,41 +58,45 @@ _BREAKS_ALONE = 2
 _BAD_MESSAGES = 3
 
 
+class FirstConnection(NamedTuple):
+    """What the first connection does besides reading.
+
+    Attributes:
+        lister: lists the source.
+        asks_quota: returns, at the end, whether this connection is to ask how full the mailbox is.
+    """
+
+    lister: Lister
+    asks_quota: Callable[[], bool]
+
+
 class Reader:
     """A reading connection.
 
     Args:
-        open_source: opens the source anew.
-        record: what it was opened by.
-        lister: given to the connection that lists.
-        temp: private; for messages too large for memory.
-        asks_quota: tells, at the end, whether this connection is to ask how full the mailbox is.
+        run: with a folder for messages too large for memory.
+        first: given to the connection that lists.
     """
 
     def __init__(
         self,
-        open_source: Callable[[], AbstractContextManager[Source]],
-        record: PluginRecord,
-        ledger: Ledger,
+        source: Endpoint[SourceType[Any]],
+        run: Run[Any],
         work: WorkList,
-        events: SimpleQueue[Event],
-        budget: Budget,
-        temp: Path,
-        retry: Backoff,
-        lister: Lister | None,
-        asks_quota: Callable[[], bool],
+        transit: Transit,
+        first: FirstConnection | None,
     ) -> None:
-        self._open = open_source
-        self._record = record
-        self._ledger = ledger
+        assert run.temp is not None
+        self._endpoint = source
+        self._run = run
+        self._temp = run.temp
+        self._ledger = run.ledger
         self._work = work
-        self._events = events
-        self._budget = budget
-        self._temp = temp
-        self._retry = retry
-        self._lister = lister
-        self._lists = lister is not None
-        self._asks_quota = asks_quota
+        self._events, self._budget = transit
+        self._backoff = run.backoff(source)
+        self._lister = None if first is None else first.lister
+        self._lists = first is not None
+        self._asks_quota = None if first is None else first.asks_quota
         self._arrivals: list[Arrival] = []
         self._arrived_bytes = 0
         self._broke_at: Counter[int] = Counter()
@@ -104,14 +105,14 @@ class Reader:
         self._breaks: Counter[int] = Counter()
         self._careful: dict[int, int] = {}
         self._bad_messages: Counter[int] = Counter()
-        self._sizes = SizeCheck(ledger.sources.sizes_beside)
+        self._sizes = SizeCheck(run.ledger.sources.sizes_beside)
         self._doubtful: list[SourceMessage] = []
         self._silent: set[int] = set()
 
     def run(self) -> None:
         """Work until nothing is left, then say so."""
         with supervised(self._leave_behind):
-            self._run()
+            self._read_all()
 
     def _leave_behind(self, error: ArchipecError) -> None:
         """Go on without the thread that runs this: its plugin doesn't let it go. What it had taken is left over."""
@@ -125,7 +126,7 @@ class Reader:
             self._work.end()
         self._events.put(ReaderFinished(error, self._lister is None))
 
-    def _run(self) -> None:
+    def _read_all(self) -> None:
         error: ArchipecError | None = None
         try:
             while not self._attempt():
@@ -138,7 +139,7 @@ class Reader:
     def _attempt(self) -> bool:
         """Do all the work over one connection. False: try again over another one."""
         try:
-            with plugin_boundary(self._record), self._open() as source:
+            with self._run.open(self._endpoint) as source:
                 if self._lister is not None:
                     self._events.put(SourceOpened())
                     self._lister.run(source)
@@ -146,15 +147,15 @@ class Reader:
                     self._work.end()
                 while (folder := self._work.claim()) is not None:
                     self._work_on(source, folder)
-                if self._lists and not self._retry.cancelled():
+                if self._lists and not self._backoff.cancelled():
                     self._events.put(Omitted(omissions_of(source)))
                     self._lists = False
-                if self._asks_quota() and isinstance(source, SupportsQuota):
+                if self._asks_quota is not None and self._asks_quota() and isinstance(source, SupportsQuota):
                     self._events.put(QuotaRead(source.quota()))
         except TransientError as error:
             if self._lister is not None and self._lister.blame(error):
-                self._retry.progressed()
-            if not self._retry.wait(error):
+                self._backoff.progressed()
+            if not self._backoff.wait(error):
                 raise
             return False
         return True
@@ -178,7 +179,7 @@ class Reader:
         while True:
             more = self._fetch(source, folder)
             self._ask_again(source, folder)
-            if more and not self._retry.cancelled():
+            if more and not self._backoff.cancelled():
                 continue
             undecided = self._work.take_undecided(folder)
             if not undecided:
@@ -206,7 +207,7 @@ class Reader:
             raise
         finally:
             self._ledger.sources.record_headers(looks)
-        if not self._retry.cancelled():
+        if not self._backoff.cancelled():
             # Nor can a header that was not answered tell.
             self._work.give_back(folder, waiting.values())
 
@@ -235,14 +236,14 @@ class Reader:
                 row = waiting.get(fetched.ref)
                 if row is not None:
                     self._take_in(folder, row, fetched, waiting, alone=False)
-                if self._retry.cancelled():
+                if self._backoff.cancelled():
                     break
         except ArchipecError as error:
             self._note_break(folder, waiting, error)
             self._give_back(folder, waiting.values())
             raise
         # A source that was asked to stop leaves refs unanswered that it still has.
-        if not self._retry.cancelled():
+        if not self._backoff.cancelled():
             self._doubtful += waiting.values()
             self._silent.update(row.id for row in waiting.values())
         return asked == most or bool(self._doubtful)
@@ -255,11 +256,11 @@ class Reader:
         try:
             if silent:
                 listed = self._list_again(source, folder)
-                if self._retry.cancelled():
+                if self._backoff.cancelled():
                     return
                 self._report_gone([waiting.pop(ref) for ref in silent - listed])
             for row in list(waiting.values()):
-                if self._retry.cancelled():
+                if self._backoff.cancelled():
                     return
                 self._ask_alone(source, folder, row, waiting)
         except ArchipecError as error:
@@ -290,7 +291,7 @@ class Reader:
                     reason = self._take_in(folder, row, fetched, waiting, alone=True) or reason
             if row.ref not in waiting:
                 return
-        if not self._retry.cancelled():
+        if not self._backoff.cancelled():
             del waiting[row.ref]
             self._leave_out(folder, row, reason)
 
@@ -315,7 +316,7 @@ class Reader:
                 self._note_bad(folder, error)
                 raise
             return ""
-        self._retry.progressed()
+        self._backoff.progressed()
         self._note_progress(folder)
         if self._sizes.accepts(row, spooled):
             del waiting[row.ref]
@@ -366,7 +367,7 @@ class Reader:
 
     def _note_bad(self, folder: FolderWork, error: ArchipecError) -> None:
         """Go on without a message, and at last without a folder, that broke every connection."""
-        self._retry.progressed()
+        self._backoff.progressed()
         self._bad_messages[folder.number] += 1
         if self._bad_messages[folder.number] >= _BAD_MESSAGES:
             self._work.drop(folder)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -33,20 +32,19 @@ from archipec.custody.archiving.events import (
     ReaderFinished,
     RowsAdded,
     SourceOpened,
+    Transit,
     Unreadable,
 )
-from archipec.custody.archiving.lister import Lister, left_out
-from archipec.custody.archiving.reader import Reader
+from archipec.custody.archiving.lister import Lister, ListingObserver, left_out
+from archipec.custody.archiving.reader import FirstConnection, Reader
 from archipec.custody.archiving.report import ArchiveReport, SinkCounts
 from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.archiving.steps import run_steps
 from archipec.custody.archiving.worklist import WorkList, matches_nothing
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.locks import hold_endpoint
-from archipec.custody.pruning.survey import quota_by
-from archipec.custody.run import Backoff, Cancellation, make_context, now
-from archipec.custody.spool import Budget, return_freed_memory, spool_folder
+from archipec.custody.run import Run, now
+from archipec.custody.spool import Budget, return_freed_memory
 from archipec.errors import ArchipecError, Incomplete, Interrupted, PluginBug
 from archipec.message import ContentKey, Quota
 from archipec.supervision import join
@@ -64,25 +62,15 @@ _IN_TRANSIT = 24 << 20
 """Bytes between source and sinks. More than two batches, or a batch could never fill up."""
 
 
-def archive(
-    pipeline: Pipeline,
-    ledger: Ledger,
-    state: Path,
-    stop: Cancellation,
-    observe: Callable[[ArchiveReport], None],
-    *,
-    full: bool = False,
-) -> ArchiveReport:
+def archive(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False) -> ArchiveReport:
     """Bring every message of a pipeline's source that the selection wants into every sink.
 
     Args:
-        state: the folder of the ledger; locks and large messages in transit are kept there too.
-        stop: when it is set, what has arrived is stored and the run ends.
-        observe: called with the counts whenever they changed.
+        run: when it is cancelled, what has arrived is stored and the run ends.
         full: list the source from the start instead of from the cursors.
 
     Returns:
-        the report, on record in the ledger too. What went wrong is in it, never raised.
+        the report, which the ledger keeps too. What went wrong is in it, never raised.
     """
     report = ArchiveReport(pipeline.name, sinks={sink.name: SinkCounts() for sink in pipeline.sinks})
     return_freed_memory()
@@ -91,33 +79,34 @@ def archive(
     quota = None
     try:
         with ExitStack() as after, ExitStack() as held:
-            held.enter_context(hold_endpoint(state, pipeline.source.where))
+            held.enter_context(run.lock(pipeline.source))
             refuse_same_folders(pipeline)
-            temp = held.enter_context(spool_folder(state, pipeline.source.where))
+            spooled = held.enter_context(run.spool(pipeline.source.where))
             events: SimpleQueue[Event] = SimpleQueue()
-            workers = prepare_workers(pipeline.sinks, ledger, state, temp, stop, events, held)
+            workers = prepare_workers(pipeline.sinks, spooled, events, held)
             if str(pipeline.selection):
                 # Nothing is to be made for a selection that no message matches.
-                held.callback(remove_unused, pipeline, workers, ledger, report, after)
-            refuse_same_store(pipeline, workers, ledger, temp, stop)
-            finish_deletions(pipeline, workers, ledger, state, temp, stop, report)
-            run = _Run(pipeline, ledger, temp, stop, observe, events, workers, report)
-            run.execute(full=full)
-            describe_archives(pipeline, workers, ledger, report)
+                held.callback(remove_unused, pipeline, workers, run.ledger, report, after)
+            refuse_same_store(pipeline, workers, spooled)
+            finish_deletions(pipeline, workers, spooled, report)
+            archiving = _Archiving(pipeline, spooled, events, workers, report)
+            archiving.execute(full=full)
+            describe_archives(pipeline, workers, run.ledger, report)
             report.seconds = time.monotonic() - started
-            quota = _quota(pipeline, ledger, run.quota)
-            if pipeline.seals and not stop.is_set():
-                _judge(pipeline, ledger, temp, stop, observe, report)
-            run_steps(pipeline, ledger, temp, stop, report, quota)
-        if pipeline.prune.auto and not stop.is_set():
-            report.prune = _prune(pipeline, ledger, state, stop, clean=not report.errors)
+            quota = _quota(pipeline, run.ledger, archiving.quota)
+            if pipeline.seals and not run.stop.is_set():
+                _judge(pipeline, spooled, report)
+            run_steps(pipeline, spooled, report, quota)
+        if pipeline.prune.auto and not run.stop.is_set():
+            report.prune = _prune(pipeline, run, clean=not report.errors)
     except ArchipecError as error:
         report.errors.append(error)
-    if stop.is_set():
+    if run.stop.is_set():
         report.errors.append(
             Interrupted("stopped as asked", hint="what arrived is stored; the same command goes on from here")
         )
     report.seconds = report.seconds or time.monotonic() - started
+    ledger = run.ledger
     try:
         ledger.runs.record_run(
             pipeline.name, ledger.sources.number(pipeline.source.where), at, report.as_json(), quota
@@ -127,15 +116,9 @@ def archive(
     return report
 
 
-def _judge(
-    pipeline: Pipeline,
-    ledger: Ledger,
-    temp: Path,
-    stop: Cancellation,
-    observe: Callable[[ArchiveReport], None],
-    report: ArchiveReport,
-) -> None:
-    """Judge what is stored and not judged yet; not to be able to is no reason to call a run failed half-way."""
+def _judge(pipeline: Pipeline, run: Run[ArchiveReport], report: ArchiveReport) -> None:
+    """Judge what is stored and not judged yet; where that can't be done, what was archived stays archived."""
+    ledger = run.ledger
     if not any(
         ledger.verdicts.unjudged(ledger.copies.sink_number(sink.where), 0, 1) for sink in pipeline.archives
     ):
@@ -145,58 +128,52 @@ def _judge(
 
     def count(status: str) -> None:
         report.seals[status] += 1
-        observe(report)
+        run.observe(report)
 
     try:
-        judge_stored(pipeline, ledger, temp, stop, count)
+        judge_stored(pipeline, run, count)
     except ArchipecError as error:
         report.errors.append(error)
 
 
-def _quota(pipeline: Pipeline, ledger: Ledger, told: Quota | None) -> Quota | None:
+def _quota(pipeline: Pipeline, ledger: Ledger, reported: Quota | None) -> Quota | None:
     if pipeline.prune.quota is None:
-        return told
+        return reported
     _, listed = ledger.sources.counts(ledger.sources.number(pipeline.source.where))
-    return quota_by(told, pipeline.prune.quota, listed)
+    return pipeline.prune.quota_of(reported, listed)
 
 
-def _prune(
-    pipeline: Pipeline, ledger: Ledger, state: Path, stop: Cancellation, *, clean: bool
-) -> PruneReport:
-    """Free the mailbox, unless this run had an error: then nobody knows what else is wrong."""
+def _prune(pipeline: Pipeline, run: Run[ArchiveReport], *, clean: bool) -> PruneReport:
+    """Free the mailbox, unless this run had an error: what else is wrong is not known then."""
     # Slow to import, and most pipelines don't ask.
     from archipec.custody.pruning.report import PruneReport
     from archipec.custody.pruning.run import prune
 
     if not clean:
         return PruneReport(pipeline.name, carried_out=True, note="nothing deleted: this run had an error")
-    return prune(pipeline, ledger, state, stop, lambda _: None, carry_out=True)
+    return prune(pipeline, Run(run.ledger, run.state, run.stop), carry_out=True)
 
 
-class _Run:
+class _Archiving(ListingObserver):
     def __init__(
         self,
         pipeline: Pipeline,
-        ledger: Ledger,
-        temp: Path,
-        stop: Cancellation,
-        observe: Callable[[ArchiveReport], None],
+        run: Run[ArchiveReport],
         events: SimpleQueue[Event],
         workers: list[SinkWorker],
         report: ArchiveReport,
     ) -> None:
         self._pipeline = pipeline
-        self._ledger = ledger
-        self._temp = temp
-        self._stop = stop
-        self._observe = observe
+        self._run = run
+        self._ledger = run.ledger
+        self._stop = run.stop
         self._events = events
         self._workers = workers
         self._report = report
-        self._source = ledger.sources.number(pipeline.source.where)
-        self._work = WorkList(ledger, self._at_work(), pipeline.selection)
+        self._source = run.ledger.sources.number(pipeline.source.where)
+        self._work = WorkList(run.ledger, self._at_work(), pipeline.selection)
         self._budget = Budget(_IN_TRANSIT)
-        self._batcher = Batcher(ledger, workers, self._budget, report)
+        self._batcher = Batcher(run.ledger, workers, self._budget, report)
         self._readers: list[threading.Thread] = []
         self._counted = threading.Event()
         self._reading = 0
@@ -292,50 +269,43 @@ class _Run:
 
     def _make_readers(self, *, full: bool) -> list[Reader]:
         source = self._pipeline.source
-        context = make_context(source.name, self._temp, self._stop)
-        lister = Lister(
-            self._ledger,
-            self._source,
-            [worker.number for worker in self._workers],
-            self._pipeline.selection,
-            self._stop.is_set,
-            self._on_page,
-            self._on_folder,
-            lambda folder, error: self._events.put(FolderFailed(folder, error)),
-            self._on_absent,
-            self._counted.wait,
-            full=full,
+        sinks = [worker.number for worker in self._workers]
+        first = FirstConnection(
+            Lister(self._pipeline, self._run, sinks, self, full=full), asks_quota=self._asks_quota
         )
+        transit = Transit(self._events, self._budget)
         return [
-            Reader(
-                lambda: source.record.open(source.config, context),
-                source.record,
-                self._ledger,
-                self._work,
-                self._events,
-                self._budget,
-                self._temp,
-                Backoff(self._stop, context.log),
-                None if number else lister,
-                self._asks_quota if number == 0 else lambda: False,
-            )
+            Reader(source, self._run, self._work, transit, None if number else first)
             for number in range(source.connections)
         ]
 
     def _asks_quota(self) -> bool:
-        # A round trip more, so not when there is nothing to tell it to.
+        # A round trip more, so not when nothing would use the answer.
         return bool(self._report.listed or self._pipeline.steps)
 
-    def _on_page(self, number: int, name: str, new: int, size: int) -> None:
+    # -- what the lister finds -----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Wait until what is left over from earlier runs is counted."""
+        self._counted.wait()
+
+    def page_listed(self, number: int, name: str, new: int, size: int, /) -> None:
+        """Have the new rows read."""
         if new:
             self._events.put(RowsAdded(new, size))
             self._work.add(number, name)
 
-    def _on_folder(self, number: int) -> None:
+    def folder_listed(self, number: int, /) -> None:
+        """Have a folder's work end with the rows that are there."""
         self._any_folder = True
         self._work.end_folder(number)
 
-    def _on_absent(self, number: int, rows: Sequence[int]) -> None:
+    def folder_failed(self, name: str, error: ArchipecError, /) -> None:
+        """Have the error reported."""
+        self._events.put(FolderFailed(name, error))
+
+    def messages_gone(self, number: int, rows: Sequence[int], /) -> None:
+        """Record them as gone, and have those not counted any more that were still to be read."""
         if left := self._work.retire(number, rows, [worker.number for worker in self._workers]):
             self._events.put(Gone(left))
 
@@ -365,7 +335,7 @@ class _Run:
                 self._note(event)
         self._use_spare()
         self._report.deselected = self._work.deselected
-        self._observe(self._report)
+        self._run.observe(self._report)
 
     def _note(self, event: Event) -> None:
         """Count what the readers found."""

@@ -7,19 +7,19 @@ others go on, and the next run completes what this sink lacks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from queue import Queue, SimpleQueue
+from typing import Any
 
-from archipec.contract import Sink, SupportsFinish, SupportsIterate
+from archipec.config.endpoint import Endpoint
+from archipec.contract import Sink, SinkType, SupportsFinish, SupportsIterate
 from archipec.custody.archiving.events import Batch, BatchItem, Delivered, Event
-from archipec.custody.ledger import Content, Ledger
-from archipec.custody.run import Backoff, now
+from archipec.custody.ledger import Content
+from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
 from archipec.message import ContentKey, Receipt
-from archipec.plugins.boundary import described, plugin_boundary
-from archipec.plugins.discovery import PluginRecord
+from archipec.plugins.boundary import described
 from archipec.supervision import supervised
 
 __all__ = ["SinkWorker"]
@@ -32,10 +32,6 @@ _SMALL = 64 << 10
 class SinkWorker:
     """A sink at work.
 
-    Args:
-        open_sink: opens the sink anew.
-        record: what it was opened by.
-
     Attributes:
         name: the sink's, unique in the pipeline; number: the ledger's.
         inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
@@ -45,27 +41,18 @@ class SinkWorker:
             thing to be.
     """
 
-    def __init__(
-        self,
-        open_sink: Callable[[], AbstractContextManager[Sink]],
-        name: str,
-        record: PluginRecord,
-        number: int,
-        ledger: Ledger,
-        events: SimpleQueue[Event],
-        retry: Backoff,
-    ) -> None:
-        self._open = open_sink
-        self._record = record
-        self._ledger = ledger
+    def __init__(self, sink: Endpoint[SinkType[Any]], run: Run[Any], events: SimpleQueue[Event]) -> None:
+        self._sink = sink
+        self._run = run
+        self._ledger = run.ledger
         self._events = events
-        self._retry = retry
+        self._backoff = run.backoff(sink)
         self._asks_all = False
         self._undone: Batch | None = None
         self._delivered = False
         self._uncertain: set[int] = set()
-        self.name = name
-        self.number = number
+        self.name = sink.name
+        self.number = run.ledger.copies.sink_number(sink.where)
         self.inbox: Queue[Batch | None] = Queue(1)
         self.error: ArchipecError | None = None
         self.made_root = False
@@ -75,7 +62,7 @@ class SinkWorker:
     def run(self) -> None:
         """Deliver until told to end."""
         with supervised(self._leave_behind):
-            self._run()
+            self._work()
 
     def _leave_behind(self, error: ArchipecError) -> None:
         """Go on without the thread that runs this: its plugin doesn't let it go."""
@@ -91,10 +78,10 @@ class SinkWorker:
             for batch in iter(self.inbox.get, None):
                 self._refuse(batch)
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         while self.error is None:
             try:
-                with plugin_boundary(self._record), self._open() as sink:
+                with self._run.open(self._sink) as sink:
                     if self._undone is not None:
                         # Nothing is promised after a raise: this sink is asked for every one.
                         self._deliver(sink, self._undone, ask_all=True)
@@ -104,7 +91,7 @@ class SinkWorker:
                         self._deliver(sink, batch, ask_all=self._asks_all)
                         # Nor are its bytes to wait for the next one.
                         self._undone = batch = None
-                        self._retry.progressed()
+                        self._backoff.progressed()
                     self._delivered = True
                     self.settling = True
                     settle_sink(sink, self.number, self._ledger, self.settled)
@@ -117,7 +104,7 @@ class SinkWorker:
             except TransientError as error:
                 # What is only to be confirmed, the next run asks for: it is not worth waiting long.
                 given_up = self._delivered and error.retry_after is None
-                if given_up or not self._retry.wait(error):
+                if given_up or not self._backoff.wait(error):
                     self.error = error
             except ArchipecError as error:
                 self.error = error
@@ -135,7 +122,7 @@ class SinkWorker:
             if entry is None:
                 break
             try:
-                with plugin_boundary(self._record), self._open() as sink:
+                with self._run.open(self._sink) as sink:
                     while entry is not None:
                         outcomes |= self._store(sink, [entry], ask_all=True)
                         entry = next(entries, None)
@@ -165,7 +152,7 @@ class SinkWorker:
         Raises:
             ArchipecError: the sink can't be opened or read.
         """
-        with plugin_boundary(self._record), self._open() as sink:
+        with self._run.open(self._sink) as sink:
             if not isinstance(sink, SupportsIterate):
                 self._asks_all = True
                 return
@@ -211,7 +198,7 @@ class SinkWorker:
                 outcomes[entry_put.number] = receipt
         if put:
             raise PluginBug(
-                f"{described(self._record)} gave no receipt for {len(put)} of the messages it took"
+                f"{described(self._sink.record)} gave no receipt for {len(put)} of the messages it took"
             )
         return outcomes
 

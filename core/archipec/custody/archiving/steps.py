@@ -4,40 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import RunView
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.ledger import Ledger
-from archipec.custody.run import Cancellation, make_context, now
+from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey, Quota
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["run_steps"]
 
 
-def run_steps(
-    pipeline: Pipeline,
-    ledger: Ledger,
-    temp: Path,
-    stop: Cancellation,
-    report: ArchiveReport,
-    quota: Quota | None,
-) -> None:
+def run_steps(pipeline: Pipeline, run: Run[Any], report: ArchiveReport, quota: Quota | None) -> None:
     """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
+    ledger = run.ledger
     sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
-    room = _freeable(pipeline, ledger, quota)
+    free_bytes = _freeable(pipeline, ledger, quota)
 
     @contextmanager
     def read(key: ContentKey) -> Iterator[BinaryIO]:
         for sink in pipeline.archives:
             receipt = ledger.copies.receipt(ledger.copies.sink_number(sink.where), key)
             if receipt is not None:
+                # No boundary of the sink's here: what the step raises while it reads is the step's.
                 with (
-                    sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
+                    sink.record.open(sink.config, run.context(sink)) as opened,
                     opened.read(receipt) as stream,
                 ):
                     yield stream
@@ -51,15 +44,12 @@ def run_steps(
             pipeline=pipeline.name,
             report=report.as_json(),
             quota=quota,
-            freeable=room,
+            freeable=free_bytes,
             stored=lambda since=since: ledger.copies.stored_since(sinks, since),  # type: ignore[misc]
             read=read,
         )
         try:
-            with (
-                plugin_boundary(step.record),
-                step.record.open(step.config, make_context(step.name, temp, stop)) as opened,
-            ):
+            with run.open(step) as opened:
                 opened.run(view)
         except ArchipecError as error:
             report.errors.append(error)
@@ -68,10 +58,10 @@ def run_steps(
 
 
 def _freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> int | None:
-    """Return how many bytes prune would free by its rules, looked up only where somebody may want to know."""
+    """Return how many bytes prune would free by its rules, looked up only where a step may use it."""
     if not pipeline.steps or not pipeline.prune.has_rule:
         return None
     from archipec.custody.pruning.freeable import freeable
 
-    room = freeable(pipeline, ledger, quota)
-    return None if room is None else room.size
+    found = freeable(pipeline, ledger, quota)
+    return None if found is None else found.size

@@ -10,7 +10,7 @@ from archipec.custody.ledger.database import LedgerTable
 from archipec.errors import ATTENTION, DONE
 from archipec.message import ContentKey, Json, Quota
 
-__all__ = ["Attempt", "AttemptSink", "RunRecord", "Runs"]
+__all__ = ["Attempt", "AttemptSink", "AttemptSubject", "RunRecord", "Runs"]
 
 _ATTEMPT = (
     "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
@@ -36,6 +36,15 @@ class AttemptSink(NamedTuple):
     name: str
     where: str
     root: str | None
+
+
+class AttemptSubject(NamedTuple):
+    """What is tried. ``urls``: as typed, of an ad hoc run."""
+
+    pipeline: str
+    source: str
+    sinks: Sequence[AttemptSink] = ()
+    urls: Mapping[str, Sequence[str]] | None = None
 
 
 class Attempt(NamedTuple):
@@ -74,29 +83,25 @@ class Attempt(NamedTuple):
 class Runs(LedgerTable):
     """The part of the ledger that tells of attempts and runs."""
 
-    def begin_attempt(
-        self,
-        pipeline: str,
-        source: str,
-        command: str,
-        started: int,
-        sinks: Sequence[AttemptSink] = (),
-        urls: Mapping[str, Sequence[str]] | None = None,
-        lock: str = "",
-    ) -> int:
-        """Put on record that a pipeline is tried, and return the attempt's number."""
+    def begin_attempt(self, subject: AttemptSubject, command: str, started: int, lock: str = "") -> int:
+        """Record that a pipeline is tried, and return the attempt's number.
+
+        Args:
+            started: Unix seconds.
+            lock: name of the lock file that is held while it runs.
+        """
         with self._db.transaction() as db:
             return int(
                 db.execute(
                     "INSERT INTO attempt (pipeline, source, command, started, sinks, urls, lock)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                     (
-                        pipeline,
-                        source,
+                        subject.pipeline,
+                        subject.source,
                         command,
                         started,
-                        json.dumps(sinks),
-                        None if urls is None else json.dumps(urls),
+                        json.dumps(subject.sinks),
+                        None if subject.urls is None else json.dumps(subject.urls),
                         lock,
                     ),
                 ).fetchone()[0]

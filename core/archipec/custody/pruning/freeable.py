@@ -7,14 +7,21 @@ from typing import Final, NamedTuple
 
 from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.rules import Candidate, Rules, bytes_to_free, required_sinks, unfinished, within
+from archipec.custody.pruning.rules import (
+    Candidate,
+    Rules,
+    bytes_to_free,
+    oldest_first,
+    required_sinks,
+    unfinished,
+)
 from archipec.custody.receipts.query import TransactionFilter, transactions
 from archipec.message import Quota
 
 __all__ = ["LEVELS", "Freeable", "freeable", "level", "rules_now"]
 
 LEVELS: Final = (90, 70)
-"""Percent of a quota from which on a person is told."""
+"""Percent of a quota from which on the user is warned."""
 
 
 class Freeable(NamedTuple):
@@ -34,7 +41,7 @@ def level(quota: Quota | None) -> int:
 def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeable | None:
     """Return what prune would delete by its rules, as far as the ledger knows; None when there are no rules.
 
-    Nothing is read back for it and nobody is asked: flags are those of the last listing.
+    Nothing is read back for it and no server is asked: flags are those of the last listing.
     """
     policy = pipeline.prune
     sinks = [ledger.copies.sink_number(sink.where) for sink in required_sinks(pipeline)]
@@ -48,13 +55,13 @@ def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeabl
             judged = rules.judge(listed, held.get(listed.ref))
             if isinstance(judged, Candidate):
                 candidates.append(judged)
-    room = None if quota is None else bytes_to_free(policy, quota).size
-    going = list(within(candidates, room))
+    size = None if quota is None else bytes_to_free(policy, quota)[0]
+    going = list(oldest_first(candidates, size))
     return Freeable(len(going), sum(one.size for one in going))
 
 
 def rules_now(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Rules:
-    """Return the rules of a pipeline as they are at this moment.
+    """Return the rules of a pipeline as they are now.
 
     Args:
         sinks: the ledger's numbers of the required sinks.

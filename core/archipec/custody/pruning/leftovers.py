@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
-from archipec.contract import Context, SinkType, Source, SupportsUnmark
+from archipec.contract import SinkType, Source, SupportsUnmark
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import DeletionOutcome, Rescue
 from archipec.custody.pruning.proof import Proof, Prover
 from archipec.custody.pruning.rescued import path_of, put_back, release
-from archipec.custody.run import Backoff, Cancellation, now
+from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, Refused, Scope, TransientError
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Guard", "finish_interrupted"]
 
@@ -33,34 +32,26 @@ class Guard:
     """
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]],
-        ledger: Ledger,
-        state: Path,
-        context: Context,
-        stop: Cancellation,
+        self, pipeline: Pipeline, sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]], run: Run[Any]
     ) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._sinks = sinks
-        self._ledger = ledger
-        self._state = state
-        self._context = context
-        self._stop = stop
+        self.run = run
+        self._ledger = run.ledger
+        self._state = run.state
 
-    def open_source(self) -> Any:
+    def open_source(self) -> AbstractContextManager[Source]:
         """Open the source of the pipeline."""
-        source = self._pipeline.source
-        return source.record.open(source.config, self._context)
+        return self.run.open(self.pipeline.source)
 
     def doubt(self, content: int) -> str:
         """Open every required archive anew and have it give a copy back; return why one didn't, else an empty string.
 
         Raises:
-            Interrupted: the person asked to stop.
+            Interrupted: the user asked to stop.
         """
         try:
-            with Prover(self._sinks, self._ledger, self._context.temp, self._stop) as prover:
+            with Prover(self._sinks, self.run) as prover:
                 proof: Proof = prover.prove_contents({content})[content]
         except ArchipecError as error:
             if error.scope is Scope.RUN:
@@ -68,7 +59,7 @@ class Guard:
             return error.message
         if proof.doubt is None:
             return ""
-        return proof.detail or proof.doubt.words
+        return proof.detail or proof.doubt.text
 
     def settle(self, rescues: Sequence[Rescue]) -> Refused | None:
         """Check the archives after messages with the same bytes were deleted.
@@ -101,13 +92,13 @@ class Guard:
 
     def _return(self, rescue: Rescue) -> str:
         """Put a message back; say where it is now."""
-        retry = Backoff(self._stop, self._context.log)
+        backoff = self.run.backoff(self.pipeline.source)
         while True:
             try:
-                with plugin_boundary(self._pipeline.source.record), self.open_source() as source:
+                with self.open_source() as source:
                     put_back(source, rescue, self._state)
             except TransientError as error:
-                if retry.wait(error):
+                if backoff.wait(error):
                     continue
                 return self._keep(rescue, error)
             except ArchipecError as error:
@@ -124,32 +115,26 @@ class Guard:
         return f"it could not be put back ({error.message}), and its bytes are in {path_of(self._state, rescue.file)}"
 
 
-def finish_interrupted(
-    pipeline: Pipeline,
-    source: int,
-    ledger: Ledger,
-    guard: Guard,
-    *,
-    with_archives: Callable[[], bool] = lambda: True,
-) -> None:
-    """Take back the marks of ours that are on record, and check what was deleted alone and not checked.
+def finish_interrupted(guard: Guard, *, with_archives: Callable[[], bool] = lambda: True) -> None:
+    """Take back the marks of ours that the ledger has, and check what was deleted alone and not checked.
 
     Args:
-        source: the ledger's number of it.
-        with_archives: tells whether the required archives can be asked now.
+        with_archives: returns whether the required archives can be asked now.
 
     Raises:
         Refused: an archive could not give back what was deleted alone.
         ArchipecError: the source can't be asked; the next run tries again.
     """
+    ledger = guard.run.ledger
+    source = ledger.sources.number(guard.pipeline.source.where)
     if not ledger.deletions.unfinished_deletions(source):
         return
-    with plugin_boundary(pipeline.source.record), guard.open_source() as opened:
+    with guard.open_source() as opened:
         _take_back_marks(opened, ledger, source)
     refusal: Refused | None = None
     lost: defaultdict[int, list[Rescue]] = defaultdict(list)
     for rescue in ledger.deletions.held_back(source) if with_archives() else ():
-        with plugin_boundary(pipeline.source.record), guard.open_source() as opened:
+        with guard.open_source() as opened:
             still_there = _lists(opened, rescue)
         if still_there:
             guard.let_go([rescue])
@@ -170,12 +155,12 @@ def _take_back_marks(source: Source, ledger: Ledger, number: int) -> None:
             "an earlier run marked messages for deletion, and this source can't take the marks back"
         )
     for folder, group in groupby(marks, key=lambda mark: mark[1]):
-        its = list(group)
-        source.unmark(folder, [ref for _, _, ref in its])
-        ledger.deletions.unmark(order for order, _, _ in its)
+        marked = list(group)
+        source.unmark(folder, [ref for _, _, ref in marked])
+        ledger.deletions.unmark(order for order, _, _ in marked)
         _log.warning(
             'took back %d marks for deletion in folder "%s": an earlier run ended before it deleted',
-            len(its),
+            len(marked),
             folder,
         )
 

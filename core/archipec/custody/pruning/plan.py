@@ -1,183 +1,202 @@
-"""Makes the plan of a deletion: which messages the rules let go, and for each the proof that it is kept elsewhere."""
+"""The plan of a deletion: every message of the mailbox with what becomes of it, and plans kept by id until they are used.
+
+How an entry may go on, in the order in which a run changes it:
+
+- KEEP: why it stays; or, without a reason, not decided yet. Nothing is ever ordered for it.
+- DELETE: it is to be deleted, and proven. From here only back to KEEP, to GONE, or on to UNKNOWN.
+- UNKNOWN: it was ordered to be deleted, and the source has not said what came of it.
+- DELETED, MOVED, GONE, or KEEP: what the source said. The listing afterwards may take that back: KEEP.
+- PUT_BACK, RESCUED: it was deleted, and an archive could not give its copy after that.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import islice
+import enum
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from archipec.config.pipeline import Pipeline
-from archipec.contract import Source
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import PlannedMessage
-from archipec.custody.pruning.freeable import rules_now
-from archipec.custody.pruning.proof import Prover
-from archipec.custody.pruning.recheck import fetch_keys
-from archipec.custody.pruning.report import PlanEntry, PruneReport
-from archipec.custody.pruning.rules import Candidate, KeepReason, bytes_to_free
-from archipec.custody.pruning.survey import MailboxSurvey, trash_of
+from archipec.custody.pruning.proof import Proof
+from archipec.custody.pruning.rules import Candidate, KeepReason
+from archipec.custody.run import now
 from archipec.errors import Refused
+from archipec.message import ContentKey, Json, Listed
 
-__all__ = ["Planner"]
+__all__ = ["PLAN_DAYS", "Action", "PlanEntry", "save_plan", "shown_plan"]
 
-_BATCH: Final = 500
-_MENDED: Final = "found so when it was last read back; `archipec archive` stores it again"
+PLAN_DAYS: Final = 7
+"""How long a plan is good for."""
+_ID_LENGTH: Final = 12
 
 
-class Planner:
-    """Puts rows into a report: those to delete have the action ``delete`` and a good proof.
+class Action(enum.StrEnum):
+    """What becomes of a message.
 
-    Args:
-        sinks: the ledger's numbers of the required sinks.
-        observe: called when something was proven.
+    Attributes:
+        DELETE: so it would be. DELETED: done. MOVED: into the trash, freeing nothing.
+        GONE: before it was to be deleted, and not by this run.
+        KEEP: it stays, or was not decided on yet.
+        UNKNOWN: the source was given the order and has not answered.
+        PUT_BACK, RESCUED: it was deleted first and alone, and is in the mailbox again, or in the state folder.
     """
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        sinks: list[int],
-        ledger: Ledger,
-        prover: Prover,
-        report: PruneReport,
-        observe: Callable[[PruneReport], None],
-    ) -> None:
-        self._pipeline = pipeline
-        self._policy = pipeline.prune
-        self._sinks = sinks
-        self._ledger = ledger
-        self._prover = prover
-        self._report = report
-        self._observe = observe
+    DELETE = "delete"
+    DELETED = "deleted"
+    MOVED = "moved"
+    GONE = "gone"
+    KEEP = "keep"
+    UNKNOWN = "unknown"
+    PUT_BACK = "put-back"
+    RESCUED = "rescued"
 
-    def plan(
-        self, mailbox: MailboxSurvey, limit: int | None, shown: frozenset[PlannedMessage] | None = None
-    ) -> None:
-        """Find what the rules let go and prove it, oldest first, until there is enough of it.
-
-        Args:
-            limit: messages to delete at most.
-            shown: the messages of a plan that was shown, the only ones that may go; how full the mailbox is now has
-                no say in it then.
-
-        Raises:
-            Refused: a rule asks how full the mailbox is, and nobody knows.
-            ArchipecError: an archive can't tell now what it holds.
-        """
-        rules = rules_now(self._pipeline, self._sinks, self._ledger)
-        source = self._ledger.sources.number(self._pipeline.source.where)
-        known = {name: number for number, name, _ in self._ledger.sources.folders(source)}
-        for name, listing in mailbox.folders.items():
-            held = self._ledger.deletions.held_of(known[name], self._sinks) if name in known else {}
-            for listed in listing:
-                its = held.get(listed.ref)
-                row = PlanEntry(listed, None if its is None else its.key)
-                match rules.judge(listed, its):
-                    case Candidate() if not _is_shown(row, shown):
-                        row.keep(KeepReason.NOT_PLANNED)
-                    case Candidate() as candidate:
-                        row.candidate = candidate
-                    case KeepReason() as why:
-                        row.keep(why, _MENDED if why in (KeepReason.MISSING, KeepReason.ALTERED) else "")
-                self._report.rows.append(row)
-        chosen = [row for row in self._report.rows if row.candidate is not None]
-        self._prove(chosen, self._room() if shown is None else None, limit)
-
-    def _room(self) -> int | None:
-        """Return how many bytes are to be freed: None for all there are."""
-        if self._policy.free_to is None and self._policy.when_above is None:
-            return None
-        if self._report.quota is None:
-            raise Refused(
-                "the server doesn't tell how full the mailbox is, and a rule asks for it",
-                hint='say how large it is: quota = "2 GB" in [pipeline.prune], or --quota',
-            )
-        room = bytes_to_free(self._policy, self._report.quota)
-        self._report.note = room.note
-        return room.size
-
-    def _prove(self, rows: Iterable[PlanEntry], room: int | None, limit: int | None) -> None:
-        """Prove rows, oldest first, until enough bytes and messages are: those may be deleted."""
-        freed, proven = 0, len(self._report.actions("delete", "deleted", "moved"))
-        waiting = iter(sorted(rows, key=lambda row: row.candidate.date if row.candidate else 0))
-        while batch := list(islice(waiting, _BATCH)):
-            enough = (room is not None and freed >= room) or (limit is not None and proven >= limit)
-            proofs = (
-                {} if enough else self._prover.prove(row.candidate.held for row in batch if row.candidate)
-            )
-            for row in batch:
-                assert row.candidate is not None
-                row.proof = proofs.get(row.candidate.held.content)
-                if row.proof is not None and row.proof.doubt is not None:
-                    row.keep(row.proof.doubt, row.proof.detail)
-                elif room is not None and freed >= room:
-                    row.keep(KeepReason.ENOUGH_ROOM)
-                elif limit is not None and proven >= limit:
-                    row.keep(KeepReason.LIMIT)
-                else:
-                    row.action = "delete"
-                    freed += row.size
-                    proven += 1
-            self._observe(self._report)
-
-    def guard_share(self, mailbox: MailboxSurvey) -> None:
-        """Refuse a plan that takes too much of any folder.
-
-        Raises:
-            Refused: it does.
-        """
-        going = Counter(row.listed.folder for row in self._report.actions("delete"))
-        for folder, number in going.items():
-            share = 100 * number / len(mailbox.folders[folder])
-            if share > self._policy.max_share:
-                raise Refused(
-                    f'the plan takes {share:.0f} % of the messages of folder "{folder}",'
-                    f" more than {self._policy.max_share} %",
-                    hint="if that is meant: --allow-large, or max_share in [pipeline.prune]",
-                )
-
-    def plan_trash(
-        self, source: Source, limit: int | None, shown: frozenset[PlannedMessage] | None = None
-    ) -> None:
-        """Find what of the trash may go: by its bytes, for its references are not those of the ledger.
-
-        Raises:
-            Refused: it isn't known which folder it is.
-            ArchipecError: it can't be read.
-        """
-        own = None
-        if self._policy.trash == "own":
-            own = self._ledger.deletions.deleted_keys(
-                self._ledger.sources.number(self._pipeline.source.where)
-            )
-        sizes = None if own is None else {key.size for key in own}
-        folder = trash_of(source)
-        listing = [
-            one for one in source.scan(folder, None) if sizes is None or one.size is None or one.size in sizes
-        ]
-        keys = fetch_keys(source, folder, [one.ref for one in listing])
-        held = self._ledger.deletions.held_by_key((key for key in keys.values() if key), self._sinks)
-        rules = rules_now(self._pipeline, self._sinks, self._ledger)
-        rows = []
-        for listed in listing:
-            key = keys.get(listed.ref)
-            if listed.ref not in keys or (own is not None and key not in own):
-                continue
-            its = held.get(key) if key else None
-            row = PlanEntry(listed, key)
-            why = rules.blocking_reason(listed, its)
-            if why is not None or its is None:
-                row.keep(why or KeepReason.NOT_ARCHIVED)
-            elif not _is_shown(row, shown):
-                row.keep(KeepReason.NOT_PLANNED)
-            else:
-                row.candidate = Candidate(listed, its, 0)
-                rows.append(row)
-            self._report.rows.append(row)
-        self._prove(rows, None, limit)
+    @property
+    def as_json(self) -> str:
+        """Its name in the JSON of a plan, where what could not be deleted for good is kept."""
+        return Action.KEEP.value if self in (Action.PUT_BACK, Action.RESCUED) else self.value
 
 
-def _is_shown(row: PlanEntry, shown: frozenset[PlannedMessage] | None) -> bool:
-    if shown is None:
-        return True
-    return row.key is not None and (row.listed.folder, row.listed.ref, row.key.sha256) in shown
+_TOUCHED = frozenset(Action) - {Action.KEEP, Action.DELETE}
+
+
+@dataclass(slots=True)
+class PlanEntry:
+    """A message of the mailbox and what becomes of it. Only the methods here change that.
+
+    Attributes:
+        kept: why it isn't deleted, or was not by this run; detail: what is particular to this message.
+        candidate: None unless the rules let it go.
+        proof: None until its copies were read back.
+    """
+
+    listed: Listed
+    key: ContentKey | None
+    action: Action = Action.KEEP
+    kept: KeepReason | None = None
+    detail: str = ""
+    candidate: Candidate | None = None
+    proof: Proof | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes in the mailbox."""
+        return self.candidate.size if self.candidate else self.listed.size or 0
+
+    @property
+    def reason(self) -> str:
+        """Why it is kept, as a text."""
+        if self.kept is None:
+            return ""
+        return f"{self.kept.text}: {self.detail}" if self.detail else self.kept.text
+
+    @property
+    def touched(self) -> bool:
+        """Whether it was ordered to be deleted, or was gone before that."""
+        return self.action in _TOUCHED
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether nothing was decided about it yet."""
+        return self.action is Action.KEEP and self.kept is None
+
+    # -- transitions -----------------------------------------------------------------------------------
+
+    def keep(self, reason: KeepReason, detail: str = "") -> None:
+        """It stays."""
+        self._become(Action.KEEP, reason, detail)
+
+    def prove(self, proof: Proof) -> None:
+        """Its copies were read back: with a doubt it stays."""
+        self.proof = proof
+        if proof.doubt is not None:
+            self.keep(proof.doubt, proof.detail)
+
+    def choose(self) -> None:
+        """It is to be deleted: the rules let it go, and its proof is good."""
+        assert self.candidate is not None
+        assert self.proof is not None
+        assert self.proof.doubt is None
+        self._become(Action.DELETE)
+
+    def ordered(self, detail: str = "") -> None:
+        """The order is given; what comes of it is unknown until the source says so."""
+        self._become(Action.UNKNOWN, KeepReason.UNCONFIRMED, detail)
+
+    def deleted(self, *, only_moved: bool) -> None:
+        """The source says that it is done."""
+        self._become(Action.MOVED if only_moved else Action.DELETED)
+
+    def gone(self) -> None:
+        """Another program deleted or moved it before it was to be deleted."""
+        self._become(Action.GONE, KeepReason.GONE)
+
+    def restored(self, detail: str, *, into_mailbox: bool) -> None:
+        """It was deleted, and is in the mailbox again, or only in the state folder."""
+        if into_mailbox:
+            self._become(Action.PUT_BACK, KeepReason.PUT_BACK, detail)
+        else:
+            self._become(Action.RESCUED, KeepReason.RESCUED, detail)
+
+    def listed_again(self) -> None:
+        """The listing afterwards has it: what was said of it isn't so."""
+        if self.action in (Action.DELETED, Action.MOVED):
+            self.keep(KeepReason.REFUSED, "the server said that it is deleted, and lists it still")
+        elif self.action is Action.GONE:
+            self.keep(KeepReason.CHANGED, "the server lists it, and did not show it")
+
+    def _become(self, action: Action, reason: KeepReason | None = None, detail: str = "") -> None:
+        self.action, self.kept, self.detail = action, reason, detail
+
+    def as_json(self) -> dict[str, Json]:
+        """Return its object in the plan of ``prune --json``."""
+        return {
+            "folder": self.listed.folder,
+            "ref": self.listed.ref,
+            "sha256": None if self.key is None else self.key.sha256,
+            "size": self.size,
+            "action": self.action.as_json,
+            "proofs": list(self.proof.evidence) if self.proof and self.proof.doubt is None else [],
+            "reason": self.reason,
+        }
+
+
+def save_plan(entries: Iterable[PlanEntry], pipeline: str, source: int, ledger: Ledger) -> str:
+    """Keep what a plan would delete; return its id, empty when that is nothing. The same plan has the same id.
+
+    Args:
+        source: the ledger's number of it.
+    """
+    messages = sorted(
+        PlannedMessage(entry.listed.folder, entry.listed.ref, entry.key.sha256)
+        for entry in entries
+        if entry.key
+    )
+    if not messages:
+        return ""
+    text = "\0".join("\0".join(one) for one in messages)
+    plan = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
+    ledger.deletions.save_plan(plan, pipeline, source, messages, now())
+    return plan
+
+
+def shown_plan(plan: str, pipeline: str, source: int, ledger: Ledger) -> frozenset[PlannedMessage]:
+    """Return the messages of a plan that was shown, by its id.
+
+    Raises:
+        Refused: there is none of that id, or it is too old.
+    """
+    found = ledger.deletions.plan(plan, pipeline, source)
+    if found is None:
+        raise Refused(
+            f'no plan "{plan}" was shown for this pipeline, or newer ones have taken its place',
+            hint="`archipec prune` without --yes shows one, and its id",
+        )
+    made, messages = found
+    if now() - made > PLAN_DAYS * 86400:
+        raise Refused(
+            f'plan "{plan}" is older than {PLAN_DAYS} days',
+            hint="`archipec prune` without --yes shows a new one",
+        )
+    return frozenset(messages)

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Self
 
 from archipec.config.endpoint import Endpoint
-from archipec.contract import Context, Sink, SinkType, SupportsPresence
+from archipec.contract import Context, Sink, SinkType, SupportsCheck, SupportsPresence
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.rules import KeepReason
-from archipec.custody.pruning.whole import check_whole
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
-from archipec.custody.run import Cancellation, make_context
-from archipec.errors import IntegrityError, Interrupted, Unsupported
+from archipec.custody.run import Run
+from archipec.errors import ArchipecError, IntegrityError, Interrupted, MissingCopy, UnfitRecord, Unsupported
 from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["LIFE", "Proof", "Prover", "head_digest"]
@@ -64,16 +62,10 @@ class Prover:
         sinks: with the ledger's numbers of them.
     """
 
-    def __init__(
-        self,
-        sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]],
-        ledger: Ledger,
-        temp: Path,
-        stop: Cancellation,
-    ) -> None:
+    def __init__(self, sinks: Sequence[tuple[Endpoint[SinkType[Any]], int]], run: Run[Any]) -> None:
         self._sinks = sinks
-        self._ledger = ledger
-        self._contexts = {number: make_context(sink.name, temp, stop) for sink, number in sinks}
+        self._run = run
+        self._ledger = run.ledger
         self._held = ExitStack()
         self._opened: dict[int, Sink] = {}
         self._proofs: dict[int, Proof] = {}
@@ -122,7 +114,7 @@ class Prover:
         gone: set[int] = set()
         for sink, number in self._sinks:
             with plugin_boundary(sink.record):
-                gone |= self._lost_in(self._open(sink, number, self._contexts[number]), number, contents)
+                gone |= self._lost_in(self._open(sink, number), number, contents)
         return gone
 
     def _lost_in(self, sink: Sink, number: int, contents: set[int]) -> set[int]:
@@ -155,8 +147,8 @@ class Prover:
         proofs: dict[int, Proof],
         medium: Medium,
     ) -> None:
-        context = self._contexts[number]
-        opened = self._open(sink, number, context)
+        context = self._run.context(sink)
+        opened = self._open(sink, number)
         verdicts = []
         copies = self._ledger.copies.stored_copies(number, contents)
         try:
@@ -177,10 +169,10 @@ class Prover:
             proof = proofs.setdefault(content, Proof(context.now()))
             proof.doubt, proof.detail = KeepReason.NOT_ARCHIVED, f"{sink.where}: holds it no longer"
 
-    def _open(self, sink: Endpoint[SinkType[Any]], number: int, context: Context) -> Sink:
+    def _open(self, sink: Endpoint[SinkType[Any]], number: int) -> Sink:
         if number not in self._opened:
-            opened = self._held.enter_context(sink.record.open(sink.config, context))
-            check_whole(opened, sink.where, self._ledger)
+            opened = self._held.enter_context(self._run.open(sink))
+            _check_own_record(opened, sink.where, self._ledger)
             self._opened[number] = opened
         return self._opened[number]
 
@@ -212,3 +204,28 @@ def _weigh(
     time = context.now().isoformat(timespec="seconds")
     where_from = f" (perhaps from a cache: {found.cached})" if found.cached else " from its medium"
     proof.evidence.append(f"{sink.where}: read back at {time}{where_from}")
+
+
+def _check_own_record(sink: Sink, where: str, ledger: Ledger) -> None:
+    """Compare an archive with its own record before any copy in it counts: one that doesn't fit may have lost more.
+
+    A copy that is missing while a mailbox has the message still is no reason: that message stays by itself.
+
+    Raises:
+        IntegrityError: the archive doesn't fit its record.
+        ArchipecError: it can't tell now.
+    """
+    if not isinstance(sink, SupportsCheck):
+        return
+    for problem in sink.check():
+        if _is_misfit(problem, ledger):
+            raise IntegrityError(
+                f"{where} does not fit its own record, so no copy in it proves anything: {problem.message}",
+                hint=problem.hint or "`archipec verify` says more",
+            )
+
+
+def _is_misfit(problem: ArchipecError, ledger: Ledger) -> bool:
+    if isinstance(problem, MissingCopy):
+        return problem.key is None or not ledger.copies.is_in_a_mailbox(problem.key)
+    return isinstance(problem, UnfitRecord)

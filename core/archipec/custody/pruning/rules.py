@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
@@ -20,13 +20,12 @@ from archipec.pec.transactions import Outcome, Transaction
 __all__ = [
     "Candidate",
     "KeepReason",
-    "Room",
     "Rules",
     "bytes_to_free",
+    "oldest_first",
     "percent",
     "required_sinks",
     "unfinished",
-    "within",
 ]
 
 _STILL_TO_COME = frozenset({Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN})
@@ -60,12 +59,12 @@ class KeepReason(enum.StrEnum):
     NOT_PLANNED = "not-planned"
 
     @property
-    def words(self) -> str:
-        """The reason in words."""
-        return _WORDS[self]
+    def text(self) -> str:
+        """The reason as a text."""
+        return _TEXTS[self]
 
 
-_WORDS = {
+_TEXTS = {
     KeepReason.NOT_ARCHIVED: "not in every required archive, or new or numbered anew since `archipec archive` ran",
     KeepReason.PENDING: "waiting for an archive's confirmation",
     KeepReason.FLAGGED: "flagged in the mailbox",
@@ -110,11 +109,11 @@ class Candidate:
 
 
 class Rules:
-    """The rules of a pipeline at one moment.
+    """The rules of a pipeline at one time.
 
     Args:
         sinks: the ledger's numbers of the required sinks; at least one.
-        sent_as: tells to whom a message was sent, by its Message-ID (`Records.sent_as`).
+        sent_as: returns to whom a message was sent, by its Message-ID (`Transactions.sent_as`).
         unfinished: contents whose receipts are still to come.
         now: aware.
     """
@@ -139,7 +138,7 @@ class Rules:
         )
 
     def judge(self, listed: Listed, held: ArchivedMessage | None) -> Candidate | KeepReason:
-        """Tell whether a message may go, or why not."""
+        """Return the candidate that a message is, or why it may not go."""
         reason = self.blocking_reason(listed, held)
         if reason is not None or held is None:
             return reason or KeepReason.NOT_ARCHIVED
@@ -150,15 +149,15 @@ class Rules:
         reason = self._too_new(date) or self._deselected(listed, held, date)
         if reason is None and self._verified_by is not None:
             since = [held.copies[sink].intact_since for sink in self._sinks]
-            if any(moment is None or moment > self._verified_by for moment in since):
+            if any(time is None or time > self._verified_by for time in since):
                 reason = KeepReason.NOT_VERIFIED
         if reason is None and self._policy.receipts_complete:
-            # What nobody has judged may be anybody's receipt.
+            # A message that was not judged yet may be the receipt of any other.
             reason = KeepReason.RECEIPTS if held.content in self._unfinished or not held.judged else None
         return reason or Candidate(listed, held, date or 0)
 
     def blocking_reason(self, listed: Listed, held: ArchivedMessage | None) -> KeepReason | None:
-        """Tell why a message may not go whatever the rules: not in every required sink, or flagged."""
+        """Return why a message may not go whatever the rules: not in every required sink, or flagged."""
         if held is None:
             return KeepReason.NOT_ARCHIVED
         states = [held.copies[sink].state if sink in held.copies else "" for sink in self._sinks]
@@ -183,7 +182,7 @@ class Rules:
         return None if chosen else KeepReason.NOT_SELECTED
 
     def _wants(self, selection: Selection, listed: Listed, held: ArchivedMessage, date: int | None) -> bool:
-        """Ask a selection; what can't be told is not chosen."""
+        """Ask a selection; what it can't decide on is not chosen."""
         sent = None
         if selection.asks_sent(held.kind):
             sent = self._sent_as(held.message_id) if held.message_id else frozenset[str]()
@@ -217,22 +216,18 @@ def percent(quota: Quota) -> float:
     return 100 * quota.used / quota.limit if quota.limit else 100.0
 
 
-class Room(NamedTuple):
-    """How many bytes are to be freed, None for all there are; why none, where the mailbox is not full enough."""
+def bytes_to_free(policy: PrunePolicy, quota: Quota) -> tuple[int | None, str]:
+    """Return how many bytes a policy wants freed of a mailbox that is this full: None for all there are.
 
-    size: int | None
-    note: str = ""
-
-
-def bytes_to_free(policy: PrunePolicy, quota: Quota) -> Room:
-    """Return how much a policy wants of a mailbox that is this full."""
+    With it why there are none to free, empty when there are.
+    """
     full = f"nothing to delete: the mailbox is {percent(quota):.0f} % full"
     if policy.when_above is not None and percent(quota) <= policy.when_above:
-        return Room(0, f"{full}, not above {policy.when_above} %")
+        return 0, f"{full}, not above {policy.when_above} %"
     if policy.free_to is None:
-        return Room(None)
+        return None, ""
     size = max(0, quota.used - quota.limit * policy.free_to // 100)
-    return Room(size, "" if size else f"{full}, no more than {policy.free_to} %")
+    return size, "" if size else f"{full}, no more than {policy.free_to} %"
 
 
 def required_sinks(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
@@ -240,11 +235,11 @@ def required_sinks(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
     return [sink for sink in pipeline.sinks if sink.required and not sink.record.view]
 
 
-def within(candidates: Iterable[Candidate], room: int | None) -> Iterator[Candidate]:
-    """Yield candidates, oldest first, until ``room`` bytes are freed; None: all of them."""
+def oldest_first(candidates: Iterable[Candidate], size: int | None) -> Iterator[Candidate]:
+    """Yield candidates, oldest first, until ``size`` bytes are freed; None: all of them."""
     freed = 0
     for one in sorted(candidates, key=lambda candidate: candidate.date):
-        if room is not None and freed >= room:
+        if size is not None and freed >= size:
             return
         freed += one.size
         yield one

@@ -8,41 +8,33 @@ that was killed left half-done is finished first (`leftovers`), also where only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
-from archipec.contract import Context, SinkType
+from archipec.contract import SinkType
 from archipec.custody.independence import same_store
-from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.deletions import DeletionOutcome, PlannedMessage
-from archipec.custody.locks import hold_endpoint
 from archipec.custody.pruning.execute import Executor
 from archipec.custody.pruning.leftovers import Guard, finish_interrupted
-from archipec.custody.pruning.plan import Planner
-from archipec.custody.pruning.plans import planned, save
+from archipec.custody.pruning.plan import Action, save_plan, shown_plan
+from archipec.custody.pruning.planner import Planner
 from archipec.custody.pruning.proof import Prover
 from archipec.custody.pruning.report import PruneReport
 from archipec.custody.pruning.rules import required_sinks
 from archipec.custody.pruning.survey import MailboxSurvey, survey_mailbox
-from archipec.custody.run import Cancellation, claim_root, make_context, now
-from archipec.custody.spool import spool_folder
+from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, Refused
 from archipec.message import Listed
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["prune"]
 
 
 def prune(
     pipeline: Pipeline,
-    ledger: Ledger,
-    state: Path,
-    stop: Cancellation,
-    observe: Callable[[PruneReport], None],
+    run: Run[PruneReport],
     *,
     carry_out: bool,
     limit: int | None = None,
@@ -52,9 +44,7 @@ def prune(
     """Plan what of a pipeline's source may be deleted by its policy, and with ``carry_out`` delete it.
 
     Args:
-        state: the folder of the ledger and its locks.
-        stop: when it is set, nothing more is ordered.
-        observe: called when something was proven or deleted.
+        run: when it is cancelled, nothing more is ordered; observed when something was proven or deleted.
         limit: messages deleted at most.
         allow_large: whatever share of a folder that is.
         plan: the id of a plan that was shown: nothing but what is in it.
@@ -64,22 +54,18 @@ def prune(
     """
     report = PruneReport(pipeline.name, carry_out)
     try:
-        sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in _sound(pipeline)]
+        required = _sound(pipeline)
         with ExitStack() as held:
-            held.enter_context(hold_endpoint(state, pipeline.source.where))
-            temp = held.enter_context(spool_folder(state, pipeline.source.where))
-            for sink, number in sinks:
-                claim_root(sink, number, ledger, state, held)
-            context = make_context(pipeline.source.name, temp, stop)
-            guard = Guard(pipeline, sinks, ledger, state, context, stop)
-            finish_interrupted(pipeline, ledger.sources.number(pipeline.source.where), ledger, guard)
-            prover = held.enter_context(Prover(sinks, ledger, temp, stop))
-            planner = Planner(pipeline, [number for _, number in sinks], ledger, prover, report, observe)
-            executor = Executor(pipeline, ledger, state, stop, observe, prover, report, guard, context)
-            run = _Run(
-                pipeline, [sink for sink, _ in sinks], ledger, planner, executor, context, stop, report
-            )
-            run.execute(limit=limit, allow_large=allow_large, plan=plan)
+            held.enter_context(run.lock(pipeline.source))
+            spooled = held.enter_context(run.spool(pipeline.source.where))
+            sinks = [(sink, run.claim(sink, held)) for sink in required]
+            guard = Guard(pipeline, sinks, spooled)
+            finish_interrupted(guard)
+            prover = held.enter_context(Prover(sinks, spooled))
+            planner = Planner(pipeline, [number for _, number in sinks], spooled, prover, report)
+            executor = Executor(pipeline, spooled, prover, report, guard)
+            pruning = _Pruning(pipeline, spooled, planner, executor, report)
+            pruning.execute(limit=limit, allow_large=allow_large, plan=plan)
     except ArchipecError as error:
         report.refuse(error)
     return report
@@ -103,33 +89,28 @@ def _sound(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
     return sinks
 
 
-class _Run:
+class _Pruning:
     def __init__(
         self,
         pipeline: Pipeline,
-        sinks: Sequence[Endpoint[SinkType[Any]]],
-        ledger: Ledger,
+        run: Run[PruneReport],
         planner: Planner,
         executor: Executor,
-        context: Context,
-        stop: Cancellation,
         report: PruneReport,
     ) -> None:
         self._pipeline = pipeline
-        self._sinks = sinks
-        self._ledger = ledger
+        self._run = run
+        self._ledger = run.ledger
         self._planner = planner
         self._executor = executor
-        self._context = context
-        self._stop = stop
         self._report = report
-        self._source = ledger.sources.number(pipeline.source.where)
+        self._source = run.ledger.sources.number(pipeline.source.where)
         self._only_moves = False
 
     def execute(self, *, limit: int | None, allow_large: bool, plan: str) -> None:
         """Plan, guard, and delete if that was asked."""
-        shown = planned(plan, self._pipeline.name, self._source, self._ledger) if plan else None
-        mailbox = survey_mailbox(self._pipeline, self._context, self._stop)
+        shown = shown_plan(plan, self._pipeline.name, self._source, self._ledger) if plan else None
+        mailbox = survey_mailbox(self._pipeline, self._run)
         self._only_moves = self._executor.only_moves = mailbox.only_moves
         self._close_open_orders(mailbox)
         self._report.quota = mailbox.quota
@@ -146,12 +127,12 @@ class _Run:
                 self._refuse_same_store()
             self._carry_out({})
         if not self._report.carried_out:
-            self._report.plan = save(
-                self._report.actions("delete"), self._pipeline.name, self._source, self._ledger
+            self._report.plan = save_plan(
+                self._report.with_action(Action.DELETE), self._pipeline.name, self._source, self._ledger
             )
 
     def _refuse_same_store(self) -> None:
-        reason = same_store(self._pipeline.source, self._sinks, self._ledger, self._context, self._stop)
+        reason = same_store(self._pipeline.source, required_sinks(self._pipeline), self._run)
         if reason:
             raise Refused(reason, hint="a copy in the mailbox itself is no copy: name another archive")
 
@@ -165,13 +146,12 @@ class _Run:
                 "this server can't delete single messages, and so its trash can't be emptied safely",
                 hint="empty it in the webmail: what was moved there is archived and proven",
             )
-        source = self._pipeline.source
-        with plugin_boundary(source.record), source.record.open(source.config, self._context) as opened:
-            self._planner.plan_trash(opened, limit, shown)
+        with self._run.open(self._pipeline.source) as source:
+            self._planner.plan_trash(source, limit, shown)
         self._executor.go_on()
 
     def _close_open_orders(self, mailbox: MailboxSurvey) -> None:
-        """Tell by the listing what became of orders that a run left without an outcome."""
+        """Record, by the listing, what became of orders that a run left without an outcome."""
         there = {name: {listed.ref for listed in listing} for name, listing in mailbox.folders.items()}
         self._ledger.deletions.record_outcomes(
             [

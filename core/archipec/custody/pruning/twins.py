@@ -1,7 +1,4 @@
-"""Chooses what is deleted first: messages whose deletion leaves no other with the same bytes in the mailbox.
-
-Where archive and mailbox are one store, a twin that stays would be given back as the copy of the one that went.
-"""
+"""Chooses what is deleted first: messages whose deletion leaves no other with the same bytes in the mailbox."""
 
 from __future__ import annotations
 
@@ -9,23 +6,26 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from archipec.custody.ledger import Ledger
-from archipec.custody.pruning.report import PlanEntry
+from archipec.custody.pruning.plan import Action, PlanEntry
 
 __all__ = ["first_ones"]
 
 
 def first_ones(
     planned: Sequence[PlanEntry],
-    rows: Iterable[PlanEntry],
+    entries: Iterable[PlanEntry],
     ledger: Ledger,
     source: int,
     listed_now: Callable[[Sequence[str]], Mapping[str, set[str]]],
 ) -> tuple[list[list[PlanEntry]], bool]:
-    """Return groups of planned rows with the same bytes, in the order in which to try them as the first deletion.
+    """Return groups of planned entries with the same bytes, in the order in which to try them as the first deletion.
+
+    Where archive and mailbox are one store, a message with the same bytes that stays would be given back as the copy of
+    the one that went.
 
     Args:
         planned: those to delete, all proven.
-        rows: everything the mailbox was seen to hold.
+        entries: everything the mailbox was seen to hold.
         source: the ledger's number of it.
         listed_now: gives the refs of folders as they are now; a folder that can't be listed is left out.
 
@@ -34,13 +34,15 @@ def first_ones(
         every planned message has a twin that stays, each is a group by itself, and False.
     """
     groups: defaultdict[int, list[PlanEntry]] = defaultdict(list)
-    for row in planned:
-        if row.candidate is not None:
-            groups[row.candidate.held.content].append(row)
-    there = {(row.listed.folder, row.listed.ref): row for row in rows}
+    for entry in planned:
+        if entry.candidate is not None:
+            groups[entry.candidate.held.content].append(entry)
+    there = {(entry.listed.folder, entry.listed.ref): entry for entry in entries}
     # A folder that was listed holds what was seen; of others the ledger tells what they held.
     seen = {folder for folder, _ in there}
-    staying = {row.key for row in there.values() if row.action != "delete" and not row.touched}
+    staying = {
+        entry.key for entry in there.values() if entry.action is not Action.DELETE and not entry.touched
+    }
     elsewhere: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
     for folder, ref, content in ledger.deletions.twins_of(source, groups):
         if folder not in seen:
@@ -57,5 +59,5 @@ def first_ones(
             if ref in now.get(folder, {ref})
         }
         sure = [group for content, group in whole.items() if content not in found]
-    chosen = sure or [[row] for group in groups.values() for row in group]
+    chosen = sure or [[entry] for group in groups.values() for entry in group]
     return sorted(chosen, key=lambda group: (len(group), group[0].size)), bool(sure)

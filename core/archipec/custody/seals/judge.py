@@ -1,6 +1,6 @@
 """SealWorkers what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
 
-Storing never waits for it, and what an interrupted run left unjudged the next one judges.
+Storing never waits for it, and what an interrupted run left unjudged the next one workers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from archipec.contract import Sink, SinkType
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.readback import read_into, read_whole
-from archipec.custody.run import Cancellation, make_context, now
+from archipec.custody.run import Cancellation, Run, now
 from archipec.custody.seals.worker import Message, SealWorkers
 from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
@@ -24,7 +24,6 @@ from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.message import Receipt
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.seal import Status
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["judge_again", "judge_archive", "judge_stored"]
 
@@ -32,9 +31,7 @@ _PAGE = 1000
 _ON_RECORD_TOGETHER = 200
 
 
-def judge_stored(
-    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Cancellation, on_verdict: Callable[[str], None]
-) -> None:
+def judge_stored(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
     """Put a verdict on record for everything held by the pipeline's archives that has none.
 
     Args:
@@ -43,30 +40,30 @@ def judge_stored(
     Raises:
         ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
     """
+    ledger = run.ledger
     sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in pipeline.archives]
     waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
     if not waiting:
         return
-    with SealWorkers(pipeline.trust.load()) as judges:
+    with SealWorkers(pipeline.trust.load()) as workers:
         for sink, number in waiting:
             copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
-            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+            _judge_copies(sink, copies, run, workers, on_verdict)
 
 
-def judge_again(
-    pipeline: Pipeline, ledger: Ledger, temp: Path, stop: Cancellation, on_verdict: Callable[[str], None]
-) -> None:
+def judge_again(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
     """Judge everything held by the pipeline's archives, once, whatever is on record of it.
 
     A verdict on record gives way to the new one unless it is "valid": what was proven once stays proven.
     Arguments and errors as of `judge_stored`.
     """
+    ledger = run.ledger
     done: list[int] = []
-    with SealWorkers(pipeline.trust.load()) as judges:
+    with SealWorkers(pipeline.trust.load()) as workers:
         for sink in pipeline.archives:
             number = ledger.copies.sink_number(sink.where)
             copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
-            _judge_copies(sink, copies, ledger, judges, temp, stop, on_verdict)
+            _judge_copies(sink, copies, run, workers, on_verdict)
             done.append(number)
 
 
@@ -80,28 +77,24 @@ def judge_archive(
 ) -> None:
     """Judge what an archive holds by its own account, without a ledger."""
     copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
-    with SealWorkers(trust.load()) as judges:
-        for _, verdict in judges.judge(_messages(sink, copies, temp, stop)):
+    with SealWorkers(trust.load()) as workers:
+        for _, verdict in workers.judge(_messages(sink, copies, temp, stop)):
             on_verdict(verdict.status)
 
 
 def _judge_copies(
     sink: Endpoint[SinkType[Any]],
     copies: Iterator[Copy],
-    ledger: Ledger,
-    judges: SealWorkers,
-    temp: Path,
-    stop: Cancellation,
+    run: Run[Any],
+    workers: SealWorkers,
     on_verdict: Callable[[str], None],
 ) -> None:
-    with (
-        plugin_boundary(sink.record),
-        sink.record.open(sink.config, make_context(sink.name, temp, stop)) as opened,
-    ):
-        verdicts = judges.judge(_messages(opened, copies, temp, stop))
+    assert run.temp is not None
+    with run.open(sink) as opened:
+        verdicts = workers.judge(_messages(opened, copies, run.temp, run.stop))
         while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
-            _say_what_is_missing(some, ledger)
-            ledger.verdicts.record(some, now())
+            _say_what_is_missing(some, run.ledger)
+            run.ledger.verdicts.record(some, now())
             for _, verdict in some:
                 on_verdict(verdict.status)
 
