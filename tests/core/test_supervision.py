@@ -98,6 +98,8 @@ class Silence:
 
 @pytest.fixture
 def silence(monkeypatch: pytest.MonkeyPatch) -> Silence:
+    # What a test leaves behind is not left to the next one.
+    monkeypatch.setattr(supervision, "_tasks", set())
     return Silence(monkeypatch)
 
 
