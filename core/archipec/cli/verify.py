@@ -29,7 +29,7 @@ from archipec.terminal import printable, say_error
 _FINDINGS_SHOWN = 20
 _MEANING = {
     "unsigned": ": ordinary mail and copies of what was sent bear no seal",
-    "untrusted": ": sealed, and the authority is not known here; --trust FILE names it",
+    "untrusted": ": sealed, and the authority is not known here; --trust or --trust-list FILE names it",
 }
 
 

@@ -13,7 +13,8 @@ from archipec.pec import buffer as octets
 from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import FileOctets, windows
 from archipec.pec.inspection import judge, record
-from archipec.simulator import mailbox, shared_authority
+from archipec.simulator import compose, mailbox, shared_authority
+from archipec.simulator.rem import RemProvider
 
 
 @pytest.fixture(params=[7, 4096])
@@ -54,6 +55,18 @@ def test_the_verdict_is_the_same() -> None:
             told = judge(FileOctets(io.BytesIO(raw)), anchors)
             assert told == known
             assert record(FileOctets(io.BytesIO(raw)), told) == record(raw, known)
+
+
+@pytest.mark.usefixtures("_window")
+def test_the_verdict_on_rem_is_the_same() -> None:
+    provider = RemProvider()
+    anchors = Anchors((shared_authority().root,))
+    for raw in (provider.dispatch(compose()), provider.receipt(compose(), "RelayFailure")):
+        for changed in (raw, raw.replace(b"\r\n", b"\n"), raw.replace(b"Gestore", b"gestore"), raw[:-3000]):
+            known = judge(changed, anchors)
+            told = judge(FileOctets(io.BytesIO(changed)), anchors)
+            assert told == known
+            assert record(FileOctets(io.BytesIO(changed)), told) == record(changed, known)
 
 
 @pytest.mark.parametrize(

@@ -422,6 +422,12 @@ class TestEvidenceSignature:
         assert found.seal.status is Status.MALFORMED
         assert "have the same Id" in found.seal.reason
 
+    def test_a_second_signature_where_nothing_is_signed(self) -> None:
+        place = b"</xades:SignatureTimeStamp>"
+        found = verdict(changed(lambda xml: xml.replace(place, place + b"<ds:Signature/>")))
+        assert found.seal.status is Status.MALFORMED
+        assert "it holds 2 signatures, where one is expected" in found.seal.reason
+
     def test_the_certificate_is_the_one_that_is_named(self) -> None:
         """Another certificate with the same key in its place: the signature fits, the name does not."""
         other = PROVIDER.authority.issue(organization=PROVIDER.name, address=f"x@{PROVIDER.domain}")
