@@ -381,6 +381,17 @@ def code_lines(source: str) -> list[tuple[int, str]]:
     ]
 
 
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """One word means one thing: whoever reads or looks for it finds one class."""
+    owners: dict[str, set[str]] = {}
+    for module, file in modules().items():
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners.setdefault(node.name, set()).add(module)
+    shared = {name: sorted(found) for name, found in owners.items() if len(found) > 1}
+    assert not shared, shared
+
+
 def test_modules_and_functions_stay_readable() -> None:
     long = []
     for module, file in modules().items():

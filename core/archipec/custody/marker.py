@@ -33,7 +33,7 @@ from archipec.inventory import (
 __all__ = [
     "LOCK",
     "MARKER",
-    "Holdings",
+    "LedgerHoldings",
     "claim_marker",
     "marker_is_gone",
     "read_marker",
@@ -47,7 +47,7 @@ _IDENTITY = re.compile(rb'"archive": ?"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{
 _LOOKED_AT = 64 << 10
 
 
-class Holdings(NamedTuple):
+class LedgerHoldings(NamedTuple):
     """What an archive holds by the ledger: messages, their bytes, and how many of them this run added."""
 
     messages: int
@@ -149,7 +149,7 @@ def _identity_in_inventory(root: Path) -> str:
     return reader.identity
 
 
-def update_marker(root: Path, source: str, held: Holdings, now: datetime, *, unfit: bool) -> None:
+def update_marker(root: Path, source: str, held: LedgerHoldings, now: datetime, *, unfit: bool) -> None:
     """Bring an archive's marker up to date after a run.
 
     Args:

@@ -116,7 +116,7 @@ def read_signed_data(data: bytes) -> SignedData:
         IntegrityError: it is something else, or damaged.
     """
     try:
-        return Reader(data).signed_data()
+        return DerReader(data).signed_data()
     except (IndexError, ValueError, OverflowError) as error:
         raise IntegrityError("the seal is damaged: it can't be read as a CMS signature") from error
 
@@ -128,7 +128,7 @@ def split_certificates(encoded: bytes, most: int) -> list[bytes]:
         IntegrityError: they are damaged.
     """
     try:
-        elements = Reader(encoded).elements(0, len(encoded))
+        elements = DerReader(encoded).elements(0, len(encoded))
     except (IndexError, ValueError, OverflowError) as error:
         raise IntegrityError("the seal is damaged: its certificates can't be read") from error
     return [encoded[one.start : one.after] for one in elements if one.tag == _SEQUENCE][:most]
@@ -144,7 +144,7 @@ class Element(NamedTuple):
     after: int
 
 
-class Reader:
+class DerReader:
     """A walk over BER (X.690 §8); IndexError and ValueError mean that it is damaged."""
 
     def __init__(self, data: bytes) -> None:

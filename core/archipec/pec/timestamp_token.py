@@ -12,8 +12,8 @@ from archipec.errors import IntegrityError
 from archipec.pec.certification_path import InvalidPath, Strength, check_path, find_paths, validity
 from archipec.pec.cms import (
     DIGESTS,
+    DerReader,
     Element,
-    Reader,
     SignerInfo,
     read_signed_data,
     read_time,
@@ -121,7 +121,7 @@ class _Authority:
 
 def _info(content: bytes) -> tuple[str, bytes, datetime]:
     """The imprint's hash function and value, and the time (RFC 3161 §2.4.2); ValueError when they are not there."""
-    reader = Reader(content)
+    reader = DerReader(content)
     _, _, imprint, _, time = reader.inside(reader.element(0, len(content)), _SEQUENCE)[:5]
     algorithm, value = reader.inside(imprint, _SEQUENCE)
     digest = DIGESTS.get(_identifier(reader, algorithm), "")
@@ -131,7 +131,7 @@ def _info(content: bytes) -> tuple[str, bytes, datetime]:
     return digest, reader.content(value), at
 
 
-def _identifier(reader: Reader, algorithm: Element) -> bytes:
+def _identifier(reader: DerReader, algorithm: Element) -> bytes:
     first = reader.inside(algorithm, _SEQUENCE)[0]
     if first.tag != _OID:
         raise ValueError("no algorithm")
@@ -142,7 +142,7 @@ def _named_certificate(signer: SignerInfo) -> tuple[str, bytes]:
     """The hash function and hash by which the signature names its certificate (RFC 5816)."""
     if signer.attributes is None:
         raise ValueError("nothing is signed that names it")
-    reader = Reader(signer.attributes)
+    reader = DerReader(signer.attributes)
     for attribute in reader.inside(reader.element(0, len(signer.attributes)), _SET):
         kind, values = reader.inside(attribute, _SEQUENCE)
         name = reader.content(kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -162,7 +162,7 @@ class RemProvider:
             event: `ReceivedFromNonERDS` for ordinary mail that the provider took in.
         """
         sending = self._taken(sending)
-        facts = self.facts(sending, event, when=when or sending.when, identifier=sending.evidence_id)
+        facts = replace(self.facts(sending, event, when=when or sending.when), identifier=sending.evidence_id)
         return self.sealed(sending, facts, self.signed(facts), original=sending.original)
 
     def receipt(
@@ -205,7 +205,6 @@ class RemProvider:
         reason: str = "",
         refers_to: Sequence[int] = (),
         other: str = "",
-        identifier: str = "",
     ) -> EventFacts:
         """What the evidence of an event states; arguments as of `receipt`."""
         code = reason or _DEFAULT_REASONS[event]
@@ -214,7 +213,7 @@ class RemProvider:
         )
         concerned = [sending.recipients[number - 1] for number in refers_to]
         return EventFacts(
-            identifier=identifier or self._identifier(stream),
+            identifier=self._identifier(stream),
             event=event,
             reasons=((code, REASONS[code].name),),
             when=when,

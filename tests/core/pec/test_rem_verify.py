@@ -533,8 +533,8 @@ class TestOriginal:
         return verdict(PROVIDER.sealed(SENDING, facts, PROVIDER.signed(facts), original=original))
 
     def facts(self) -> EventFacts:
-        return PROVIDER.facts(
-            SENDING, "SubmissionAcceptance", when=SENDING.when, identifier=SENDING.evidence_id
+        return replace(
+            PROVIDER.facts(SENDING, "SubmissionAcceptance", when=SENDING.when), identifier=SENDING.evidence_id
         )
 
     @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.marker import Holdings, remove_unused_root, update_marker
+from archipec.custody.marker import LedgerHoldings, remove_unused_root, update_marker
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, IntegrityError
 
@@ -89,7 +89,7 @@ def describe_archives(
             held = [each for state, each in ledger.copies.holdings(worker.number).items() if state in HELD]
             messages, size = sum(count for count, _ in held), sum(size for _, size in held)
         try:
-            holdings = Holdings(messages, size, added)
+            holdings = LedgerHoldings(messages, size, added)
             update_marker(root, pipeline.source.where, holdings, datetime.now(UTC), unfit=unfit)
         except ArchipecError as error:
             if worker.error is None:  # else it is the obstacle that is on the report already

@@ -17,7 +17,7 @@ from archipec.pec.rem.headers import event_name
 from archipec.pec.rem.reasons import Reason, reason_of
 from archipec.pec.xades import DIGESTS, DS, parse_document, xml_base64, xml_time
 
-__all__ = ["MAX_SIZE", "Evidence", "PartDigest", "Recipient", "parse_evidence", "read_evidence"]
+__all__ = ["MAX_SIZE", "Evidence", "PartDigest", "RemRecipient", "parse_evidence", "read_evidence"]
 
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of an evidence that is read; one recipient takes some hundred."""
@@ -77,7 +77,7 @@ _EVIDENCE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class RemRecipient:
     """One recipient of a message.
 
     Attributes:
@@ -138,7 +138,7 @@ class Evidence:
     issuer: str
     sender: str
     sender_identity: str
-    recipients: tuple[Recipient, ...]
+    recipients: tuple[RemRecipient, ...]
     refers_to: tuple[int, ...]
     message_id: str
     ua_message_id: str
@@ -149,7 +149,7 @@ class Evidence:
     faults: tuple[str, ...] = field(default=(), compare=False)
 
     @property
-    def concerned(self) -> tuple[Recipient, ...]:
+    def concerned(self) -> tuple[RemRecipient, ...]:
         """The recipients that the event concerns."""
         if not self.refers_to:
             return self.recipients
@@ -210,7 +210,7 @@ def _record(root: Any) -> Evidence:
         root, f"{_T}Extensions/{_T}Extension/{_X}GeneralEvidenceInfo/{_X}UntrustedPathToRecipient"
     )
     recipients = tuple(
-        Recipient(_address(one), _identity(one), number in untrusted)
+        RemRecipient(_address(one), _identity(one), number in untrusted)
         for number, one in enumerate(root.iterfind(_T + "RecipientDetails"))
     )
     refers_to = _numbers(root, "EvidenceRefersToRecipient") or _numbers(
@@ -243,7 +243,7 @@ def _record(root: Any) -> Evidence:
         subject=_text(root, f"{_T}Extensions/{_T}Extension/{_X}GeneralEvidenceInfo/{_X}Subject"),
         external_provider=_attribute(root.find(_T + "ExternalERDSDetails"), "LegalName"),
         forwarded_to=_text(root, "ForwardedToExternalSystem"),
-        faults=_identity_faults((Recipient(_address(sender), _identity(sender)), *recipients)),
+        faults=_identity_faults((RemRecipient(_address(sender), _identity(sender)), *recipients)),
     )
 
 
@@ -291,7 +291,7 @@ def _digest(part: Any) -> PartDigest:
     )
 
 
-def _identity_faults(people: tuple[Recipient, ...]) -> tuple[str, ...]:
+def _identity_faults(people: tuple[RemRecipient, ...]) -> tuple[str, ...]:
     """What is wrong with identifiers made of addresses (EN 319 532-4 §C.3.4 h).
 
     Providers hash the address in lower case for the sender and as written for recipients: both are taken. Another
