@@ -140,6 +140,7 @@ class Sent:
         if system == "pec":
             pec = Provider()
             taken = pec.accept(self.original, when)
+            self.message_id = taken.identificativo
             self.receipts = [pec.acceptance(taken)]
             for who, outcome in zip(recipients, outcomes, strict=False):
                 if outcome:
@@ -149,6 +150,7 @@ class Sent:
         else:
             own, other = RemProvider(), RemProvider(number=1)
             sending = own.accept(self.original, when)
+            self.message_id = sending.message_id
             self.receipts = [own.receipt(sending, "SubmissionAcceptance")]
             for number, outcome in enumerate(outcomes, start=1):
                 if outcome == "by-pec":
@@ -182,7 +184,11 @@ def test_end_to_end(
         "by rem, one missing": ("rem", "missing", {"delivered", "missing"}),
         "by rem, taken by pec": ("rem", "delivered", {"delivered"}),
     }
-    arrived = compose(A, [STUDIO], "Re: by rem", message_id="<reply@client.example>")
+    # A mail program answers by the Message-ID that it saw: of a dispatch the provider's, of an envelope either.
+    seen = sent[2].message_id
+    arrived = compose(
+        A, [STUDIO], "Re: by rem", message_id="<reply@client.example>", headers=(f"In-Reply-To: <{seen}>",)
+    )
     incoming = [RemProvider().dispatch(arrived, old), Provider().envelope(Provider().accept(arrived, old))]
     dovecot.create("Sent")
     dovecot.fill("INBOX", [raw for one in sent for raw in one.receipts] + incoming)
@@ -230,6 +236,8 @@ def test_end_to_end(
     }
     incoming_found = archipec(*known, "receipts", "--direction", "in", "--json").objects
     assert sorted(one["system"] for one in incoming_found) == ["pec", "rem"]
+    assert {one["answers"] for one in incoming_found} == {by_subject["by rem"]["identificativo"]}
+    assert all(one["answers"] is None for one in found)
 
     # What a lawyer files.
     for name, complete in (

@@ -276,6 +276,7 @@ def test_delivered(office: Office) -> None:
         "identificativo": sending.identificativo,
         "msgid": sending.msgid.strip("<>"),
         "date": "2025-03-10T09:30:01+01:00",
+        "answers": None,
         "mittente": STUDIO,
         "oggetto": "Notifica atto",
         "sent": {

@@ -32,6 +32,7 @@ def as_json(one: Transaction) -> dict[str, Json]:
         "identificativo": one.identificativo,
         "msgid": one.msgid,
         "date": _iso(one.date),
+        "answers": one.answers or None,
         "mittente": one.mittente,
         "oggetto": one.oggetto,
         "sent": None
@@ -108,6 +109,8 @@ def as_text(one: Transaction) -> str:
     ]
     if one.identificativo or one.msgid:
         lines.append(f"  id   {printable(one.identificativo or one.msgid)}")
+    if one.answers:
+        lines.append(f"  answers {printable(one.answers)}")
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
-from archipec.pec.headers import decoded_text, first_field, header_block, raw_text
-from archipec.pec.kind import ANOMALIA, PEC, REM, UNSEALED, kind_and_system, kind_of_tipo
+from archipec.pec.headers import MAX_HEADER, decoded_text, first_field, header_block, raw_text
+from archipec.pec.kind import ANOMALIA, PEC, POSTA_CERTIFICATA, REM, UNSEALED, kind_and_system, kind_of_tipo
 from archipec.pec.mime import Part
 from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.rem.evidence import Evidence
@@ -29,6 +29,7 @@ _ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DATICERT = 3 * MAX_SIZE  # quoted-printable takes three bytes for one
 _NAMED = 5
+_MAX_ENCODED = 256 * 1024  # bytes of an original that is decoded for its header alone
 _MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
@@ -48,6 +49,7 @@ class Judgement:
         notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
         original: whether the original message, or what a short receipt leaves of it, is inside.
         outside: what the message holds beside what its seal covers: anyone may have put it there.
+        in_reply_to: the Message-ID that the original inside answers, or what was sent; as written, empty for none.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Judgement:
     system: str = ""
     header: RemHeader | None = None
     verdict: RemVerdict | None = None
+    in_reply_to: str = ""
 
     @property
     def evidence(self) -> Evidence | None:
@@ -169,7 +172,25 @@ def judge_dissected(
         system=system,
         header=header,
         verdict=verdict,
+        in_reply_to=_in_reply_to(raw, structure, kind),
     )
+
+
+def _in_reply_to(raw: Octets, structure: Structure, kind: str) -> str:
+    """What the sender's program wrote: of an envelope that is under the seal, in the original."""
+    if kind in UNSEALED:
+        return raw_text(first_field(raw, "In-Reply-To") or b"")
+    part = structure.postacert
+    if kind != POSTA_CERTIFICATA or part is None:
+        return ""
+    encoded = part.encoding.lower().startswith((b"base64", b"quoted-printable"))
+    if encoded and part.end - part.body > _MAX_ENCODED:
+        return ""
+    try:
+        inner = part.content() if encoded else raw[part.body : min(part.end, part.body + MAX_HEADER)]
+    except IntegrityError:
+        return ""
+    return raw_text(first_field(inner, "In-Reply-To") or b"")
 
 
 def _not_covered(outside: Sequence[Outside]) -> str:
@@ -264,6 +285,7 @@ def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
         "errore_esteso": facts.errore_esteso if facts else failure_of(judgement.reasons, judgement.event),
         "message_id": raw_text(message_id) if message_id is not None else None,
         "original": judgement.original,
+        "in_reply_to": judgement.in_reply_to or None,
     }
     if judgement.kind in UNSEALED and not judgement.system:
         kept["header"] = _header(raw)

@@ -65,5 +65,6 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
         ),
         original=bool(told.get("original")),
         mended=tuple(own.get("mended") or ()),
+        in_reply_to=identifier(told.get("in_reply_to")) or "",
         outside=tuple(Outside(**_arguments(one)).label for one in told.get("outside_seal") or ()),
     )

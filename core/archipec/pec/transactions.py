@@ -74,6 +74,7 @@ class Record:
         concerned: of REM, the recipients that the event is about.
         digest: of REM, the SHA-256 of the original that the evidence states, in hexadecimal digits.
         original: whether the original, or in a short receipt what is left of it, is inside.
+        in_reply_to: the identifier that a message, or the original inside an envelope, answers, empty for none.
         mended: what had to be put right in the certification data to read it, one sentence each.
         outside: names of what lies in the message beside what its seal covers.
     """
@@ -102,6 +103,7 @@ class Record:
     concerned: tuple[str, ...] = ()
     digest: str = ""
     original: bool = False
+    in_reply_to: str = ""
     mended: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
 
@@ -197,6 +199,7 @@ class Transaction:
         envelopes: of one that came in.
         unproven: what says it belongs here but has no valid seal.
         problems, notes: of the whole; the recipients have theirs.
+        answers: the `identificativo` of the transaction that it answers, empty when it answers none that is archived.
         system: `pec` or `rem`, of the acceptance or of the envelope; empty when there is neither.
     """
 
@@ -215,6 +218,14 @@ class Transaction:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     system: str = ""
+    answers: str = ""
+
+    @property
+    def in_reply_to(self) -> str:
+        """The identifier that it answers, by what was sent or, proven, by the envelope; empty for none."""
+        if self.direction == "in":
+            return self.envelopes[0].in_reply_to if self.envelopes else ""
+        return self.sent.record.in_reply_to if self.sent is not None else ""
 
     @property
     def needs_attention(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from archipec.custody.receipts.query import inside
 from archipec.message import ContentKey
 from archipec.pec.anchors import Anchors, load_anchors
 from archipec.pec.inspection import judge, record
@@ -167,6 +168,7 @@ def test_the_copy_and_the_dispatch() -> None:
     one = sending_of(found)
     assert one.sent is not None and (one.sent.record, one.sent.where) == (found[1], "envelope")
     assert found[1].digest == hashlib.sha256(sending.original).hexdigest()
+    assert inside(OWN.dispatch(sending)) == sending.original
     assert [one.direction for one in link(found, [], LATER)] == ["out", "in"]
 
 

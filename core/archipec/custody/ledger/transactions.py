@@ -93,6 +93,24 @@ class Transactions(LedgerTable):
             f"{_MESSAGE} WHERE v.msgid IN (SELECT value FROM json_each(?2)) AND {_HELD}", sinks, msgids
         )
 
+    def identified_by(self, sinks: Sequence[int], names: Iterable[str]) -> dict[str, str]:
+        """Return, by each name that is one, the `identificativo` of a sending.
+
+        A name is its identifier, the Message-ID of what was sent, or that of a message which a provider made of it.
+        """
+        wanted = list(names)
+        found: dict[str, str] = {}
+        for column in ("message_id", "msgid", "identificativo"):
+            rows = self._db.rows(
+                f"SELECT v.{column}, v.identificativo FROM verdict v"
+                f" WHERE v.{column} IN (SELECT value FROM json_each(?2)) AND v.identificativo IS NOT NULL"
+                f" AND {_HELD}",
+                (json.dumps(list(sinks)), json.dumps(wanted)),
+                "text text",
+            )
+            found |= dict(rows)
+        return found
+
     def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
         """Return the messages that name these Message-IDs in their header alone: nobody has sealed that."""
         return self._records(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -159,6 +159,7 @@ def _linked(
         copies = _grouped(
             ledger.transactions.copies_named(sinks, names), lambda one: one.message_id.casefold()
         )
+        linked: list[Transaction] = []
         for clue in page:
             group = groups.get(clue.value, []) if clue.certified else []
             if clue.value in joined.parts:
@@ -171,7 +172,19 @@ def _linked(
                 if nameless is None:
                     nameless = ledger.transactions.copies_without_name(sinks)
                 candidates = nameless
-            yield from link(records, candidates, now)
+            linked += link(records, candidates, now)
+        yield from _with_answers(ledger, sinks, linked)
+
+
+def _with_answers(
+    ledger: Ledger, sinks: Sequence[int], found: Sequence[Transaction]
+) -> Iterator[Transaction]:
+    """Say which transactions answer which others, whatever the system of either."""
+    named = {one.in_reply_to for one in found} - {""}
+    known = ledger.transactions.identified_by(sinks, named) if named else {}
+    for one in found:
+        answered = known.get(one.in_reply_to, "")
+        yield replace(one, answers=answered) if answered not in ("", one.identificativo) else one
 
 
 class _Joined(NamedTuple):
