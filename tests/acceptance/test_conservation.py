@@ -430,6 +430,27 @@ def test_a_time_stamp_that_proves_nothing_freezes_no_package(
     assert studio.settle()["stored"] == 1
 
 
+@pytest.mark.real
+def test_verify_checks_the_time_stamps_of_frozen_packages(studio: Studio, tsa: TimeStampAuthority) -> None:
+    """By the authority that is trusted now: an earlier version froze packages with whatever came."""
+    rogue = tsa.root / "rogue" / "ca.pem"
+    good, bad = (f"&tsa_ca={quote(str(ca), safe='')}" for ca in (tsa.ca_file, rogue))
+    plain = f"{studio.sink}&wait=0"
+    source = studio.arguments[:3]
+    stamped = f"{plain}{bad}&tsa={quote(tsa.at('/rogue'), safe='')}"
+    studio.command("archive", *source, stamped, "--json")
+    (stamp, *_) = studio.outbox.rglob("*.tsr")
+    verify = ("verify", *source)
+    studio.command(*verify, f"{plain}{bad}", "--no-seals")
+    untrusted = studio.command(*verify, f"{plain}{good}", "--no-seals", expect=7)
+    assert f"{stamp}: " in untrusted.err and "is not trusted" in untrusted.err
+    assert f"{stamp}: " in studio.command("verify", "--to", f"{plain}{good}", "--no-seals", expect=7).err
+    index = stamp.with_suffix("")
+    index.write_bytes(index.read_bytes() + b" ")
+    altered = studio.command(*verify, f"{plain}{bad}", "--no-seals", expect=7)
+    assert f"{stamp}: " in altered.err and "is not trusted" not in altered.err
+
+
 def test_the_folder_may_be_away(studio: Studio) -> None:
     """What arrives is safe in the outbox while the provider's disk is not connected."""
     away = studio.drop.rename(studio.folder / "away")

@@ -126,6 +126,51 @@ def test_a_providers_bug_is_its_own_distributions(strangers: Strangers, letters:
     assert "(archipec-acme 2.5) failed in settle with RuntimeError: boo" in result.err
 
 
+PROVIDER_MISDEEDS = {
+    "deposit": "def deposit(self, package):",
+    "poll": "def poll(self, package, ticket):",
+}
+
+
+@pytest.mark.parametrize("method", list(PROVIDER_MISDEEDS))
+@pytest.mark.parametrize("misdeed", ["sys.exit()", "raise RuntimeError('boo')", "return 'done'"])
+def test_a_provider_that_crashes_costs_its_outbox_nothing(
+    strangers: Strangers, letters: str, tmp_path: Path, method: str, misdeed: str
+) -> None:
+    """Named by its own distribution; what it was given stays in the outbox, other sinks go on, and so does the next run."""
+    strangers.install(
+        f"""
+        from archipec_plugins.conservation.directory import DirectoryDrop
+        from archipec.conservation.sink import conservation_sink
+
+        class Acme(DirectoryDrop):
+            name = "acme"
+        class Bad(Acme):
+            {PROVIDER_MISDEEDS[method]}
+                {misdeed}
+        globals().update(yields(conservation_sink(Bad)))
+        """
+    )
+    drop, outbox = tmp_path / "drop", tmp_path / "outbox"
+    drop.mkdir()
+    to = f"conservation+acme:{drop}?outbox={outbox}&wait=0"
+    arguments = ("--from", letters, "--to", f"maildir:{tmp_path / 'good'}", "--to", to, "--no-seals")
+    result = strangers("archive", "--json", *arguments, expect=1)
+    (error,) = result.object["error"]
+    assert 'the plugin "conservation-acme" (archipec-acme 2.5)' in error
+    assert result.object["sinks"]["maildir"]["stored"] == 5
+    counts = result.object["sinks"]["conservation-acme"]
+    assert (counts["pending"], counts["failed"]) == (5, 0)
+    assert len(list((outbox / "messages").rglob("*.eml"))) == 5
+    assert "(archipec-acme 2.5)" in strangers("settle", "--to", to, expect=1).err
+    assert strangers("verify", *arguments, "--json").object["ok"] == 10
+    module = strangers.site / "archipec_acme_module.py"
+    module.write_text(module.read_text().replace("conservation_sink(Bad)", "conservation_sink(Acme)"))
+    again = strangers("archive", "--json", *arguments).object
+    assert again["sinks"]["conservation-acme"]["failed"] == 0
+    assert len({one.name[: len("PdV_") + 36] for one in drop.glob("PdV_*")}) == 1, "deposited twice"
+
+
 def test_missing_receipts_name_the_distribution(strangers: Strangers, letters: str, tmp_path: Path) -> None:
     strangers.install(
         "class Bad(Shelf):\n    def commit(self): return super().commit()[1:]\nglobals().update(yields(sink(Bad)))\n"

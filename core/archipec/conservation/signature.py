@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archipec.errors import ConfigError, PermanentError
+from archipec.durability import open_regular
+from archipec.errors import ArchipecError, ConfigError, IntegrityError, PermanentError
 from archipec.timestamp import TsaClient
 
 if TYPE_CHECKING:
     from archipec.contract import Secret
 
 SIGNED, STAMPED = ".p7m", ".tsr"
+_LARGEST = 64 << 20  # bytes of an index or a token that is read again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,30 @@ class Signing:
             )
         signed = asyncio.run(signer.async_sign_general_data(index, "sha256", detached=False, use_cades=True))
         return bytes(signed.dump())
+
+
+def timestamp_problems(packages: Path, authority: TsaClient) -> Iterator[ArchipecError]:
+    """Yield what is wrong with the time stamps of the packages in a folder, each checked as of the time it states.
+
+    Args:
+        authority: whose certificates are trusted now; they may not be those that were when a package was made.
+
+    Raises:
+        OSError: the folder can't be read.
+    """
+    for token in sorted(packages.rglob(f"*{STAMPED}")):
+        try:
+            index = _read(token.with_name(token.name.removesuffix(STAMPED)))
+            authority.check(_read(token), hashlib.sha256(index).digest())
+        except OSError as error:
+            yield IntegrityError(f"{error.filename or token} can't be read: {error.strerror or error}")
+        except IntegrityError as error:
+            yield IntegrityError(f"{token}: {error.message}", hint=error.hint)
+
+
+def _read(path: Path) -> bytes:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:
+        return file.read(_LARGEST)
 
 
 def _know_attributes() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive
-from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
 from archipec.message import ContentKey, Item
 from archipec.pec.anchors import TrustFiles
 from archipec.timestamp import TSA_OPTIONS, TsaClient
@@ -191,8 +191,15 @@ class ConservationSink:
         return self._outbox.receipts()
 
     def check(self) -> Iterator[ArchipecError]:
-        """Yield what is wrong with the reports."""
-        return self._outbox.problems()
+        """Yield what is wrong with the reports, and with the time stamps of packages."""
+        from archipec.conservation.signature import timestamp_problems
+
+        yield from self._outbox.problems()
+        packages, authority = self._outbox.root / "packages", TsaClient.of(self._config.shared)
+        try:
+            yield from timestamp_problems(packages, authority)
+        except OSError as error:
+            raise from_os_error(error, packages) from error
 
     def finish(self) -> None:
         """Delete the bytes of what is proven to be with the provider, when that is asked."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,44 +16,22 @@ from archipec.contract import (
     Fetched,
     Json,
     Listed,
-    Skipped,
     Source,
     SourceType,
     SupportsHeaders,
     SupportsQuota,
-    SupportsSkipped,
 )
 from archipec.errors import ArchipecError, Scope
 from archipec.pec.headers import header_block
 from archipec.testing.base import UnderTest, difference, must_not_raise
 from archipec.testing.factories import PluginRecord
-from archipec.testing.plugin import PluginConformance
+from archipec.testing.source_abilities import AbilitiesConformance, Messages, PopulatedMailbox
 
 # RFC 6154 §2, RFC 8457 §3 and INBOX, without the backslash.
 _SPECIAL = {"All", "Archive", "Drafts", "Flagged", "Important", "Inbox", "Junk", "Sent", "Trash"}
 
-Messages: TypeAlias = Mapping[str, Sequence[bytes]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class PopulatedMailbox:
-    """A source that holds known messages.
-
-    Attributes:
-        kept: the messages by folder.
-        busiest: the folder that holds most of them.
-    """
-
-    under_test: UnderTest[Source]
-    messages: Messages
-
-    @property
-    def busiest(self) -> str:
-        """The folder with most messages."""
-        return max(self.messages, key=lambda name: len(self.messages[name]))
-
-
-class SourceConformance(PluginConformance):
+class SourceConformance(AbilitiesConformance):
     """Cases for a source.
 
     Fixtures to give, besides those of `PluginConformance`:
@@ -68,7 +45,6 @@ class SourceConformance(PluginConformance):
         deliver: called with a folder and a message, adds it as the newest.
         break_off: called, makes the service (your test's double of it) end every body in its middle from then on, as
             a connection does that is lost: many HTTP clients return half a body without an error.
-
         leave_out: called, adds things that the source passes over, and returns how `Skipped` names those that are
             messages, or may be; for a source with `archipec.contract.SupportsSkipped`.
 
@@ -101,11 +77,6 @@ class SourceConformance(PluginConformance):
     @pytest.fixture
     def break_off(self) -> Callable[[], None] | None:
         """Makes the service end every body in its middle from now on."""
-        return None
-
-    @pytest.fixture
-    def leave_out(self) -> Callable[[], Iterable[str]] | None:
-        """Adds things that the source passes over; returns the names of those that are messages."""
         return None
 
     @pytest.fixture
@@ -325,44 +296,6 @@ class SourceConformance(PluginConformance):
                     assert not found, f"a folder that isn't there must hold nothing: {found[:3]}"
         with mailbox.under_test.open() as source:
             self.read_all(source, mailbox.busiest)
-
-    def test_what_is_passed_over_is_said(
-        self, mailbox: PopulatedMailbox, leave_out: Callable[[], Iterable[str]] | None
-    ) -> None:
-        """Rule: what a source finds and does not read is named, each thing once, with the reason, by every run."""
-        with mailbox.under_test.open() as source:
-            if not isinstance(source, SupportsSkipped):
-                self.not_applicable("the source passes over nothing")
-        expected = set() if leave_out is None else set(leave_out())
-        reported = []
-        for _ in range(2):
-            with mailbox.under_test.open() as source:
-                assert isinstance(source, SupportsSkipped), "a source has an ability every time or never"
-                for folder in list(source.folders()):
-                    self.read_all(source, folder.name)
-                reported.append(list(source.skipped()))
-        for one in reported[0]:
-            assert isinstance(one, Skipped), f"skipped must yield Skipped, not {one!r}"
-            assert one.name and one.reason, f"what is passed over needs a name and a reason: {one}"
-        names = Counter(one.name for one in reported[0])
-        assert max(names.values(), default=1) == 1, f"each thing passed over must be named once: {names}"
-        assert sorted(reported[0]) == sorted(reported[1]), (
-            "what is passed over must be said by every run, not by one"
-        )
-        messages = {one.name for one in reported[0] if one.message}
-        assert expected <= messages, (
-            f"a message that is not read must be said to be passed over: {sorted(expected - messages)}"
-        )
-
-    def test_quota_is_sane(self, mailbox: PopulatedMailbox) -> None:
-        """Rule: a quota is None or says bytes used and a limit above zero."""
-        with mailbox.under_test.open() as source:
-            if not isinstance(source, SupportsQuota):
-                self.not_applicable("the source has no quota")
-            quota = source.quota()
-        assert quota is None or (quota.used >= 0 and quota.limit > 0), (
-            f"a quota must be bytes used of a limit: {quota}"
-        )
 
     def test_reading_changes_nothing(
         self, mailbox: PopulatedMailbox, snapshot: Callable[[], object] | None

@@ -99,6 +99,7 @@ class MemorySource:
     def __init__(self, server: Server, context: Context) -> None:
         self.server = server
         self.context = context
+        self.whole: dict[str, bool] = {}
 
     def folders(self) -> Iterator[Folder]:
         """Give every folder in the order of their names."""
@@ -109,6 +110,7 @@ class MemorySource:
         """List by number; a cursor is validity and number."""
         known = isinstance(after, list) and len(after) == 2 and after[0] == self.server.validity
         last = after[1] if known and isinstance(after, list) else 0
+        self.whole[folder] = last == 0
         for number, raw in self.server.folders.get(folder, []):
             if isinstance(last, int) and number > last:
                 yield Listed(
@@ -138,6 +140,14 @@ class MemorySource:
         """Name messages that another program keeps locked."""
         for name in sorted(self.server.locked):
             yield Skipped(name, "another program has it locked")
+
+    def folder_names(self) -> frozenset[str]:
+        """Name every folder."""
+        return frozenset(self.server.folders)
+
+    def listed_whole(self, folder: str) -> bool:
+        """Tell whether the last listing began at the start."""
+        return self.whole.get(folder, False)
 
     def quota(self) -> Quota | None:
         """Tell how full the mailbox is."""

@@ -460,4 +460,40 @@ class GivesNoReason(MemorySource):
         return (one._replace(reason="") for one in super().skipped())
 
 
+@broken("test_folder_names_name_what_is_there", says="must name every folder that is there")
+class NamesTheOthersAlone(MemorySource):
+    """Names what it was not told to read."""
+
+    def folder_names(self) -> frozenset[str]:
+        """Leave out what is read."""
+        return frozenset({"Trash"})
+
+
+@broken("test_folder_names_name_what_is_there", says="must return names")
+class NamesOneFolder(MemorySource):
+    """Has one folder."""
+
+    def folder_names(self) -> Any:
+        """Return its name."""
+        return "INBOX"
+
+
+@broken("test_a_listing_is_called_whole_that_is", says="must not be called whole")
+class CallsEveryListingWhole(MemorySource):
+    """Takes the end of a listing for all of it."""
+
+    def listed_whole(self, folder: str) -> bool:
+        """Say yes."""
+        return True
+
+
+@broken("test_a_listing_is_called_whole_that_is", says="must return a bool")
+class CountsListings(MemorySource):
+    """Says how many it listed."""
+
+    def listed_whole(self, folder: str) -> Any:
+        """Return a number."""
+        return len(self.server.folders[folder])
+
+
 globals().update({each.cases.__name__: each.cases for each in WRONG.values()})

@@ -272,6 +272,8 @@ class TestConformance(SourceConformance):
         "test_what_is_passed_over_is_said": "a mailbox holds messages alone",
         "test_half_a_message_is_an_error": "Dovecot gives messages whole; test_pop3_odd_servers has those that don't",
         "test_quota_is_sane": "POP3 tells of no quota",
+        "test_folder_names_name_what_is_there": "POP3 has one folder",
+        "test_a_listing_is_called_whole_that_is": "POP3 lists everything each time",
     }
 
     @pytest.fixture
