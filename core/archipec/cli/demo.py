@@ -12,7 +12,7 @@ import click
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import load
 from archipec.custody.archiving.run import archive
-from archipec.custody.attempts import AttemptSubject, on_record, places_of
+from archipec.custody.attempts import AttemptSubject, places_of, record_attempt
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import verify
@@ -61,7 +61,7 @@ def demo(directory: Path | None) -> int:
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
         run: Run[Any] = Run(ledger, state, Cancellation())
-        first = on_record(ledger, state, subject, "archive", partial(archive, pipeline, run))
+        first = record_attempt(ledger, state, subject, "archive", partial(archive, pipeline, run))
         click.echo(
             f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"
             f" in {first.seconds:.2f} s"
@@ -70,9 +70,9 @@ def demo(directory: Path | None) -> int:
             click.echo(f"        {number:>4}  {kind}")
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(first.seals.items()))
         click.echo(f"seals   {seals}")
-        second = on_record(ledger, state, subject, "archive", partial(archive, pipeline, run))
+        second = record_attempt(ledger, state, subject, "archive", partial(archive, pipeline, run))
         click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
-        checked = on_record(ledger, state, subject, "verify", partial(verify, pipeline, run))
+        checked = record_attempt(ledger, state, subject, "verify", partial(verify, pipeline, run))
         click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
     click.echo(f"\nlook at it: {root}")
     ours = ("--config", str(config), "--state", str(state))

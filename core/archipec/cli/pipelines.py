@@ -19,8 +19,8 @@ from archipec.custody.attempts import (
     AttemptSubject,
     CommandReport,
     error_shape,
-    on_record,
     places_of,
+    record_attempt,
     record_failure,
 )
 from archipec.custody.ledger import Ledger
@@ -249,7 +249,7 @@ def run_one(
 ) -> int:
     """Run one thing, record it, report the outcome, and return its exit code."""
     try:
-        report = on_record(ledger, settings.state, subject, _command(), act, errors)
+        report = record_attempt(ledger, settings.state, subject, _command(), act, errors)
     except ArchipecError as error:
         say_failed(subject.pipeline, [error], with_error=True)
         return error.exit_code

@@ -1,6 +1,6 @@
-"""Puts every try of a pipeline on record before it begins, and what came of it, also when it came to nothing.
+"""Records every try of a pipeline before it begins, and its outcome, also when there is none.
 
-An attempt that was killed stays without an end. Whether it runs still is told by a lock of its own, that the
+An attempt that was killed stays without an end. Whether it is still running shows in a lock of its own, that the
 operating system drops with the process.
 """
 
@@ -26,8 +26,8 @@ __all__ = [
     "CommandReport",
     "error_shape",
     "is_running",
-    "on_record",
     "places_of",
+    "record_attempt",
     "record_failure",
 ]
 
@@ -46,7 +46,7 @@ T = TypeVar("T", bound=CommandReport)
 
 
 def places_of(sinks: Iterable[Endpoint[SinkType[Any]]]) -> list[AttemptSink]:
-    """Return sinks as they go on record."""
+    """Return sinks as the ledger records them."""
     places = []
     for sink in sinks:
         root = root_of(sink)
@@ -60,7 +60,7 @@ def error_shape(error: ArchipecError) -> dict[str, Json]:
     return {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
 
 
-def on_record(
+def record_attempt(
     ledger: Ledger,
     state: Path,
     subject: AttemptSubject,
@@ -68,13 +68,13 @@ def on_record(
     act: Callable[[], T],
     errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
 ) -> T:
-    """Try something, and put on record that it was tried and what came of it.
+    """Try something, and record that it was tried and its outcome.
 
     Args:
         errors: finds all errors in what ``act`` returns.
 
     Raises:
-        whatever ``act`` raises, once that is on record.
+        whatever ``act`` raises, once that is recorded.
     """
     with _lock(state) as lock:
         number = ledger.runs.begin_attempt(subject, command, now(), lock)
@@ -85,7 +85,7 @@ def on_record(
             try:
                 ledger.runs.end_attempt(number, now(), code, [shape])
             except ArchipecError as second:
-                error.add_note(f"not on record either: {second}")
+                error.add_note(f"this could not be recorded either: {second}")
             raise
         shapes = [error_shape(error) for error in errors(report)]
         try:
@@ -97,7 +97,7 @@ def on_record(
 
 
 def record_failure(ledger: Ledger, subject: AttemptSubject, command: str, error: ArchipecError) -> None:
-    """Put on record that something was to be tried and could not even begin."""
+    """Record that something was to be tried and could not even begin."""
     number = ledger.runs.begin_attempt(subject, command, now())
     ledger.runs.end_attempt(number, now(), error.exit_code, [error_shape(error)])
 
@@ -113,7 +113,7 @@ def _ending(error: BaseException) -> tuple[dict[str, Json], int]:
 
 
 def is_running(attempt: Attempt, state: Path) -> bool:
-    """Tell whether an attempt without an end is still at work; what a killed one left of its lock is removed."""
+    """Return whether an attempt without an end is still running; what a killed one left of its lock is removed."""
     path = state / "locks" / attempt.lock
     if attempt.ended is not None or not attempt.lock or not path.exists():
         return False
@@ -128,7 +128,7 @@ def is_running(attempt: Attempt, state: Path) -> bool:
 
 @contextmanager
 def _lock(state: Path) -> Iterator[str]:
-    """Hold a lock that nobody else waits for; yield its name."""
+    """Hold a lock that no other process waits for; yield its name."""
     name = f"attempt-{uuid.uuid4().hex}.lock"
     path = state / "locks" / name
     try:

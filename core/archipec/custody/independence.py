@@ -3,7 +3,7 @@
 Names of hosts prove nothing either way. What the servers say of their folders does: messages are numbered for ever by
 UIDVALIDITY and UID (RFC 9051 §2.3.1.1). A copy of a whole mailbox may have kept those numbers, and young mailboxes may
 share them by chance; so where they agree, a folder is made in the archive, and looked for in the mailbox. Its name is
-on record before it is made: what a run that was killed left of it, the next one takes away.
+recorded before it is made: what a run that was killed left of it, the next one takes away.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def same_store(
     """Return why a sink is the mailbox of the source itself, empty when none is, as far as that can be known.
 
     Args:
-        on_sink_error: called with what a sink raises, which nothing is known of then; without it, that is raised.
+        on_sink_error: called with what a sink raises: nothing is known of that sink then; without it, the error is raised.
 
     Raises:
         ArchipecError: source or sink can't be asked now.
@@ -68,7 +68,7 @@ def same_store(
 
 
 class _Probes:
-    """Folders made in a sink for a moment, the same name until it is known to be gone."""
+    """Folders made in a sink for a short time, under the same name until it is known to be gone."""
 
     def __init__(self, ledger: Ledger, sink: int) -> None:
         self._ledger = ledger
@@ -124,13 +124,13 @@ def _is_same(source: object, mailbox: Fingerprint, sink: Sink, archive: Fingerpr
 
 
 def _agree(mailbox: Fingerprint, archive: Fingerprint) -> bool:
-    """Tell whether every folder with messages has a folder of the same name and numbers on the other side."""
+    """Return whether every folder with messages has a folder of the same name and numbers on the other side."""
     filled = {name: one for name, one in mailbox.folders.items() if one.messages}
     return bool(filled) and all(archive.folders.get(name) == one for name, one in filled.items())
 
 
 def _numbered_alike(mailbox: Fingerprint, archive: Fingerprint) -> bool:
-    """Tell whether POP3's unique ids are made of an inbox's UIDVALIDITY and UIDs, as most servers make them."""
+    """Return whether POP3's unique ids are made of an inbox's UIDVALIDITY and UIDs, as most servers make them."""
     for name, one in archive.folders.items():
         if name.upper() != "INBOX" or one.uidvalidity < _SPECIFIC or not one.messages:
             continue

@@ -105,10 +105,10 @@ def remove_unused_root(root: Path, after: ExitStack) -> None:
     """
 
     def remove() -> None:
-        # Whoever has come meanwhile keeps it.
+        # A run that has come meanwhile keeps it.
         with suppress(OSError):
             if os.name == "nt":
-                (root / LOCK).unlink(missing_ok=True)  # refused while anybody has it open
+                (root / LOCK).unlink(missing_ok=True)  # refused while a process has it open
             root.rmdir()
 
     try:
@@ -154,7 +154,7 @@ def update_marker(root: Path, source: str, held: LedgerHoldings, now: datetime, 
 
     Args:
         source: where new messages came from.
-        held: with none added, only what the marker says of the inventory is looked at.
+        held: with none added, only what the marker says of the inventory is compared.
         unfit: the archive doesn't fit what it says of itself.
 
     Raises:
@@ -262,7 +262,7 @@ def _rescued(path: Path) -> dict[str, Any]:
 
 
 def _is_torn(path: Path) -> bool:
-    """Tell whether a file has nothing in it, or only the zeros that a power cut leaves."""
+    """Return whether a file has nothing in it, or only the zeros that a power cut leaves."""
     try:
         return not _beginning(path).strip(b"\0 \n")
     except FileNotFoundError:

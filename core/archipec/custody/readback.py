@@ -1,4 +1,4 @@
-"""Reads a stored copy back and compares it with its key. Whoever needs stored bytes gets them here."""
+"""Reads a stored copy back and compares it with its key. All stored bytes are read here."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ReadBack(NamedTuple):
 
     Attributes:
         verdict: ``ok``, ``missing`` or ``altered``.
-        reason: why it isn't ok, in words.
+        reason: why it isn't ok.
         head: the header section that was read, at most 64 KiB of it.
         stamp: of the file it was read from, None when it is in none that is known.
         cached: why it may have come from a cache; empty when it came from the medium.
@@ -107,7 +107,7 @@ def read_back(sink: Sink, receipt: Receipt, medium: Medium) -> ReadBack:
 
     Raises:
         Unsupported: this store can't give copies back.
-        ArchipecError: wider than this copy: nothing can be told of the others either.
+        ArchipecError: wider than this copy: nothing is known of the others either.
     """
     digest, size, head = hashlib.sha256(), 0, b""
     stamp: Stamp | None = None

@@ -32,7 +32,7 @@ class SettleCounts:
         stored: copies confirmed in this run.
         pending: copies that wait still; refused: copies rejected, in this run or before.
         reasons: copies by why they wait or were rejected.
-        overdue: what of that needs a person, in words, and how many copies each.
+        overdue: what of that needs the user's attention, as a text, and how many copies each.
     """
 
     stored: int = 0
@@ -43,7 +43,7 @@ class SettleCounts:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person has to do something: ask the provider, or mend what was refused."""
+        """Whether the user has to do something: ask the provider, or mend what was refused."""
         return bool(self.refused or self.overdue)
 
     def __bool__(self) -> bool:
@@ -71,7 +71,7 @@ class SettleReport:
 
     @property
     def exit_code(self) -> int:
-        """The exit code this outcome means: what is rejected or overdue needs a person, what is pending does not."""
+        """The exit code this outcome means: what is rejected or overdue needs attention, what is pending does not."""
         refused = ATTENTION if any(sink.needs_attention for sink in self.sinks.values()) else DONE
         return exit_code([refused, *(error.exit_code for error in self.errors)])
 
@@ -125,7 +125,7 @@ def _undecided(ledger: Ledger, number: int) -> list[Copy]:
 
 
 def settle_sink(sink: Sink, number: int, ledger: Ledger, settled: SettleCounts) -> None:
-    """Ask a sink and put its answers on record, as they come.
+    """Ask a sink and record its answers, as they come.
 
     Args:
         settled: gets the counts, also when this raises.
@@ -160,7 +160,7 @@ def _record(ledger: Ledger, number: int, page: Sequence[tuple[int, Receipt]]) ->
 
 
 def _count(ledger: Ledger, number: int, settled: SettleCounts) -> None:
-    # A sink that was out of order for a moment is asked again.
+    # The counts of an earlier try are dropped: a sink that failed for a while is asked again.
     settled.reasons.clear()
     settled.pending = settled.refused = 0
     at = now()

@@ -47,7 +47,7 @@ class Spooled:
         return self._body if self._path is None else None
 
     def discard(self) -> None:
-        """Give the room back."""
+        """Free the memory or the file."""
         self._body = b""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
@@ -125,13 +125,13 @@ def _write(file: BinaryIO, parts: list[bytes], folder: Path) -> None:
         file.writelines(parts)
         file.flush()
     except OSError as error:
-        # Closing writes what is still buffered, and must find room for it.
+        # Closing writes what is still buffered, and needs free space for it.
         os.ftruncate(file.fileno(), 0)
         raise _of_one_message(error, folder) from error
 
 
 def _of_one_message(error: OSError, folder: Path) -> ArchipecError:
-    """Where there is no room for a large message, smaller ones may still find some."""
+    """Where the disk has no space for a large message, smaller ones may still fit."""
     found = from_os_error(error, folder)
     if isinstance(found, NoRoom):
         found.scope = Scope.MESSAGE
@@ -163,6 +163,9 @@ class Budget:
     """Bounds the bytes under way between sources and sinks.
 
     A message larger than the whole budget is let through alone.
+
+    Args:
+        limit: bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -171,13 +174,13 @@ class Budget:
         self._changed = threading.Condition()
 
     def take(self, size: int) -> None:
-        """Wait until there is room, then take it."""
+        """Wait until that many bytes may be taken, then take them."""
         with self._changed:
             self._changed.wait_for(lambda: self._used < self._limit)
             self._used += size
 
     def give_back(self, size: int) -> None:
-        """Make room."""
+        """Give bytes back."""
         with self._changed:
             self._used -= size
             self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""What is on record of each pipeline: its last try and last success, its mailbox as last seen, its archives.
+"""What the ledger has of each pipeline: its last try and last success, its mailbox as last seen, its archives.
 
-Nobody is contacted. Whether an archive's folder is in its place is looked at, where it is on this machine.
+No server is contacted. Whether an archive's folder is in its place is checked where it is on this machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["MAX_AGE", "PENDING_AGE", "PipelineStatus", "SinkStatus", "Try", "in_
 MAX_AGE: Final = 7 * 86_400
 """Seconds after which the last success of a pipeline that should run regularly is too old."""
 PENDING_AGE: Final = 14 * 86_400
-"""Seconds after which a deposit without a confirmation needs a person."""
+"""Seconds after which a deposit without a confirmation needs attention."""
 
 _LOST = ("missing", "altered", "rejected", "failed")
 _COUNTED = ("archive", "prune --yes", "verify", "settle")
@@ -47,7 +47,7 @@ class SinkStatus:
         pending_since: when the oldest pending copy was deposited, in Unix seconds.
         problem: why its folder is not what it was, empty when it is, or is on no disk of this machine.
         current: whether the pipeline still stores into it.
-        overdue: what waits for a person, or for a report that should have come.
+        overdue: what needs the user's attention, or a report that should have come.
     """
 
     where: str
@@ -82,12 +82,12 @@ class Try(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """What went wrong, in words."""
+        """What went wrong, a line each."""
         return [line for error in self.errors for line in error["error"]]
 
     @property
     def code(self) -> int:
-        """The exit code it means for ``status``; what was interrupted needs a person, as ``status`` was not."""
+        """The exit code it means for ``status``; what was interrupted needs attention, as ``status`` was not."""
         if self.running:
             return DONE
         return ATTENTION if self.exit_code in {None, 130} else self.exit_code or DONE
@@ -110,13 +110,13 @@ class PipelineStatus:
     """A pipeline, by the ledger.
 
     Attributes:
-        configured: whether archipec.toml has it with this source; None when there is none or it can't be read.
+        configured: whether archipec.toml has it with this source; None when that does not exist or can't be read.
         counts: whether its failures count: not those of a typing error that was put right, nor of what was replaced.
         tries: the last by each command, the latest last.
         last_success: start of the last `archive` that reached its end, in Unix seconds.
         last_run: when `archive` last made a report, in Unix seconds; None when it never did.
         max_age: seconds after which the last success is too old, None for never.
-        quota: as last told by the server.
+        quota: as the server last reported it.
         loose: originals kept without the envelope that bears their seal, which has not come since; loose_since:
             when each was stored.
     """
@@ -161,7 +161,7 @@ class PipelineStatus:
         ]
 
     def _is_put_right(self, failed: Try) -> bool:
-        """Tell whether another command has since done what a failed one didn't: `archive` settles too."""
+        """Return whether another command has since done what a failed one didn't: `archive` settles too."""
         archived, settled = (
             next((one for one in self.tries if one.command == command), None)
             for command in ("archive", "settle")
@@ -176,7 +176,7 @@ class PipelineStatus:
 
     @property
     def problems(self) -> list[str]:
-        """What needs a person beside failed tries and counts, in words."""
+        """What needs attention beside failed tries and counts, a text each."""
         found = [
             f"the archive {one.where} {one.problem}" for one in self.sinks if one.problem and one.current
         ]
@@ -195,7 +195,7 @@ class PipelineStatus:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a message is not where it should be, or something else needs a person."""
+        """Whether a message is not where it should be, or something else needs attention."""
         return bool(
             self.failed
             or self.left
@@ -292,7 +292,7 @@ def statuses(
 
     Args:
         state: the folder of the ledger.
-        configured: the pipelines of archipec.toml, None when there is none or it can't be read.
+        configured: the pipelines of archipec.toml, None when that does not exist or can't be read.
         now: in Unix seconds.
         max_age: seconds after which a last success is too old; None: `MAX_AGE` for those that are configured and for
             servers, never for files, which are often archived once.
@@ -385,7 +385,7 @@ class _Statuses:
         )
 
     def _is_corrected(self, name: str, success: Attempt | None) -> bool:
-        """Tell whether an ad hoc source that never worked was a typing error: a later ad hoc run did work."""
+        """Return whether an ad hoc source that never worked was a typing error: a later ad hoc run did work."""
         if name != AD_HOC or success is not None:
             return False
         return any(other == AD_HOC for other, _ in self._archived)
@@ -403,7 +403,7 @@ class _Statuses:
     # -- archives ------------------------------------------------------------------------------
 
     def _current(self, name: str, source: str) -> set[str]:
-        """Return where a pipeline stores now: as configured, or as its last run was told."""
+        """Return where a pipeline stores now: as configured, or as its last run was given."""
         pipeline = self._configured.get((name, source))
         if pipeline is not None:
             return {sink.where for sink in pipeline.sinks}
@@ -444,16 +444,16 @@ class _Statuses:
         root, known = self._roots.get(where), self._archives.get(where, "")
         if root is None or not known:
             return ""
-        problem = _look(Path(root), known)
+        problem = _problem_at(Path(root), known)
         if problem:
             for other, identity in self._archives.items():
                 moved = self._roots.get(other)
-                if identity == known and other != where and moved and not _look(Path(moved), known):
+                if identity == known and other != where and moved and not _problem_at(Path(moved), known):
                     return f"was moved to {moved}"
         return problem
 
 
-def _look(root: Path, known: str) -> str:
+def _problem_at(root: Path, known: str) -> str:
     try:
         if not root.exists():
             return "is not there: was it moved or deleted, or is the disk not connected?"

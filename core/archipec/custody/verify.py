@@ -1,4 +1,4 @@
-"""Reads every stored copy back and compares it with what is on record.
+"""Reads every stored copy back and compares it with the ledger, or with the archive's own record.
 
 A copy found missing or damaged no longer counts as held: the next run fetches it again while the source has it.
 """
@@ -57,11 +57,10 @@ class VerifyReport:
     """The outcome of ``verify``, in copies: checked = ok + missing + altered + confirmed.
 
     Attributes:
-        expected: copies to be checked, as far as known; ``expected_size`` and ``size`` are bytes of them and of
-            those checked.
+        expected: copies to be checked, as far as known; ``expected_size``: their bytes; ``size``: bytes of those checked.
         seals: messages per status of their seal.
-        views: names of the sinks that are for looking at, whose copies nobody vouches for.
-        notes: what else there is to know of an archive, and is no damage.
+        views: names of the views, whose copies other programs may change: they are not verified.
+        notes: what else the user should know of an archive, and is no damage.
     """
 
     pipeline: str
@@ -123,7 +122,7 @@ class VerifyReport:
             Unsupported: it was never confirmed.
         """
         if receipt.state is not State.STORED:
-            raise Unsupported(f"{receipt.key} can't be read back, and nobody has confirmed it")
+            raise Unsupported(f"{receipt.key} can't be read back, and is not confirmed")
         with self._lock:
             self.checked += 1
             self.size += receipt.key.size

@@ -151,7 +151,7 @@ class Batcher:
         self._batch.size += spooled.key.size
 
     def flush(self) -> None:
-        """Pass the batch on: intents first, on record; then to every sink that lacks some of it."""
+        """Pass the batch on: intents are recorded first; then to every sink that lacks some of it."""
         batch, self._batch = self._batch, Batch()
         if not batch.entries:
             return

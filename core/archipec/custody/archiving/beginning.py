@@ -19,7 +19,7 @@ __all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]
 
 
 def refuse_same_folders(pipeline: Pipeline) -> None:
-    """Look whether the folder of a sink is that of another sink, or lies in one that the source reads.
+    """Check whether the folder of a sink is that of another sink, or lies in one that the source reads.
 
     The configuration was checked by path. One folder may have several: a link, a mount, letters of other case.
 
@@ -51,16 +51,16 @@ def refuse_same_folders(pipeline: Pipeline) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what a file or folder is known by whatever its path, None where nothing can be looked at."""
+    """Return what a file or folder is known by whatever its path, None where it can't be inspected."""
     try:
         status = path.stat()
     except OSError:
-        return None  # whoever opens it says why
+        return None  # opening it will say why
     return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def refuse_same_store(pipeline: Pipeline, workers: Sequence[SinkWorker], run: Run[Any]) -> None:
-    """Look once at each pair of source and sink on servers whether they are one mailbox by two names.
+    """Check once for each pair of source and sink on servers whether they are one mailbox by two names.
 
     Raises:
         ConfigError: they are.
@@ -94,7 +94,7 @@ def refuse_same_store(pipeline: Pipeline, workers: Sequence[SinkWorker], run: Ru
         try:
             reason = same_store(pipeline.source, [sink], run, note)
         except TransientError:
-            continue  # the run itself tries again, and the next one looks
+            continue  # the run itself tries again, and the next one checks
         if reason:
             raise ConfigError(reason, hint="an archive must be kept somewhere else than in the mailbox")
         if worker.number not in failed:

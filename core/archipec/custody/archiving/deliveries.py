@@ -58,7 +58,7 @@ def remove_unused(
     report: ArchiveReport,
     after: ExitStack,
 ) -> None:
-    """Take away the directories that this run made and had nothing for; what goes wrong is put on the report.
+    """Take away the directories that this run made and had nothing for; what goes wrong is put into the report.
 
     Args:
         after: ends when the archives' locks were let go.
@@ -77,7 +77,7 @@ def remove_unused(
 def describe_archives(
     pipeline: Pipeline, workers: Sequence[SinkWorker], ledger: Ledger, report: ArchiveReport
 ) -> None:
-    """Say in the marker of each archive what it holds now, if that is news; what goes wrong is put on the report."""
+    """Say in the marker of each archive what it holds now, if that has changed; what goes wrong is put into the report."""
     for sink, worker in zip(pipeline.sinks, workers, strict=True):
         counts = report.sinks[sink.name]
         root = sink.record.root(sink.config)
@@ -92,5 +92,5 @@ def describe_archives(
             holdings = LedgerHoldings(messages, size, added)
             update_marker(root, pipeline.source.where, holdings, datetime.now(UTC), unfit=unfit)
         except ArchipecError as error:
-            if worker.error is None:  # else it is the obstacle that is on the report already
+            if worker.error is None:  # else that error is in the report already
                 report.errors.append(error)

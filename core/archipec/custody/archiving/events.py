@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Arrival(NamedTuple):
-    """A message read from the source."""
+    """A message read from the source; ``date`` in Unix seconds, ``date_from`` the clock it was read from."""
 
     folder: str
     row: SourceMessage
@@ -56,7 +56,7 @@ class BatchItem:
         rows: where it occurs, each with its folder's name.
         sinks: numbers of the sinks that lack it.
         ask: those of them that may have it after all: they are asked before they are given it again.
-        number: the ledger's, once the intent is on record.
+        number: the ledger's, once the intent is recorded.
         awaited: sinks still at work.
         reasons: why sinks could not keep it.
     """
@@ -75,7 +75,7 @@ class BatchItem:
 
 @dataclass(slots=True)
 class Batch:
-    """Entries that are made durable together."""
+    """Items that are made durable together; ``size`` in bytes."""
 
     entries: list[BatchItem] = field(default_factory=list)
     size: int = 0
@@ -89,7 +89,7 @@ class SourceOpened(NamedTuple):
 
 
 class RowsAdded(NamedTuple):
-    """Rows were added to the ledger."""
+    """Rows were added to the ledger: how many, and the bytes of their messages."""
 
     new: int
     size: int
@@ -142,7 +142,7 @@ class ReaderFinished(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """A sink has dealt with a batch. ``outcomes``: per content number the receipt, or why there is none."""
+    """A sink has dealt with a batch. ``outcomes``: per content number the receipt, or why the sink gave none."""
 
     sink: int
     batch: Batch
@@ -150,7 +150,7 @@ class Delivered(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """The person asked to stop."""
+    """The user asked to stop."""
 
 
 Event: TypeAlias = (

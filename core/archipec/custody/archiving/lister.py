@@ -1,4 +1,4 @@
-"""Puts a source's listing on record, page by page, each with its cursor; and looks at headers where that is asked."""
+"""Records a source's listing, page by page, each with its cursor; and reads headers where that is asked."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Lister:
             self._record()
 
     def _settle_vanished(self, source: Source) -> None:
-        """Put on record that the messages of folders which are no longer there are gone.
+        """Record that the messages of folders which are no longer there are gone.
 
         Should such a folder come back, it is listed from the start.
         """
@@ -140,7 +140,7 @@ class Lister:
                 self._ledger.sources.forget_cursor(number)
 
     def blame(self, error: TransientError) -> bool:
-        """Tell whether a lost connection is a folder's fault, which is left out then: it is lost there every time."""
+        """Return whether a lost connection is a folder's fault, which is left out then: it is lost there every time."""
         name, self._at = self._at, None
         if name is None or error.retry_after is not None:
             return False
@@ -214,7 +214,7 @@ class Lister:
             self._record()
 
     def _explain(self, source: Source, folder: Folder, number: int, count: int, *, whole: bool) -> bool:
-        """Find out why the source counts other messages in a folder than are on record. False: asked to stop."""
+        """Find out why the source counts other messages in a folder than the ledger has. False: asked to stop."""
         self._record()
         present = self._ledger.sources.present(number)
         if present == count or (whole and present > count):
@@ -263,12 +263,12 @@ class Lister:
         return self._pages[-1]
 
     def _record(self) -> None:
-        """Put the pages on record, those of many small folders in one transaction."""
+        """Record the pages, those of many small folders in one transaction."""
         pages, self._pages = self._pages, []
-        news = self._ledger.sources.record_listing(
+        added = self._ledger.sources.record_listing(
             [(page.number, page.listed) for page in pages], self._sinks
         )
-        for page, new in zip(pages, news, strict=True):
+        for page, new in zip(pages, added, strict=True):
             if page.listed:
                 size = sum(one.size or 0 for one in page.listed) if new else 0
                 self._observer.page_listed(page.number, page.name, new, size)
@@ -283,7 +283,7 @@ def _count(source: Source, folder: Folder) -> int | None:
 
 
 def left_out(error: ArchipecError) -> ArchipecError:
-    """Return the error of a folder as it counts where others were read: what is done is done, this needs a person."""
+    """Return the error of a folder as it counts where others were read: the rest is done, this needs the user's attention."""
     if not isinstance(error, PermanentError) or error.scope != Scope.FOLDER:
         return error
     return Incomplete(error.message, hint=error.hint, scope=error.scope)
@@ -309,9 +309,9 @@ class _Page:
 def read_headers(
     source: SupportsHeaders, folder: str, rows: Iterable[SourceMessage]
 ) -> Iterator[tuple[SourceMessage, HeaderFacts, bool]]:
-    """Read headers only; yield each row with what its header told, those that are answered, and whether it has parts.
+    """Read headers only; yield each row that is answered with what its header says, and whether the message has parts.
 
-    A message without a header is none: an empty one tells nothing, least of all what the message is not.
+    An empty header counts as no answer: it says nothing of the message.
     """
     waiting = {row.ref: row for row in rows}
     for ref, head in source.headers(folder, list(waiting)):

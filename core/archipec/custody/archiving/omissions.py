@@ -24,7 +24,7 @@ class Omissions:
     Attributes:
         count: things passed over; messages: those of them that are messages, or may be.
         shown: the first of them, messages before others.
-        missing: messages that the source, an archive, has on its record and not among its files.
+        missing: messages that the source, an archive, has in its record and not among its files.
     """
 
     count: int = 0
@@ -69,7 +69,7 @@ class Omissions:
         return [
             *self._problems,
             IntegrityError(
-                f"{lost} that this archive has on record are missing",
+                f"{lost} of this archive's own record are missing",
                 hint="what is there is archived; bring back the rest from another copy",
             ),
         ]
@@ -91,7 +91,7 @@ def omissions_of(source: Source) -> Omissions:
     """Ask a source, after everything was read, what it passed over and whether it is whole.
 
     Raises:
-        ArchipecError: it can't tell.
+        ArchipecError: it can't answer.
     """
     found = Omissions()
     if isinstance(source, SupportsSkipped):

@@ -185,37 +185,41 @@ class Reader:
             if not undecided:
                 return
             if isinstance(source, SupportsHeaders) and folder.number not in self._careful:
-                self._look(source, folder, undecided)
+                self._decide(source, folder, undecided)
             else:
-                # Only the whole message can tell.
+                # Only the whole message decides.
                 self._work.give_back(folder, undecided)
 
-    def _look(self, source: SupportsHeaders, folder: FolderWork, undecided: list[SourceMessage]) -> None:
+    def _decide(self, source: SupportsHeaders, folder: FolderWork, undecided: list[SourceMessage]) -> None:
         waiting = {row.id: row for row in undecided}
-        looks = []
+        found = []
         cheap = isinstance(source, SupportsCheapReads) and source.reads_cheaply()
         try:
-            for row, told, has_parts in read_headers(source, folder.name, undecided):
-                if cheap and has_parts and self._may_hold_certification(folder, row, told):
+            for row, facts, has_parts in read_headers(source, folder.name, undecided):
+                if cheap and has_parts and self._may_hold_certification(folder, row, facts):
                     continue
                 del waiting[row.id]
-                looks.append(told)
-                self._work.decide(folder, row, told)
+                found.append(facts)
+                self._work.decide(folder, row, facts)
         except ArchipecError as error:
             self._work.put_undecided(folder, waiting.values())
             self._note_break(folder, {row.ref: row for row in undecided}, error)
             raise
         finally:
-            self._ledger.sources.record_headers(looks)
+            self._ledger.sources.record_headers(found)
         if not self._backoff.cancelled():
-            # Nor can a header that was not answered tell.
+            # A header that was not given decides nothing either.
             self._work.give_back(folder, waiting.values())
 
-    def _may_hold_certification(self, folder: FolderWork, row: SourceMessage, told: HeaderFacts) -> bool:
-        """Tell whether only the whole message can say that the selection must not leave it out."""
-        if told.kind not in UNSEALED or told.claims or self._work.wants(folder.name, row, told) is not False:
+    def _may_hold_certification(self, folder: FolderWork, row: SourceMessage, facts: HeaderFacts) -> bool:
+        """Return whether only the whole message can say that the selection must not leave it out."""
+        if (
+            facts.kind not in UNSEALED
+            or facts.claims
+            or self._work.wants(folder.name, row, facts) is not False
+        ):
             return False
-        return self._work.wants(folder.name, row, told._replace(claims=True)) is not False
+        return self._work.wants(folder.name, row, facts._replace(claims=True)) is not False
 
     def _fetch(self, source: Source, folder: FolderWork) -> bool:
         """Read what is to be read of a folder. True when not everything was asked for."""
@@ -386,18 +390,18 @@ class Reader:
             self._work.give_back(folder, [*doubtful, *waiting])
 
     def _is_to_blame(self, row: SourceMessage, error: ArchipecError) -> bool:
-        """Tell whether a connection broke so often at this message that the others should go on without it."""
+        """Return whether a connection broke so often at this message that the others should go on without it."""
         self._broke_at[row.id] += 1
         return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
 
     def _arrive(self, folder: FolderWork, row: SourceMessage, spooled: Spooled, fetched: Fetched) -> None:
-        told = header_facts(row, spooled.head, asks_message_id=self._work.asks_message_id)
-        wanted = self._work.wants(folder.name, row, told)
-        if self._may_hold_certification(folder, row, told) and _holds_certification(spooled):
-            told = told._replace(claims=True)
+        facts = header_facts(row, spooled.head, asks_message_id=self._work.asks_message_id)
+        wanted = self._work.wants(folder.name, row, facts)
+        if self._may_hold_certification(folder, row, facts) and _holds_certification(spooled):
+            facts = facts._replace(claims=True)
             wanted = True
-        if wanted is False or told.claims:
-            self._ledger.sources.record_headers([told])
+        if wanted is False or facts.claims:
+            self._ledger.sources.record_headers([facts])
         if wanted is False:
             self._work.deselect()
             spooled.discard()
@@ -407,12 +411,12 @@ class Reader:
                 folder.name,
                 row,
                 spooled,
-                told.kind,
-                told.date,
-                told.date_from,
+                facts.kind,
+                facts.date,
+                facts.date_from,
                 fetched.saved,
                 fetched.loose,
-                told.claims,
+                facts.claims,
             )
         )
         self._arrived_bytes += spooled.key.size

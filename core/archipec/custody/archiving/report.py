@@ -58,7 +58,7 @@ class ArchiveReport:
         listed: new rows plus the backlog, less those gone from the source.
         stored: rows this run completed in every sink; already: rows that were complete by their content.
         failed: rows some sink lacks; left: rows not reached.
-        listed_size: bytes listed in this run, as far as the source tells; size: bytes of the rows stored.
+        listed_size: bytes listed in this run, as far as the source says; size: bytes of the rows stored.
         arrived: messages read from the source so far, stored or on their way; arrived_size: their bytes.
         other_size: messages that the source lists with another size than they came in.
         reasons: messages that failed, by why.
@@ -68,7 +68,7 @@ class ArchiveReport:
         omissions: what the source passed over, or has lost.
         unrecognised: by kind, messages stored that pass for certified mail of a kind that this version does not know.
         remark: what is no error and may be a surprise.
-        prune: what was deleted at the end, None where that isn't asked.
+        prune: what was deleted at the end, None where that was not asked for.
     """
 
     pipeline: str

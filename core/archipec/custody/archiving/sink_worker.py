@@ -1,4 +1,4 @@
-"""One sink's thread: puts and commits batches in order, and puts the sink's word on record.
+"""One sink's thread: puts and commits batches in order, and records what the sink answers.
 
 An error of one message leaves that message out. A wider one puts the sink out for the rest of the run; the
 others go on, and the next run completes what this sink lacks.
@@ -25,7 +25,7 @@ from archipec.supervision import supervised
 __all__ = ["SinkWorker"]
 
 _ADOPT_PAGE = 5000
-# Bytes of a message that finds room wherever there is any.
+# Bytes of a message that fits wherever there is any space.
 _SMALL = 64 << 10
 
 
@@ -37,8 +37,8 @@ class SinkWorker:
         inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
         error: why this sink is out for the rest of the run.
         made_root: the directory of its archive was made by this run.
-        settled: what it said, at the end, of what it had not confirmed; settling: that is being asked, or was the last
-            thing to be.
+        settled: what it said, at the end, of what it had not confirmed; settling: it is being asked for that, or that
+            is where it failed.
     """
 
     def __init__(self, sink: Endpoint[SinkType[Any]], run: Run[Any], events: SimpleQueue[Event]) -> None:
@@ -60,7 +60,7 @@ class SinkWorker:
         self.settling = False
 
     def run(self) -> None:
-        """Deliver until told to end."""
+        """Deliver until the inbox ends."""
         with supervised(self._leave_behind):
             self._work()
 
@@ -70,10 +70,10 @@ class SinkWorker:
         threading.Thread(target=self._refuse_all, name=f"without-{self.name}", daemon=True).start()
 
     def _refuse_all(self) -> None:
-        """Answer for what was not delivered, and for what comes, until told to end."""
+        """Answer for what was not delivered, and for what comes, until the inbox ends."""
         if self._undone is not None:
             self._refuse(self._undone)
-        # What it had finished with is what it was told to end by: nothing more comes then.
+        # It had finished with the inbox: nothing more comes then.
         if not self._delivered:
             for batch in iter(self.inbox.get, None):
                 self._refuse(batch)
@@ -111,9 +111,9 @@ class SinkWorker:
         self._refuse_all()
 
     def _fill_up(self, full: NoRoom) -> None:
-        """Deliver what still finds room, message by message: one that is large must not keep the others out.
+        """Deliver what still fits, message by message: a large one must not keep the others out.
 
-        Where a small one finds none, the sink is out.
+        Where a small one does not fit, the sink is out.
         """
         batch, outcomes = self._undone, dict[int, Receipt | str]()
         entries = iter(() if batch is None else [one for one in batch.entries if self.number in one.sinks])
@@ -141,11 +141,11 @@ class SinkWorker:
                 if self.number in one.sinks:
                     outcomes.setdefault(one.number, reason)
             self._undone = None
-            self._put_on_record({n: one for n, one in outcomes.items() if isinstance(one, Receipt)})
+            self._record({n: one for n, one in outcomes.items() if isinstance(one, Receipt)})
             self._events.put(Delivered(self.number, batch, outcomes))
 
     def adopt(self) -> None:
-        """Put on record what this archive holds already, when the ledger knows nothing of it.
+        """Record what this archive holds already, when the ledger knows nothing of it.
 
         So losing the ledger loses nothing, and nothing is stored twice.
 
@@ -166,7 +166,7 @@ class SinkWorker:
 
     def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
         outcomes = self._store(sink, batch.entries, ask_all=ask_all)
-        self._put_on_record(outcomes)
+        self._record(outcomes)
         self._events.put(Delivered(self.number, batch, outcomes))
 
     def _store(self, sink: Sink, entries: Sequence[BatchItem], *, ask_all: bool) -> dict[int, Receipt | str]:
@@ -202,8 +202,8 @@ class SinkWorker:
             )
         return outcomes
 
-    def _put_on_record(self, outcomes: dict[int, Receipt | str]) -> None:
-        """Put the sink's word on record. Where it could not say what it has, the intent stays: it is asked again."""
+    def _record(self, outcomes: dict[int, Receipt | str]) -> None:
+        """Record what the sink answered. Where it could not say what it has, the intent stays: it is asked again."""
         uncertain, self._uncertain = self._uncertain, set()
         self._ledger.copies.record_receipts(
             self.number,

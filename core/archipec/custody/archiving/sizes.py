@@ -1,7 +1,7 @@
 """Tells a message from half of one: bytes received are compared with the size that the source listed.
 
 Some servers misstate sizes. Of a message of another size than listed two answers are wanted, and taken when they are
-equal and look whole. A server that has told the size of most other messages right is believed about this one, too: what
+equal and look whole. A server that stated the size of most other messages correctly is believed about this one, too: what
 is shorter was cut short, unless its last part is closed. Where a server counts a line end as one byte (a POP3 LIST that
 counts what is on its disk), a few messages proven like that explain the others.
 """
@@ -32,18 +32,18 @@ class SizeCheck:
     """Remembers first answers, and what explains them.
 
     Args:
-        on_record: how many messages of the folder that holds a row have the size that was listed, and how many another.
+        recorded: how many messages of the folder that holds a row have the size that was listed, and how many another.
     """
 
-    def __init__(self, on_record: Callable[[int], tuple[int, int]]) -> None:
-        self._on_record = on_record
+    def __init__(self, recorded: Callable[[int], tuple[int, int]]) -> None:
+        self._recorded = recorded
         self._first: dict[int, ContentKey] = {}
         self._by_lines = 0
         self._exact = 0
         self._earlier: tuple[int, int] | None = None
 
     def accepts(self, row: SourceMessage, spooled: Spooled) -> bool:
-        """Tell whether these bytes are the message that a row lists. False: ask for it again, by itself.
+        """Return whether these bytes are the message that a row lists. False: ask for it again, by itself.
 
         Nothing of 0 bytes is ever a message.
         """
@@ -67,7 +67,7 @@ class SizeCheck:
         return True
 
     def _is_whole(self, row: SourceMessage, spooled: Spooled, listed: int) -> bool:
-        """Tell whether a message of another size than listed shows no sign of having been cut short."""
+        """Return whether a message of another size than listed shows no sign of having been cut short."""
         lacks = listed - spooled.key.size
         if lacks < 0:
             return True
@@ -81,7 +81,7 @@ class SizeCheck:
         if not head_ended or end != b"\n":
             return False
         if self._earlier is None:
-            self._earlier = self._on_record(row.id)
+            self._earlier = self._recorded(row.id)
         exact, others = self._earlier[0] + self._exact, self._earlier[1] + len(self._first)
         if exact >= others:
             return False

@@ -30,7 +30,7 @@ _FROM_LINE = re.compile(rb">?From [^\n]{0,%d}\n" % _LONGEST_FROM_LINE)
 def variants(read: Callable[[], BinaryIO]) -> list[ContentKey]:
     """Return the keys of what a message may have been, the likeliest first; its own is not among them.
 
-    A message with CRLF throughout and no line beginning with ``From `` was not changed by anybody: it has none.
+    A message with CRLF throughout and no line beginning with ``From `` was not changed by any program: it has no variants.
 
     Args:
         read: gives a new reader of the message from byte 0.

@@ -19,7 +19,7 @@ _PAGE = 1000
 
 
 class FolderWork:
-    """A folder's share of the work: ``ready`` rows are wanted, ``undecided`` ones need a look at their headers."""
+    """A folder's share of the work: ``ready`` rows are wanted, of ``undecided`` ones the headers must be read."""
 
     def __init__(self, number: int, name: str) -> None:
         self.number = number
@@ -70,7 +70,7 @@ class WorkList:
             self._changed.notify_all()
 
     def retire(self, number: int, rows: Sequence[int], sinks: Sequence[int]) -> int:
-        """Put on record that the source no longer has these rows of a folder.
+        """Record that the source no longer has these rows of a folder.
 
         Args:
             sinks: all that are to have the messages, those that are out included.
@@ -100,7 +100,7 @@ class WorkList:
     # -- the readers' side ---------------------------------------------------------------------
 
     def claim(self) -> FolderWork | None:
-        """Return a folder to work on, one nobody works on before one to share; None when all is handed out."""
+        """Return a folder to work on, one that no reader works on before one to share; None when all is handed out."""
         with self._changed:
             while not self._stopped:
                 if self._folders:
@@ -115,7 +115,7 @@ class WorkList:
     def take(self, folder: FolderWork) -> SourceMessage | None:
         """Return the folder's next wanted row.
 
-        None when there is none left, or when headers must be looked at first (`take_undecided`).
+        None when there is none left, or when headers must be read first (`take_undecided`).
         """
         with self._changed:
             while not self._stopped and not folder.dropped:
@@ -145,9 +145,9 @@ class WorkList:
             folder.undecided.extendleft(reversed(list(rows)))
             self._folders.setdefault(folder.number, folder)
 
-    def decide(self, folder: FolderWork, row: SourceMessage, look: HeaderFacts) -> None:
+    def decide(self, folder: FolderWork, row: SourceMessage, facts: HeaderFacts) -> None:
         """Put a row where the selection wants it, now that its header is known."""
-        if self.wants(folder.name, row, look):
+        if self.wants(folder.name, row, facts):
             with self._changed:
                 folder.ready.append(row)
         else:
@@ -158,9 +158,9 @@ class WorkList:
         with self._changed:
             self.deselected += 1
 
-    def wants(self, folder: str, row: SourceMessage, look: HeaderFacts | None = None) -> bool | None:
-        """Ask the selection, by what the row tells or its header has told."""
-        return answer(self._selection, self._ledger, folder, row, look)
+    def wants(self, folder: str, row: SourceMessage, facts: HeaderFacts | None = None) -> bool | None:
+        """Ask the selection, by what the row or its header says."""
+        return answer(self._selection, self._ledger, folder, row, facts)
 
     def drop(self, folder: FolderWork) -> None:
         """Leave a folder for the next run."""
@@ -224,22 +224,22 @@ def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: i
 
 
 def answer(
-    selection: Selection, ledger: Ledger, folder: str, row: SourceMessage, look: HeaderFacts | None = None
+    selection: Selection, ledger: Ledger, folder: str, row: SourceMessage, facts: HeaderFacts | None = None
 ) -> bool | None:
-    """Ask a selection about a row, by what the row tells or its header has told (None: not known yet)."""
-    told = row if look is None else look
-    date = told.date if told.date is not None else row.received
+    """Ask a selection about a row, by what the row or its header says (None: not known yet)."""
+    known = row if facts is None else facts
+    date = known.date if known.date is not None else row.received
     sent = None
-    if selection.asks_sent(told.kind) and told.message_id is not None:
-        sent = ledger.transactions.sent_as(told.message_id)
+    if selection.asks_sent(known.kind) and known.message_id is not None:
+        sent = ledger.transactions.sent_as(known.message_id)
     return selection.answer(
         MessageFacts(
             folder=folder,
             size=row.size,
             date=date,
-            kind=told.kind,
-            message_id=told.message_id,
+            kind=known.kind,
+            message_id=known.message_id,
             sent=sent,
-            unrecognised=told.kind is not None and is_unrecognised(told.kind, claims=told.claims),
+            unrecognised=known.kind is not None and is_unrecognised(known.kind, claims=known.claims),
         )
     )

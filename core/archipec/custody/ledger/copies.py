@@ -18,7 +18,7 @@ __all__ = ["Content", "Copies", "Copy", "Overdue"]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is known of a message's bytes: ``date_from`` names the clock that ``date`` was read from."""
+    """What is known of a message's bytes: ``date`` in Unix seconds, ``date_from`` the clock it was read from."""
 
     key: ContentKey
     kind: str
@@ -34,7 +34,7 @@ class Copy(NamedTuple):
 
 
 class Overdue(NamedTuple):
-    """Copies that wait for a person: ``since`` when (Unix seconds), None unless they have waited for too long."""
+    """Copies that need the user's attention: ``since`` when (Unix seconds), None unless they have waited for too long."""
 
     reason: str
     since: int | None
@@ -68,11 +68,11 @@ class Copies(LedgerTable):
             db.execute("UPDATE sink SET archive = ? WHERE id = ?", (identity, sink))
 
     def knows_copies(self, sink: int) -> bool:
-        """Tell whether any receipt of this sink is on record."""
+        """Return whether any receipt of this sink is recorded."""
         return bool(self._db.rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,)))
 
     def copies_of(self, keys: Sequence[ContentKey]) -> dict[ContentKey, tuple[int, dict[int, str]]]:
-        """Return, for each key on record, its number and the state of its copy in each sink."""
+        """Return, for each recorded key, its number and the state of its copy in each sink."""
         found: dict[ContentKey, tuple[int, dict[int, str]]] = {}
         for number, digest, size, sink, state in self._db.rows(
             "SELECT t.id, t.sha256, t.size, c.sink, c.state FROM content t LEFT JOIN copy c ON c.content = t.id"
@@ -86,7 +86,7 @@ class Copies(LedgerTable):
         return found
 
     def record_variants(self, variants: Iterable[tuple[int, Sequence[ContentKey]]]) -> None:
-        """Put on record what contents may have been before a program saved them: (content, keys)."""
+        """Record what contents may have been before a program saved them: (content, keys)."""
         rows = [(*key, content) for content, keys in variants for key in keys]
         with self._db.transaction() as db:
             db.execute(
@@ -96,7 +96,7 @@ class Copies(LedgerTable):
             )
 
     def variants(self) -> Iterator[tuple[ContentKey, ContentKey]]:
-        """Yield (content as a program saved it, its original) where both are on record."""
+        """Yield (content as a program saved it, its original) where both are recorded."""
         for digest, size, *original in self._db.rows(
             "SELECT d.sha256, d.size, t.sha256, t.size FROM variant v JOIN content d ON d.id = v.content"
             " JOIN content t ON t.sha256 = v.sha256 AND t.size = v.size ORDER BY d.id",
@@ -107,9 +107,9 @@ class Copies(LedgerTable):
     def intend(
         self, batch: Sequence[tuple[Content, Sequence[tuple[int, int | None]], Sequence[int]]]
     ) -> dict[ContentKey, int]:
-        """Put on record what is about to be stored: (content, where it occurs, sinks that lack it).
+        """Record what is about to be stored: (content, where it occurs, sinks that lack it).
 
-        Where it occurs is told by (row, its listed size).
+        Where it occurs is given as (row, its listed size in bytes).
 
         Returns:
             the number of each content.
@@ -129,7 +129,7 @@ class Copies(LedgerTable):
         return numbers
 
     def link(self, occurrences: Sequence[tuple[int, int, int | None]]) -> None:
-        """Put on record that (content, row, the row's listed size) are the same message."""
+        """Record that (content, row, the row's listed size) are the same message."""
         with self._db.transaction() as db:
             self._link(db, occurrences)
 
@@ -140,7 +140,7 @@ class Copies(LedgerTable):
         failures: Iterable[tuple[int, str]],
         now: int,
     ) -> None:
-        """Put a sink's word on record: (content, receipt), and (content, reason) of what it could not keep."""
+        """Record what a sink answered: (content, receipt), and (content, reason) of what it could not keep."""
         kept = [
             (content, receipt.state.value, json.dumps(receipt.token), receipt.reason)
             for content, receipt in receipts
@@ -156,7 +156,7 @@ class Copies(LedgerTable):
             )
 
     def record_waiting(self, sink: int, receipts: Iterable[tuple[int, Receipt]]) -> None:
-        """Put on record what copies wait for, (content, receipt): none of them is newly stored by that."""
+        """Record what copies wait for, (content, receipt): none of them is newly stored by that."""
         rows = [(content, json.dumps(receipt.token), receipt.reason) for content, receipt in receipts]
         with self._db.transaction() as db:
             db.execute(
@@ -186,7 +186,7 @@ class Copies(LedgerTable):
         )
 
     def overdue(self, sink: int, now: int) -> list[Overdue]:
-        """Return the pending copies of a sink that need a person: by their tokens (`archipec.message.Receipt`)."""
+        """Return the pending copies of a sink that need the user's attention: by their tokens (`archipec.message.Receipt`)."""
         waiting = "json_extract(token, '$.waiting.{}')"
         since, due, attention = (waiting.format(name) for name in ("since", "due", "attention"))
         return [
@@ -200,7 +200,7 @@ class Copies(LedgerTable):
         ]
 
     def adopt(self, sink: int, held: Sequence[tuple[Content, Receipt]], now: int) -> None:
-        """Put on record what an archive already holds, by its own account."""
+        """Record what an archive already holds, by its own account."""
         with self._db.transaction() as db:
             numbers = self._contents(db, [content for content, _ in held])
             copies = [
@@ -216,7 +216,7 @@ class Copies(LedgerTable):
 
     @staticmethod
     def _contents(db: sqlite3.Connection, contents: Sequence[Content]) -> dict[ContentKey, int]:
-        """Put contents on record and return their numbers.
+        """Record contents and return their numbers.
 
         What was learnt by adoption, without reading, gives way to what was read.
         """
@@ -272,7 +272,7 @@ class Copies(LedgerTable):
         ]
 
     def record_verified(self, sink: int, verdicts: Iterable[tuple[int, str]], now: int) -> None:
-        """Put verdicts on record: (content, "ok" | "missing" | "altered"). Only an intact copy counts as held."""
+        """Record verdicts: (content, "ok" | "missing" | "altered"). Only an intact copy counts as held."""
         found = list(verdicts)
         intact = [content for content, verdict in found if verdict == "ok"]
         lost = [one for one in found if one[1] != "ok"]
@@ -289,7 +289,7 @@ class Copies(LedgerTable):
             )
 
     def is_in_a_mailbox(self, key: ContentKey) -> bool:
-        """Tell whether some source has this message still, as far as its last listing told; its size is not looked at."""
+        """Return whether some source still has this message, by its last listing; its size is not compared."""
         query = (
             "SELECT 1 FROM content t JOIN occurrence o ON o.content = t.id"
             " WHERE t.sha256 = ? AND NOT o.gone LIMIT 1"

@@ -39,7 +39,7 @@ class ArchivedMessage(NamedTuple):
         certified: Unix seconds, by a valid seal; stamped: by the newest ``Received`` field; None when unknown.
         judged: whether its seal was; message_id is None until then.
         copies: by sink.
-        accepted: bytes that the source listed when these were taken for the message; None when nobody compared.
+        accepted: bytes that the source listed when these were taken for the message; None when they were not compared.
     """
 
     content: int
@@ -99,7 +99,7 @@ class Deletions(LedgerTable):
             (folder, json.dumps(list(sinks))),
             "text text integer?",
         )
-        found = self._archived([told for _, told, _ in rows])
+        found = self._archived([text for _, text, _ in rows])
         return {ref: one._replace(accepted=size) for one, (ref, _, size) in zip(found, rows, strict=True)}
 
     def held_by_key(
@@ -111,19 +111,19 @@ class Deletions(LedgerTable):
             f"SELECT {_HELD} {_OF_CONTENT} WHERE t.sha256 IN (SELECT value FROM json_each(?1))",
             (json.dumps([key.sha256 for key in wanted]), json.dumps(list(sinks))),
         )
-        return {one.key: one for one in self._archived([told for (told,) in rows]) if one.key in wanted}
+        return {one.key: one for one in self._archived([text for (text,) in rows]) if one.key in wanted}
 
     def _archived(self, texts: Sequence[str]) -> list[ArchivedMessage]:
         with self._db.decoding():
-            told = [json.loads(text) for text in texts]
-        self._db.checked([one[:-1] for one in told], _ARCHIVED_COLUMNS)
-        self._db.checked([copy for one in told for copy in one[-1]], "integer text time?")
-        return [_held(one) for one in told]
+            found = [json.loads(text) for text in texts]
+        self._db.checked([one[:-1] for one in found], _ARCHIVED_COLUMNS)
+        self._db.checked([copy for one in found for copy in one[-1]], "integer text time?")
+        return [_held(one) for one in found]
 
     def order(
         self, pipeline: str, source: int, orders: Sequence[tuple[DeletionOrder, int]], now: int
     ) -> list[int]:
-        """Put (order, content) on record, before the source is asked.
+        """Record (order, content), before the source is asked.
 
         Returns:
             the number of each order.
@@ -150,30 +150,30 @@ class Deletions(LedgerTable):
             ]
 
     def record_outcomes(self, outcomes: Iterable[DeletionOutcome], now: int) -> None:
-        """Put on record what came of orders; what is deleted the source no longer has."""
-        told = json.dumps(list(outcomes))
+        """Record what came of orders; what is deleted the source no longer has."""
+        ended = json.dumps(list(outcomes))
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE deletion SET state = j.state, reason = j.reason, ended = ? FROM"
                 f" (SELECT {columns(3, 'id', 'state', 'reason')} FROM json_each(?)) j WHERE deletion.id = j.id",
-                (now, told),
+                (now, ended),
             )
             db.execute(
                 "UPDATE occurrence SET gone = 1 WHERE id IN (SELECT o.id FROM json_each(?) j"
                 " JOIN deletion d ON d.id = json_extract(j.value, '$[0]') AND d.state IN ('deleted', 'moved', 'gone')"
                 " JOIN folder f ON f.source = d.source AND f.name = d.folder"
                 " JOIN occurrence o ON o.folder = f.id AND o.ref = d.ref)",
-                (told,),
+                (ended,),
             )
             # An order that is known to be refused has had its mark taken back, one carried out has no message.
             db.execute(
                 "DELETE FROM mark WHERE deletion IN (SELECT json_extract(value, '$[0]') FROM json_each(?)"
                 " WHERE json_extract(value, '$[1]') != 'unknown')",
-                (told,),
+                (ended,),
             )
 
     def open_orders(self, source: int) -> list[tuple[int, str, str]]:
-        """Return (number, folder, ref) of orders nobody knows the outcome of: a run was cut short."""
+        """Return (number, folder, ref) of orders whose outcome is unknown: a run was cut short."""
         return self._db.rows(
             "SELECT id, folder, ref FROM deletion WHERE source = ? AND state IN ('ordered', 'unknown')",
             (source,),
@@ -190,7 +190,7 @@ class Deletions(LedgerTable):
         )
 
     def mark(self, orders: Iterable[int]) -> None:
-        """Put on record, durably, that the messages of these orders are about to be marked at the source."""
+        """Record durably that the messages of these orders are about to be marked at the source."""
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT INTO mark (deletion) VALUES (?) ON CONFLICT DO NOTHING", [(one,) for one in orders]
@@ -206,12 +206,12 @@ class Deletions(LedgerTable):
         )
 
     def unmark(self, orders: Iterable[int]) -> None:
-        """Put on record that these marks are taken back."""
+        """Record that these marks are taken back."""
         with self._db.transaction() as db:
             db.executemany("DELETE FROM mark WHERE deletion = ?", [(one,) for one in orders])
 
     def hold(self, order: int, file: str, flags: Sequence[str], received: int | None) -> None:
-        """Put on record that the bytes of an order's message are held in a file, before the order is given."""
+        """Record that the bytes of an order's message are held in a file, before the order is given."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO rescue (deletion, file, flags, received, state) VALUES (?, ?, ?, ?, 'held')",
@@ -242,21 +242,21 @@ class Deletions(LedgerTable):
         ]
 
     def is_held_in(self, file: str) -> bool:
-        """Tell whether a file of the folder for rescued messages is still needed."""
+        """Return whether a file of the folder for rescued messages is still needed."""
         return bool(self._db.rows("SELECT 1 FROM rescue WHERE file = ?", (file,)))
 
     def let_go(self, order: int) -> None:
-        """Put on record that nothing is held any more: the message is kept elsewhere."""
+        """Record that nothing is held any more: the message is kept elsewhere."""
         with self._db.transaction() as db:
             db.execute("DELETE FROM rescue WHERE deletion = ?", (order,))
 
     def keep_rescued(self, order: int) -> None:
-        """Put on record that the file is the only copy that is known to be good."""
+        """Record that the file is the only copy that is known to be good."""
         with self._db.transaction() as db:
             db.execute("UPDATE rescue SET state = 'kept' WHERE deletion = ?", (order,))
 
     def unfinished_deletions(self, source: int) -> bool:
-        """Tell whether a run ended between the first and the last step of a deletion."""
+        """Return whether a run ended between the first and the last step of a deletion."""
         return bool(
             self._db.rows(
                 "SELECT 1 FROM deletion d WHERE d.source = ?1 AND (d.id IN (SELECT deletion FROM mark)"
@@ -266,11 +266,11 @@ class Deletions(LedgerTable):
         )
 
     def is_independent(self, source: int, sink: int) -> bool:
-        """Tell whether a sink was found to be another store than a source."""
+        """Return whether a sink was found to be another store than a source."""
         return bool(self._db.rows("SELECT 1 FROM independent WHERE source = ? AND sink = ?", (source, sink)))
 
     def record_independent(self, source: int, sink: int, now: int) -> None:
-        """Put on record that a sink is another store than a source."""
+        """Record that a sink is another store than a source."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO independent (source, sink, seen) VALUES (?, ?, ?)"
@@ -284,7 +284,7 @@ class Deletions(LedgerTable):
         return str(rows[0][0]) if rows else ""
 
     def set_probe(self, sink: int, name: str) -> None:
-        """Put on record, durably, that a folder is about to be made in a sink; with an empty name, that it is gone."""
+        """Record durably that a folder is about to be made in a sink; with an empty name, that it is gone."""
         with self._db.transaction() as db:
             if name:
                 db.execute("INSERT OR REPLACE INTO probe (sink, name) VALUES (?, ?)", (sink, name))
@@ -330,8 +330,8 @@ class Deletions(LedgerTable):
         return {ContentKey(digest, size) for digest, size in rows}
 
 
-def _held(told: list[Any]) -> ArchivedMessage:
-    content, digest, size, kind, certified, stamped, message_id, judged, copies = told
+def _held(fields: list[Any]) -> ArchivedMessage:
+    content, digest, size, kind, certified, stamped, message_id, judged, copies = fields
     return ArchivedMessage(
         content,
         ContentKey(digest, size),

@@ -76,7 +76,7 @@ class Attempt(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """Whether it reached its end: what then needs a person is no failure of the run."""
+        """Whether it reached its end: what then needs the user's attention is no failure of the run."""
         return self.exit_code in {DONE, ATTENTION}
 
 
@@ -115,7 +115,7 @@ class Runs(LedgerTable):
         errors: Sequence[Mapping[str, Json]],
         but_settling: int | None = None,
     ) -> None:
-        """Put on record what came of an attempt.
+        """Record what came of an attempt.
 
         Args:
             but_settling: the exit code but for what sinks had still to confirm; None where there is no such thing.
@@ -172,7 +172,7 @@ class Runs(LedgerTable):
         )
 
     def has_copies(self, where: str) -> bool:
-        """Tell whether any copy was ever promised by the sink at ``where``; it need not be on record."""
+        """Return whether any copy was ever promised by the sink at ``where``; the ledger need not know the sink."""
         return bool(
             self._db.rows(
                 "SELECT 1 FROM copy WHERE sink = (SELECT id FROM sink WHERE place = ?) AND state IN"
@@ -233,7 +233,7 @@ class Runs(LedgerTable):
         ]
 
     def last_quota(self, source: int) -> tuple[int, Quota] | None:
-        """Return how full a source was when it last told, and when that was."""
+        """Return how full a source last said it was, and when that was (Unix seconds)."""
         rows = self._db.rows(
             "SELECT started, quota_used, quota_limit FROM run"
             " WHERE source = ? AND quota_limit IS NOT NULL ORDER BY id DESC LIMIT 1",
@@ -249,7 +249,7 @@ class Runs(LedgerTable):
         return int(rows[0][0]) if rows else 0
 
     def record_step(self, pipeline: str, step: str, done: int) -> None:
-        """Put on record that a post-step succeeded."""
+        """Record that a post-step succeeded."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO step (pipeline, place, done) VALUES (?, ?, ?)"

@@ -16,7 +16,7 @@ __all__ = ["FolderState", "HeaderFacts", "SourceMessage", "Sources"]
 
 
 class SourceMessage(NamedTuple):
-    """A listed message that some sink lacks."""
+    """A listed message that some sink lacks: ``size`` in bytes, ``received`` and ``date`` in Unix seconds."""
 
     id: int
     ref: str
@@ -31,7 +31,7 @@ class SourceMessage(NamedTuple):
 
 
 class FolderState(NamedTuple):
-    """A folder on record: its number, the cursor up to which it is listed, and how many messages it has."""
+    """A recorded folder: its number, the cursor up to which it is listed, and how many messages it has."""
 
     number: int
     cursor: Json
@@ -39,8 +39,8 @@ class FolderState(NamedTuple):
 
 
 class HeaderFacts(NamedTuple):
-    """What a header told of a row: ``date_from`` names the clock; ``message_id`` is empty when there is none,
-    None when nobody asked; ``claims``: it passes for certified mail.
+    """What the header of a row says: ``date`` in Unix seconds, ``date_from`` the clock it was read from; ``message_id`` is
+    empty when it has none, None when it was not read; ``claims``: it passes for certified mail.
     """
 
     id: int
@@ -61,7 +61,7 @@ class Sources(LedgerTable):
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])
 
     def open_folders(self, source: int, names: Sequence[str]) -> dict[str, FolderState]:
-        """Return each folder as it is on record, new or known."""
+        """Return each folder as it is recorded, new or known."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO folder (source, name) SELECT ?, value FROM json_each(?) WHERE true"
@@ -88,7 +88,7 @@ class Sources(LedgerTable):
         )
 
     def folders(self, source: int) -> list[tuple[int, str, Json]]:
-        """Return (number, name, cursor) of every folder on record."""
+        """Return (number, name, cursor) of every recorded folder."""
         query = "SELECT id, name, cursor FROM folder WHERE source = ?"
         rows = self._db.rows(query, (source,), "integer text text?")
         return [
@@ -99,7 +99,7 @@ class Sources(LedgerTable):
     def record_listing(
         self, pages: Sequence[tuple[int, Sequence[Listed]]], sinks: Sequence[int]
     ) -> list[int]:
-        """Put (folder, listed messages) on record, with each last one's cursor.
+        """Record (folder, listed messages), with each last one's cursor.
 
         One that was thought gone and is listed again is there again. One that is listed with another size or time of
         receipt than before is another message: what was known of it is forgotten.
@@ -110,11 +110,11 @@ class Sources(LedgerTable):
         Returns:
             page by page, how many messages have to be brought into these sinks that had not before.
         """
-        news = []
+        added = []
         with self._db.transaction() as db:
             for folder, listed in pages:
                 if not listed:
-                    news.append(0)
+                    added.append(0)
                     continue
                 rows = json.dumps(
                     list(
@@ -137,10 +137,10 @@ class Sources(LedgerTable):
                     new -= len(_lacking_of(db, changed, sinks))
                     db.execute(_UPDATE, (json.dumps(again),))
                     new += len(_lacking_of(db, changed, sinks))
-                news.append(new)
+                added.append(new)
                 cursor = json.dumps(listed[-1].cursor)
                 db.execute("UPDATE folder SET cursor = ? WHERE id = ?", (cursor, folder))
-        return news
+        return added
 
     def forget_cursor(self, folder: int) -> None:
         """List a folder from the start when it is listed next."""
@@ -154,7 +154,7 @@ class Sources(LedgerTable):
         return [number for number, ref in rows if ref not in refs]
 
     def retire(self, rows: Sequence[int], sinks: Sequence[int]) -> list[int]:
-        """Put on record that the source no longer has these messages.
+        """Record that the source no longer has these messages.
 
         Returns:
             those of them that one of the sinks lacked.
@@ -205,7 +205,7 @@ class Sources(LedgerTable):
     def sizes_beside(self, row: int) -> tuple[int, int]:
         """Return how many messages of a row's folder have the size that was listed, and how many another.
 
-        The newest 1,000 that were read are looked at.
+        The newest 1,000 that were read are counted.
         """
         rows = self._db.rows(
             "SELECT coalesce(sum(same), 0), coalesce(sum(NOT same), 0) FROM"
@@ -216,17 +216,17 @@ class Sources(LedgerTable):
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def record_headers(self, looks: Iterable[HeaderFacts]) -> None:
+    def record_headers(self, facts: Iterable[HeaderFacts]) -> None:
         """Keep what was read from headers, so that nothing is looked up twice."""
         with self._db.transaction() as db:
             db.executemany(
                 "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id),"
                 " claims = ?6 WHERE id = ?1",
-                list(looks),
+                list(facts),
             )
 
     def record_gone(self, rows: Iterable[int]) -> None:
-        """Put on record that the source no longer has these messages."""
+        """Record that the source no longer has these messages."""
         with self._db.transaction() as db:
             db.executemany("UPDATE occurrence SET gone = 1 WHERE id = ?", [(row,) for row in rows])
 
@@ -241,12 +241,12 @@ class Sources(LedgerTable):
             )
 
     def record_failure(self, row: int, reason: str) -> None:
-        """Put on record why a message could not be read."""
+        """Record why a message could not be read."""
         with self._db.transaction() as db:
             db.execute("UPDATE occurrence SET reason = ? WHERE id = ?", (reason, row))
 
     def unknown_message_ids(self, source: int, wanted: Iterable[str]) -> list[str]:
-        """Return those Message-IDs (in lower case) that no message of a source is on record with."""
+        """Return those Message-IDs (in lower case) that no recorded message of a source has."""
         return [
             identifier
             for identifier in sorted(wanted)
@@ -278,7 +278,7 @@ class Sources(LedgerTable):
                 )
 
     def counts(self, source: int) -> tuple[int, int]:
-        """Return how many messages of a source are on record and still there, and their bytes."""
+        """Return how many messages of a source are recorded and still there, and their bytes."""
         rows = self._db.rows(
             "SELECT count(*), coalesce(sum(o.size), 0) FROM occurrence o JOIN folder f ON f.id = o.folder"
             " WHERE f.source = ? AND NOT o.gone",
@@ -321,7 +321,7 @@ def _lacking(
     return query, [*values, *sinks, len(sinks)]
 
 
-# What was not told before, or isn't now, is no change.
+# What was unknown before, or is now, is no change.
 _OTHER = "(o.size <> j.size OR o.received <> j.received)"
 _UPDATE = (
     "UPDATE occurrence AS o SET gone = 0, size = coalesce(j.size, o.size),"
@@ -350,5 +350,5 @@ def _lacking_of(db: sqlite3.Connection, rows: Sequence[int], sinks: Sequence[int
     return [number for (number,) in db.execute(query, values).fetchall()]
 
 
-def _seconds(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp())
+def _seconds(time: datetime | None) -> int | None:
+    return None if time is None else int(time.timestamp())

@@ -57,7 +57,7 @@ class Transactions(LedgerTable):
             sent_folders: numbers of folders whose messages should have an acceptance.
         """
         rows = self._db.rows(
-            "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS moment"
+            "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS dated"
             " FROM verdict v JOIN content t ON t.id = v.content"
             f" WHERE v.identificativo IS NOT NULL AND {_ALL_HELD} GROUP BY v.identificativo"
             # Receipts whose certification data can't be read, and nothing else of that sending.
@@ -73,7 +73,7 @@ class Transactions(LedgerTable):
             " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo = v.message_id)"
             " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo IS NULL AND r.riferimento = v.message_id)"
             f" AND {_ALL_HELD} GROUP BY v.message_id"
-            " ORDER BY moment DESC, 2",
+            " ORDER BY dated DESC, 2",
             (json.dumps(list(sinks)), json.dumps(list(sent_folders))),
             "integer text time?",
         )
@@ -112,7 +112,7 @@ class Transactions(LedgerTable):
         return found
 
     def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
-        """Return the messages that name these Message-IDs in their header alone: nobody has sealed that."""
+        """Return the messages that name these Message-IDs in their header alone, which no seal covers."""
         return self._records(
             f"{_MESSAGE} WHERE v.identificativo IS NULL AND v.riferimento IN (SELECT value FROM json_each(?2))"
             f" AND {_HELD}",
@@ -153,7 +153,7 @@ class Transactions(LedgerTable):
         return [number for number, name in rows if wanted & set(_SEPARATORS.split(name.casefold()))]
 
     def left_unjudged(self, sinks: Sequence[int]) -> int:
-        """Return how many messages of these archives nobody has judged yet."""
+        """Return how many messages of these archives have no verdict yet."""
         rows = self._db.rows(
             "SELECT count(DISTINCT c.content) FROM copy c WHERE c.state IN ('stored', 'pending')"
             " AND c.sink IN (SELECT value FROM json_each(?1))"
@@ -162,29 +162,29 @@ class Transactions(LedgerTable):
         )
         return int(rows[0][0])
 
-    def check_on_record(self, receipt: int, original: int) -> Check | None:
-        """Return what comparing a short receipt with an original showed, None when nobody has."""
+    def recorded_check(self, pec_receipt: int, original: int) -> Check | None:
+        """Return what comparing a provider's short receipt with an original showed, None when they were not compared."""
         from archipec.pec.breve import Check
 
         rows = self._db.rows(
             "SELECT status, form, sentence FROM breve WHERE receipt = ? AND original = ?",
-            (receipt, original),
+            (pec_receipt, original),
             "text text text",
         )
         return Check(*rows[0]) if rows else None
 
-    def record_check(self, receipt: int, original: int, check: Check) -> None:
-        """Put on record what comparing them showed."""
+    def record_check(self, pec_receipt: int, original: int, check: Check) -> None:
+        """Record what comparing them showed."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO breve (receipt, original, status, form, sentence) VALUES (?, ?, ?, ?, ?)",
-                (receipt, original, check.status, check.form, check.sentence),
+                (pec_receipt, original, check.status, check.form, check.sentence),
             )
 
     def sent_as(self, message_id: str) -> frozenset[str]:
         """Return the kinds of mailboxes ("certificato", "esterno") that what was sent went to.
 
-        By its proven acceptance; empty when none is on record.
+        By its proven acceptance; empty when none is recorded.
         """
         rows = self._db.rows(
             "SELECT v.record FROM verdict v WHERE v.seal = 'valid' AND v.tipo = 'accettazione'"
@@ -211,5 +211,5 @@ class Transactions(LedgerTable):
 def _record(number: int, sha256: str, size: int, date: int, text: str) -> Record:
     from archipec.pec.recall import recall
 
-    moment = datetime.fromtimestamp(date, UTC) if date else None
-    return recall(number, ContentKey(sha256, size), moment, json.loads(text))
+    time = datetime.fromtimestamp(date, UTC) if date else None
+    return recall(number, ContentKey(sha256, size), time, json.loads(text))

@@ -27,7 +27,7 @@ class Unsealed(LedgerTable):
     """Originals that were saved without their envelope (`archipec.message.Fetched.loose`)."""
 
     def record(self, contents: Iterable[int]) -> None:
-        """Put on record that contents are such originals."""
+        """Record that contents are such originals."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO loose (content) SELECT value FROM json_each(?)",

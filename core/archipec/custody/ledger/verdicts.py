@@ -41,17 +41,17 @@ class Verdicts(LedgerTable):
         )
 
     def record(self, verdicts: Iterable[tuple[int, Verdict]], now: int) -> None:
-        """Put (content, verdict) on record; what a valid seal certifies replaces what the header and servers said.
+        """Record (content, verdict); what a valid seal certifies replaces what the header and servers said.
 
-        A verdict "valid" on record gives way to another "valid" alone, which may read more of the same message: a
+        A recorded verdict "valid" gives way to another "valid" alone, which may read more of the same message: a
         certificate that is gone by now does not unmake it.
         """
         with self._db.transaction() as db:
             for content, verdict in verdicts:
-                told = verdict.record
-                if told.get("system") == REM:  # which has no name of its own for what a message is
-                    told = told | {"tipo": verdict.kind}
-                fields = [identifier(told.get(name)) for name in _IDENTIFIERS]
+                said = verdict.record
+                if said.get("system") == REM:  # which has no name of its own for what a message is
+                    said = said | {"tipo": verdict.kind}
+                fields = [identifier(said.get(name)) for name in _IDENTIFIERS]
                 db.execute(
                     "INSERT INTO verdict"
                     " (content, seal, tipo, identificativo, msgid, riferimento, message_id, record, judged)"

@@ -185,7 +185,7 @@ def shown_plan(plan: str, pipeline: str, source: int, ledger: Ledger) -> frozens
     """Return the messages of a plan that was shown, by its id.
 
     Raises:
-        Refused: there is none of that id, or it is too old.
+        Refused: no plan has that id, or it is too old.
     """
     found = ledger.deletions.plan(plan, pipeline, source)
     if found is None:

@@ -37,7 +37,7 @@ class Proof:
     Attributes:
         at: when the first of them was read; aware.
         evidence: a line for each sink whose copy counts.
-        doubt: why it is none, with ``detail`` in words; None for a good one.
+        doubt: why it does not prove anything, with ``detail``; None for a good one.
         head: digest of the header section (`head_digest`).
         stamps: of the file that each sink's copy is in, by the ledger's number of the sink; None for one in no file.
     """
@@ -77,18 +77,18 @@ class Prover:
         self._held.close()
 
     def prove(self, messages: Iterable[ArchivedMessage]) -> dict[int, Proof]:
-        """Read back every required copy of these messages and put what was found on record.
+        """Read back every required copy of these messages and record what was found.
 
         Returns:
             the proof, or the doubt, by content.
 
         Raises:
-            ArchipecError: a sink can't tell now; nothing is proven then.
+            ArchipecError: a sink can't answer now; nothing is proven then.
         """
         return self.prove_contents({one.content for one in messages})
 
     def prove_contents(self, contents: set[int]) -> dict[int, Proof]:
-        """See `prove`; by the ledger's numbers of contents."""
+        """Do what `prove` does, by the ledger's numbers of contents."""
         proofs: dict[int, Proof] = {}
         # What was dropped from the cache for an earlier proof may be in it again.
         medium = Medium()
@@ -106,10 +106,10 @@ class Prover:
     def lost(self, contents: set[int]) -> set[int]:
         """Return which of these, proven before, have a copy that is not the file it was, or is no longer there.
 
-        Cheap: contents are unread. A copy that can't be looked at without reading it counts as lost.
+        Cheap: contents are not read. A copy that can't be checked without reading it counts as lost.
 
         Raises:
-            ArchipecError: a sink can't tell now.
+            ArchipecError: a sink can't answer now.
         """
         gone: set[int] = set()
         for sink, number in self._sinks:

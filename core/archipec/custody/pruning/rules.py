@@ -219,7 +219,7 @@ def percent(quota: Quota) -> float:
 def bytes_to_free(policy: PrunePolicy, quota: Quota) -> tuple[int | None, str]:
     """Return how many bytes a policy wants freed of a mailbox that is this full: None for all there are.
 
-    With it why there are none to free, empty when there are.
+    With it the reason when nothing is to be freed, else an empty text.
     """
     full = f"nothing to delete: the mailbox is {percent(quota):.0f} % full"
     if policy.when_above is not None and percent(quota) <= policy.when_above:

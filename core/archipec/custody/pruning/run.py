@@ -2,7 +2,7 @@
 
 A run first makes the whole plan: the mailbox as it is now, the rules, every required copy read back. Anything wrong
 with more than one message ends it there, with nothing deleted. Then the plan is carried out (`execute`). An order ends
-with the proof that it rests on. Whatever is not known to be deleted is looked for in the next run's listing. What a run
+with the proof that it rests on. What is not known to be deleted, the next run looks for in its listing. What a run
 that was killed left half-done is finished first (`leftovers`), also where only a plan was asked for.
 """
 

@@ -38,7 +38,7 @@ class ExportedFile:
         what: `inviato` or the kind of receipt.
         recipient: whom it is about, empty when about all.
         sha256: of its bytes, 64 lower-case hexadecimal digits; size: their number.
-        origin: where the bytes come from, for a person.
+        origin: where the bytes come from, as a text.
     """
 
     path: Path

@@ -37,7 +37,7 @@ class TransactionFilter:
         period: its days are those of the acceptance, or of the envelope.
         direction: "in", "out" or "all".
         party: in the address of the sender or of a recipient, without regard to case.
-        subject: words that are all in the subject, without regard to case.
+        subject: its words must all be in the subject, without regard to case.
     """
 
     period: Selection = field(default_factory=Selection)
@@ -46,7 +46,7 @@ class TransactionFilter:
     subject: str = ""
 
     def wants(self, one: Transaction) -> bool:
-        """Tell whether a transaction is wanted, its period aside."""
+        """Return whether a transaction is wanted, its period aside."""
         if self.direction not in ("all", one.direction):
             return False
         party = self.party.strip().casefold()
@@ -99,7 +99,7 @@ def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list
 def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: ArchiveReader) -> Transaction:
     """Return a transaction with its short receipts compared with the original.
 
-    A comparison is made once: its outcome is on record from then on.
+    A comparison is made once: its outcome is recorded.
     """
     checks = {}
     for receipt in transaction.short_receipts:
@@ -109,7 +109,7 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: Archi
             )
             continue
         original = transaction.sent.record.number
-        check = ledger.transactions.check_on_record(receipt.number, original)
+        check = ledger.transactions.recorded_check(receipt.number, original)
         if check is None:
             try:
                 check = _compared(receipt, transaction.sent, reader)
@@ -131,7 +131,7 @@ def original_of(sent: Sent, reader: ArchiveReader) -> bytes:
 
 
 def inside(raw: bytes) -> bytes:
-    """Return the original that a provider's message has inside, empty when there is none.
+    """Return the original that a provider's message has inside, empty when it has none.
 
     Raises:
         IntegrityError: its encoding is broken.

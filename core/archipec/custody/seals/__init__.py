@@ -1,1 +1,1 @@
-"""Seals judged in processes of their own, and the verdicts put on record."""
+"""Seals judged in processes of their own, and the verdicts recorded."""

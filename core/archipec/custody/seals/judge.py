@@ -1,4 +1,4 @@
-"""SealWorkers what a pipeline has stored, from the copies its sinks hold, and puts the verdicts on record.
+"""Judges what a pipeline has stored, from the copies its sinks hold, and records the verdicts.
 
 Storing never waits for it, and what an interrupted run left unjudged the next one workers.
 """
@@ -28,11 +28,11 @@ from archipec.pec.seal import Status
 __all__ = ["judge_again", "judge_archive", "judge_stored"]
 
 _PAGE = 1000
-_ON_RECORD_TOGETHER = 200
+_RECORDED_TOGETHER = 200
 
 
 def judge_stored(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
-    """Put a verdict on record for everything held by the pipeline's archives that has none.
+    """Record a verdict on everything held by the pipeline's archives that has none.
 
     Args:
         on_verdict: called with the status of each seal.
@@ -52,9 +52,9 @@ def judge_stored(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], 
 
 
 def judge_again(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
-    """Judge everything held by the pipeline's archives, once, whatever is on record of it.
+    """Judge everything held by the pipeline's archives, once, whatever verdict is recorded.
 
-    A verdict on record gives way to the new one unless it is "valid": what was proven once stays proven.
+    A recorded verdict gives way to the new one unless it is "valid": what was proven once stays proven.
     Arguments and errors as of `judge_stored`.
     """
     ledger = run.ledger
@@ -92,7 +92,7 @@ def _judge_copies(
     assert run.temp is not None
     with run.open(sink) as opened:
         verdicts = workers.judge(_messages(opened, copies, run.temp, run.stop))
-        while some := list(islice(verdicts, _ON_RECORD_TOGETHER)):
+        while some := list(islice(verdicts, _RECORDED_TOGETHER)):
             _say_what_is_missing(some, run.ledger)
             run.ledger.verdicts.record(some, now())
             for _, verdict in some:

@@ -44,7 +44,7 @@ def write_frame(stream: IO[bytes], value: object) -> None:
 
 
 def read_answer(stream: IO[bytes]) -> list[Verdict] | None:
-    """Return the verdicts that the judge sends next, None when it has ended. The first are none: it has started."""
+    """Return the verdicts that the judge sends next, None when it has ended. The first list is empty: it says that the judge has started."""
     data = _read_frame(stream)
     return None if data is None else [Verdict(*fields) for fields in json.loads(data)]
 
