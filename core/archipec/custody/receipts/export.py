@@ -104,7 +104,7 @@ def export_transaction(transaction: Transaction, reader: ArchiveReader, director
     export.notes += [*transaction.notes, *_notes(transaction)]
     if transaction.sent is not None:
         _file_sent(transaction.sent, export, reader)
-    for record, recipient in _receipts(transaction):
+    for record, recipient in _pec_receipts(transaction):
         what = known_kind(record.kind).export_name
         try:
             raw = reader.read(record.key)
@@ -145,7 +145,7 @@ def _notes(transaction: Transaction) -> Iterator[str]:
         yield f'a message that calls itself "{record.kind}" is left out, because it is not proven: {record.reason}'
 
 
-def _receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
+def _pec_receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
     """Every proven receipt once, with whom it is about, in the order of an export."""
     seen = set()
     if transaction.acceptance is not None:

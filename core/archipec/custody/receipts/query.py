@@ -102,21 +102,21 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: Archi
     A comparison is made once: its outcome is recorded.
     """
     checks = {}
-    for receipt in transaction.short_receipts:
+    for pec_receipt in transaction.short_receipts:
         if transaction.sent is None:
-            checks[receipt.number] = Check(
+            checks[pec_receipt.number] = Check(
                 UNCHECKED, sentence="its hashes can't be checked without the original"
             )
             continue
         original = transaction.sent.record.number
-        check = ledger.transactions.recorded_check(receipt.number, original)
+        check = ledger.transactions.recorded_check(pec_receipt.number, original)
         if check is None:
             try:
-                check = _compared(receipt, transaction.sent, reader)
-                ledger.transactions.record_check(receipt.number, original, check)
+                check = _compared(pec_receipt, transaction.sent, reader)
+                ledger.transactions.record_check(pec_receipt.number, original, check)
             except ArchipecError as error:
                 check = Check(UNCHECKED, sentence=f"its hashes were not checked: {error.message}")
-        checks[receipt.number] = check
+        checks[pec_receipt.number] = check
     return with_checks(transaction, checks) if checks else transaction
 
 
@@ -140,8 +140,8 @@ def inside(raw: bytes) -> bytes:
     return b"" if part is None else part.content()
 
 
-def _compared(receipt: Record, sent: Sent, reader: ArchiveReader) -> Check:
-    return check_breve(inside(reader.read(receipt.key)), original_of(sent, reader))
+def _compared(pec_receipt: Record, sent: Sent, reader: ArchiveReader) -> Check:
+    return check_breve(inside(reader.read(pec_receipt.key)), original_of(sent, reader))
 
 
 def _linked(
