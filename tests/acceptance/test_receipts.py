@@ -423,7 +423,7 @@ def test_duplicates(office: Office) -> None:
     office.put(OWN.acceptance(sending), first, b"X-Spam: no\r\n" + first, second)
     found = office.one()
     assert outcomes(found) == {A: "delivered", B: "delivered"}
-    assert found["recipients"][0]["notes"] == ["2 delivery receipts are on record"]
+    assert found["recipients"][0]["notes"] == ["2 delivery receipts are recorded"]
 
 
 def test_a_subject_that_would_change_the_terminal(office: Office) -> None:

@@ -37,7 +37,7 @@ class MailProvider:
         imap, pop3, smtp: servers over TLS, the usual one first.
         domains: of addresses that can only be this provider's.
         login: how the login is made of an address, None where it can't be made of it.
-        login_form: the same in words.
+        login_form: the same as text.
         folders: as the server names them, by use.
         basis: "tried" with real mailboxes by others, "stated" by the provider or in a directory, or "weak".
         refused: what to do when the login is refused.

@@ -155,7 +155,7 @@ class Selection:
         return _matches((glob,), folder)
 
     def __str__(self) -> str:
-        """What is asked of messages, in words; empty when nothing is."""
+        """What is asked of messages, as text; empty when nothing is."""
         parts = [
             f"only {', '.join(sorted(self.only))}" if self.only else "",
             f"without {', '.join(sorted(self.exclude))}" if self.exclude else "",

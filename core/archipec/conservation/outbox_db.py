@@ -75,7 +75,7 @@ class OutboxMessage(NamedTuple):
 
     Attributes:
         date, arrived: Unix seconds: the message's date, and when it got into the outbox.
-        reason: why it is where it is, in words; ``waits_for`` the same of its package.
+        reason: why it is where it is, as text; ``waits_for`` the same of its package.
         rejections: how often the provider refused it; refused_with: by which settings its last package was made.
         report: file of the report that proves it, relative to the outbox; report_sha256: of its bytes.
         deposited: when its package was, in Unix seconds, as long as its outcome is not known; attention: whether that

@@ -46,7 +46,7 @@ class Root:
         authority_keys: SHA-256 of the public keys (SubjectPublicKeyInfo) of the authorities for PEC below it. The key
             and not a certificate, because the same key was certified anew many times.
         authority_names: where the keys are not known, a word in the authorities' names, lower case.
-        historical: certifies nobody any more; old messages chain to it.
+        historical: certifies no longer; old messages chain to it.
     """
 
     name: str

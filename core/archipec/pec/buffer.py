@@ -12,7 +12,7 @@ _WINDOW = 1 << 20
 
 
 class FileOctets:
-    """The bytes of a file, which nobody changes meanwhile.
+    """The bytes of a file, which must not change meanwhile.
 
     Args:
         file: open for reading; the caller closes it.

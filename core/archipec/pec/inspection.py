@@ -275,10 +275,10 @@ def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
 
 
 def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
-    """Return what is kept of a message for linking it to others: `describe`, and what is told by more than the seal.
+    """Return what is kept of a message for linking it to others: `describe`, and what is known by more than the seal.
 
     One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by
-    which a copy of what was sent is told.
+    which a copy of what was sent is recognised.
     """
     facts, message_id = judgement.certification, first_field(raw, "Message-ID")
     kept = describe(raw, judgement) | {

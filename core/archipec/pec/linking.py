@@ -211,7 +211,7 @@ class _Judge:
         self._unproven = _by_recipient(unproven)
         overdue = since is None or now - since > _DAY
         self.silence = Outcome.MISSING if overdue else Outcome.WAITING
-        """What it means when nothing is on record."""
+        """What it means when nothing is recorded."""
         self.acceptance_outcomes, self.problems = self._about_acceptance(refusal, unproven)
 
     def _about_acceptance(
@@ -219,7 +219,7 @@ class _Judge:
     ) -> tuple[set[Outcome], tuple[str, ...]]:
         """What the acceptance adds to the outcomes, and what is wrong about it."""
         if self._accepted:
-            return set(), ("a refusal of the same message is on record too",) if refusal else ()
+            return set(), ("a refusal of the same message is recorded too",) if refusal else ()
         if refusal is not None:
             return {Outcome.REFUSED}, (f"the message was refused{_words(refusal)}",)
         doubtful = _first(unproven, kinds.ACCETTAZIONE) or _first(unproven, kinds.NON_ACCETTAZIONE)
@@ -322,7 +322,7 @@ def _delivered(
             what = f'the delivery receipt is "{best.ricevuta}"'
         notes.append(f"{what}: not enough for judicial deposit")
     if len(deliveries) > 1:
-        notes.append(f"{len(deliveries)} delivery receipts are on record")
+        notes.append(f"{len(deliveries)} delivery receipts are recorded")
     return replace(
         base, outcome=Outcome.DELIVERED, decisive=best, problems=tuple(problems), notes=tuple(notes)
     )

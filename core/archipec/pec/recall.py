@@ -16,22 +16,22 @@ from archipec.pec.transactions import Record
 __all__ = ["recall"]
 
 
-def _arguments(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {("media_type" if name == "type" else name): value for name, value in told.items()}
+def _arguments(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {("media_type" if name == "type" else name): value for name, value in fields.items()}
 
 
-def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[str, Any]) -> Record:
+def recall(number: int, key: ContentKey, date: datetime | None, fields: Mapping[str, Any]) -> Record:
     """Return the record of a message.
 
     Args:
         number: names it for the caller.
         date: aware; of the message, where neither its certification nor its header says one.
-        told: what `judgement.record` returned, through JSON.
+        fields: what `inspection.record` returned, through JSON.
     """
-    seal, header, rem = told["seal"], told.get("header") or {}, told.get("rem") or {}
+    seal, header, rem = fields["seal"], fields.get("header") or {}, fields.get("rem") or {}
     proven = seal["status"] == "valid"
     # A copy of what was sent may carry somebody's certification data: it is not its own.
-    own = {} if header else told
+    own = {} if header else fields
     written = own.get("data") if proven else header.get("date")
     recipients = [(one["address"], one["tipo"]) for one in own.get("destinatari") or ()]
     recipients += [(address, "") for address in header.get("to", ())]
@@ -39,14 +39,14 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
     return Record(
         number=number,
         key=key,
-        kind=told.get("kind") or "unknown",
+        kind=fields.get("kind") or "unknown",
         seal=seal["status"],
         reason="its certification data can't be read" if proven and not readable else seal["reason"],
         date=datetime.fromisoformat(written) if written else date,
         identificativo=identifier(own.get("identificativo")) or "",
         msgid=identifier(own.get("msgid")) or "",
-        message_id=identifier(told.get("message_id")) or "",
-        riferimento=identifier(told.get("riferimento")) or "",
+        message_id=identifier(fields.get("message_id")) or "",
+        riferimento=identifier(fields.get("riferimento")) or "",
         mittente=own.get("mittente") or header.get("from", ""),
         oggetto=own.get("oggetto") or header.get("subject", ""),
         destinatari=tuple(Destinatario(address, tipo) for address, tipo in recipients),
@@ -55,16 +55,16 @@ def recall(number: int, key: ContentKey, date: datetime | None, told: Mapping[st
         errore_esteso=own.get("errore_esteso") or "",
         ricevuta=own.get("ricevuta") or "",
         consegna=own.get("consegna") or "",
-        system=told.get("system") or (PEC if told.get("tipo") else ""),
-        event=told.get("event") or "",
+        system=fields.get("system") or (PEC if fields.get("tipo") else ""),
+        event=fields.get("event") or "",
         reasons=tuple(one["code"] for one in rem.get("reasons") or ()),
         concerned=tuple(rem.get("concerned") or ()),
         digest=next(
             (one["digest"] for one in rem.get("digests") or () if one["algorithm"] == "sha256"),
             "",
         ),
-        original=bool(told.get("original")),
+        original=bool(fields.get("original")),
         mended=tuple(own.get("mended") or ()),
-        in_reply_to=identifier(told.get("in_reply_to")) or "",
-        outside=tuple(Outside(**_arguments(one)).label for one in told.get("outside_seal") or ()),
+        in_reply_to=identifier(fields.get("in_reply_to")) or "",
+        outside=tuple(Outside(**_arguments(one)).label for one in fields.get("outside_seal") or ()),
     )

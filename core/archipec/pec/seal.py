@@ -252,7 +252,7 @@ class _Content:
         return False
 
     def what_happened(self, digest: str, is_right: Callable[[bytes], bool]) -> str:
-        """What was done to bytes that don't fit, the end of a sentence; empty when that can't be told."""
+        """What was done to bytes that don't fit, the end of a sentence; empty when that is unknown."""
         if self._part.end - self._part.start > _MOST_TRIED:
             return ""
 
@@ -303,11 +303,11 @@ def _pieces(octets: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview
 def _check_signature(info: SignerInfo, signer: Signer, content: _Content, content_type: bytes) -> str:
     """Why one signature is not over the content; empty when it is (RFC 5652 §5.6).
 
-    Where there are signed attributes they say of what type the content is, and the type outside them, which nobody
+    Where there are signed attributes they say of what type the content is, and the type outside them, which is not
     signed, does not count.
 
     Raises:
-        IntegrityError: it can't be told.
+        IntegrityError: it is unknown.
     """
     if not info.digest or not info.scheme:
         raise IntegrityError("the seal was made with a method that archipec does not know")
@@ -330,7 +330,7 @@ def _check_signature(info: SignerInfo, signer: Signer, content: _Content, conten
 
 
 def _explained(changed: str, info: SignerInfo, content: _Content, is_right: Callable[[bytes], bool]) -> str:
-    """Why content does not fit, with what a program did to it where that can be told."""
+    """Why content does not fit, with what a program did to it where that is known."""
     happened = content.what_happened(info.digest, is_right)
     if not happened:
         return changed
@@ -355,7 +355,7 @@ def _judge_trust(
         any(same_mailbox(sender, address) for address in signer.addresses) for sender in senders
     ):
         reason = (
-            f'the message is from "{", ".join(senders) or "nobody"}" but the seal is'
+            f'the message is from "{", ".join(senders) or "(no sender)"}" but the seal is'
             f' that of "{", ".join(signer.addresses) or signer.name}"'
         )
         return _verdict(Status.UNTRUSTED, reason, info, signer, path)
@@ -386,7 +386,7 @@ def _judge_trust(
     if path.listed:
         reason += f"; {path.listed}"
     if path.historical:
-        reason += f'; the root "{path.root}" is historical: it certifies nobody any more'
+        reason += f'; the root "{path.root}" is historical: it certifies no longer'
     return _verdict(Status.VALID, reason, info, signer, path)
 
 

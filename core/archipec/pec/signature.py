@@ -21,7 +21,7 @@ def verifies(info: SignerInfo, key: Any, data: bytes, *, prehashed: bool) -> boo
         prehashed: ``data`` is the digest of what was signed, not that itself.
 
     Raises:
-        IntegrityError: it can't be told.
+        IntegrityError: it is unknown.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 

@@ -64,7 +64,7 @@ class Record:
         number: names it for the caller.
         key: of its bytes.
         kind: as `Judgement.kind`.
-        seal: status of its seal; reason: that verdict in words.
+        seal: status of its seal; reason: that verdict as text.
         date: aware; certified where the seal is valid.
         identificativo, msgid, message_id, riferimento: identifiers without angle brackets, empty when absent.
         mittente, oggetto, destinatari: of the original.

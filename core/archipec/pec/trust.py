@@ -48,7 +48,7 @@ class Path:
     Attributes:
         root: the root's name.
         since, until: when every certificate of the path is valid, aware; never, when `since` is later.
-        historical: the root certifies nobody any more.
+        historical: the root certifies no longer.
         listed: what says so when it is a trusted list: the service and the list, for a person; else empty.
         replaced: whether it ends because a newer list was due then.
         revoked: when a certificate of the path was revoked, None when no list of revoked certificates says so.

@@ -69,7 +69,7 @@ class Pop3Deletion:
             return Refused(f'POP3 has no folder "{order.folder}"', scope=Scope.MESSAGE)
         if order.ref in self._maildrop.ambiguous:
             return Refused(
-                f"message {order.ref} has the same unique id as another, so that the server can't be told which to delete",
+                f"message {order.ref} has the same unique id as another, so that the server can't be asked to delete one of them",
                 hint="delete it in the webmail",
                 scope=Scope.MESSAGE,
             )

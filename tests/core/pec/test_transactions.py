@@ -194,7 +194,7 @@ def test_the_complete_one_of_two_receipts_decides() -> None:
     whole = delivery(hours=2)
     (recipient,) = sending(accepted(), delivery(ricevuta="breve"), whole).recipients
     assert recipient.decisive == whole
-    assert recipient.notes == ("2 delivery receipts are on record",)
+    assert recipient.notes == ("2 delivery receipts are recorded",)
 
 
 # -- several recipients -----------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class _Examination:
         self._notes: list[str] = []
 
     def broken(self, seal: Seal) -> RemVerdict:
-        """The verdict on a message whose seal does not hold, with what is wrong under it where that can be told."""
+        """The verdict on a message whose seal does not hold, with what is wrong under it where that is known."""
         try:
             self._read()
             self._check_stamp()
