@@ -224,7 +224,7 @@ _GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, err
 
 def counted(number: int, thing: str) -> str:
     """Return a number of things as a message says it: "1 message", "2,500 messages"."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") and thing[-2] not in "aeiou" else f"{thing}s"
     return f"{number:,} {thing if number == 1 else plural}"
 
 

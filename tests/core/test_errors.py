@@ -6,6 +6,8 @@ import errno
 import inspect
 import math
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,7 @@ from archipec.errors import (
     TransientError,
     UnfitRecord,
     Unsupported,
+    counted,
     exit_code,
     from_os_error,
 )
@@ -113,3 +116,34 @@ def test_other_obstacles_need_a_change(number: int) -> None:
 
 def test_an_os_error_without_a_number() -> None:
     assert from_os_error(OSError("Odd Thing"), "x").message == "x: odd thing"
+
+
+@pytest.mark.parametrize(
+    ("number", "thing", "text"),
+    [
+        (0, "message", "0 messages"),
+        (1, "message", "1 message"),
+        (2500, "copy", "2,500 copies"),
+        (1, "copy", "1 copy"),
+        (2, "day", "2 days"),
+    ],
+)
+def test_one_thing_is_no_plural(number: int, thing: str, text: str) -> None:
+    assert counted(number, thing) == text
+
+
+def test_no_message_speaks_of_1_messages() -> None:
+    """A number that isn't a constant goes through `counted`, where its noun follows at once."""
+    written = re.compile(
+        r"(?<!of )(?:\{(?!_?[A-Z_]+\})[^{}]*\}|%d) (?:messages|copies|files|folders|packages|others|days)\b"
+    )
+    root = Path(__file__).parents[2]
+    found = [
+        f"{path.name}: {line.strip()}"
+        for folder in ("core", "plugins")
+        for path in (root / folder).rglob("*.py")
+        if "testing" not in path.parts
+        for line in path.read_text("utf-8").splitlines()
+        if written.search(line) and not line.strip().startswith("#")
+    ]
+    assert not found, "\n".join(found)

@@ -16,7 +16,7 @@ from archipec.custody.attempts import AttemptSubject, places_of, record_attempt
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import verify
-from archipec.errors import PermanentError, exit_code, from_os_error
+from archipec.errors import PermanentError, counted, exit_code, from_os_error
 from archipec.plugins.registry import Registry
 from archipec.terminal import command_line
 
@@ -63,7 +63,7 @@ def demo(directory: Path | None) -> int:
         run: Run[Any] = Run(ledger, state, Cancellation())
         first = record_attempt(ledger, state, subject, "archive", partial(archive, pipeline, run))
         click.echo(
-            f"stored  {count(first.stored)} messages ({size(first.size)}) in a Maildir and an MBOX archive"
+            f"stored  {counted(first.stored, 'message')} ({size(first.size)}) in a Maildir and an MBOX archive"
             f" in {first.seconds:.2f} s"
         )
         for kind, number in sorted(first.kinds.items()):

@@ -147,7 +147,8 @@ def _expiry(day: date) -> str:
     days = (day - date.today()).days  # noqa: DTZ011
     if days < 0:
         return f"its credentials expired on {day}"
-    return f"its credentials expire on {day}, {'today' if not days else f'in {days} days'}"
+    when = f"in {counted(days, 'day')}" if days else "today"
+    return f"its credentials expire on {day}, {when}"
 
 
 def _text(one: PipelineStatus) -> str:

@@ -25,7 +25,7 @@ from typing import BinaryIO, Final, NamedTuple
 from archipec.conservation.outbox_db import CONSERVED, OPEN, PACKAGED, REJECTED, OutboxDatabase, OutboxMessage
 from archipec.conservation.provider import Report
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
-from archipec.errors import IntegrityError, MissingCopy, Unsupported, from_os_error
+from archipec.errors import IntegrityError, MissingCopy, Unsupported, counted, from_os_error
 from archipec.message import ContentKey, Item, Json, Receipt, State
 
 _CHUNK: Final = 1 << 20
@@ -283,7 +283,7 @@ class Outbox:
         """Return what to say of the messages whose bytes are not here as they came, None when there are none."""
         if not self._lost:
             return None
-        others = f", and {len(self._lost) - 1} others" if len(self._lost) > 1 else ""
+        others = f", and {counted(len(self._lost) - 1, 'other')}" if len(self._lost) > 1 else ""
         return IntegrityError(
             f"the outbox has lost what is still to be conserved: {next(iter(self._lost.values()))}{others}",
             hint="run `archipec verify`: the next `archipec archive` then fetches it again from the mailbox",

@@ -20,7 +20,7 @@ from archipec.custody.ledger.runs import Attempt, RunRecord
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.ledger.unsealed import UnsealedOriginal
 from archipec.custody.marker import MARKER, read_marker
-from archipec.errors import ATTENTION, DONE, PermanentError, exit_code
+from archipec.errors import ATTENTION, DONE, PermanentError, counted, exit_code
 from archipec.message import Json, Quota
 
 __all__ = ["MAX_AGE", "PENDING_AGE", "PipelineStatus", "SinkStatus", "Try", "in_words", "statuses"]
@@ -270,8 +270,7 @@ def in_words(seconds: int) -> str:
     """Return a span of time in its largest whole unit."""
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= length:
-            number = seconds // length
-            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+            return counted(seconds // length, unit)
     return "less than a minute"
 
 

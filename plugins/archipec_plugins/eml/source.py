@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
-from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
+from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, counted, from_os_error
 from archipec.pec.headers import MAX_HEADER
 from archipec_plugins.eml import EmlSourceConfig
 from archipec_plugins.files.archives import archive_problems
@@ -45,7 +45,7 @@ def open_source(config: EmlSourceConfig, context: Context) -> Iterator[EmlSource
     source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=config.loose)
     yield source
     if source.skipped_files:
-        context.log.warning("%d files in %s are left out", len(source.skipped_files), path)
+        context.log.warning("%s left out in %s", counted(len(source.skipped_files), "file"), path)
 
 
 class _Ref(NamedTuple):

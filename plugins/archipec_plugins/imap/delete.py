@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
-from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError
+from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError, counted
 from archipec_plugins.imap.commands import CommandBatch, CommandChannel, response_text
 from archipec_plugins.imap.fetch import ImapFetchPipeline, parse_ref
 from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
@@ -215,7 +215,7 @@ class ImapDeletion:
         unordered = max(len(self._unordered), self._expunged - ordered)
         if unordered > 0:
             raise Refused(
-                f"{unordered} messages that were not to be deleted disappeared from the folder at the same time:"
+                f"{counted(unordered, 'message')} not to be deleted disappeared from the folder at the same time:"
                 " the server, or another program, deletes more than it is asked to",
                 hint="look into the webmail before anything more is deleted",
             )

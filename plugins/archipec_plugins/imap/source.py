@@ -20,7 +20,7 @@ from archipec.contract import (
     Listed,
     Quota,
 )
-from archipec.errors import ArchipecError, PermanentError, Refused, Scope
+from archipec.errors import ArchipecError, PermanentError, Refused, Scope, counted
 from archipec_plugins.imap import ImapSourceConfig
 from archipec_plugins.imap.commands import CommandBatch
 from archipec_plugins.imap.delete import ImapDeletion, Method
@@ -145,10 +145,10 @@ class ImapSource:
             yield from self._listed_by_number(state, listing)
         if listing.nameless:
             self._context.log.warning(
-                'folder "%s": the server lists %d messages without a valid UID, and there is no other way to ask for them;'
-                " move them to another folder in the webmail, which gives them new ones",
+                'folder "%s": the server lists %s without a valid UID, and there is no other way to ask for what has none;'
+                " moved to another folder in the webmail, it gets a new one",
                 folder,
-                len(listing.nameless),
+                counted(len(listing.nameless), "message"),
             )
         self._held[folder] = listing.exists
         if whole:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Fingerprint, Folder, Json, Listed
-from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, counted
 from archipec.message import ContentKey
 from archipec_plugins.net.account import Account
 from archipec_plugins.pop3.commands import Pop3Batch, refusal
@@ -139,7 +139,8 @@ class Pop3Source:
             self._maildrop.count, self._maildrop.octets = count, octets
             if self._maildrop.ambiguous:
                 self._context.log.info(
-                    "%d messages share their unique id with others", len(self._maildrop.ambiguous)
+                    "%s with a unique id that another one has, too",
+                    counted(len(self._maildrop.ambiguous), "message"),
                 )
         return self._maildrop
 
@@ -169,7 +170,7 @@ class Pop3Source:
             numbers |= unnamed & parse_sizes(text).keys() if reply.startswith(b"+OK") else unnamed
         if not numbers:
             return {}
-        self._context.log.info("%d messages have no unique id", len(numbers))
+        self._context.log.info("%s without a unique id", counted(len(numbers), "message"))
         drop = Maildrop([], {number: f"no unique id, number {number}" for number in numbers})
         names: dict[int, str] = {}
         pipeline = Pop3FetchPipeline(self._channel.begin(), drop, iter(drop.refs), b"TOP %d 0", self._ahead)

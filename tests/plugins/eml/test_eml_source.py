@@ -169,7 +169,7 @@ def test_every_file_left_out_is_told_with_its_reason(
         ("login.eml", "it is a web page", True),
     ]
     assert sorted(caplog.messages) == [
-        f"3 files in {top} are left out",
+        f"3 files left out in {top}",
         "c/.DS_Store is left out: it doesn't begin like a message",
         "c/fattura.pdf is left out: it is a PDF document",
         "login.eml is left out: it is a web page",

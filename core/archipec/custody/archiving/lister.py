@@ -17,7 +17,7 @@ from archipec.contract import (
 )
 from archipec.custody.ledger import FolderState, HeaderFacts, SourceMessage
 from archipec.custody.run import Run
-from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError
+from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError, counted
 from archipec.message import Folder, Json, Listed
 from archipec.pec.claims import claims_certification
 from archipec.pec.date import origin_date, received_date
@@ -231,7 +231,7 @@ class Lister:
         self._observer.folder_failed(
             folder.name,
             Incomplete(
-                f'folder "{folder.name}": the source says that it holds {count} message{"" if count == 1 else "s"},'
+                f'folder "{folder.name}": the source says that it holds {counted(count, "message")},'
                 f" and lists only {present}",
                 hint="the next run lists it whole again; if that doesn't help, ask the provider",
             ),

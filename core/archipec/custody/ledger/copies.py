@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable, columns
+from archipec.errors import counted
 from archipec.message import ContentKey, Receipt, State
 
 __all__ = ["Content", "Copies", "Copy", "Overdue"]
@@ -46,7 +47,7 @@ class Overdue(NamedTuple):
             return self.reason
         days = (now - self.since) // 86_400
         day = datetime.fromtimestamp(self.since).astimezone()
-        return f"deposited {day:%Y-%m-%d}, no report for {days} day{'' if days == 1 else 's'}: {self.reason}"
+        return f"deposited {day:%Y-%m-%d}, no report for {counted(days, 'day')}: {self.reason}"
 
 
 class Copies(LedgerTable):

@@ -238,7 +238,7 @@ class Runs(LedgerTable):
             "SELECT started, quota_used, quota_limit FROM run"
             " WHERE source = ? AND quota_limit IS NOT NULL ORDER BY id DESC LIMIT 1",
             (source,),
-            "time integer? integer?",
+            "time integer integer",
         )
         return (int(rows[0][0]), Quota(rows[0][1], rows[0][2])) if rows else None
 
