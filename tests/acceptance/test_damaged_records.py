@@ -162,6 +162,7 @@ def test_a_damaged_value_is_never_called_a_bug(archive: Archive) -> None:
         ("ledger", "attempt", "ended", "far", "status"),
         ("ledger", "attempt", "errors", "shape", "status"),
         ("ledger", "run", "report", "shape", "status"),
+        ("ledger", "run", "quota_limit", "far", "status"),
         ("ledger", "content", "sha256", "shape", "verify"),
         ("ledger", "content", "size", "json", "verify"),
         ("outbox", "message", "copy", "json", "verify"),

@@ -78,6 +78,20 @@ def test_a_source_that_exits_is_named(strangers: Strangers, tmp_path: Path, meth
     assert 'the plugin "pigeon" (archipec-acme 2.5) failed in ' in result.err
 
 
+@pytest.mark.parametrize("method", ["check", "skipped"])
+def test_a_source_that_fails_to_say_what_it_left_out_is_named(
+    strangers: Strangers, tmp_path: Path, method: str
+) -> None:
+    """Everything it listed is stored by then; that nobody knows what it didn't list is no success."""
+    strangers.install(
+        f"class Bad(Pigeon):\n    def {method}(self): raise RuntimeError('boo')\n"
+        "globals().update(yields(source(Bad)))\n"
+    )
+    result = strangers("archive", "--from", "pigeon:/x", "--to", f"maildir:{tmp_path / 'A'}", expect=1)
+    assert f'the plugin "pigeon" (archipec-acme 2.5) failed in {method} with RuntimeError: boo' in result.err
+    assert "2 of 2 messages stored" in result.out
+
+
 @pytest.mark.parametrize("where", ["parse", "where", "root"])
 def test_a_record_that_exits_is_named(strangers: Strangers, letters: str, tmp_path: Path, where: str) -> None:
     strangers.install(f"def bad(_): sys.exit()\nglobals().update(yields(sink(Shelf, {where}=bad)))\n")

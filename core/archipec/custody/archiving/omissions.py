@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from archipec.contract import ContentKey, Source, SupportsCheck, SupportsSkipped
-from archipec.errors import ArchipecError, IntegrityError, MissingCopy, UnfitRecord, counted
+from archipec.errors import ArchipecError, IntegrityError, MissingCopy, TransientError, UnfitRecord, counted
 from archipec.message import Json, Skipped
 
 __all__ = ["Omissions", "omissions_of"]
@@ -90,10 +90,22 @@ def _is_about(problem: ArchipecError, reason: str) -> bool:
 def omissions_of(source: Source) -> Omissions:
     """Ask a source, after everything was read, what it passed over and whether it is whole.
 
+    That it can't answer is a problem of the run: nobody knows then what is missing.
+
     Raises:
-        ArchipecError: it can't answer.
+        TransientError: it may answer later.
     """
     found = Omissions()
+    try:
+        _ask(source, found)
+    except TransientError:
+        raise
+    except ArchipecError as error:
+        found.note(error)
+    return found
+
+
+def _ask(source: Source, found: Omissions) -> None:
     if isinstance(source, SupportsSkipped):
         others: list[Skipped] = []
         for one in source.skipped():
@@ -106,4 +118,3 @@ def omissions_of(source: Source) -> Omissions:
     if isinstance(source, SupportsCheck):
         for problem in source.check():
             found.note(problem)
-    return found
