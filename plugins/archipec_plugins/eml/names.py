@@ -14,7 +14,7 @@ from typing import Final
 
 from archipec.message import Item
 from archipec.pec.headers import decoded_text, first_field
-from archipec.pec.kind import ORDINARIA, UNKNOWN, known_kind
+from archipec.pec.kind import KINDS, UNSEALED, known_kind
 
 LONGEST: Final = 110
 """UTF-16 units of the longest name; 240 bytes of UTF-8 are the limit too, and file systems allow 255 of either."""
@@ -26,10 +26,12 @@ _ENDING: Final = ".eml"
 _MARK = re.compile(r"[0-9]{4}-.* – ([0-9a-f]{8}(?:[0-9a-f]{8}){0,7})(?:-[1-9][0-9]*)?\.eml")
 
 
-# RFC 6109 §3, but for those that say more than the kind does ("PER VIRUS").
+# RFC 6109 §3, but for those that say more than the kind does ("PER VIRUS"); REM-Policy-IT.
+_EVENTS = "|".join(event for kind in KINDS for event in known_kind(kind).events)
 _PREFIX = re.compile(
     r"\A\s*(?:POSTA CERTIFICATA|ANOMALIA MESSAGGIO|ACCETTAZIONE|PRESA IN CARICO|PROBLEMA DI SICUREZZA|CONSEGNA"
-    r"|AVVISO DI NON ACCETTAZIONE|AVVISO DI MANCATA CONSEGNA(?: PER SUP\. TEMPO MASSIMO)?)\s*:\s*",
+    r"|AVVISO DI NON ACCETTAZIONE|AVVISO DI MANCATA CONSEGNA(?: PER SUP\. TEMPO MASSIMO)?"
+    rf"|EXTERNAL|REM (?:Dispatch|{_EVENTS}))\s*:\s*",
     re.IGNORECASE,
 )
 # Bytes that are no UTF-8 and bear no charset are ISO 8859-1 more often than anything else.
@@ -77,7 +79,7 @@ def _word(kind: str) -> str:
 def _subject(item: Item) -> str:
     field = first_field(item.head, "Subject") or b""
     text = decoded_text(field[:_SUBJECT_LOOKED_AT]).translate(_STRAY_BYTES)
-    return _clean(text if item.kind in (ORDINARIA, UNKNOWN) else _PREFIX.sub("", text))
+    return _clean(text if item.kind in UNSEALED else _PREFIX.sub("", text))
 
 
 def _clean(text: str) -> str:
