@@ -214,7 +214,8 @@ def test_end_to_end(
     }
 
     # The whole mailbox.
-    archipec(*known, "archive")
+    whole = archipec(*known, "archive", "--json").object
+    assert whole["systems"] == {"pec": 7, "rem": 11}
     found = archipec(*known, "receipts", "--direction", "out", "--json", expect=3).objects
     by_subject: dict[str, Any] = {one["oggetto"]: one for one in found}
     assert len(found) == len(sent)

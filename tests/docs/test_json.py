@@ -27,7 +27,7 @@ from testbed.requirements import require
 from testbed.tool import Tool
 
 PAGE = page("json.md")
-COUNTED = {"kinds", "seals", "kept", "reasons"}
+COUNTED = {"kinds", "systems", "seals", "kept", "reasons"}
 """What has an object by words that are data: a count for each."""
 NAMED = {"sinks", "settled"}
 """What has an object by names that the user gave."""

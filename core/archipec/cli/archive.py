@@ -187,6 +187,8 @@ def _show_run(report: ArchiveReport) -> None:
     _show_waiting(report)
     for kind, number in sorted(report.kinds.items()):
         click.echo(f"  {count(number):>9}  {kind}")
+    if report.systems["rem"]:
+        click.echo(f"  {count(report.systems['rem'])} of REM, {count(report.systems['pec'])} of PEC")
     if report.seals:
         seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(report.seals.items()))
         click.echo(f"  seals: {seals}")

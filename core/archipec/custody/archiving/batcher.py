@@ -145,6 +145,7 @@ class Batcher:
             body=spooled.body,
         )
         entry = BatchItem(content, item, spooled, [(arrival.folder, row)], tuple(sinks), frozenset(ask))
+        entry.system = arrival.system
         entry.unrecognised = is_unrecognised(arrival.kind, claims=arrival.claims)
         self._in_transit[spooled.key] = entry
         self._batch.entries.append(entry)
@@ -216,6 +217,8 @@ class Batcher:
         self._report.size += entry.item.key.size
         self._report.kinds[entry.item.kind] += 1
         self._report.unrecognised[entry.item.kind] += entry.unrecognised
+        if entry.system:
+            self._report.systems[entry.system] += 1
 
     def close(self) -> None:
         """Take and pass on nothing more."""

@@ -45,6 +45,7 @@ class Arrival(NamedTuple):
     saved: bool = False
     loose: bool = False
     claims: bool = False
+    system: str = ""
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class BatchItem:
 
     Attributes:
         unrecognised: whether it passes for certified mail of a kind that this version does not know.
+        system: `pec` or `rem`, empty for what is of neither, by its header.
         rows: where it occurs, each with its folder's name.
         sinks: numbers of the sinks that lack it.
         ask: those of them that may have it after all: they are asked before they are given it again.
@@ -68,6 +70,7 @@ class BatchItem:
     sinks: tuple[int, ...]
     ask: frozenset[int]
     unrecognised: bool = False
+    system: str = ""
     number: int = 0
     awaited: int = 0
     reasons: list[str] = field(default_factory=list)

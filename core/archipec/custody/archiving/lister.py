@@ -22,7 +22,7 @@ from archipec.message import Folder, Json, Listed
 from archipec.pec.claims import claims_certification
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, identifier, raw_text
-from archipec.pec.kind import ORDINARIA, kind_of
+from archipec.pec.kind import ORDINARIA, kind_and_system
 
 __all__ = [
     "Lister",
@@ -322,10 +322,10 @@ def read_headers(
 
 def header_facts(row: SourceMessage, head: bytes, *, asks_message_id: bool) -> HeaderFacts:
     """Return what a message's header tells."""
-    kind = kind_of(head)
+    kind, system = kind_and_system(head)
     message_id = _message_id_of(head) if asks_message_id else None
     claims = kind == ORDINARIA and claims_certification(head)
-    return HeaderFacts(row.id, kind, *_date_of(row, head), message_id, claims)
+    return HeaderFacts(row.id, kind, *_date_of(row, head), message_id, claims, system)
 
 
 def _has_parts(head: bytes) -> bool:

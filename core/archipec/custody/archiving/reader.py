@@ -417,6 +417,7 @@ class Reader:
                 fetched.saved,
                 fetched.loose,
                 facts.claims,
+                facts.system,
             )
         )
         self._arrived_bytes += spooled.key.size

@@ -66,6 +66,7 @@ class ArchiveReport:
             from saying what it has confirmed.
         settled: by sink, what is not confirmed yet, or was rejected; sinks that confirm at once are not in it.
         omissions: what the source passed over, or has lost.
+        systems: messages stored of PEC (`pec`) and of REM (`rem`).
         unrecognised: by kind, messages stored that pass for certified mail of a kind that this version does not know.
         remark: what is no error and may be a surprise.
         prune: what was deleted at the end, None where that was not asked for.
@@ -85,6 +86,7 @@ class ArchiveReport:
     seconds: float = 0.0
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
+    systems: Counter[str] = field(default_factory=Counter)
     unrecognised: Counter[str] = field(default_factory=Counter)
     seals: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -146,6 +148,7 @@ class ArchiveReport:
                 for name, counts in self.sinks.items()
             },
             "kinds": dict(sorted(self.kinds.items())),
+            "systems": dict(sorted(self.systems.items())),
             "unrecognised": self.unrecognised.total(),
             "seals": dict(sorted(self.seals.items())),
             "other_size": self.other_size,

@@ -40,7 +40,8 @@ class FolderState(NamedTuple):
 
 class HeaderFacts(NamedTuple):
     """What the header of a row says: ``date`` in Unix seconds, ``date_from`` the clock it was read from; ``message_id`` is
-    empty when it has none, None when it was not read; ``claims``: it passes for certified mail.
+    empty when it has none, None when it was not read; ``claims``: it passes for certified mail;
+    ``system``: `pec`, `rem` or empty, which is not recorded.
     """
 
     id: int
@@ -49,6 +50,7 @@ class HeaderFacts(NamedTuple):
     date_from: str
     message_id: str | None
     claims: bool = False
+    system: str = ""
 
 
 class Sources(LedgerTable):
@@ -222,7 +224,7 @@ class Sources(LedgerTable):
             db.executemany(
                 "UPDATE occurrence SET kind = ?2, date = ?3, date_from = ?4, message_id = coalesce(?5, message_id),"
                 " claims = ?6 WHERE id = ?1",
-                list(facts),
+                [one[:-1] for one in facts],
             )
 
     def record_gone(self, rows: Iterable[int]) -> None:
