@@ -11,11 +11,20 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from archipec import masking
 from testbed.requirements import lacking
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.register_profile("full", deadline=None)
 settings.load_profile("full" if os.environ.get("ARCHIPEC_DEPTH") == "full" else "seeded")
+
+
+@pytest.fixture(autouse=True)
+def what_a_test_hides_is_hidden_in_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a password of one test is masked in the errors of the next."""
+    for name in ("_hidden", "_forms", "_encoded"):
+        monkeypatch.setattr(masking, name, set(getattr(masking, name)))
+    monkeypatch.setattr(masking, "_pattern", masking._pattern)
 
 
 def _skip_what_is_lacking() -> Generator[None]:
