@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from archipec.config.selection import SENT_GROUPS
+from archipec.pec.headers import first_field, raw_text
 from archipec.pec.kind import GROUPS
 from archipec.simulator import (
     MIXED,
@@ -255,6 +256,21 @@ def test_end_to_end(
         assert [file["what"] for file in exported["files"]][:3] == ["inviato", "accettazione", "consegna"]
         if name.startswith("by rem"):
             assert "has the hash that the receipts state" in " ".join(exported["notes"])
+    # A receipt of another system names the sending, too.
+    (by_pec,) = [
+        one
+        for who in by_subject["by rem, taken by pec"]["recipients"]
+        for one in who["receipts"]
+        if one["system"] == "pec"
+    ]
+    message_id = next(
+        first_field(raw, "Message-ID") for raw in sent[5].receipts if digest(raw) == by_pec["sha256"]
+    )
+    assert message_id is not None
+    again = archipec(
+        *known, "receipts", "--export", tmp_path / "again", raw_text(message_id), "--json"
+    ).object
+    assert again["identificativo"] == by_subject["by rem, taken by pec"]["identificativo"]
     assert archipec(*known, "verify", "--json").object["altered"] == 0
 
     # Nothing goes whose receipts are still to come.

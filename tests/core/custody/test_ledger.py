@@ -95,3 +95,25 @@ def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:
                 [(number, Verdict(status, "ordinaria", None, {"seal": {"status": status}}))], 1
             )
             assert ledger.rows("SELECT seal FROM verdict") == [(kept,)]
+
+
+@pytest.mark.parametrize(
+    ("before", "judged", "after"),
+    [
+        ("ordinaria", "avvenuta-consegna", "avvenuta-consegna"),
+        ("", "rem-relay-rejection", "rem-relay-rejection"),
+        ("accettazione", "avvenuta-consegna", "accettazione"),
+        ("ordinaria", "ordinaria", "ordinaria"),
+        ("anomalia", "ordinaria", "anomalia"),
+    ],
+)
+def test_what_was_taken_for_ordinary_mail_gets_its_kind_when_it_is_judged(
+    tmp_path: Path, before: str, judged: str, after: str
+) -> None:
+    """An earlier version did not know REM; only a valid seal puts right what a header said."""
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        key = ContentKey("a" * 64, 10)
+        (number,) = ledger.copies.intend([(Content(key, before, 1, "received"), [], [])]).values()
+        verdict = Verdict("untrusted", judged, None, {"seal": {"status": "untrusted"}})
+        ledger.verdicts.record([(number, verdict)], 1)
+        assert ledger.rows("SELECT kind FROM content") == [(after,)]

@@ -78,11 +78,10 @@ def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list
     the sender and the recipients. The newest first.
     """
     identifier = name.strip("<> \t")
-    named = [
-        one
-        for one in _linked(ledger, sinks, ledger.transactions.named(sinks, identifier), now)
-        if one.direction == "out"
-    ]
+    references = ledger.transactions.named(sinks, identifier)
+    parts = _joined(ledger, sinks, _of_identifiers(ledger, sinks, [one.value for one in references])).parts
+    whole = {one._replace(value=parts.get(one.value, one.value)): None for one in references}
+    named = [one for one in _linked(ledger, sinks, list(whole), now) if one.direction == "out"]
     if named:
         return named
     words = name.casefold().split()
@@ -191,10 +190,10 @@ class _Joined(NamedTuple):
     """What belongs to sendings whose acceptance another system issued.
 
     Attributes:
-        parts: identifiers of what is shown with another sending; whole: by a sending's identifier, what joins it.
+        parts: by the identifier of what is shown with another sending, that sending's; whole: by a sending's identifier, what joins it.
     """
 
-    parts: frozenset[str]
+    parts: Mapping[str, str]
     whole: Mapping[str, list[Record]]
 
 
@@ -216,12 +215,12 @@ def _joined(ledger: Ledger, sinks: Sequence[int], groups: Mapping[str, list[Reco
             if one.msgid and one.is_about_sending
         }
     if not names:
-        return _Joined(frozenset(), {})
+        return _Joined({}, {})
     named = ledger.transactions.of_msgids(sinks, names)
     around = _of_identifiers(ledger, sinks, {*names, *(one.identificativo for one in named)} - groups.keys())
     found = join_systems({**around, **groups})
     return _Joined(
-        frozenset(found),
+        found,
         _grouped(
             (one for value in found for one in (groups.get(value) or around[value])),
             lambda one: found[one.identificativo],
