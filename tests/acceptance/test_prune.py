@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -39,6 +40,7 @@ pytestmark = pytest.mark.real
 MESSAGES = 1000 if os.environ.get("ARCHIPEC_DEPTH") == "full" else 100
 SENT = "Posta inviata"
 NOW = datetime.now(UTC).replace(microsecond=0)
+ROME = ZoneInfo("Europe/Rome")  # whose days a period is counted in
 WITHOUT_UIDPLUS = "IMAP4rev1 LITERAL+ SASL-IR LIST-EXTENDED LIST-STATUS SPECIAL-USE QUOTA MOVE"
 
 
@@ -175,7 +177,9 @@ def receipts_of_a_period(messages: Sequence[Message], _quota: int) -> set[tuple[
     return {
         (one.folder, one.uid)
         for one in messages
-        if one.receipt and one.folder == "INBOX" and first.date() <= one.arrived.date() <= last.date()
+        if one.receipt
+        and one.folder == "INBOX"
+        and first.date() <= one.arrived.astimezone(ROME).date() <= last.date()
     }
 
 
