@@ -86,6 +86,9 @@ RESERVED: dict[str, str] = {
 }
 
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 70  # lines
+SHORTEST_MODULE = 40  # lines, where one module alone imports it
+# module: why it stands by itself
+SMALL_ON_PURPOSE: dict[str, str] = {}
 CLONE = 12  # lines of code that are equal in two places
 
 
@@ -390,6 +393,23 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
                 owners.setdefault(node.name, set()).add(module)
     shared = {name: sorted(found) for name, found in owners.items() if len(found) > 1}
     assert not shared, shared
+
+
+def test_a_small_module_with_one_user_is_part_of_it() -> None:
+    """Each module has a reason to exist that one sentence says: to be a piece of another is none."""
+    users: dict[str, set[str]] = {module: set() for module in modules()}
+    for module in modules():
+        for name in imports_of(module) & users.keys():
+            users[name].add(module)
+    small = {
+        module: sorted(users[module])
+        for module, path in modules().items()
+        if path.name != "__init__.py" and len(path.read_text("utf-8").splitlines()) < SHORTEST_MODULE
+    }
+    alone = {
+        module: found for module, found in small.items() if len(found) == 1 and module not in SMALL_ON_PURPOSE
+    }
+    assert not alone, alone
 
 
 def test_modules_and_functions_stay_readable() -> None:

@@ -94,7 +94,7 @@ def test_one_that_goes_with_the_first_deletion_ends_it(server: Server, prune: Ca
     server.after_order = deletes_more
     report = prune("--yes", "--json", expect=8).object
     assert (report["deleted"], report["vanished"]) == (1, {"INBOX": 1})
-    assert "deletes more than it is told to" in report["refused"]
+    assert "deletes more than it is asked to" in report["refused"]
     assert len(server.box.messages) == len(OLD_UIDS) - 1
 
 

@@ -118,7 +118,7 @@ class _Mailbox:
 
     Attributes:
         source: its table as it is written; table: the same with everything a preset fills in.
-        about: what the preset fills in, in words.
+        about: what the preset fills in, as text.
         secret: the password, for the trial.
         keep: what to put into the keyring once it is known to be right.
     """

@@ -90,7 +90,7 @@ def _is_about(problem: ArchipecError, reason: str) -> bool:
 def omissions_of(source: Source) -> Omissions:
     """Ask a source, after everything was read, what it passed over and whether it is whole.
 
-    That it can't answer is a problem of the run: nobody knows then what is missing.
+    That it can't answer is a problem of the run: it is unknown then what is missing.
 
     Raises:
         TransientError: it may answer later.

@@ -42,7 +42,7 @@ class LedgerTable:
 def columns(count: int, *names: str) -> str:
     """Name the columns of rows that come as one JSON array.
 
-    Many rows go to SQLite in one statement like that: it lets go of the interpreter at each row of an
+    Many rows go to SQLite in one statement like that: it gives up the interpreter at each row of an
     ``executemany``, and with several threads at work getting hold of it again costs more than the row.
     """
     labels = names or [f"c{number}" for number in range(count)]

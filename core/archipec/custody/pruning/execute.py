@@ -164,7 +164,7 @@ class Executor:
         self._confirm(group, {entry.listed.folder for entry in group}, before)
         if self._report.vanished:
             raise Refused(
-                "other messages went when one was deleted: this server deletes more than it is told to",
+                "other messages went when one was deleted: this server deletes more than it is asked to",
                 hint="delete in the webmail",
             )
 
