@@ -326,7 +326,7 @@ class Sink(Protocol):
         """
 
     def find(self, key: ContentKey) -> Receipt | None:
-        """Return the receipt of an intact committed copy, None when there surely is none.
+        """Return the receipt of an intact committed copy, None when it surely has none.
 
         A copy that is there but damaged counts as none.
 

@@ -70,7 +70,7 @@ def open_profile(path: Path) -> Profile:
     """Return the profile in a folder, wherever it lies.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a profile.
     """
     path = path.expanduser().absolute()
     if not any((path / name).is_file() for name in ("prefs.js", "cert9.db")):

@@ -125,7 +125,7 @@ def entity(raw: Octets, start: int = 0, end: int | None = None) -> Part:
 
 
 def children(part: Part) -> list[Part]:
-    """The direct parts of a multipart, at most `MAX_PARTS`; none when it is none or never shows its boundary.
+    """The direct parts of a multipart, at most `MAX_PARTS`; empty when it is not multipart or never shows its boundary.
 
     A multipart that is cut short ends with its last part (RFC 2046 §5.1.2).
     """

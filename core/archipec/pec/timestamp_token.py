@@ -41,7 +41,7 @@ class TimeStamp:
     Attributes:
         at: the time, aware.
         authority: whose certificate signed it, for a person to read.
-        root: the root that its certificate leads to; None when that is none of those to trust.
+        root: the root that its certificate leads to; None when that is not one of those to trust.
         fault: why its authority does not count at that time, the end of a sentence that begins with its name; empty
             when nothing speaks against it.
     """
@@ -101,7 +101,7 @@ class _Authority:
     """Who signs tokens: a certificate and the paths above it, checked once whatever the date.
 
     Attributes:
-        windows: (root, since, until) of each path that is right; the root is None when it is none to trust.
+        windows: (root, since, until) of each path that is right; the root is None when it is not one to trust.
         fault: why there is no such path though there is a path; empty when there is one or none at all.
     """
 

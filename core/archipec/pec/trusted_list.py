@@ -99,7 +99,7 @@ def load_trusted_list(path: Path) -> TrustedList:
     """Read a list.
 
     Raises:
-        ConfigError: the file is none, or its signature does not fit.
+        ConfigError: the file is not a trusted list, or its signature does not fit.
         ArchipecError: it can't be read.
     """
     try:
@@ -116,7 +116,7 @@ def read_trusted_list(data: bytes) -> TrustedList:
     """Read a list.
 
     Raises:
-        IntegrityError: it is none, or its signature does not fit.
+        IntegrityError: it is not a trusted list, or its signature does not fit.
     """
     root = parse_document(data, _LARGEST, "the trusted list")
     if root.tag != _TL + "TrustServiceStatusList":

@@ -166,7 +166,7 @@ def xml_time(text: str) -> datetime:
     """A time as XML Schema writes it (`xs:dateTime`), aware: without a zone it is UTC.
 
     Raises:
-        IntegrityError: it is none.
+        IntegrityError: it is not a XAdES signature.
     """
     match = _TIME.fullmatch(text.strip())
     try:

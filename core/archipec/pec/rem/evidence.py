@@ -160,7 +160,7 @@ def read_evidence(data: bytes) -> Evidence:
     """Read an evidence, whoever signed it.
 
     Raises:
-        IntegrityError: it is none, or not one of the schema's.
+        IntegrityError: it is not evidence, or not as the schema wants it.
     """
     return parse_evidence(parse_document(data, MAX_SIZE, "the evidence"))
 
@@ -168,7 +168,7 @@ def read_evidence(data: bytes) -> Evidence:
 def parse_evidence(root: Any) -> Evidence:
     """The record of a document; see `read_evidence`."""
     if root.tag != _T + "Evidence":
-        raise IntegrityError("the evidence is none: its document is something else")
+        raise IntegrityError("the document is not REM evidence: its root element is another one")
     if not root.get("version"):
         raise IntegrityError("the evidence does not say which version of the standard it follows")
     try:
