@@ -665,8 +665,8 @@ class TestSchema:
             (lambda xml: re.sub(rb"<EventTime>.*?<", b"<EventTime>2026-13-45T99:00:00Z<", xml), "no date and time"),
             (lambda xml: xml.replace(b">RD01</Details>", b"><b>RD01</b></Details>"), '"Details" holds elements'),
             (lambda xml: xml.replace(b' version="EN319522v1.1.1"', b""), "which version"),
-            (lambda xml: xml.replace(b"tns:Evidence>", b"tns:Other>").replace(b"<tns:Evidence ", b"<tns:Other "), "its document is something else"),
-            (lambda xml: xml.replace(b"http://uri.etsi.org/19522/v1#\" ", b"http://uri.etsi.org/19522/v9#\" "), "its document is something else"),
+            (lambda xml: xml.replace(b"tns:Evidence>", b"tns:Other>").replace(b"<tns:Evidence ", b"<tns:Other "), "its root element is another one"),
+            (lambda xml: xml.replace(b"http://uri.etsi.org/19522/v1#\" ", b"http://uri.etsi.org/19522/v9#\" "), "its root element is another one"),
         ],
     )  # fmt: skip
     def test_a_mistake(self, forge: Callable[[bytes], bytes], said: str) -> None:
