@@ -168,7 +168,7 @@ def read_evidence(data: bytes) -> Evidence:
 def parse_evidence(root: Any) -> Evidence:
     """The record of a document; see `read_evidence`."""
     if root.tag != _T + "Evidence":
-        raise IntegrityError("the document is not REM evidence: its root element is another one")
+        raise IntegrityError("the evidence is another kind of document: its root element is another one")
     if not root.get("version"):
         raise IntegrityError("the evidence does not say which version of the standard it follows")
     try:
