@@ -65,6 +65,15 @@ def test_every_file_that_it_names_is_there() -> None:
     assert not missing
 
 
+def test_every_function_that_it_names_is_there() -> None:
+    named = re.findall(r"`([\w./]+\.py)`\s+\(((?:`\w+`(?:, )?)+)\)", section(PAGE, "## Where to look"))
+    assert len(named) > 20
+    for file, names in named:
+        code = (ROOT / file).read_text("utf-8")
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"^ *(?:def|class) {name}\b|^{name}\b.* = ", code, re.MULTILINE), (file, name)
+
+
 @pytest.mark.parametrize("name", ["eml", "maildir", "mbox", "zip"])
 def test_a_format_is_what_the_page_says(name: str) -> None:
     files = touched("### A format")
