@@ -1,4 +1,4 @@
-"""``archipec archive``."""
+"""``archipec archive``: runs pipelines, or two URLs, and shows what was stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``archipec inspect``."""
+"""``archipec inspect``: what a message file is, whether its seal is valid, and what is in it."""
 
 from __future__ import annotations
 

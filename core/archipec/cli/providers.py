@@ -1,4 +1,4 @@
-"""``archipec providers``."""
+"""``archipec providers``: the PEC providers whose servers are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``archipec prune``."""
+"""``archipec prune``: shows what may be deleted from a mailbox, and with ``--yes`` deletes it."""
 
 from __future__ import annotations
 

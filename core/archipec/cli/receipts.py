@@ -1,4 +1,4 @@
-"""``archipec receipts``."""
+"""``archipec receipts``: lists sendings with what became of them, and exports the files of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``archipec settle``."""
+"""``archipec settle``: asks archives for confirmations that are still missing."""
 
 from __future__ import annotations
 

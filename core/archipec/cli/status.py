@@ -1,4 +1,4 @@
-"""``archipec status``."""
+"""``archipec status``: what the ledger knows of each pipeline, without using the network."""
 
 from __future__ import annotations
 

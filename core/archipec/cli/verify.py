@@ -1,4 +1,4 @@
-"""``archipec verify``."""
+"""``archipec verify``: reads every copy back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an archive of files with tables of contents holds."""
+"""What an archive of files with tables of contents (``archive.mbox.toc``) holds, by those tables.
+
+The inventory ``archipec.toc`` is another file: `archipec.inventory`.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class FileIndex(Protocol):
     It learns what files there are when it is first asked for one.
 
     Attributes:
-        beside: names of directories that are made beside each directory of files.
+        sibling_dirs: names of directories that are made beside each directory of files.
         whole_paths: the inventory is given a copy's path; else its directory, because the name follows from the message.
     """
 

@@ -1,4 +1,4 @@
-"""Commands and their answers, several commands ahead of the answers.
+"""Sends commands and reads their answers, literals included, several commands ahead of the answers.
 
 IMAP lets a client send commands without waiting (RFC 9051 §5.5) and a server answer them in any order. What goes
 through here is what imaplib and imapclient can't do: they wait after each command and hold whole messages in memory.
