@@ -21,10 +21,10 @@ from pathlib import Path
 
 from archipec.pec.anchors import Anchors
 from archipec.pec.daticert import parse_daticert
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.kind import kind_of
 from archipec.pec.seal import Status, judge_seal
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import STYLES, mailbox, shared_authority
 
 _SIZE = 20_000
@@ -45,12 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         for style in STYLES
         for sample in mailbox(options.count, seed=1, size=_SIZE, style=style, mix={"received": 1})
     ]
-    wrong = sum(judge(raw, anchors).seal.status is not Status.VALID for raw in messages)
+    wrong = sum(inspect_message(raw, anchors).seal.status is not Status.VALID for raw in messages)
     figures = {
         "header kind": _rate(kind_of, messages),
         "certification data": _rate(_certification, messages),
-        "seal": _rate(lambda raw: judge_seal(raw, dissect(raw), anchors), messages),
-        "judgement (all of it)": _rate(lambda raw: judge(raw, anchors), messages),
+        "seal": _rate(lambda raw: judge_seal(raw, parse_structure(raw), anchors), messages),
+        "judgement (all of it)": _rate(lambda raw: inspect_message(raw, anchors), messages),
     }
     if shutil.which("openssl"):
         figures["openssl cms -verify, a file each"] = _openssl(
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _certification(raw: bytes) -> object:
-    part = dissect(raw).daticert
+    part = parse_structure(raw).daticert
     assert part is not None
     return parse_daticert(part.content())
 

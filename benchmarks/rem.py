@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.kind import kind_of
 from archipec.pec.rem.evidence import read_evidence
 from archipec.pec.rem.headers import read_header
 from archipec.pec.rem.verify import is_evidence
 from archipec.pec.seal import Status
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.pec.trusted_list import read_trusted_list
 from archipec.simulator import compose, pseudo_pdf, shared_authority
 from archipec.simulator.rem import REM_PROVIDERS, RemProvider
@@ -46,20 +46,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     providers = [RemProvider(number=number) for number in range(len(REM_PROVIDERS))]
     messages = list(_messages(providers, options.count))
-    evidences = [next(filter(is_evidence, dissect(raw).parts)).content() for raw in messages]
+    evidences = [next(filter(is_evidence, parse_structure(raw).parts)).content() for raw in messages]
     root = Anchors((shared_authority().root,))
     services = [ListedService(one.name, one.certificate) for one in providers]
     listed = Anchors(lists=(read_trusted_list(trusted_list(services)),))
     wrong = sum(
-        judge(raw, anchors).seal.status is not Status.VALID for raw in messages for anchors in (root, listed)
+        inspect_message(raw, anchors).seal.status is not Status.VALID
+        for raw in messages
+        for anchors in (root, listed)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     figures = {
         "header kind": _rate(kind_of, messages),
         "header, all of it": _rate(read_header, messages),
         "evidence, read": _rate(read_evidence, evidences),
-        "judgement, by a root": _rate(lambda raw: judge(raw, root), messages),
-        "judgement, by a trusted list": _rate(lambda raw: judge(raw, listed), messages),
+        "judgement, by a root": _rate(lambda raw: inspect_message(raw, root), messages),
+        "judgement, by a trusted list": _rate(lambda raw: inspect_message(raw, listed), messages),
     }
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     mean = statistics.mean(map(len, messages))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import (
     ARUBA_2018,
     LEGALMAIL_2018,
@@ -691,7 +691,7 @@ def test_without_sent_copy_the_original_inside_the_receipt_is_given(office: Offi
     office.put(OWN.acceptance(sending), delivery)
     office.archive()
     done = office.receipts("--export", tmp_path / "out", sending.identificativo, "--json").object
-    part = dissect(delivery).postacert
+    part = parse_structure(delivery).postacert
     assert part is not None
     assert (tmp_path / "out" / "01-inviato.eml").read_bytes() == part.content() == sending.postacert
     assert done["complete"] is True

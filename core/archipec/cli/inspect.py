@@ -24,10 +24,10 @@ from archipec.message import Json
 from archipec.paths import safe_name
 from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.extract import extract
-from archipec.pec.inspection import Judgement, describe, judge_dissected
+from archipec.pec.inspection import Inspection, describe, judge_dissected
 from archipec.pec.recognise import why_no_message
 from archipec.pec.seal import Status
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.terminal import printable, say_error
 
 _STDIN = "-"
@@ -110,7 +110,7 @@ def _read(file: str) -> bytes:
 
 
 def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *, as_json: bool) -> int:
-    structure = dissect(raw)
+    structure = parse_structure(raw)
     judgement = judge_dissected(raw, structure, anchors)
     shape = _shape(file, raw, judgement)
     click.echo(json.dumps(shape) if as_json else _table(shape))
@@ -125,7 +125,7 @@ def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *,
     return exit_code(codes)
 
 
-def _code(judgement: Judgement) -> int:
+def _code(judgement: Inspection) -> int:
     status = judgement.seal.status
     if status is Status.ALTERED:
         return IntegrityError.exit_code
@@ -134,7 +134,7 @@ def _code(judgement: Judgement) -> int:
     return ATTENTION if judgement.claims_certification else DONE
 
 
-def _shape(file: str, raw: bytes, judgement: Judgement) -> dict[str, Json]:
+def _shape(file: str, raw: bytes, judgement: Inspection) -> dict[str, Json]:
     """The object that ``--json`` prints."""
     return {
         "file": file,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from archipec.message import Json
-from archipec.pec.transactions import ATTENTION, Outcome, Recipient, Record, Transaction
+from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction
 from archipec.terminal import printable
 
 __all__ = ["as_json", "as_text", "headline"]
@@ -65,7 +65,7 @@ def _recipient(who: Recipient) -> dict[str, Json]:
     }
 
 
-def _receipt(record: Record) -> dict[str, Json]:
+def _receipt(record: MessageRecord) -> dict[str, Json]:
     return {
         "system": record.system or None,
         "kind": record.kind,

@@ -28,7 +28,7 @@ from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import IntegrityError, from_os_error
 from archipec.message import ContentKey
 from archipec.pec.kind import known_kind
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 
 _SENDING: Final = "U"
 
@@ -62,9 +62,9 @@ class PackageBuilder:
 
     def build(
         self,
-        groups: Sequence[tuple[Sequence[Record], str]],
+        groups: Sequence[tuple[Sequence[MessageRecord], str]],
         now: datetime,
-        zone: Callable[[Record], datetime],
+        zone: Callable[[MessageRecord], datetime],
     ) -> BuiltPackage:
         """Make a package of groups of messages, each with its flow, and write it.
 
@@ -129,7 +129,9 @@ class PackageBuilder:
         except OSError as error:
             raise from_os_error(error, self._folder) from error
 
-    def _unit(self, records: Sequence[Record], flow: str, zone: Callable[[Record], datetime]) -> Unit:
+    def _unit(
+        self, records: Sequence[MessageRecord], flow: str, zone: Callable[[MessageRecord], datetime]
+    ) -> Unit:
         documents = tuple(self._document(record, zone(record)) for record in records)
         digests = "\n".join(sorted(one.key.sha256 for one in documents))
         name = hashlib.sha256(digests.encode()).hexdigest()[:32]
@@ -138,7 +140,7 @@ class PackageBuilder:
             id=name, flow=flow, documents=documents, metadata=metadata, metadata_path=_metadata_path(name)
         )
 
-    def _document(self, record: Record, date: datetime) -> Document:
+    def _document(self, record: MessageRecord, date: datetime) -> Document:
         kind = known_kind(record.kind)
         facts = Facts(
             kind=record.kind,

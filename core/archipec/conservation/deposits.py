@@ -46,10 +46,10 @@ from archipec.errors import ArchipecError, IntegrityError, Scope, TransientError
 from archipec.masking import mask
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import Anchors, TrustFiles
-from archipec.pec.buffer import FileOctets, Octets, windows
-from archipec.pec.inspection import judge, record
+from archipec.pec.buffer import FileBuffer, Octets, iter_blocks
+from archipec.pec.inspection import inspect_message, record
 from archipec.pec.recall import recall
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 
 _ROME = ZoneInfo("Europe/Rome")
 _READ_AT_ONCE = 100
@@ -120,10 +120,10 @@ class Deposits:
     def _facts(self, message: OutboxMessage, anchors: Anchors) -> Json:
         """Return what a message says of itself. A large one stays in its file."""
         with self._outbox.read(message.key) as file:
-            raw: Octets = FileOctets(file) if message.size > _IN_MEMORY else file.read(message.size + 1)
-            if ContentKey.of_chunks(windows(raw, 0, len(raw))) != message.key:
+            raw: Octets = FileBuffer(file) if message.size > _IN_MEMORY else file.read(message.size + 1)
+            if ContentKey.of_chunks(iter_blocks(raw, 0, len(raw))) != message.key:
                 raise IntegrityError(f"{self._outbox.path(message.sha256)} has been altered")
-            return record(raw, judge(raw, anchors, now=self._context.now()))
+            return record(raw, inspect_message(raw, anchors, now=self._context.now()))
 
     def _package(self) -> None:
         now = self._context.now()
@@ -146,7 +146,7 @@ class Deposits:
             waiting += [(one.key.sha256, reason) for one in group.records]
         self._database.explain(waiting)
 
-        def date_of(one: Record) -> datetime:
+        def date_of(one: MessageRecord) -> datetime:
             host = datetime.fromtimestamp(messages[one.number].date, UTC)
             return ((one.date if one.proven else None) or host).astimezone(_ROME)
 

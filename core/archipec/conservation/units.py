@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from archipec.pec.kind import ACCEPTANCES
-from archipec.pec.linking import join_systems, link
-from archipec.pec.transactions import Outcome, Record, SentFrom
+from archipec.pec.linking import build_transactions, join_systems
+from archipec.pec.transactions import MessageRecord, Outcome, SentFrom
 
 _NOT_YET = (Outcome.WAITING, Outcome.MISSING, Outcome.UNPROVEN)
 RECEIVED, SENT = "E", "U"
@@ -22,7 +22,7 @@ RECEIVED, SENT = "E", "U"
 class OutboxRecord(NamedTuple):
     """A message and how long it can have been waiting: ``since`` is the earlier of its date and its arrival here."""
 
-    record: Record
+    record: MessageRecord
     since: datetime
 
 
@@ -34,7 +34,7 @@ class UnitDraft(NamedTuple):
         due: until when it waits for more, None when it is closed.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[MessageRecord, ...]
     flow: str
     due: datetime | None
 
@@ -47,8 +47,8 @@ def gather(known: Sequence[OutboxRecord], now: datetime, wait: timedelta) -> Ite
         wait: how long a sending that is not complete, or a message that may be the copy of one, waits.
     """
     since = {one.record.number: one.since for one in known}
-    sendings: defaultdict[str, list[Record]] = defaultdict(list)
-    copies: defaultdict[str, list[Record]] = defaultdict(list)
+    sendings: defaultdict[str, list[MessageRecord]] = defaultdict(list)
+    copies: defaultdict[str, list[MessageRecord]] = defaultdict(list)
     for record in (one.record for one in known):
         if record.proven and record.is_about_sending:
             sendings[record.identificativo].append(record)
@@ -71,7 +71,7 @@ def gather(known: Sequence[OutboxRecord], now: datetime, wait: timedelta) -> Ite
 
 
 def _sending(
-    receipts: Sequence[Record], copies: dict[str, list[Record]], placed: set[int], now: datetime
+    receipts: Sequence[MessageRecord], copies: dict[str, list[MessageRecord]], placed: set[int], now: datetime
 ) -> UnitDraft:
     names = dict.fromkeys(
         name.casefold()
@@ -80,7 +80,7 @@ def _sending(
         if name
     )
     candidates = [copy for name in names for copy in copies.get(name, ()) if copy.number not in placed]
-    sending = next(one for one in link(receipts, candidates, now) if one.direction == "out")
+    sending = next(one for one in build_transactions(receipts, candidates, now) if one.direction == "out")
     complete = sending.acceptance is not None and not any(
         one.outcome in _NOT_YET for one in sending.recipients
     )
@@ -90,13 +90,15 @@ def _sending(
     return UnitDraft(tuple(ordered), SENT, None if complete else now)
 
 
-def _date(record: Record) -> float:
+def _date(record: MessageRecord) -> float:
     return record.date.timestamp() if record.date is not None else 0.0
 
 
-def split_unit(records: Sequence[Record], documents: int, size: int) -> Iterator[tuple[Record, ...]]:
+def split_unit(
+    records: Sequence[MessageRecord], documents: int, size: int
+) -> Iterator[tuple[MessageRecord, ...]]:
     """Divide a group that is too large for one package into parts that are not."""
-    part: list[Record] = []
+    part: list[MessageRecord] = []
     left = size
     for record in records:
         if part and (len(part) >= documents or record.key.size > left):
@@ -109,10 +111,10 @@ def split_unit(records: Sequence[Record], documents: int, size: int) -> Iterator
 
 
 def group_into_packages(
-    parts: Iterable[tuple[tuple[Record, ...], str]], units: int, documents: int, size: int
-) -> Iterator[list[tuple[tuple[Record, ...], str]]]:
+    parts: Iterable[tuple[tuple[MessageRecord, ...], str]], units: int, documents: int, size: int
+) -> Iterator[list[tuple[tuple[MessageRecord, ...], str]]]:
     """Put units, each with its flow, into packages that keep the limits, in the order they come."""
-    package: list[tuple[tuple[Record, ...], str]] = []
+    package: list[tuple[tuple[MessageRecord, ...], str]] = []
     count = weight = 0
     for records, flow in parts:
         own = sum(record.key.size for record in records)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, TypeAlias, overload
 
-__all__ = ["FileOctets", "Octets", "windows"]
+__all__ = ["FileBuffer", "Octets", "iter_blocks"]
 
 _WINDOW = 1 << 20
 
 
-class FileOctets:
+class FileBuffer:
     """The bytes of a file, which must not change meanwhile.
 
     Args:
@@ -57,11 +57,11 @@ class FileOctets:
         return -1
 
 
-Octets: TypeAlias = bytes | FileOctets
+Octets: TypeAlias = bytes | FileBuffer
 """A whole message, in memory or in its file."""
 
 
-def windows(raw: Octets, start: int, end: int) -> Iterator[bytes | memoryview]:
+def iter_blocks(raw: Octets, start: int, end: int) -> Iterator[bytes | memoryview]:
     """Yield the bytes between two offsets: those in memory in one piece, without a copy."""
     if isinstance(raw, bytes):
         yield memoryview(raw)[start:end]

@@ -29,9 +29,9 @@ def claims_certification(head: Octets) -> bool:
 def holds_certification(raw: Octets) -> bool:
     """Whether a whole message, which may be any bytes, has certification data or evidence among its own parts."""
     from archipec.pec.rem.detect import detect_rem
-    from archipec.pec.structure import dissect
+    from archipec.pec.structure import parse_structure
 
-    structure = dissect(raw)
+    structure = parse_structure(raw)
     if any(part.name.lower() == "daticert.xml" for part in structure.parts):
         return True
     rem = detect_rem(raw, structure)

@@ -23,7 +23,7 @@ from archipec.pec.rem.headers import RemHeader, read_header
 from archipec.pec.rem.reasons import Reason
 from archipec.pec.rem.verify import RemVerdict, verify_rem
 from archipec.pec.seal import Seal, Status, judge_seal
-from archipec.pec.structure import Outside, Structure, dissect
+from archipec.pec.structure import Outside, Structure, parse_structure
 
 _ADDRESS = re.compile(rb"[^\s<>()\[\],;:\"@]{1,200}@[^\s<>()\[\],;:\"@]{1,255}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,8 +34,8 @@ _MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """The judgement of one message: small, without the message, picklable.
+class Inspection:
+    """What one message is: small, without the message, picklable.
 
     Attributes:
         kind: as `kind.kind_of`; what a valid seal certifies comes before what the header says, which anyone can write.
@@ -103,7 +103,7 @@ class Judgement:
         return self.kind not in UNSEALED or self.rem is not None
 
 
-def judge(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Judgement:  # noqa: B008
+def inspect_message(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = None) -> Inspection:  # noqa: B008
     """Judge a message, which may be any bytes. Raises nothing.
 
     A function of its arguments alone, so that worker processes can run it; what is slow about a signer is remembered
@@ -114,12 +114,12 @@ def judge(raw: Octets, anchors: Anchors = Anchors(), *, now: datetime | None = N
         anchors: whom to trust beyond the roots of PEC.
         now: aware; the clock by default. It decides what the reason says of certificates that have expired since.
     """
-    return judge_dissected(raw, dissect(raw), anchors, now=now)
+    return judge_dissected(raw, parse_structure(raw), anchors, now=now)
 
 
 def judge_dissected(
     raw: Octets, structure: Structure, anchors: Anchors, *, now: datetime | None = None
-) -> Judgement:
+) -> Inspection:
     """As `judge`, for who needs the structure too."""
     notes: list[str] = []
     certification: CertificationData | None = None
@@ -161,7 +161,7 @@ def judge_dissected(
             notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
     if notes:
         seal = replace(seal, reason="; ".join((seal.reason, *notes)))
-    return Judgement(
+    return Inspection(
         kind=kind,
         certification=certification,
         seal=seal,
@@ -225,7 +225,7 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
     return told if certified else header_kind
 
 
-def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
+def describe(raw: Octets, judgement: Inspection) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
     One of REM has ``rem`` besides, and what PEC has in its certification data by the same names from its evidence.
@@ -274,7 +274,7 @@ def describe(raw: Octets, judgement: Judgement) -> dict[str, Json]:
     return shape
 
 
-def record(raw: Octets, judgement: Judgement) -> dict[str, Json]:
+def record(raw: Octets, judgement: Inspection) -> dict[str, Json]:
     """Return what is kept of a message for linking it to others: `describe`, and what is known by more than the seal.
 
     One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by

@@ -14,9 +14,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from archipec.pec import kind as kinds
-from archipec.pec.transactions import BY_WEIGHT, Outcome, Recipient, Record, Sent, SentFrom, Transaction
+from archipec.pec.transactions import (
+    BY_WEIGHT,
+    MessageRecord,
+    Outcome,
+    Recipient,
+    Sent,
+    SentFrom,
+    Transaction,
+)
 
-__all__ = ["join_systems", "link"]
+__all__ = ["build_transactions", "join_systems"]
 
 _DAY = timedelta(hours=24)
 _FINAL_NOTICE = timedelta(hours=22)  # RFC 6109 §3.1.6: the second notice comes "not before 22 hours"
@@ -26,7 +34,9 @@ _MALWARE = frozenset({"RA03", "RB03"})  # reasons of REM
 _SEVERITY = re.compile(r"\s*([45])\.\d+\.\d+")
 
 
-def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> list[Transaction]:
+def build_transactions(
+    records: Sequence[MessageRecord], copies: Sequence[MessageRecord], now: datetime
+) -> list[Transaction]:
     """Make the transactions of one sending: one out, one in, or both when it was sent to oneself.
 
     Args:
@@ -44,7 +54,7 @@ def link(records: Sequence[Record], copies: Sequence[Record], now: datetime) -> 
     return found
 
 
-def join_systems(groups: Mapping[str, Sequence[Record]]) -> dict[str, str]:
+def join_systems(groups: Mapping[str, Sequence[MessageRecord]]) -> dict[str, str]:
     """Tell which groups of receipts belong to a sending that another system accepted: PEC for REM, or the other way.
 
     A provider that takes a message over from another system certifies the Message-ID that it had there, and gives it an
@@ -80,7 +90,7 @@ def join_systems(groups: Mapping[str, Sequence[Record]]) -> dict[str, str]:
 # -- incoming ------------------------------------------------------------------------------------------
 
 
-def _incoming(envelopes: Sequence[Record]) -> Transaction:
+def _incoming(envelopes: Sequence[MessageRecord]) -> Transaction:
     proven, unproven = _parted(envelopes)
     first = min(proven or unproven, key=lambda one: bool(one.outside))
     return Transaction(
@@ -107,7 +117,10 @@ def _incoming(envelopes: Sequence[Record]) -> Transaction:
 
 
 def _sending(
-    receipts: Sequence[Record], envelopes: Sequence[Record], copies: Sequence[Record], now: datetime
+    receipts: Sequence[MessageRecord],
+    envelopes: Sequence[MessageRecord],
+    copies: Sequence[MessageRecord],
+    now: datetime,
 ) -> Transaction:
     proven, unproven = _parted(receipts)
     acceptance = _first(proven, kinds.ACCETTAZIONE)
@@ -150,7 +163,9 @@ def _sending(
     )
 
 
-def _sent(heading: Record | None, copies: Sequence[Record], proven: Sequence[Record]) -> Sent | None:
+def _sent(
+    heading: MessageRecord | None, copies: Sequence[MessageRecord], proven: Sequence[MessageRecord]
+) -> Sent | None:
     """What was sent, from the best place: a copy named by its identifier, a sealed one, a copy that fits."""
     able = [one for one in copies if one.is_sendable]
     if heading is None:
@@ -175,11 +190,11 @@ def _sent(heading: Record | None, copies: Sequence[Record], proven: Sequence[Rec
     return None
 
 
-def _same_author(copy: Record, heading: Record) -> bool:
+def _same_author(copy: MessageRecord, heading: MessageRecord) -> bool:
     return _folded(copy.mittente) == _folded(heading.mittente)
 
 
-def _fits(copy: Record, heading: Record) -> bool:
+def _fits(copy: MessageRecord, heading: MessageRecord) -> bool:
     """Whether a copy without Message-ID may be what was sent: by sender, subject, recipients and time."""
     if copy.date is None or heading.date is None or not _same_author(copy, heading):
         return False
@@ -196,10 +211,10 @@ class _Judge:
 
     def __init__(
         self,
-        proven: Sequence[Record],
-        unproven: Sequence[Record],
-        acceptance: Record | None,
-        refusal: Record | None,
+        proven: Sequence[MessageRecord],
+        unproven: Sequence[MessageRecord],
+        acceptance: MessageRecord | None,
+        refusal: MessageRecord | None,
         since: datetime | None,
         now: datetime,
     ) -> None:
@@ -215,7 +230,7 @@ class _Judge:
         self.acceptance_outcomes, self.problems = self._about_acceptance(refusal, unproven)
 
     def _about_acceptance(
-        self, refusal: Record | None, unproven: Sequence[Record]
+        self, refusal: MessageRecord | None, unproven: Sequence[MessageRecord]
     ) -> tuple[set[Outcome], tuple[str, ...]]:
         """What the acceptance adds to the outcomes, and what is wrong about it."""
         if self._accepted:
@@ -229,7 +244,7 @@ class _Judge:
             return {Outcome.MISSING}, ("there is no acceptance in the archive",)
         return {Outcome.WAITING}, ()
 
-    def recipients(self, told: Record) -> Iterator[Recipient]:
+    def recipients(self, told: MessageRecord) -> Iterator[Recipient]:
         """Every recipient of the original, then whoever only a receipt names."""
         seen = set()
         for one in told.destinatari:
@@ -294,7 +309,7 @@ class _Judge:
             reason += " 24 hours after the message was accepted"
         return replace(base, problems=(reason,), notes=notes)
 
-    def _is_final(self, one: Record) -> bool:
+    def _is_final(self, one: MessageRecord) -> bool:
         """Whether it is the notice of 24 hours: it differs from that of 12 in the reason alone."""
         if one.kind != kinds.PREAVVISO_ERRORE_CONSEGNA:
             return False
@@ -305,7 +320,10 @@ class _Judge:
 
 
 def _delivered(
-    base: Recipient, deliveries: Sequence[Record], failures: Sequence[Record], final: Sequence[Record]
+    base: Recipient,
+    deliveries: Sequence[MessageRecord],
+    failures: Sequence[MessageRecord],
+    final: Sequence[MessageRecord],
 ) -> Recipient:
     # A receipt by itself comes before one that lies in another message.
     ordered = sorted(deliveries, key=lambda one: (bool(one.outside), not one.is_complete))
@@ -328,7 +346,7 @@ def _delivered(
     )
 
 
-def _doubts(one: Record) -> list[str]:
+def _doubts(one: MessageRecord) -> list[str]:
     """What has to be looked at of a proven receipt: what a person sees of the message is not all sealed."""
     if not one.outside:
         return []
@@ -338,7 +356,7 @@ def _doubts(one: Record) -> list[str]:
     ]
 
 
-def _remarks(one: Record) -> list[str]:
+def _remarks(one: MessageRecord) -> list[str]:
     if not one.mended:
         return []
     return [
@@ -346,7 +364,7 @@ def _remarks(one: Record) -> list[str]:
     ]
 
 
-def _failed(base: Recipient, failure: Record) -> Recipient:
+def _failed(base: Recipient, failure: MessageRecord) -> Recipient:
     virus = failure.errore == "virus" or not _MALWARE.isdisjoint(failure.reasons)
     what = "not delivered because of a virus" if virus else "not delivered"
     return replace(
@@ -358,14 +376,14 @@ def _failed(base: Recipient, failure: Record) -> Recipient:
     )
 
 
-def _words(one: Record) -> str:
+def _words(one: MessageRecord) -> str:
     """The provider's reason, to be appended to a sentence."""
     words = one.errore_esteso or ("" if one.errore in ("", "nessuno", "altro") else one.errore)
     return f": {words}" if words else ""
 
 
-def _by_recipient(records: Iterable[Record]) -> dict[str, list[Record]]:
-    found: defaultdict[str, list[Record]] = defaultdict(list)
+def _by_recipient(records: Iterable[MessageRecord]) -> dict[str, list[MessageRecord]]:
+    found: defaultdict[str, list[MessageRecord]] = defaultdict(list)
     for one in records:
         if one.kind in kinds.OUTCOMES | kinds.PROGRESS:
             for address in dict.fromkeys(map(_folded, one.about)) or ("",):
@@ -373,19 +391,19 @@ def _by_recipient(records: Iterable[Record]) -> dict[str, list[Record]]:
     return dict(found)
 
 
-def _parted(records: Iterable[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+def _parted(records: Iterable[MessageRecord]) -> tuple[tuple[MessageRecord, ...], tuple[MessageRecord, ...]]:
     """Proven and unproven, each oldest first."""
     ordered = sorted(records, key=_moment)
     return tuple(one for one in ordered if one.proven), tuple(one for one in ordered if not one.proven)
 
 
-def _first(records: Iterable[Record], kind: str) -> Record | None:
+def _first(records: Iterable[MessageRecord], kind: str) -> MessageRecord | None:
     """The first of a kind, if there is one not in another message that one."""
     found = [one for one in records if one.kind == kind]
     return min(found, key=lambda one: bool(one.outside), default=None)
 
 
-def _moment(one: Record) -> float:
+def _moment(one: MessageRecord) -> float:
     return one.date.timestamp() if one.date is not None else 0.0
 
 

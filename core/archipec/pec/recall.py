@@ -11,7 +11,7 @@ from archipec.pec.daticert import Destinatario
 from archipec.pec.headers import identifier
 from archipec.pec.kind import PEC
 from archipec.pec.structure import Outside
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 
 __all__ = ["recall"]
 
@@ -20,7 +20,7 @@ def _arguments(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {("media_type" if name == "type" else name): value for name, value in fields.items()}
 
 
-def recall(number: int, key: ContentKey, date: datetime | None, fields: Mapping[str, Any]) -> Record:
+def recall(number: int, key: ContentKey, date: datetime | None, fields: Mapping[str, Any]) -> MessageRecord:
     """Return the record of a message.
 
     Args:
@@ -36,7 +36,7 @@ def recall(number: int, key: ContentKey, date: datetime | None, fields: Mapping[
     recipients = [(one["address"], one["tipo"]) for one in own.get("destinatari") or ()]
     recipients += [(address, "") for address in header.get("to", ())]
     readable = bool(own.get("identificativo"))
-    return Record(
+    return MessageRecord(
         number=number,
         key=key,
         kind=fields.get("kind") or "unknown",

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
-from archipec.pec.buffer import windows
+from archipec.pec.buffer import iter_blocks
 from archipec.pec.cms import DATA
 from archipec.pec.damage import what_happened
 from archipec.pec.headers import all_fields, raw_text
@@ -259,14 +259,14 @@ class _Content:
         def fits(text: bytes) -> bool:
             return is_right(hashlib.new(digest, text, usedforsecurity=False).digest())
 
-        octets = windows(self._part.raw, self._part.start, self._part.end)
+        octets = iter_blocks(self._part.raw, self._part.start, self._part.end)
         return what_happened(b"".join(canonical(octets)), fits)
 
     def _hash(self, digest: str, *, restored: bool) -> bytes:
         known = self._hashes.get((digest, restored))
         if known is None:
             hashed = hashlib.new(digest, usedforsecurity=False)
-            octets = windows(self._part.raw, self._part.start, self._part.end)
+            octets = iter_blocks(self._part.raw, self._part.start, self._part.end)
             for chunk in canonical(octets) if restored else octets:
                 hashed.update(chunk)
             known = self._hashes[digest, restored] = hashed.digest()

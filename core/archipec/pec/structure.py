@@ -90,7 +90,7 @@ class Structure:
     outside: tuple[Outside, ...] = ()
 
 
-def dissect(raw: Octets) -> Structure:
+def parse_structure(raw: Octets) -> Structure:
     """Find the outermost seal and the certified parts of a message, which may be any bytes. Raises nothing."""
     multiparts: list[list[Part]] = []
     level = [_Nested(entity(raw))]

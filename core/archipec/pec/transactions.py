@@ -20,9 +20,9 @@ from archipec.pec.daticert import Destinatario
 __all__ = [
     "ATTENTION",
     "BY_WEIGHT",
+    "MessageRecord",
     "Outcome",
     "Recipient",
-    "Record",
     "Sent",
     "SentFrom",
     "Transaction",
@@ -57,13 +57,13 @@ ATTENTION: Final = frozenset(BY_WEIGHT[: BY_WEIGHT.index(Outcome.WAITING)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class MessageRecord:
     """What is known of one stored message.
 
     Attributes:
         number: names it for the caller.
         key: of its bytes.
-        kind: as `Judgement.kind`.
+        kind: as `Inspection.kind`.
         seal: status of its seal; reason: that verdict as text.
         date: aware; certified where the seal is valid.
         identificativo, msgid, message_id, riferimento: identifiers without angle brackets, empty when absent.
@@ -158,7 +158,7 @@ class Sent:
         heuristic: matched by sender, subject and time alone, for want of an identifier.
     """
 
-    record: Record
+    record: MessageRecord
     where: SentFrom
     heuristic: bool = False
 
@@ -180,8 +180,8 @@ class Recipient:
     address: str
     tipo: str
     outcome: Outcome
-    decisive: Record | None = None
-    receipts: tuple[Record, ...] = ()
+    decisive: MessageRecord | None = None
+    receipts: tuple[MessageRecord, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     check: Check | None = None
@@ -211,10 +211,10 @@ class Transaction:
     mittente: str
     oggetto: str
     sent: Sent | None = None
-    acceptance: Record | None = None
+    acceptance: MessageRecord | None = None
     recipients: tuple[Recipient, ...] = ()
-    envelopes: tuple[Record, ...] = ()
-    unproven: tuple[Record, ...] = ()
+    envelopes: tuple[MessageRecord, ...] = ()
+    unproven: tuple[MessageRecord, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     system: str = ""
@@ -233,7 +233,7 @@ class Transaction:
         return bool(self.status in ATTENTION or self.problems or any(one.problems for one in self.recipients))
 
     @property
-    def short_receipts(self) -> Iterator[Record]:
+    def short_receipts(self) -> Iterator[MessageRecord]:
         """The delivery receipts that give hashes instead of attachments."""
         for one in self.recipients:
             if one.decisive is not None and one.decisive.ricevuta == "breve" and one.decisive.original:

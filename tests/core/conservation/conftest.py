@@ -18,9 +18,9 @@ from archipec.conservation.subjects import Subjects
 from archipec.conservation.terms import Terms
 from archipec.message import ContentKey
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge, record
+from archipec.pec.inspection import inspect_message, record
 from archipec.pec.recall import recall
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 from archipec.simulator import Provider, compose, shared_authority
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -48,17 +48,17 @@ def sent() -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def records(sent: list[bytes]) -> list[Record]:
+def records(sent: list[bytes]) -> list[MessageRecord]:
     """What is known of them, their seals being trusted."""
     anchors = Anchors((shared_authority().root,))
     return [
-        recall(number, ContentKey.of(raw), NOW, record(raw, judge(raw, anchors)))
+        recall(number, ContentKey.of(raw), NOW, record(raw, inspect_message(raw, anchors)))
         for number, raw in enumerate(sent)
     ]
 
 
 @pytest.fixture
-def pack(tmp_path: Path, sent: list[bytes], records: list[Record]) -> Callable[..., Package]:
+def pack(tmp_path: Path, sent: list[bytes], records: list[MessageRecord]) -> Callable[..., Package]:
     """Make a package of the sending and of the envelope."""
     for raw in sent:
         (tmp_path / ContentKey.of(raw).sha256).write_bytes(raw)

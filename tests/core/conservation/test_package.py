@@ -22,7 +22,7 @@ from archipec.conservation.signature import Signing
 from archipec.conservation.subjects import Subject, Subjects, load_subjects, load_terms
 from archipec.errors import ConfigError, IntegrityError, TransientError
 from archipec.message import ContentKey
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 from archipec.timestamp import TsaClient
 from testbed.requirements import require, schema
 
@@ -158,7 +158,7 @@ def test_a_package_that_was_changed_is_not_deposited(pack: Pack, tmp_path: Path)
         builder.load(row)
 
 
-def test_hostile_texts_fit_into_xml(pack: Pack, records: list[Record]) -> None:
+def test_hostile_texts_fit_into_xml(pack: Pack, records: list[MessageRecord]) -> None:
     from dataclasses import replace
 
     nasty = "\x00\x1b]0;x\x07 ]]> <!-- \ud800 \uffff" + "x" * 10_000

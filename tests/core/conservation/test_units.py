@@ -24,17 +24,17 @@ from tests.core.pec.test_transactions import (
 from archipec.conservation.units import OutboxRecord, UnitDraft, gather, group_into_packages, split_unit
 from archipec.message import ContentKey
 from archipec.pec.kind import KINDS
-from archipec.pec.transactions import Record
+from archipec.pec.transactions import MessageRecord
 
 WAIT = timedelta(days=3)
 
 
-def groups(*records: Record, now: datetime = SOON, arrived: datetime = ACCEPTED) -> list[UnitDraft]:
+def groups(*records: MessageRecord, now: datetime = SOON, arrived: datetime = ACCEPTED) -> list[UnitDraft]:
     known = [OutboxRecord(one, min(one.date or arrived, arrived)) for one in records]
     return list(gather(known, now, WAIT))
 
 
-def shapes(*records: Record, **options: Any) -> list[tuple[list[str], str, bool]]:
+def shapes(*records: MessageRecord, **options: Any) -> list[tuple[list[str], str, bool]]:
     return [
         ([one.kind for one in group.records], group.flow, group.due is None)
         for group in groups(*records, **options)
@@ -81,12 +81,12 @@ def test_a_sending_to_oneself_is_two_units() -> None:
         ((accepted(),), False),
     ],
 )
-def test_it_is_closed_when_everything_is_known(records: tuple[Record, ...], complete: bool) -> None:
+def test_it_is_closed_when_everything_is_known(records: tuple[MessageRecord, ...], complete: bool) -> None:
     assert [group.due is None for group in groups(*records)] == [complete]
 
 
 @pytest.mark.parametrize("records", [(accepted(),), (delivery(),), (copy(),)])
-def test_it_waits_three_days_and_no_longer(records: tuple[Record, ...]) -> None:
+def test_it_waits_three_days_and_no_longer(records: tuple[MessageRecord, ...]) -> None:
     (group,) = groups(*records, now=ACCEPTED + WAIT - timedelta(hours=2))
     assert group.due is not None
     (group,) = groups(*records, now=ACCEPTED + WAIT + timedelta(hours=2))
@@ -129,7 +129,7 @@ def test_every_kind_alone_is_a_unit(kind: str, seal: str, identificativo: str) -
     assert [group.records for group in groups(one, now=LATER)] == [(one,)]
 
 
-def sized(number: int, size: int) -> Record:
+def sized(number: int, size: int) -> MessageRecord:
     return envelope(key=ContentKey(f"{number:064x}", size), number=number)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.pec.breve import Check, check_breve
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import STYLES, Attachment, Provider, Style, compose
 
 PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)) * 9)
@@ -19,7 +19,7 @@ ORIGINAL = compose(subject="Notifica", attachments=[PDF, TEXT])
 
 
 def short_of(original: bytes, style: Style = STYLES[0]) -> bytes:
-    part = dissect(Provider(style=style).delivery(original, receipt="breve")).postacert
+    part = parse_structure(Provider(style=style).delivery(original, receipt="breve")).postacert
     assert part is not None
     return part.content()
 

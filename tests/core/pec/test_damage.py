@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.mime import children, entity
 from archipec.pec.seal import Seal, Status
 from archipec.simulator import ARUBA_2018, Provider, compose, shared_authority
@@ -35,7 +35,7 @@ def sealed(text: bytes, attributes: bool = True) -> bytes:
 
 
 def judged(message: bytes) -> Seal:
-    return judge(message, ANCHORS).seal
+    return inspect_message(message, ANCHORS).seal
 
 
 def recoded(old: str, new: str) -> Callable[[bytes], bytes]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from archipec.errors import IntegrityError
 from archipec.pec.daticert import MAX_SIZE, CertificationData, Destinatario, parse_daticert
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import NAMIRIAL_2024, STYLES, Provider, Style, compose
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
@@ -376,7 +376,7 @@ def test_what_the_simulator_certifies(style: Style) -> None:
     sending = provider.accept(
         compose(subject="Perché <così> & no", reply_to="altro@posta.example.it"), external=["x@y.example"]
     )
-    part = dissect(provider.delivery(sending, receipt="sintetica")).daticert
+    part = parse_structure(provider.delivery(sending, receipt="sintetica")).daticert
     assert part is not None
     facts = parse_daticert(part.content())
     assert facts.tipo == "avvenuta-consegna"
@@ -392,7 +392,7 @@ def test_what_the_simulator_certifies(style: Style) -> None:
 
 def test_a_message_without_a_message_id() -> None:
     provider = Provider(style=NAMIRIAL_2024)
-    part = dissect(provider.acceptance(compose(message_id=None))).daticert
+    part = parse_structure(provider.acceptance(compose(message_id=None))).daticert
     assert part is not None
     assert parse_daticert(part.content()).msgid is None
 

@@ -9,7 +9,7 @@ import pytest
 
 from archipec.errors import ArchipecError, IntegrityError, PermanentError
 from archipec.pec.extract import extract
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import LEGALMAIL_2018, Attachment, Provider, compose
 
 PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)))
@@ -17,7 +17,7 @@ PDF = Attachment("contratto.pdf", b"%PDF-1.7 " + bytes(range(256)))
 
 def files_of(message: bytes, folder: Path) -> list[Path]:
     written: list[Path] = []
-    for outcome in extract(dissect(message), folder):
+    for outcome in extract(parse_structure(message), folder):
         assert isinstance(outcome, Path), outcome
         written.append(outcome)
     return written
@@ -137,7 +137,7 @@ def test_what_can_not_be_decoded_is_said_and_the_rest_goes_on(tmp_path: Path) ->
     original = original_with(broken, b"Content-Type: a/b; name=sano.bin").replace(
         b"\r\n\r\ncontent", b"\r\n\r\nconte", 1
     )
-    outcomes = list(extract(dissect(Provider().envelope(original)), tmp_path))
+    outcomes = list(extract(parse_structure(Provider().envelope(original)), tmp_path))
     assert isinstance(outcomes[2], IntegrityError)
     assert outcomes[2].message == "rotto.bin: a part of the message is not readable base64"
     assert isinstance(outcomes[3], Path) and outcomes[3].name == "sano.bin"
@@ -151,10 +151,10 @@ def test_a_receipt_without_the_original(tmp_path: Path) -> None:
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PermanentError):
-        list(extract(dissect(b""), tmp_path / "file"))
+        list(extract(parse_structure(b""), tmp_path / "file"))
 
 
 def test_multiparts_in_multiparts_end_somewhere(tmp_path: Path) -> None:
     deep = b"".join(b"Content-Type: multipart/x; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(3000))
-    outcomes = list(extract(dissect(Provider().envelope(b"Subject: x\r\n" + deep)), tmp_path))
+    outcomes = list(extract(parse_structure(Provider().envelope(b"Subject: x\r\n" + deep)), tmp_path))
     assert not any(isinstance(one, ArchipecError) for one in outcomes)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import Judgement, describe, judge
+from archipec.pec.inspection import Inspection, describe, inspect_message
 from archipec.pec.kind import kind_of, kind_of_tipo
 from archipec.pec.rem.detect import Rem
 from archipec.pec.seal import Status
@@ -30,7 +30,7 @@ def test_the_kind_of_header_and_certification_agree(name: str, style: Style) -> 
     provider = Provider(style=style)
     sending = provider.accept(ORIGINAL)
     message = EVERY_KIND[name](provider, sending)
-    found = judge(message, ANCHORS)
+    found = inspect_message(message, ANCHORS)
     assert found.kind == kind_of(message)
     assert found.notes == ()
     if name == "anomaly":
@@ -52,7 +52,7 @@ def test_what_is_sealed_comes_before_what_the_header_says() -> None:
         (b"X-Altro: x", "ordinaria"),
     ):
         changed = message.replace(b"X-Ricevuta: accettazione", header)
-        found = judge(changed, ANCHORS)
+        found = inspect_message(changed, ANCHORS)
         assert found.kind == found.tipo == "accettazione"
         assert found.notes == (f'the header says "{kind}" and the certification data "accettazione"',)
         assert found.seal.status is Status.VALID
@@ -66,7 +66,9 @@ def test_without_a_valid_seal_nothing_is_certified() -> None:
         (message, Anchors()),
     ):
         assert changed.count(b"X-Ricevuta: accettazione") == 1
-        found = judge(changed.replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna"), anchors)
+        found = inspect_message(
+            changed.replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna"), anchors
+        )
         assert found.seal.status is not Status.VALID
         assert found.kind == "avvenuta-consegna"
         assert found.tipo == "accettazione"
@@ -79,7 +81,7 @@ def test_an_ordinary_message_that_carries_someones_daticert() -> None:
         b"From: a@b.it\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nvedi\r\n"
         b'--x\r\nContent-Type: application/xml; name="daticert.xml"\r\n\r\n<postacert tipo="accettazione"/>\r\n--x--\r\n'
     )
-    found = judge(raw, ANCHORS)
+    found = inspect_message(raw, ANCHORS)
     assert (found.kind, found.tipo, found.date, found.notes) == ("ordinaria", "accettazione", None, ())
     assert found.seal.status is Status.UNSIGNED
     assert found.seal.reason == "the message carries no provider's seal"
@@ -87,7 +89,7 @@ def test_an_ordinary_message_that_carries_someones_daticert() -> None:
 
 
 def test_a_message_that_only_says_it_is_certified() -> None:
-    found = judge(
+    found = inspect_message(
         b"From: posta-certificata@pec.example.it\r\nX-Ricevuta: accettazione\r\n\r\nfalso\r\n", ANCHORS
     )
     assert (found.kind, found.seal.status) == ("accettazione", Status.UNSIGNED)
@@ -96,9 +98,9 @@ def test_a_message_that_only_says_it_is_certified() -> None:
 
 def test_the_outermost_of_nested_messages_is_judged() -> None:
     inner = Provider(seed=2).delivery(ORIGINAL)
-    found = judge(Provider().anomaly(inner), ANCHORS)
+    found = inspect_message(Provider().anomaly(inner), ANCHORS)
     assert (found.kind, found.tipo, found.seal.status) == ("anomalia", None, Status.VALID)
-    found = judge(Provider().envelope(inner), ANCHORS)
+    found = inspect_message(Provider().envelope(inner), ANCHORS)
     assert (found.kind, found.tipo) == ("posta-certificata", "posta-certificata")
 
 
@@ -112,7 +114,7 @@ def test_certification_data_that_can_not_be_read_is_said() -> None:
         + b"--\r\n"
     )
     message = message.replace(entity, cut)
-    found = judge(with_signature(message, signature(cut, [Provider().certificate])), ANCHORS)
+    found = inspect_message(with_signature(message, signature(cut, [Provider().certificate])), ANCHORS)
     assert found.seal.status is Status.VALID
     assert found.certification is None and found.date is None
     assert "is cut short" in found.notes[0]
@@ -126,7 +128,7 @@ def test_mended_certification_data_under_a_valid_seal_counts() -> None:
         Provider().acceptance(ORIGINAL),
         Provider(),
     )
-    found = judge(message, ANCHORS)
+    found = inspect_message(message, ANCHORS)
     assert found.seal.status is Status.VALID
     assert found.date is not None
     assert found.certification is not None and found.certification.oggetto.startswith(
@@ -142,7 +144,7 @@ def test_a_message_as_its_provider_sealed_it_holds_nothing_else(name: str, style
     provider = Provider(style=style)
     message = EVERY_KIND[name](provider, provider.accept(ORIGINAL))
     for copy in (message, message.replace(b"\r\n", b"\n"), message + b"\r\n\r\n"):
-        assert judge(copy, ANCHORS).outside == ()
+        assert inspect_message(copy, ANCHORS).outside == ()
 
 
 TEXT = b"Content-Type: text/plain\r\n\r\nPagate qui.\r\n"
@@ -169,7 +171,7 @@ DATI = b'Content-Type: application/xml; name="daticert.xml"\r\n\r\n<postacert ti
 )  # fmt: skip
 def test_what_is_outside_the_seal_is_named(change: Callable[[bytes], bytes], labels: list[str]) -> None:
     message = change(Provider().acceptance(ORIGINAL))
-    found = judge(message, ANCHORS)
+    found = inspect_message(message, ANCHORS)
     assert (found.seal.status, found.tipo) == (Status.VALID, "accettazione")
     assert [one.label for one in found.outside] == labels
     assert all(label in found.seal.reason for label in labels)
@@ -181,13 +183,13 @@ def test_a_second_seal_beside_the_first_is_outside_it() -> None:
     one, other = Provider().acceptance(ORIGINAL), Provider(seed=2).delivery(ORIGINAL)
     second = re.search(rb"Content-Type: multipart/signed;.*", other, re.DOTALL)
     assert second is not None
-    found = judge(around(one, second[0]), ANCHORS)
+    found = inspect_message(around(one, second[0]), ANCHORS)
     assert (found.tipo, found.seal.status) == ("accettazione", Status.VALID)
     assert '"smime.p7s"' in [label.label for label in found.outside]
 
 
 def test_many_parts_outside_are_named_up_to_a_bound() -> None:
-    found = judge(around(Provider().acceptance(ORIGINAL), *[FORGED] * 900), ANCHORS)
+    found = inspect_message(around(Provider().acceptance(ORIGINAL), *[FORGED] * 900), ANCHORS)
     assert len(found.outside) == 101
     assert len(found.seal.reason) < 2000
 
@@ -198,7 +200,9 @@ def test_the_header_does_not_decide_where_the_sealed_data_does_not_say_the_kind(
         Provider().acceptance(ORIGINAL),
         Provider(),
     )
-    found = judge(message.replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna"), ANCHORS)
+    found = inspect_message(
+        message.replace(b"X-Ricevuta: accettazione", b"X-Ricevuta: avvenuta-consegna"), ANCHORS
+    )
     assert (found.kind, found.seal.status) == ("x-empty", Status.VALID)
 
 
@@ -221,7 +225,7 @@ def test_kinds_of_certification_data(tipo: str, kind: str) -> None:
 def test_a_whole_mailbox() -> None:
     seals: dict[str, int] = {}
     for sample in mailbox(150, seed=4, size=9000):
-        found = judge(sample.raw, ANCHORS)
+        found = inspect_message(sample.raw, ANCHORS)
         assert found.kind == sample.kind
         seals[found.seal.status] = seals.get(found.seal.status, 0) + 1
         assert found.seal.status is (Status.UNSIGNED if sample.kind == "ordinaria" else Status.VALID)
@@ -246,8 +250,8 @@ def rem_message(
 
 
 class TestRem:
-    def found(self, raw: bytes) -> Judgement:
-        return judge(raw, ANCHORS)
+    def found(self, raw: bytes) -> Inspection:
+        return inspect_message(raw, ANCHORS)
 
     def test_evidence_and_original(self) -> None:
         found = self.found(rem_message())
@@ -299,5 +303,5 @@ class TestRem:
 @given(st.binary(max_size=300))
 def test_any_bytes(junk: bytes) -> None:
     for raw in (junk, b"X-Trasporto: posta-certificata\r\n" + junk, rem_message(junk, junk)):
-        found = judge(raw, ANCHORS)
+        found = inspect_message(raw, ANCHORS)
         assert found.kind and found.seal.reason

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.mime import children, entity, unbase64
 from archipec.pec.seal import Seal, Status
 from archipec.simulator import STYLES, Provider, Style, compose, mailbox, shared_authority
@@ -47,7 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sealed(message: bytes) -> Seal:
-    return judge(message, ANCHORS).seal
+    return inspect_message(message, ANCHORS).seal
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)

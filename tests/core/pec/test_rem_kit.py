@@ -12,11 +12,11 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from archipec.errors import IntegrityError
 from archipec.pec.anchors import Anchors, load_anchors
-from archipec.pec.inspection import describe, judge
+from archipec.pec.inspection import describe, inspect_message
 from archipec.pec.rem.evidence import read_evidence
 from archipec.pec.rem.verify import is_original
 from archipec.pec.seal import Status
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.pec.xades import check_signature, parse_document
 from archipec.simulator import compose
 from archipec.simulator.rem import RemProvider
@@ -49,12 +49,12 @@ def test_every_message_is_valid_and_says_what_its_name_says(anchors: Anchors) ->
     assert len(MESSAGES) == 107
     for file in MESSAGES:
         raw = file.read_bytes()
-        found = judge(raw, anchors)
+        found = inspect_message(raw, anchors)
         assert found.seal.status is Status.VALID, (file, found.seal.reason)
         assert found.evidence is not None
         shape = describe(raw, found)
         assert (shape["system"], shape["reason"]) == ("rem", file.name.split(".")[1])
-        part = next(one for one in dissect(raw).parts if one.media_type == "application/xml")
+        part = next(one for one in parse_structure(raw).parts if one.media_type == "application/xml")
         listed, numbers = recipients(part.content())
         assert [one["address"] for one in shape["destinatari"]] == listed  # type: ignore[union-attr, index, call-overload]
         concerned = [listed[number - 1] for number in numbers] or listed
@@ -63,17 +63,19 @@ def test_every_message_is_valid_and_says_what_its_name_says(anchors: Anchors) ->
 
 
 def test_no_message_is_valid_without_its_root() -> None:
-    assert {judge(file.read_bytes(), Anchors()).seal.status for file in MESSAGES} == {Status.UNTRUSTED}
+    assert {inspect_message(file.read_bytes(), Anchors()).seal.status for file in MESSAGES} == {
+        Status.UNTRUSTED
+    }
 
 
 def test_the_hash_of_every_original(anchors: Anchors) -> None:
     dispatches = 0
     for file in MESSAGES:
         raw = file.read_bytes()
-        original = next(filter(is_original, dissect(raw).parts), None)
+        original = next(filter(is_original, parse_structure(raw).parts), None)
         if original is None:
             continue
-        evidence = judge(raw, anchors).evidence
+        evidence = inspect_message(raw, anchors).evidence
         assert evidence is not None
         digest = hashlib.sha256(raw[original.body : original.end]).digest()
         assert [one.digest for one in evidence.parts] == [digest], file

@@ -15,11 +15,11 @@ import pytest
 from archipec.custody.receipts.query import inside
 from archipec.message import ContentKey
 from archipec.pec.anchors import Anchors, load_anchors
-from archipec.pec.inspection import judge, record
-from archipec.pec.linking import join_systems, link
+from archipec.pec.inspection import inspect_message, record
+from archipec.pec.linking import build_transactions, join_systems
 from archipec.pec.recall import recall
 from archipec.pec.rem.original import compare_original
-from archipec.pec.transactions import Outcome, Record, Transaction
+from archipec.pec.transactions import MessageRecord, Outcome, Transaction
 from archipec.simulator import Provider, compose, shared_authority
 from archipec.simulator.rem import RemProvider
 from archipec.simulator.rem_stamp import shared_stamps
@@ -34,19 +34,19 @@ A, B, C = "a@ufficio.example", "b@ufficio.example", "c@ufficio.example"
 OWN, OTHER = RemProvider(), RemProvider(number=1)
 
 
-def records(raws: Iterable[bytes], anchors: Anchors | None = None) -> list[Record]:
+def records(raws: Iterable[bytes], anchors: Anchors | None = None) -> list[MessageRecord]:
     anchors = anchors or Anchors((shared_authority().root, shared_stamps().root))
-    made: list[Record] = []
+    made: list[MessageRecord] = []
     for raw in dict.fromkeys(raws):
-        told = record(raw, judge(raw, anchors))
+        told = record(raw, inspect_message(raw, anchors))
         made.append(recall(len(made) + 1, ContentKey.of(raw), None, told))
     return made
 
 
-def sending_of(found: Sequence[Record], now: datetime = LATER) -> Transaction:
+def sending_of(found: Sequence[MessageRecord], now: datetime = LATER) -> Transaction:
     (one,) = [
         one
-        for one in link(
+        for one in build_transactions(
             [record for record in found if not record.is_sendable],
             [record for record in found if record.is_sendable],
             now,
@@ -169,14 +169,14 @@ def test_the_copy_and_the_dispatch() -> None:
     assert one.sent is not None and (one.sent.record, one.sent.where) == (found[1], "envelope")
     assert found[1].digest == hashlib.sha256(sending.original).hexdigest()
     assert inside(OWN.dispatch(sending)) == sending.original
-    assert [one.direction for one in link(found, [], LATER)] == ["out", "in"]
+    assert [one.direction for one in build_transactions(found, [], LATER)] == ["out", "in"]
 
 
 # -- both systems -----------------------------------------------------------------------------------------------
 
 
-def grouped(found: Iterable[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
+def grouped(found: Iterable[MessageRecord]) -> dict[str, list[MessageRecord]]:
+    groups: dict[str, list[MessageRecord]] = {}
     for one in found:
         groups.setdefault(one.identificativo, []).append(one)
     return groups
@@ -219,7 +219,7 @@ def test_what_was_sent_by_both_is_two_sendings() -> None:
 kit = pytest.mark.skipif(not KIT.is_dir(), reason="AgID's example kit is not there")
 
 
-def kit_records(*folders: Path, names: str = "*.eml") -> list[Record]:
+def kit_records(*folders: Path, names: str = "*.eml") -> list[MessageRecord]:
     anchors = load_anchors([KIT / "certificates" / "REM-ROOT-CA.crt"])
     return records((path.read_bytes() for folder in folders for path in sorted(folder.glob(names))), anchors)
 
@@ -255,7 +255,7 @@ def test_the_kits_flow_between_providers() -> None:
     ]
     for letter in "CE":
         (folder,) = BETWEEN.glob(f"*Retrieved_by_recipient{letter}")
-        (arrived,) = link(kit_records(folder), [], LATER)
+        (arrived,) = build_transactions(kit_records(folder), [], LATER)
         assert (arrived.direction, arrived.status, arrived.identificativo) == (
             "in",
             Outcome.RECEIVED,

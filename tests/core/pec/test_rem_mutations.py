@@ -16,11 +16,11 @@ from typing import NamedTuple
 import pytest
 
 from archipec.pec.anchors import Anchors, load_anchors
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.mime import Part
 from archipec.pec.rem.verify import is_evidence, is_original
 from archipec.pec.seal import Status
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import compose, shared_authority
 from archipec.simulator.rem import RemProvider
 
@@ -41,7 +41,7 @@ class Message(NamedTuple):
 
     @classmethod
     def of(cls, raw: bytes) -> Message:
-        parts = dissect(raw).parts
+        parts = parse_structure(raw).parts
         evidence = next(filter(is_evidence, parts))
         return cls(raw, evidence, next(filter(is_original, parts), None), evidence.content())
 
@@ -78,7 +78,7 @@ def one_byte(data: bytes, chance: random.Random) -> bytes:
 
 
 def in_signed(message: Message, others: list[Message], chance: random.Random) -> tuple[bytes, str]:
-    signed = dissect(message.raw).signed
+    signed = parse_structure(message.raw).signed
     assert signed is not None
     changed = one_byte(message.raw[signed.start : signed.end], chance)
     return message.raw[: signed.start] + changed + message.raw[signed.end :], ""
@@ -168,7 +168,7 @@ CHANGES: tuple[Callable[[Message, list[Message], random.Random], tuple[bytes, st
 
 def check(messages: list[bytes], anchors: Anchors, seed: int) -> None:
     known = [Message.of(raw) for raw in messages]
-    assert all(judge(one.raw, anchors).seal.status is Status.VALID for one in known)
+    assert all(inspect_message(one.raw, anchors).seal.status is Status.VALID for one in known)
     chance = random.Random(seed)
     for number in range(COUNT):
         message = chance.choice(known)
@@ -176,7 +176,7 @@ def check(messages: list[bytes], anchors: Anchors, seed: int) -> None:
         raw, words = change(message, known, chance)
         if raw == message.raw:
             continue
-        seal = judge(raw, anchors).seal
+        seal = inspect_message(raw, anchors).seal
         assert seal.status is not Status.VALID, (seed, number, change.__name__, seal.reason)
         assert seal.reason
         if words:

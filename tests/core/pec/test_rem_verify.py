@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import Judgement, describe, judge, record
+from archipec.pec.inspection import Inspection, describe, inspect_message, record
 from archipec.pec.rem.evidence import read_evidence
 from archipec.pec.seal import Status
 from archipec.simulator import Authority, Provider, compose, shared_authority
@@ -34,8 +34,8 @@ FACTS = PROVIDER.facts(SENDING, "ContentConsignment", when=SENDING.when, refers_
 DS = b"http://www.w3.org/2000/09/xmldsig#"
 
 
-def verdict(message: bytes, anchors: Anchors = ANCHORS) -> Judgement:
-    return judge(message, anchors)
+def verdict(message: bytes, anchors: Anchors = ANCHORS) -> Inspection:
+    return inspect_message(message, anchors)
 
 
 def receipt(evidence: bytes, facts: EventFacts = FACTS, provider: RemProvider = PROVIDER) -> bytes:
@@ -124,7 +124,7 @@ class TestValid:
         message = expired.receipt(SENDING, "RelayFailure")
         late = datetime(2027, 1, 1, tzinfo=UTC)
         for anchors, said in ((ANCHORS, True), (WITH_STAMPS, False)):
-            found = judge(message, anchors, now=late)
+            found = inspect_message(message, anchors, now=late)
             assert found.seal.status is Status.VALID
             assert ("this message alone does not prove" in found.seal.reason) is said
 
@@ -390,7 +390,7 @@ class TestEvidenceSignature:
 
     def signed(
         self, change: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, xml: bytes = b""
-    ) -> Judgement:
+    ) -> Inspection:
         """A receipt whose signature is made as a changed template says, and fits."""
         from archipec.simulator import rem_evidence
 
@@ -529,7 +529,7 @@ class TestTimeStamp:
 class TestOriginal:
     """(4) The original, byte for byte."""
 
-    def sealed(self, original: bytes, facts: EventFacts) -> Judgement:
+    def sealed(self, original: bytes, facts: EventFacts) -> Inspection:
         return verdict(PROVIDER.sealed(SENDING, facts, PROVIDER.signed(facts), original=original))
 
     def facts(self) -> EventFacts:

@@ -14,7 +14,7 @@ from asn1crypto import x509
 
 from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import ROOTS, Anchors, known_roots, load_anchors
-from archipec.pec.inspection import judge
+from archipec.pec.inspection import inspect_message
 from archipec.pec.mime import children, entity
 from archipec.pec.seal import Seal, Status, same_mailbox, sender_addresses
 from archipec.simulator import (
@@ -45,7 +45,7 @@ ENTITY = signed_entity(MESSAGE)
 
 
 def seal(message: bytes, anchors: Anchors = ANCHORS, now: datetime | None = None) -> Seal:
-    return judge(message, anchors, now=now).seal
+    return inspect_message(message, anchors, now=now).seal
 
 
 def resealed(**how: object) -> Seal:
@@ -194,7 +194,7 @@ def test_an_opaque_seal() -> None:
     head = MESSAGE[: MESSAGE.index(b"MIME-Version")]
     head += b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     for encoded in (der, indefinite(der)):
-        judgement = judge(head + base64.encodebytes(encoded), ANCHORS)
+        judgement = inspect_message(head + base64.encodebytes(encoded), ANCHORS)
         assert judgement.seal.status is Status.VALID
         assert judgement.tipo == "posta-certificata"
 

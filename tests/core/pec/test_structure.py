@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import ARUBA_2018, LEGALMAIL_2018, STYLES, Provider, Style, compose
 from testbed.forged import FOOTER, around
 from testbed.seals import signature, signed_entity
@@ -23,7 +23,7 @@ def test_the_signed_part_is_cut_out_exactly(style: Style) -> None:
     provider = Provider(style=style)
     sending = provider.accept(ORIGINAL)
     message = provider.envelope(sending)
-    found = dissect(message)
+    found = parse_structure(message)
     assert found.signed is not None and found.daticert is not None and found.postacert is not None
     assert found.signed.octets == signed_entity(message)
     assert found.daticert.content().startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
@@ -33,7 +33,7 @@ def test_the_signed_part_is_cut_out_exactly(style: Style) -> None:
 
 
 def test_a_receipt_has_no_original() -> None:
-    found = dissect(Provider().acceptance(ORIGINAL))
+    found = parse_structure(Provider().acceptance(ORIGINAL))
     assert found.daticert is not None
     assert found.postacert is None
 
@@ -43,14 +43,14 @@ def test_of_nested_messages_the_outermost_counts() -> None:
     inside = inner.envelope(ORIGINAL)
     forwarded = compose(subject="I: inoltro") + b"\r\n" + inside
     for message in (outer.envelope(inside), outer.envelope(forwarded)):
-        found = dissect(message)
+        found = parse_structure(message)
         assert found.signed is not None and found.daticert is not None and found.postacert is not None
         assert found.signed.octets == signed_entity(message)
         assert b"Esempio PEC S.p.A." in found.daticert.content()
 
 
 def test_an_anomaly_around_a_message_has_no_certification_data_of_its_own() -> None:
-    found = dissect(Provider().anomaly(Provider(seed=2).envelope(ORIGINAL)))
+    found = parse_structure(Provider().anomaly(Provider(seed=2).envelope(ORIGINAL)))
     assert found.signed is not None
     assert found.daticert is None
     assert found.postacert is not None and b"daticert.xml" in found.postacert.content()
@@ -59,7 +59,7 @@ def test_an_anomaly_around_a_message_has_no_certification_data_of_its_own() -> N
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 def test_a_seal_wrapped_by_a_mailing_list_is_found(style: Style) -> None:
     message = Provider(style=style).envelope(ORIGINAL)
-    found = dissect(around(around(message, FOOTER), FOOTER, mark=b"altra-lista"))
+    found = parse_structure(around(around(message, FOOTER), FOOTER, mark=b"altra-lista"))
     assert found.signed is not None
     assert found.signed.octets == signed_entity(message)
     assert found.daticert is not None
@@ -67,7 +67,7 @@ def test_a_seal_wrapped_by_a_mailing_list_is_found(style: Style) -> None:
 
 def test_line_feeds_only() -> None:
     message = Provider().envelope(ORIGINAL)
-    found = dissect(message.replace(b"\r\n", b"\n"))
+    found = parse_structure(message.replace(b"\r\n", b"\n"))
     assert found.signed is not None and found.daticert is not None and found.postacert is not None
     assert found.signed.octets == signed_entity(message).replace(b"\r\n", b"\n")
 
@@ -81,11 +81,11 @@ def without_signature(message: bytes) -> bytes:
 
 def test_a_stripped_signature_leaves_the_certification_data() -> None:
     message = without_signature(Provider().envelope(ORIGINAL))
-    found = dissect(message)
+    found = parse_structure(message)
     assert found.stripped and found.signed is None and found.seal is None
     assert found.daticert is not None and found.postacert is not None
     flattened = message.replace(b"multipart/signed", b"multipart/mixed")
-    found = dissect(flattened)
+    found = parse_structure(flattened)
     assert not found.stripped and found.signed is None
     assert found.daticert is not None and found.postacert is not None
 
@@ -95,7 +95,9 @@ def test_a_third_part_beside_the_signed_one_is_refused() -> None:
     boundary = re.search(rb'micalg=[^;]+; boundary="([^"]+)"', message)
     assert boundary is not None
     close = b"--" + boundary[1] + b"--"
-    found = dissect(message.replace(close, b"--" + boundary[1] + b"\r\n\r\nun allegato in coda\r\n" + close))
+    found = parse_structure(
+        message.replace(close, b"--" + boundary[1] + b"\r\n\r\nun allegato in coda\r\n" + close)
+    )
     assert found.problem == "a sealed message has two parts and this one has 3"
     assert found.seal is None and found.daticert is not None
 
@@ -111,7 +113,7 @@ def test_a_third_part_beside_the_signed_one_is_refused() -> None:
 )
 def test_types_of_the_signature(kind: bytes) -> None:
     message = Provider().acceptance(ORIGINAL)
-    found = dissect(
+    found = parse_structure(
         message.replace(b"Content-Type: application/pkcs7-signature;", b"Content-Type: " + kind + b";")
     )
     assert found.seal is not None
@@ -120,12 +122,12 @@ def test_types_of_the_signature(kind: bytes) -> None:
 def test_a_signature_whose_encoding_is_no_longer_declared() -> None:
     message = Provider().acceptance(ORIGINAL)
     head, tail = message.rsplit(b"Content-Transfer-Encoding: base64\r\n", 1)
-    assert dissect(head + tail).seal is not None
+    assert parse_structure(head + tail).seal is not None
 
 
 def test_a_pgp_signature_is_no_seal() -> None:
     message = Provider().acceptance(ORIGINAL).replace(b"pkcs7-signature", b"pgp-signature")
-    found = dissect(message)
+    found = parse_structure(message)
     assert found.signed is None and not found.problem and not found.stripped
 
 
@@ -142,14 +144,18 @@ def test_an_opaque_seal_holds_what_it_covers() -> None:
     entity = signed_entity(provider.envelope(ORIGINAL))
     der = signature(entity, [provider.certificate], opaque=True)
     for kind in (b"application/pkcs7-mime", b"application/x-pkcs7-mime"):
-        found = dissect(
+        found = parse_structure(
             opaque(b"From: x\r\nContent-Type: " + kind + b"; smime-type=signed-data; name=smime.p7m", der)
         )
         assert found.signed is not None and found.signed.octets == entity
         assert found.daticert is not None and found.postacert is not None
-    found = dissect(opaque(b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data", b"\x30\x00"))
+    found = parse_structure(
+        opaque(b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data", b"\x30\x00")
+    )
     assert found.signed is None and not found.problem
-    found = dissect(opaque(b"Content-Type: application/pkcs7-mime; smime-type=signed-data", b"\x30\x00"))
+    found = parse_structure(
+        opaque(b"Content-Type: application/pkcs7-mime; smime-type=signed-data", b"\x30\x00")
+    )
     assert found.problem
 
 
@@ -173,7 +179,7 @@ def test_certification_data_by_name_or_type(header: bytes, body: bytes) -> None:
         b"Content-Type: text/plain\r\n\r\ntesto\r\n--x\r\nContent-Type: application/xml; name=fattura.xml\r\n\r\n<a/>\r\n"
         b"--x\r\n" + header + b"\r\n\r\n" + body + b"\r\n--x--\r\n"
     )
-    found = dissect(raw)
+    found = parse_structure(raw)
     assert found.daticert is not None
     assert found.daticert.content().strip() == DATICERT
 
@@ -187,20 +193,20 @@ def test_an_original_in_any_encoding(encoding: bytes) -> None:
         + (b"Content-Transfer-Encoding: " + encoding + b"\r\n" if encoding else b"")
         + b"\r\n" + encoded.get(encoding, original) + b"\r\n--x--\r\n"
     )  # fmt: skip
-    found = dissect(raw)
+    found = parse_structure(raw)
     assert found.postacert is not None
     assert found.postacert.content() == original
 
 
 def test_multiparts_in_multiparts_end_somewhere() -> None:
     raw = b"".join(b"Content-Type: multipart/x; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(5000))
-    assert dissect(raw).signed is None
+    assert parse_structure(raw).signed is None
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes(junk: bytes) -> None:
-    dissect(junk)
-    dissect(
+    parse_structure(junk)
+    parse_structure(
         b"Content-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n"
         + junk
         + b"\r\n--x\r\nContent-Type: application/pkcs7-signature\r\n\r\n"

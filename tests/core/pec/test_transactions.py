@@ -12,8 +12,8 @@ import pytest
 from archipec.message import ContentKey
 from archipec.pec.breve import Check
 from archipec.pec.daticert import Destinatario
-from archipec.pec.linking import link
-from archipec.pec.transactions import Outcome, Record, Transaction, with_checks
+from archipec.pec.linking import build_transactions
+from archipec.pec.transactions import MessageRecord, Outcome, Transaction, with_checks
 
 ACCEPTED = datetime(2026, 9, 15, 8, 30, tzinfo=UTC)
 LATER = ACCEPTED + timedelta(days=30)
@@ -26,7 +26,7 @@ LATE_24 = "5.4.1 - Esempio - non consegnato nelle ventiquattro ore"
 
 def record(
     kind: str, hours: float = 0, to: tuple[str, ...] = (A,), *, esterno: str = "", **fields: Any
-) -> Record:
+) -> MessageRecord:
     number = next(NUMBERS)
     known: dict[str, Any] = {
         "number": number,
@@ -40,45 +40,47 @@ def record(
         "oggetto": "Notifica",
         "destinatari": tuple(Destinatario(one, "esterno" if one == esterno else "certificato") for one in to),
     }
-    return Record(**(known | fields))
+    return MessageRecord(**(known | fields))
 
 
-def accepted(**fields: Any) -> Record:
+def accepted(**fields: Any) -> MessageRecord:
     return record("accettazione", **fields)
 
 
-def delivery(who: str = A, hours: float = 0.1, **fields: Any) -> Record:
+def delivery(who: str = A, hours: float = 0.1, **fields: Any) -> MessageRecord:
     known: dict[str, Any] = {"consegna": who, "ricevuta": "completa", "original": True}
     return record("avvenuta-consegna", hours, **(known | fields))
 
 
-def failure(who: str = A, hours: float = 0.1, **fields: Any) -> Record:
+def failure(who: str = A, hours: float = 0.1, **fields: Any) -> MessageRecord:
     known = {"consegna": who, "errore": "altro", "errore_esteso": "5.1.1 - Esempio - indirizzo non valido"}
     return record("errore-consegna", hours, **(known | fields))
 
 
-def notice(who: str = A, hours: float = 12, reason: str = LATE_12, **fields: Any) -> Record:
+def notice(who: str = A, hours: float = 12, reason: str = LATE_12, **fields: Any) -> MessageRecord:
     known = {"consegna": who, "errore": "altro", "errore_esteso": reason}
     return record("preavviso-errore-consegna", hours, **(known | fields))
 
 
-def envelope(**fields: Any) -> Record:
+def envelope(**fields: Any) -> MessageRecord:
     known: dict[str, Any] = {"ricevuta": "completa", "original": True}
     return record("posta-certificata", **(known | fields))
 
 
-def copy(**fields: Any) -> Record:
+def copy(**fields: Any) -> MessageRecord:
     known = {"seal": "unsigned", "identificativo": "", "msgid": "", "message_id": "1@client.example"}
     return record("ordinaria", **(known | fields))
 
 
-def sending(*records: Record, copies: tuple[Record, ...] = (), now: datetime = LATER) -> Transaction:
-    found = [one for one in link(records, copies, now) if one.direction == "out"]
+def sending(
+    *records: MessageRecord, copies: tuple[MessageRecord, ...] = (), now: datetime = LATER
+) -> Transaction:
+    found = [one for one in build_transactions(records, copies, now) if one.direction == "out"]
     (one,) = found
     return one
 
 
-def outcome(*records: Record, now: datetime = LATER) -> Outcome:
+def outcome(*records: MessageRecord, now: datetime = LATER) -> Outcome:
     (recipient,) = sending(accepted(), *records, now=now).recipients
     return recipient.outcome
 
@@ -116,7 +118,7 @@ def test_delivered() -> None:
         ((record("presa-in-carico"), record("rilevazione-virus", errore="virus")), Outcome.MISSING),
     ],
 )
-def test_outcomes_in_any_order(records: tuple[Record, ...], expected: Outcome) -> None:
+def test_outcomes_in_any_order(records: tuple[MessageRecord, ...], expected: Outcome) -> None:
     for order in permutations(records):
         assert outcome(*order) is expected
 
@@ -343,25 +345,32 @@ def test_without_identifiers_sender_subject_and_time_are_a_guess() -> None:
 
 def test_an_envelope_came_in() -> None:
     own = envelope()
-    (one,) = link([own], [], LATER)
+    (one,) = build_transactions([own], [], LATER)
     assert (one.direction, one.status, one.envelopes) == ("in", Outcome.RECEIVED, (own,))
     assert one.needs_attention is False
 
 
 def test_an_envelope_that_is_not_proven() -> None:
-    (one,) = link([envelope(seal="altered", reason="it was changed")], [], LATER)
+    (one,) = build_transactions([envelope(seal="altered", reason="it was changed")], [], LATER)
     assert (one.status, one.needs_attention, one.recipients) == (Outcome.UNPROVEN, True, ())
     assert one.problems == ("the envelope is not proven: it was changed",)
 
 
 def test_sent_to_oneself_is_both() -> None:
-    out, came = link([accepted(), envelope(), delivery(ricevuta="sintetica", original=False)], [], LATER)
+    out, came = build_transactions(
+        [accepted(), envelope(), delivery(ricevuta="sintetica", original=False)], [], LATER
+    )
     assert (out.direction, came.direction) == ("out", "in")
     assert out.sent is not None and out.sent.where == "envelope"
 
 
 def test_what_travels_between_providers_is_no_transaction() -> None:
-    assert link([record("presa-in-carico"), record("rilevazione-virus"), record("anomalia")], [], LATER) == []
+    assert (
+        build_transactions(
+            [record("presa-in-carico"), record("rilevazione-virus"), record("anomalia")], [], LATER
+        )
+        == []
+    )
 
 
 # -- short receipts ---------------------------------------------------------------------------------------------

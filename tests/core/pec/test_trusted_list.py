@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from archipec.errors import ConfigError, IntegrityError
 from archipec.pec.anchors import Anchors, TrustFiles
-from archipec.pec.inspection import describe, judge
+from archipec.pec.inspection import describe, inspect_message
 from archipec.pec.revocation import load_crls
 from archipec.pec.seal import Seal, Status
 from archipec.pec.trusted_list import TrustedList, load_trusted_list, read_trusted_list
@@ -39,7 +39,7 @@ def by(*states: tuple[str, datetime], **options: str) -> ListedService:
 
 def seal(*services: ListedService, anchors: Anchors = Anchors(), **options: datetime) -> Seal:  # noqa: B008
     read = read_trusted_list(trusted_list(services, **options))  # type: ignore[arg-type]
-    return judge(MESSAGE, replace(anchors, lists=(read,)), now=day(2027)).seal
+    return inspect_message(MESSAGE, replace(anchors, lists=(read,)), now=day(2027)).seal
 
 
 class TestServices:
@@ -52,7 +52,7 @@ class TestServices:
     def test_what_the_verdict_rests_on_is_kept(self) -> None:
         data = trusted_list([by()])
         read = read_trusted_list(data)
-        shown = describe(MESSAGE, judge(MESSAGE, Anchors(lists=(read,))))["seal"]
+        shown = describe(MESSAGE, inspect_message(MESSAGE, Anchors(lists=(read,))))["seal"]
         assert isinstance(shown, dict)
         (basis,) = shown["basis"]
         assert basis == {
@@ -111,7 +111,9 @@ class TestServices:
     def test_pec_is_not_trusted_by_a_list_of_rem(self) -> None:
         pec = Provider(style=ARUBA_2018)
         read = read_trusted_list(trusted_list([ListedService("x", pec.certificate)]))
-        assert judge(pec.acceptance(compose()), Anchors(lists=(read,))).seal.status is Status.UNTRUSTED
+        assert (
+            inspect_message(pec.acceptance(compose()), Anchors(lists=(read,))).seal.status is Status.UNTRUSTED
+        )
 
     def test_authorities_for_time_stamps(self) -> None:
         assert PROVIDER.stamps is not None
@@ -180,7 +182,7 @@ class TestRevocation:
 
     def seal(self, crl: bytes, message: bytes | None = None) -> Seal:
         message = message or self.PEC.acceptance(compose())
-        return judge(message, Anchors((ROOT,), crls=(crl,)), now=day(2027)).seal
+        return inspect_message(message, Anchors((ROOT,), crls=(crl,)), now=day(2027)).seal
 
     def test_a_certificate_that_was_revoked_before_it_sealed(self) -> None:
         crl = self.AUTHORITY.revoke({self.PEC.certificate: day(2026, 9)}, day(2026, 10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from archipec.simulator import Provider
 from archipec.simulator.mime import base64_lines
 from testbed.seals import signature, signed_entity, with_signature
@@ -35,7 +35,7 @@ def around(message: bytes, *parts: bytes, before: bytes = b"", mark: bytes = b"=
 def with_daticert(change: Callable[[bytes], bytes], message: bytes, provider: Provider) -> bytes:
     """A message of a provider that wrote other certification data before it sealed."""
     whole = signed_entity(message)
-    part = dissect(message).daticert
+    part = parse_structure(message).daticert
     assert part is not None
     at = whole.index(part.octets) + part.body - part.start
     text = base64_lines(change(part.content()))

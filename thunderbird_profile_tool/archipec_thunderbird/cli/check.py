@@ -11,7 +11,7 @@ import click
 
 from archipec.errors import ATTENTION, DONE, IntegrityError, PermanentError, exit_code
 from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge as judge_message
+from archipec.pec.inspection import inspect_message as judge_message
 from archipec.pec.recognise import why_no_message
 from archipec.pec.seal import Seal, Status
 from archipec.terminal import command_line, printable, say, say_error
@@ -83,7 +83,7 @@ def check(
     if not messages:
         return refused
 
-    def judge(target: _Target) -> int:
+    def inspect_message(target: _Target) -> int:
         codes = {DONE, refused}
         for path, message in messages.items():
             finding = _find(path, message, target, messages, roots, verdicts[path])
@@ -93,12 +93,12 @@ def check(
 
     if profile is None and not any(one.used for one in find_profiles()):
         say("no profile of Thunderbird here: judged by what it trusts when it is new")
-        return judge(_Target(None, trust_out_of_the_box(tuple(roots)), ()))
+        return inspect_message(_Target(None, trust_out_of_the_box(tuple(roots)), ()))
     named = profile is not None or all_profiles
 
     def judge_in(one: Profile) -> int:
         options = ("--profile", str(one.path)) if named else ()
-        return judge(_Target(one.path, trust_of_profile(one.path, tuple(roots)), options))
+        return inspect_message(_Target(one.path, trust_of_profile(one.path, tuple(roots)), options))
 
     return for_each(chosen_profiles(profile, all_profiles=all_profiles), judge_in)
 

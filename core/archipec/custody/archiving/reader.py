@@ -39,7 +39,7 @@ from archipec.custody.run import Run
 from archipec.custody.spool import Spooled, spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
-from archipec.pec.buffer import FileOctets
+from archipec.pec.buffer import FileBuffer
 from archipec.pec.claims import holds_certification
 from archipec.pec.kind import UNSEALED
 from archipec.supervision import supervised
@@ -441,4 +441,4 @@ def _holds_certification(spooled: Spooled) -> bool:
     if spooled.body is not None:
         return holds_certification(spooled.body)
     with spooled.open() as file:
-        return holds_certification(FileOctets(file))
+        return holds_certification(FileBuffer(file))

@@ -17,7 +17,7 @@ from archipec.message import ContentKey
 # Slow to import, and part of a ledger that most runs don't ask.
 if TYPE_CHECKING:
     from archipec.pec.breve import Check
-    from archipec.pec.transactions import Record
+    from archipec.pec.transactions import MessageRecord
 
 __all__ = ["TransactionRef", "Transactions"]
 
@@ -79,7 +79,7 @@ class Transactions(LedgerTable):
         )
         return [TransactionRef(bool(certified), value, date) for certified, value, date in rows]
 
-    def of_identifiers(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[Record]:
+    def of_identifiers(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[MessageRecord]:
         """Return the messages with these certified identifiers."""
         return self._records(
             f"{_MESSAGE} WHERE v.identificativo IN (SELECT value FROM json_each(?2)) AND {_HELD}",
@@ -87,7 +87,7 @@ class Transactions(LedgerTable):
             identificativi,
         )
 
-    def of_msgids(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
+    def of_msgids(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[MessageRecord]:
         """Return the messages whose certified data states these Message-IDs of what was sent."""
         return self._records(
             f"{_MESSAGE} WHERE v.msgid IN (SELECT value FROM json_each(?2)) AND {_HELD}", sinks, msgids
@@ -111,7 +111,7 @@ class Transactions(LedgerTable):
             found |= dict(rows)
         return found
 
-    def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[Record]:
+    def about(self, sinks: Sequence[int], msgids: Iterable[str]) -> list[MessageRecord]:
         """Return the messages that name these Message-IDs in their header alone, which no seal covers."""
         return self._records(
             f"{_MESSAGE} WHERE v.identificativo IS NULL AND v.riferimento IN (SELECT value FROM json_each(?2))"
@@ -120,7 +120,7 @@ class Transactions(LedgerTable):
             msgids,
         )
 
-    def copies_named(self, sinks: Sequence[int], message_ids: Iterable[str]) -> list[Record]:
+    def copies_named(self, sinks: Sequence[int], message_ids: Iterable[str]) -> list[MessageRecord]:
         """Return the messages with these Message-IDs, in whatever case, that no provider made."""
         found = self._records(
             f"{_MESSAGE} WHERE v.message_id IN (SELECT value FROM json_each(?2)) AND {_HELD}",
@@ -129,7 +129,7 @@ class Transactions(LedgerTable):
         )
         return [one for one in found if one.is_sendable]
 
-    def copies_without_name(self, sinks: Sequence[int]) -> list[Record]:
+    def copies_without_name(self, sinks: Sequence[int]) -> list[MessageRecord]:
         """Return the messages without Message-ID that no provider made."""
         found = self._records(
             f"{_MESSAGE} WHERE v.message_id IS NULL AND v.identificativo IS NULL AND {_HELD}", sinks
@@ -198,7 +198,9 @@ class Transactions(LedgerTable):
                 for one in json.loads(record)["destinatari"]
             )
 
-    def _records(self, query: str, sinks: Sequence[int], names: Iterable[str] | None = None) -> list[Record]:
+    def _records(
+        self, query: str, sinks: Sequence[int], names: Iterable[str] | None = None
+    ) -> list[MessageRecord]:
         values = [json.dumps(list(sinks))]
         if names is not None:
             values.append(json.dumps(list(names)))
@@ -208,7 +210,7 @@ class Transactions(LedgerTable):
             return [_record(*row) for row in rows]
 
 
-def _record(number: int, sha256: str, size: int, date: int, text: str) -> Record:
+def _record(number: int, sha256: str, size: int, date: int, text: str) -> MessageRecord:
     from archipec.pec.recall import recall
 
     time = datetime.fromtimestamp(date, UTC) if date else None

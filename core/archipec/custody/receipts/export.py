@@ -21,7 +21,7 @@ from archipec.paths import safe_name
 from archipec.pec.breve import DIFFERS, check_breve
 from archipec.pec.kind import REM, known_kind
 from archipec.pec.rem.original import compare_original
-from archipec.pec.transactions import Outcome, Record, Sent, SentFrom, Transaction
+from archipec.pec.transactions import MessageRecord, Outcome, Sent, SentFrom, Transaction
 
 __all__ = ["INDEX", "Export", "ExportedFile", "export_transaction"]
 
@@ -133,7 +133,7 @@ def _lacks(transaction: Transaction) -> Iterator[str]:
         yield "the acceptance"
 
 
-def _suffices(receipt: Record) -> bool:
+def _suffices(receipt: MessageRecord) -> bool:
     """Whether a delivery receipt says what was delivered: it has the original inside, or of REM its hash."""
     return receipt.is_complete or (receipt.system == REM and bool(receipt.digest))
 
@@ -145,7 +145,7 @@ def _notes(transaction: Transaction) -> Iterator[str]:
         yield f'a message that calls itself "{record.kind}" is left out, because it is not proven: {record.reason}'
 
 
-def _pec_receipts(transaction: Transaction) -> Iterator[tuple[Record, str]]:
+def _pec_receipts(transaction: Transaction) -> Iterator[tuple[MessageRecord, str]]:
     """Every proven receipt once, with whom it is about, in the order of an export."""
     seen = set()
     if transaction.acceptance is not None:
@@ -189,14 +189,14 @@ def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
     _write(export, raw, "inviato", "", "the copy of the sent message")
 
 
-def _with_digest(transaction: Transaction) -> Record | None:
+def _with_digest(transaction: Transaction) -> MessageRecord | None:
     """A receipt of REM that states the original's hash, a delivery's before the acceptance."""
     decisive = [one.decisive for one in transaction.recipients if one.decisive is not None]
     candidates = [*decisive, *([transaction.acceptance] if transaction.acceptance is not None else [])]
     return next((one for one in candidates if one.system == REM and one.digest), None)
 
 
-def _compare_digest(raw: bytes, receipt: Record, export: Export) -> None:
+def _compare_digest(raw: bytes, receipt: MessageRecord, export: Export) -> None:
     found = compare_original(raw, receipt.digest, receipt.identificativo)
     if found == "differs":
         export.missing.append(

@@ -15,10 +15,10 @@ from archipec.custody.receipts.archive_reader import ArchiveReader
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve
 from archipec.pec.kind import ACCEPTANCES, REM
-from archipec.pec.linking import join_systems, link
+from archipec.pec.linking import build_transactions, join_systems
 from archipec.pec.mime import Part
-from archipec.pec.structure import dissect
-from archipec.pec.transactions import Record, Sent, SentFrom, Transaction, with_checks
+from archipec.pec.structure import parse_structure
+from archipec.pec.transactions import MessageRecord, Sent, SentFrom, Transaction, with_checks
 
 __all__ = ["TransactionFilter", "check_short_receipts", "find", "original_of", "transactions"]
 
@@ -135,18 +135,18 @@ def inside(raw: bytes) -> bytes:
     Raises:
         IntegrityError: its encoding is broken.
     """
-    part: Part | None = dissect(raw).postacert
+    part: Part | None = parse_structure(raw).postacert
     return b"" if part is None else part.content()
 
 
-def _compared(pec_receipt: Record, sent: Sent, reader: ArchiveReader) -> Check:
+def _compared(pec_receipt: MessageRecord, sent: Sent, reader: ArchiveReader) -> Check:
     return check_breve(inside(reader.read(pec_receipt.key)), original_of(sent, reader))
 
 
 def _linked(
     ledger: Ledger, sinks: Sequence[int], clues: Sequence[TransactionRef], now: datetime
 ) -> Iterator[Transaction]:
-    nameless: list[Record] | None = None
+    nameless: list[MessageRecord] | None = None
     for start in range(0, len(clues), _PAGE):
         page = clues[start : start + _PAGE]
         groups = _of_identifiers(ledger, sinks, [clue.value for clue in page if clue.certified])
@@ -171,7 +171,7 @@ def _linked(
                 if nameless is None:
                     nameless = ledger.transactions.copies_without_name(sinks)
                 candidates = nameless
-            linked += link(records, candidates, now)
+            linked += build_transactions(records, candidates, now)
         yield from _with_answers(ledger, sinks, linked)
 
 
@@ -194,10 +194,10 @@ class _Joined(NamedTuple):
     """
 
     parts: Mapping[str, str]
-    whole: Mapping[str, list[Record]]
+    whole: Mapping[str, list[MessageRecord]]
 
 
-def _joined(ledger: Ledger, sinks: Sequence[int], groups: Mapping[str, list[Record]]) -> _Joined:
+def _joined(ledger: Ledger, sinks: Sequence[int], groups: Mapping[str, list[MessageRecord]]) -> _Joined:
     """Find receipts of PEC for sendings of REM, and the other way round, by the Message-ID that they certify."""
     names = {
         name
@@ -230,12 +230,14 @@ def _joined(ledger: Ledger, sinks: Sequence[int], groups: Mapping[str, list[Reco
 
 def _of_identifiers(
     ledger: Ledger, sinks: Sequence[int], identificativi: Iterable[str]
-) -> dict[str, list[Record]]:
+) -> dict[str, list[MessageRecord]]:
     return _grouped(ledger.transactions.of_identifiers(sinks, identificativi), lambda one: one.identificativo)
 
 
-def _grouped(records: Iterable[Record], name: Callable[[Record], str]) -> dict[str, list[Record]]:
-    found: defaultdict[str, list[Record]] = defaultdict(list)
+def _grouped(
+    records: Iterable[MessageRecord], name: Callable[[MessageRecord], str]
+) -> dict[str, list[MessageRecord]]:
+    found: defaultdict[str, list[MessageRecord]] = defaultdict(list)
     for one in records:
         found[name(one)].append(one)
     return found

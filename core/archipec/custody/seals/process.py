@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 
 from archipec.custody.verdict import Verdict
 from archipec.pec.anchors import Anchors
-from archipec.pec.buffer import FileOctets, Octets
+from archipec.pec.buffer import FileBuffer, Octets
 
 __all__ = ["BOOTSTRAP", "main", "read_answer", "write_frame"]
 
@@ -114,7 +114,7 @@ def _judge_all(messages: list[bytes | Path], anchors: Anchors) -> list[tuple[obj
         _give_time(_SECONDS)
         if isinstance(message, Path):
             with message.open("rb") as file:
-                verdicts.append(_judge(FileOctets(file), anchors))
+                verdicts.append(_judge(FileBuffer(file), anchors))
         else:
             verdicts.append(_judge(message, anchors))
     _give_time(0)
@@ -122,9 +122,9 @@ def _judge_all(messages: list[bytes | Path], anchors: Anchors) -> list[tuple[obj
 
 
 def _judge(raw: Octets, anchors: Anchors) -> tuple[object, ...]:
-    from archipec.pec.inspection import judge, record
+    from archipec.pec.inspection import inspect_message, record
 
-    judgement = judge(raw, anchors)
+    judgement = inspect_message(raw, anchors)
     date = judgement.date
     certified = None if date is None else int(date.timestamp())
     return str(judgement.seal.status), judgement.kind, certified, record(raw, judgement)

@@ -345,11 +345,11 @@ def _seal_of(signature: WholeSignature, status: Status, reason: str) -> Seal:
 
 def _hash(part: Part, algorithm: str, *, restored: bool) -> bytes:
     """The hash of a part's body: of the message in it, without the line end that belongs to the boundary."""
-    from archipec.pec.buffer import windows
+    from archipec.pec.buffer import iter_blocks
     from archipec.pec.seal import canonical
 
     hashed = hashlib.new(algorithm)
-    octets = windows(part.raw, part.body, part.end)
+    octets = iter_blocks(part.raw, part.body, part.end)
     for chunk in canonical(octets) if restored else octets:
         hashed.update(chunk)
     return hashed.digest()
