@@ -1,4 +1,4 @@
-"""Makes a batch of written files survive power loss, for the price of one flush instead of one a file.
+"""Makes a batch of written files survive power loss, for the price of one flush instead of one for each file.
 
 Linux: one ``syncfs`` of the file system (Linux 5.8 and later report its write errors). macOS: ``F_FULLFSYNC``
 a file, because ``fsync`` stops at the drive's cache there. Windows: ``FlushFileBuffers`` a file. Where files

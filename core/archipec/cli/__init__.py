@@ -1,4 +1,4 @@
-"""The command line: stdout is data, stderr is talk. One module a command, imported when it is asked for."""
+"""The command line: stdout is data, stderr is talk. One module for each command, imported when it is asked for."""
 
 from __future__ import annotations
 

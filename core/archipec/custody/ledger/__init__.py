@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file a state folder, written before anything else relies on it.
+"""The ledger: one SQLite file in each state folder, written before anything else relies on it.
 
 It is the work list too. Every listed message is a row; a cursor is stored in the transaction of the rows it
 covers; what is left to do is a query (rows some sink lacks), never a state kept beside it.

@@ -1,4 +1,4 @@
-"""SACER, the deposit service of ParER (Emilia-Romagna), which Marche DigiP and others speak too: one unit a request.
+"""SACER, the deposit service of ParER (Emilia-Romagna), which Marche DigiP and others speak too: one unit for each request.
 
 The answer is the outcome. A unit's key at the service is made from its documents, so that a deposit whose answer was
 lost is simply made again: the service knows the key (``UD-002-001``) and answers with the report of the first time.
