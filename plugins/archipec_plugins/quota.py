@@ -15,7 +15,7 @@ _LEVELS: Final = {90: "what arrives may soon be refused", 70: "it is filling up"
 
 
 class QuotaStep:
-    """A `archipec.contract.PostStep` that only looks."""
+    """An `archipec.contract.PostStep` that only looks."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log

@@ -37,7 +37,7 @@ _IN_MEMORY = 1 << 20  # the host has larger ones in a file
 
 
 class PlantedSecret:
-    """A `archipec.contract.Secret` whose text is known to the test, which then looks for it everywhere."""
+    """An `archipec.contract.Secret` whose text is known to the test, which then looks for it everywhere."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -76,7 +76,7 @@ class _Reason(NamedTuple):
 
 
 class EmlSource:
-    """A `archipec.contract.Source` that also reads headers.
+    """An `archipec.contract.Source` that also reads headers.
 
     Each directory that holds messages is a folder, named by its path from the top (``2026/11``; the top itself is
     ``.``). There are no cursors: listing a directory is as cheap as asking whether it has changed.

@@ -79,7 +79,7 @@ class UniqueNames:
 
 
 class FolderSource:
-    """A `archipec.contract.Source` made of `MailFolder`s.
+    """An `archipec.contract.Source` made of `MailFolder`s.
 
     Args:
         find: looks for them, in a stable order; called anew whenever the folders are asked for.

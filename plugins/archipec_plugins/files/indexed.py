@@ -28,7 +28,7 @@ S = TypeVar("S")
 
 
 class IndexedFolder(ABC):
-    """A file of an archive as a `archipec_plugins.files.folders.MailFolder`: read by its table, exactly as it went in."""
+    """A file of an archive as an `archipec_plugins.files.folders.MailFolder`: read by its table, exactly as it went in."""
 
     def __init__(self, name: str, path: str, context: Context) -> None:
         self.name = name

@@ -64,7 +64,7 @@ def open_source(config: ImapSourceConfig, context: Context) -> Iterator[ImapSour
 
 
 class ImapSource:
-    """A `archipec.contract.Source` that also reads headers and the quota, counts, and deletes by order.
+    """An `archipec.contract.Source` that also reads headers and the quota, counts, and deletes by order.
 
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """

@@ -27,7 +27,7 @@ _FLAGS: Final = ((0x0001, "\\Seen"), (0x0002, "\\Answered"), (0x0004, "\\Flagged
 
 
 class MozillaStatus:
-    """Thunderbird as a `archipec_plugins.files.folders.Preamble`.
+    """Thunderbird as an `archipec_plugins.files.folders.Preamble`.
 
     Attributes:
         deleted: messages met that are deleted, and only wait for the folder to be compacted.

@@ -36,7 +36,7 @@ def open_source(account: Account, context: Context) -> Iterator[Pop3Source]:
 
 
 class Pop3Source:
-    """A `archipec.contract.Source` that can also delete.
+    """An `archipec.contract.Source` that can also delete.
 
     One iterator at a time: a call ends the iterators that earlier calls returned.
     """

@@ -22,7 +22,7 @@ def open_step(config: Mapping[str, Any], context: Context) -> Iterator[Thunderbi
 
 
 class ThunderbirdStep:
-    """A `archipec.contract.PostStep` that looks at one profile.
+    """An `archipec.contract.PostStep` that looks at one profile.
 
     Args:
         profile: its folder or name, None for what Thunderbird opens.
