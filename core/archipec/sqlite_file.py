@@ -245,7 +245,7 @@ class SqliteFile:
         name = f"the {self.what} {self._path}"
         # Python's own, of a text that is not UTF-8, has no code.
         code: str = getattr(error, "sqlite_errorname", "")
-        if not code or "malformed JSON" in str(error):
+        if not code or str(error).startswith(("malformed JSON", "no such column", "no such table")):
             return self._damaged(str(error).split(" with text ")[0])
         # Without room for the file that its users share, SQLite speaks of an input or output error.
         if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and self._has_no_room()):

@@ -81,6 +81,18 @@ def test_another_program_s_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "harm", ["ALTER TABLE occurrence RENAME COLUMN flags TO other", "ALTER TABLE occurrence RENAME TO other"]
+)
+def test_one_that_lacks_a_column_or_a_table_is_damaged(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "ledger"
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(harm)
+    with Ledger(path) as ledger, pytest.raises(PermanentError, match="damaged or not a ledger: no such"):
+        ledger.sources.last_listing(1, "INBOX")
+
+
 def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
         key = ContentKey("a" * 64, 10)
