@@ -272,6 +272,17 @@ def _check_column(kind: str, values: Sequence[object], *, optional: bool) -> Non
             raise ValueError(f"{value!r:.60} stands where {kind} belongs")
 
 
+def unix_seconds(time: datetime | None) -> int | None:
+    """Return an aware time as it may be stored, in Unix seconds; None for none, and for one that not every zone can show.
+
+    Servers and senders may say anything between the years 1 and 9999; what is stored lies a day within that.
+    """
+    if time is None:
+        return None
+    seconds = int(time.timestamp())
+    return seconds if seconds in _TIMES else None
+
+
 def fits(value: object, shape: object) -> bool:
     """Tell whether what was JSON is of a shape.
 

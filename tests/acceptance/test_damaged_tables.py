@@ -35,8 +35,10 @@ def test_messages_that_only_the_record_lists_stay(tmp_path: Path, sink: str, whe
         table.write_bytes(kept if where == "between lines" else kept[:-9])
     for number in (4, 5):
         (mail / f"{number}.eml").write_bytes(messages[number])
-    archipec("archive", *pair, "--no-seals", expect=None)
-    assert [there(root, raw) for raw in messages] == [True] * 6
+    # An mbox without its table is added to no more, or the loss would be hidden: what is new waits on the source.
+    new = not (where == "deleted" and sink == "mbox")
+    archipec("archive", *pair, "--no-seals", expect=None if new else 7)
+    assert [there(root, raw) for raw in messages] == [True] * 4 + [new] * 2
     archipec("verify", *pair, "--no-seals", expect=7)
-    archipec("archive", *pair, "--no-seals", expect=None)
-    assert [there(root, raw) for raw in messages] == [True] * 6
+    archipec("archive", *pair, "--no-seals", expect=None if new else 7)
+    assert [there(root, raw) for raw in messages] == [True] * 4 + [new] * 2

@@ -27,6 +27,7 @@ from archipec.conservation.provider import Report
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, counted, from_os_error
 from archipec.message import ContentKey, Item, Json, Receipt, State
+from archipec.sqlite_file import unix_seconds
 
 _CHUNK: Final = 1 << 20
 _PATIENCE: Final = timedelta(days=10)
@@ -96,7 +97,7 @@ class Outbox:
             self._put.pop()
             temporary.unlink(missing_ok=True)
             raise
-        self._staged[item.key] = _Staged(temporary, path, int(item.date.timestamp()), copy)
+        self._staged[item.key] = _Staged(temporary, path, unix_seconds(item.date) or 0, copy)
 
     def commit(self, now: int) -> list[Receipt]:
         """Make what was staged durable and record it, as arrived ``now``, in Unix seconds."""

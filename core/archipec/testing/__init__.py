@@ -38,6 +38,7 @@ pytest.register_assert_rewrite(
     "archipec.testing.sink",
     "archipec.testing.sink_base",
     "archipec.testing.source",
+    "archipec.testing.source_abilities",
 )
 
 from archipec.testing.base import UnderTest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -129,3 +129,24 @@ def test_what_was_taken_for_ordinary_mail_gets_its_kind_when_it_is_judged(
         verdict = Verdict("untrusted", judged, None, {"seal": {"status": "untrusted"}})
         ledger.verdicts.record([(number, verdict)], 1)
         assert ledger.rows("SELECT kind FROM content") == [(after,)]
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2))),
+        datetime(1, 1, 1, 10, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+def test_a_time_that_not_every_zone_can_show_is_none_and_no_damage(
+    tmp_path: Path, received: datetime
+) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        source = ledger.sources.number("imaps://a@b")
+        folder = ledger.sources.open_folders(source, ["INBOX"])["INBOX"].number
+        ledger.sources.record_listing([(folder, [Listed("INBOX", "1", 10, received, (), None)])], [])
+        (listed,) = ledger.sources.last_listing(folder, "INBOX")
+        assert listed.received is None
+        (row,) = ledger.sources.work(folder, [ledger.copies.sink_number("maildir:/A")], 0, 10)
+        assert row.received is None

@@ -22,7 +22,7 @@ from archipec.pec.anchors import Anchors
 from archipec.pec.extract import extract
 from archipec.pec.inspection import judge_dissected
 from archipec.simulator import Provider, compose, mailbox, shared_authority
-from archipec.pec.structure import dissect
+from archipec.pec.structure import parse_structure
 from testbed.mutations import mutated
 from testbed.seals import indefinite, signature, signed_entity, with_signature
 
@@ -32,7 +32,7 @@ message = provider.envelope(compose())
 der = signature(signed_entity(message), [provider.certificate], opaque=True)
 originals = [sample.raw for sample in mailbox(60, seed=5, size=9000)]
 originals += [with_signature(message, indefinite(der)), provider.envelope(provider.delivery(compose()))]
-judge_dissected(message, dissect(message), anchors)
+judge_dissected(message, parse_structure(message), anchors)
 chance = random.Random(int(sys.argv[2]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 slowest, statuses, failures = 0.0, {}, []
@@ -42,7 +42,7 @@ for number in range(int(sys.argv[3])):
         raw = mutated(raw, chance) or raw
     start = time.process_time()
     try:
-        structure = dissect(raw)
+        structure = parse_structure(raw)
         status = judge_dissected(raw, structure, anchors).seal.status
         for part in (structure.daticert, structure.postacert):
             if part is not None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from archipec.custody.ledger.database import LedgerTable, columns
 from archipec.custody.ledger.schema import WRONG_SIZE
 from archipec.message import Json, Listed
+from archipec.sqlite_file import unix_seconds
 
 __all__ = ["FolderState", "HeaderFacts", "SourceMessage", "Sources"]
 
@@ -121,7 +122,7 @@ class Sources(LedgerTable):
                 rows = json.dumps(
                     list(
                         {
-                            one.ref: (one.ref, one.size, _seconds(one.received), " ".join(one.flags))
+                            one.ref: (one.ref, one.size, unix_seconds(one.received), " ".join(one.flags))
                             for one in listed
                         }.values()
                     )
@@ -350,7 +351,3 @@ def _lacking_of(db: sqlite3.Connection, rows: Sequence[int], sinks: Sequence[int
         "SELECT o.id", "o.id IN (SELECT value FROM json_each(?))", (json.dumps(list(rows)),), sinks
     )
     return [number for (number,) in db.execute(query, values).fetchall()]
-
-
-def _seconds(time: datetime | None) -> int | None:
-    return None if time is None else int(time.timestamp())

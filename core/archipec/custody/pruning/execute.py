@@ -27,6 +27,7 @@ from archipec.custody.pruning.twins import first_ones
 from archipec.custody.run import Run, now
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
 from archipec.message import DeletionOrder, Listed
+from archipec.sqlite_file import unix_seconds
 
 __all__ = ["Executor"]
 
@@ -294,7 +295,7 @@ class Executor:
 
     def _rescue(self, number: int, entry: PlanEntry, file: str) -> Rescue:
         listed = entry.listed
-        received = None if listed.received is None else int(listed.received.timestamp())
+        received = unix_seconds(listed.received)
         self._ledger.deletions.hold(number, file, listed.flags, received)
         return next(one for one in self._ledger.deletions.held_back(self._source) if one.order == number)
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 from archipec.custody.verdict import Verdict
 from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import FileBuffer, Octets
+from archipec.sqlite_file import unix_seconds
 
 __all__ = ["BOOTSTRAP", "main", "read_answer", "write_frame"]
 
@@ -126,7 +127,7 @@ def _judge(raw: Octets, anchors: Anchors) -> tuple[object, ...]:
 
     judgement = inspect_message(raw, anchors)
     date = judgement.date
-    certified = None if date is None else int(date.timestamp())
+    certified = unix_seconds(date)
     return str(judgement.seal.status), judgement.kind, certified, record(raw, judgement)
 
 
