@@ -205,6 +205,8 @@ class Archive:
     Attributes:
         unnoticed: messages whose bytes were damaged, and no `verify` has said so yet.
         damaged: messages whose bytes were ever damaged here.
+        settled: messages that were intact when a command last ended by itself. What a killed one leaves of a batch that
+            it has not committed is no part of the archive, and may be cleared away.
     """
 
     def __init__(self, name: str, root: Path) -> None:
@@ -212,6 +214,7 @@ class Archive:
         self.root = root
         self.unnoticed: set[str] = set()
         self.damaged: set[str] = set()
+        self.settled: set[str] = set()
 
     def files(self) -> list[Path]:
         return sorted(
@@ -387,7 +390,9 @@ class Sequence:
         assert not gone or command == "prune" or self.auto, f"{command} deleted {gone}"
         after = self._held()
         for one, was, now in zip(self.archives, held, after, strict=True):
-            assert was <= now, f"{one.name} has lost {was - now}"
+            assert was & one.settled <= now, f"{one.name} has lost {was & one.settled - now}"
+            if result.code >= 0:
+                one.settled = now
             assert gone <= now, f"deleted, and not in {one.name}: {gone - now}"
             lost = set(self.delivered) - there - now - one.damaged
             assert not lost, f"neither on the server nor in {one.name}: {lost}"
