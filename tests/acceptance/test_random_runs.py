@@ -205,8 +205,8 @@ class Archive:
     Attributes:
         unnoticed: messages whose bytes were damaged, and no `verify` has said so yet.
         damaged: messages whose bytes were ever damaged here.
-        settled: messages that were intact when a command last ended by itself. What a killed one leaves of a batch that
-            it has not committed is no part of the archive, and may be cleared away.
+        settled: messages that were intact when an archive run last ended by itself. What a killed one leaves of a batch
+            that it has not committed is no part of the archive, and the next one clears it away.
     """
 
     def __init__(self, name: str, root: Path) -> None:
@@ -391,7 +391,7 @@ class Sequence:
         after = self._held()
         for one, was, now in zip(self.archives, held, after, strict=True):
             assert was & one.settled <= now, f"{one.name} has lost {was & one.settled - now}"
-            if result.code >= 0:
+            if command == "archive" and result.code >= 0:
                 one.settled = now
             assert gone <= now, f"deleted, and not in {one.name}: {gone - now}"
             lost = set(self.delivered) - there - now - one.damaged
