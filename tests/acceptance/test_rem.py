@@ -87,6 +87,10 @@ def test_a_pipeline_judges_by_its_lists_and_keeps_what_the_verdict_rests_on(file
     ledger.close()
     assert {one["system"] for one in records} == {"rem"}
     assert all(one["seal"]["basis"][0]["sequence"] == 42 for one in records)
+    # The list itself is kept under the name by which the verdict has it, to judge by it again when there is a newer one.
+    kept = files / "state" / "lists" / records[0]["seal"]["basis"][0]["trust_list"]
+    assert kept.read_bytes() == (files / "tl.xml").read_bytes()
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     # Judged again, with the list of revoked certificates besides.
     alone = archipec(
         "verify", "--to", f"maildir:{files / 'archive'}", "--trust-list", files / "tl.xml",

@@ -1,10 +1,11 @@
 """Judges what a pipeline has stored, from the copies its sinks hold, and records the verdicts.
 
-Storing never waits for it, and what an interrupted run left unjudged the next one workers.
+Storing never waits for it, and what an interrupted run left unjudged the next one judges.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,13 +21,16 @@ from archipec.custody.run import Cancellation, Run, now
 from archipec.custody.seals.worker import Message, SealWorkers
 from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
-from archipec.errors import ArchipecError, Scope, Unsupported
+from archipec.durability import make_directory, read_named, write_file
+from archipec.errors import ArchipecError, Scope, Unsupported, from_os_error
 from archipec.message import Receipt
-from archipec.pec.anchors import TrustFiles
+from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.seal import Status
 
 __all__ = ["judge_again", "judge_archive", "judge_stored"]
 
+_LISTS = "lists"
+_LARGEST_LIST = 64 << 20  # bytes; larger ones were refused when they were read
 _PAGE = 1000
 _RECORDED_TOGETHER = 200
 
@@ -45,7 +49,9 @@ def judge_stored(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], 
     waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
     if not waiting:
         return
-    with SealWorkers(pipeline.trust.load()) as workers:
+    anchors = pipeline.trust.load()
+    _keep_lists(pipeline.trust, anchors, run.state)
+    with SealWorkers(anchors) as workers:
         for sink, number in waiting:
             copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, run, workers, on_verdict)
@@ -59,12 +65,34 @@ def judge_again(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], N
     """
     ledger = run.ledger
     done: list[int] = []
-    with SealWorkers(pipeline.trust.load()) as workers:
+    anchors = pipeline.trust.load()
+    _keep_lists(pipeline.trust, anchors, run.state)
+    with SealWorkers(anchors) as workers:
         for sink in pipeline.archives:
             number = ledger.copies.sink_number(sink.where)
             copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
             _judge_copies(sink, copies, run, workers, on_verdict)
             done.append(number)
+
+
+def _keep_lists(trust: TrustFiles, anchors: Anchors, state: Path) -> None:
+    """Keep the lists that verdicts will rest on, so that each can be judged again by the lists of its time.
+
+    They go into ``lists`` in the state folder, each named by the SHA-256 by which `basis` of a verdict names it: the
+    trusted lists as they are, the lists of revoked certificates as DER.
+
+    Raises:
+        ArchipecError: one can't be read, or kept.
+    """
+    folder = state / _LISTS
+    try:
+        for data in (*(read_named(path, _LARGEST_LIST) for path in trust.lists), *anchors.crls):
+            kept = folder / hashlib.sha256(data).hexdigest()
+            if not kept.exists():
+                make_directory(folder)
+                write_file(kept, data)
+    except OSError as error:
+        raise from_os_error(error, error.filename or folder) from error
 
 
 def judge_archive(
