@@ -186,7 +186,13 @@ class Thunderbird:
             return
         try:
             marionette.send("Marionette:Quit", {"flags": ["eAttemptQuit"]})
-            process.wait(_STOP_SECONDS)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                # A window may refuse to be closed; this it can't refuse, and everything is written all the same.
+                with contextlib.suppress(OSError):  # no answer any more: it is quitting, and slow
+                    marionette.send("Marionette:Quit", {"flags": ["eForceQuit"]})
+                process.wait(_STOP_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ThunderbirdFailed(f"Thunderbird did not quit: {error}\n{self._console()}") from error
         finally:
