@@ -15,8 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from archipec.pec.anchors import Anchors
@@ -27,9 +26,12 @@ from archipec.pec.seal import Status, judge_seal
 from archipec.pec.structure import parse_structure
 from archipec.simulator import STYLES, mailbox, shared_authority
 
+# This folder is a package of the checkout, which is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.rates import RUNS, rate_of
+
 _SIZE = 20_000
-_SECONDS = 1.0
-_RUNS = 5
 _OPENSSL_FILES = 100
 
 
@@ -47,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     wrong = sum(inspect_message(raw, anchors).seal.status is not Status.VALID for raw in messages)
     figures = {
-        "header kind": _rate(kind_of, messages),
-        "certification data": _rate(_certification, messages),
-        "seal": _rate(lambda raw: judge_seal(raw, parse_structure(raw), anchors), messages),
-        "judgement (all of it)": _rate(lambda raw: inspect_message(raw, anchors), messages),
+        "header kind": rate_of(kind_of, messages),
+        "certification data": rate_of(_certification, messages),
+        "seal": rate_of(lambda raw: judge_seal(raw, parse_structure(raw), anchors), messages),
+        "judgement (all of it)": rate_of(lambda raw: inspect_message(raw, anchors), messages),
     }
     if shutil.which("openssl"):
         figures["openssl cms -verify, a file each"] = _openssl(
@@ -80,19 +82,6 @@ def _certification(raw: bytes) -> object:
     return parse_daticert(part.content())
 
 
-def _rate(work: Callable[[bytes], object], messages: Sequence[bytes]) -> float:
-    """Messages for each second of processor time, the median of some runs."""
-    rates = []
-    for _ in range(_RUNS):
-        done, start = 0, time.process_time()
-        while (elapsed := time.process_time() - start) < _SECONDS:
-            for raw in messages:
-                work(raw)
-            done += len(messages)
-        rates.append(done / elapsed)
-    return statistics.median(rates)
-
-
 def _openssl(messages: Sequence[bytes]) -> float:
     """The same by `openssl cms -verify` on files, one process each as a script would."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -102,7 +91,7 @@ def _openssl(messages: Sequence[bytes]) -> float:
             (folder / f"{number}.eml").write_bytes(raw)
         options = ["-CAfile", str(folder / "root.pem"), "-out", str(folder / "out")]
         rates = []
-        for _ in range(_RUNS):
+        for _ in range(RUNS):
             start = _processor_time()
             for number in range(len(messages)):
                 command = ["openssl", "cms", "-verify", "-in", str(folder / f"{number}.eml"), *options]

@@ -12,8 +12,7 @@ import platform
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from archipec.pec.anchors import Anchors
@@ -30,8 +29,11 @@ from archipec.simulator.rem import REM_PROVIDERS, RemProvider
 from archipec.simulator.rem_list import ListedService, trusted_list
 from archipec.simulator.stream import Stream
 
-_SECONDS = 1.0
-_RUNS = 5
+# This folder is a package of the checkout, which is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.rates import rate_of
+
 _EVENTS = (
     "SubmissionAcceptance", "RelayAcceptance", "ContentConsignment", "ContentConsignmentFailure", "RelayFailure",
     "RelayRejection",
@@ -57,11 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     figures = {
-        "header kind": _rate(kind_of, messages),
-        "header, all of it": _rate(read_header, messages),
-        "evidence, read": _rate(read_evidence, evidences),
-        "judgement, by a root": _rate(lambda raw: inspect_message(raw, root), messages),
-        "judgement, by a trusted list": _rate(lambda raw: inspect_message(raw, listed), messages),
+        "header kind": rate_of(kind_of, messages),
+        "header, all of it": rate_of(read_header, messages),
+        "evidence, read": rate_of(read_evidence, evidences),
+        "judgement, by a root": rate_of(lambda raw: inspect_message(raw, root), messages),
+        "judgement, by a trusted list": rate_of(lambda raw: inspect_message(raw, listed), messages),
     }
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     mean = statistics.mean(map(len, messages))
@@ -92,19 +94,6 @@ def _messages(providers: Sequence[RemProvider], count: int) -> list[bytes]:
         found.append(providers[0].dispatch(sending))
         found += [providers[place % 2].receipt(sending, event) for place, event in enumerate(_EVENTS)]
     return found
-
-
-def _rate(work: Callable[[bytes], object], messages: Sequence[bytes]) -> float:
-    """Messages for each second of processor time, the median of some runs."""
-    rates = []
-    for _ in range(_RUNS):
-        done, start = 0, time.process_time()
-        while (elapsed := time.process_time() - start) < _SECONDS:
-            for raw in messages:
-                work(raw)
-            done += len(messages)
-        rates.append(done / elapsed)
-    return statistics.median(rates)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ LIMITS: dict[str, frozenset[str]] = {
         }
     ),
 }
+# `inventory` and `crc_lines` are formats that the host reads too, and so does any archive that keeps a record of its own;
+# `paths` and `xml` keep hostile names and documents out, which must not be written a second time in each plugin.
 FOR_PLUGINS = frozenset(
     {
         *("contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from archipec.contract import Option, SinkType, SourceType
+from archipec.contract import Option, PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.plugins.discovery import Plugin
 from archipec.plugins.registry import Registry
@@ -111,7 +111,7 @@ def test_each_hook_has_its_own_names(site: Site) -> None:
     assert isinstance(registry.source("acme"), SourceType)
     assert isinstance(registry.sink("acme"), SinkType)
     assert [plugin.kind for plugin in strangers(registry)] == ["source", "sink", "post-step"]
-    assert registry.poststep("acme") in registry.poststeps
+    assert isinstance(registry.find("post-step", "acme"), PostStepType)
     assert registry.source("acme") in registry.sources
 
 

@@ -32,14 +32,6 @@ _ZONES = {
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
-def header_date(head: bytes) -> datetime | None:
-    """The newest `Received` date, else the `Date:`; aware; None when the header has neither.
-
-    Use `received_date` where the sender must not choose the answer.
-    """
-    return received_date(head) or origin_date(head)
-
-
 def received_date(head: bytes) -> datetime | None:
     """The newest date of the `Received` fields, aware, or None when no field has a readable one.
 

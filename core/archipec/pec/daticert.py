@@ -40,7 +40,6 @@ _SECTIONS = {"intestazione": HEADING, "dati": FACTS}
 _DAY = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*")
 _ZONE = re.compile(r"\s*([+-])(\d{2}):?(\d{2})\s*")
-_CODE = re.compile(r"\s*(\d\.\d+\.\d+)")
 # Outside these years a date is garbage, and sums of dates and zones could leave what `datetime` can hold.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
@@ -96,12 +95,6 @@ class CertificationData:
     ricezione: tuple[str, ...]
     errore_esteso: str | None
     mended: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def errore_codice(self) -> str | None:
-        """The code that `errore_esteso` begins with, such as `5.1.1` (Nota integrativa 12 of 5/10/2015), or None."""
-        match = _CODE.match(self.errore_esteso or "")
-        return match[1] if match else None
 
 
 def parse_daticert(xml: bytes) -> CertificationData:

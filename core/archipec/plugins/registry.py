@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
-from archipec.contract import PostStepType, SinkType, SourceType
+from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import nearest
 from archipec.plugins.discovery import OWN, Plugin, PluginRecord, Problem, RecordKind, discover
@@ -80,11 +80,6 @@ class Registry:
         """The kinds of sink."""
         return tuple(plugin.record for plugin in self.plugins if isinstance(plugin.record, SinkType))
 
-    @property
-    def poststeps(self) -> tuple[PostStepType[Any], ...]:
-        """The kinds of post-step."""
-        return tuple(plugin.record for plugin in self.plugins if isinstance(plugin.record, PostStepType))
-
     def source(self, word: str) -> SourceType[Any]:
         """Return the kind of source with this name or scheme; see `find`."""
         return cast(SourceType[Any], self.find("source", word))
@@ -92,10 +87,6 @@ class Registry:
     def sink(self, word: str) -> SinkType[Any]:
         """Return the kind of sink with this name or scheme; see `find`."""
         return cast(SinkType[Any], self.find("sink", word))
-
-    def poststep(self, word: str) -> PostStepType[Any]:
-        """Return the kind of post-step with this name or scheme; see `find`."""
-        return cast(PostStepType[Any], self.find("post-step", word))
 
     def find(self, kind: RecordKind, word: str, *, schemes: bool = True) -> PluginRecord:
         """Return the record with this name or scheme.

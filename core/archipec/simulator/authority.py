@@ -66,11 +66,6 @@ class Authority:
         """The root in PEM, for `openssl cms -verify -CAfile`."""
         return to_pem(self.root)
 
-    @property
-    def ca_pem(self) -> str:
-        """The intermediate in PEM."""
-        return to_pem(self.ca)
-
     def leaf_key(self, bits: int) -> RSAPrivateKey:
         """The key that all providers below this authority sign with: one, because making keys takes time."""
         return rsa_key(bits, "leaf", self.seed)
