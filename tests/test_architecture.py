@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"conservation", "plugins"}),
     frozenset({"config"}),
     frozenset({"custody"}),
+    frozenset({"index"}),
     frozenset({"cli", "testing"}),
     frozenset({"__main__"}),
 )
