@@ -139,7 +139,7 @@ class SdiMessage:
     Attributes:
         attachment: position in `IndexedMessage.attachments`.
         code: `RC` delivered, `NS` refused by SdI, `MC` not delivered, `NE` outcome (the customer's), `DT` no outcome in
-            time, `AT` handed to nobody, `EC` the customer's outcome, `SE` that outcome refused, `MT` what comes with a
+            time, `AT` could not be handed over, `EC` the customer's outcome, `SE` that outcome refused, `MT` what comes with a
             received invoice.
         identificativo_sdi: the number of the invoice's file at SdI.
         file_name: name of the invoice's file.
@@ -202,7 +202,7 @@ class IndexedMessage:
         msgid: that the sender's program gave what was sent, as the certification data states.
         references: Message-IDs that the message is an answer to or a receipt of.
         parties: no two are equal.
-        attachments: of the original, or of ordinary mail; what a provider adds is none. Files in files follow theirs.
+        attachments: of the original, or of ordinary mail, without what a provider adds. Files in files follow theirs.
         texts: at most `MAX_TEXT` characters together.
         left_out: characters that are not in `texts` for that reason.
         invoices, sdi_messages, filings: what the attachments are.

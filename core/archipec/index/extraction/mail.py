@@ -33,7 +33,7 @@ class Leaf(NamedTuple):
 def leaves(part: Part, without: Collection[Part] = ()) -> Iterator[Leaf]:
     """Yield the parts of an entity that have no parts, at most `MAX_PARTS`, itself if it has none.
 
-    An attached message is one of them, and not entered. A signature is none.
+    An attached message is one of them, and not entered. A signature is left out.
 
     Args:
         without: parts to leave out, with what is in them.
