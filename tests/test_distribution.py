@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import archipec
+from archipec import cli
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -38,10 +39,24 @@ for make in (build.build_sdist, build.build_wheel):
 """
 _LOADED = """
 import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
-sys.argv = ["archipec", "--version"]
+loaded, sys.argv[1] = sys.argv[1], "archipec"
+del sys.argv[0]
+atexit.register(lambda: open(loaded, "w").write(json.dumps(sorted(sys.modules))))
 from archipec.cli import main
 main()
+"""
+
+_CONFIGURATION = """
+[[pipeline]]
+name = "studio"
+[pipeline.source]
+type = "imap"
+host = "imaps.example.it"
+user = "studio@pec.example.it"
+password = "keyring:archipec"
+[[pipeline.sink]]
+type = "maildir"
+path = "PEC"
 """
 
 
@@ -196,14 +211,42 @@ def test_folders_are_not_packages(folder: str, tmp_path: Path) -> None:
 
 
 def test_asking_for_the_version_loads_nothing_slow(tmp_path: Path) -> None:
-    answer = run_isolated(_LOADED, cwd=tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    assert archipec.__version__ in answer.stdout
-    loaded = set(json.loads(answer.stderr))
+    loaded = loaded_by("--version", cwd=tmp_path)
     slow = [name for name in LATE if name in loaded]
     assert not slow, f"archipec --version loads {slow}"
     plugins = [name for name in loaded if name.startswith("archipec_plugins")]
     assert not plugins, f"archipec --version loads {plugins}"
+
+
+def test_help_loads_no_command(tmp_path: Path) -> None:
+    loaded = loaded_by("--help", cwd=tmp_path)
+    assert not loaded & {f"archipec.cli.{name}" for name in cli._COMMANDS}
+
+
+def test_status_loads_no_library_and_nothing_of_certified_mail_but_its_kinds(tmp_path: Path) -> None:
+    """It is asked every morning, often for many pipelines: what the work itself needs would be most of its time."""
+    (tmp_path / "archipec.toml").write_text(_CONFIGURATION)
+    loaded = loaded_by("--config", "archipec.toml", "--state", "state", "status", cwd=tmp_path, expect=3)
+    late = {*LATE, "importlib.metadata", "multiprocessing", "subprocess", "zoneinfo"} - {"sqlite3"}
+    assert not loaded & late
+    assert {name for name in loaded if name.startswith("archipec.pec.")} <= {
+        f"archipec.pec.{name}" for name in ("anchors", "headers", "kind")
+    }
+    working = ("archiving", "pruning", "receipts", "seals", "verify")
+    assert not [
+        name for name in loaded if name.startswith(tuple(f"archipec.custody.{one}" for one in working))
+    ]
+    plugins = [name.split(".") for name in loaded if name.startswith("archipec_plugins.")]
+    assert not [
+        one for one in plugins if one[-1] in ("answer", "fetch", "http", "session", "sink", "source", "tree")
+    ]
+
+
+def loaded_by(*arguments: str, cwd: Path, expect: int = 0) -> set[str]:
+    """Return what a command has imported when it ends."""
+    answer = run_isolated(_LOADED, "loaded.json", *arguments, cwd=cwd)
+    assert answer.returncode == expect, answer.stderr
+    return set(json.loads((cwd / "loaded.json").read_text()))
 
 
 def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:

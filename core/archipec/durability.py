@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -227,6 +226,8 @@ def write_file(path: Path, data: bytes, *, keep_mode: bool = False) -> None:
             file.flush()
             sync_file(file.fileno())
         if keep_mode and path.exists():
+            import shutil
+
             shutil.copymode(path, temporary)
         temporary.replace(path)
     except OSError:

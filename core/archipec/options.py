@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +88,8 @@ class Option:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``', did you mean "x"?'`` for the known word closest to ``word``, or an empty string."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f', did you mean "{close[0]}"?' if close else ""
 

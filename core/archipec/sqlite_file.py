@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import sqlite3
 import stat
 import threading
@@ -226,6 +225,8 @@ class SqliteFile:
         return False
 
     def _has_no_room(self) -> bool:
+        import shutil
+
         try:
             return shutil.disk_usage(self._path.parent).free < _SHARED
         except OSError:

@@ -29,6 +29,9 @@ T = TypeVar("T")
 _log = logging.getLogger("archipec.plugins")
 _TICK = 1.0  # seconds
 _SECOND_THOUGHTS = 5.0  # seconds that a plugin in the main thread has to let go of it
+user_interrupted: Final = threading.Event()
+"""Set by whoever raises KeyboardInterrupt on the user's behalf: all others are a plugin's own."""
+
 _WAKE: Final = getattr(signal, "SIGURG", None)  # ignored by default: no harm where it comes too late
 
 

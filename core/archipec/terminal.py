@@ -6,11 +6,8 @@ Standard output is data, standard error is talk. The order of exit codes is `arc
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,22 +22,33 @@ class Commands(click.Group):
 
     Args:
         package: the modules of the commands lie in it; ``add-archive`` is the function of the same name in ``add_archive``.
-        commands: every command, in the order in which they are listed.
+        commands: every command in the order in which they are listed, and the sentence that its help begins with:
+            to list them none needs to be imported.
     """
 
-    def __init__(self, *args: Any, package: str, commands: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, commands: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._package = package
-        self._names = tuple(commands)
+        self._summaries = commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self._names)
+        return list(self._summaries)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        width = formatter.width - 6 - max(map(len, self._summaries))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=summary).get_short_help_str(width))
+                    for name, summary in self._summaries.items()
+                ]
+            )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._names:
+        if cmd_name not in self._summaries:
             from archipec.options import nearest
 
-            others = nearest(cmd_name, self._names) or f"; there are {', '.join(self._names)}"
+            others = nearest(cmd_name, self._summaries) or f"; there are {', '.join(self._summaries)}"
             ctx.fail(f'no such command "{cmd_name}"{others}')
         name = cmd_name.replace("-", "_")
         command = getattr(import_module(f"{self._package}.{name}"), name)
@@ -54,12 +62,16 @@ def command_line(program: str, *words: str) -> str:
     Args:
         program: one that was installed with archipec; where it is not the one on the PATH, its place is named.
     """
+    import shlex
+    import subprocess
+
     command = [_program(program), *words]
     return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
 
 
 def _program(name: str) -> str:
     """Return what starts a program: one in a virtual environment is seldom on the PATH."""
+    import shutil
     import sysconfig
 
     running = sys.argv[0] if Path(sys.argv[0]).stem == name else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import itertools
 import json
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -380,6 +382,72 @@ def test_a_distribution_hides_another_of_its_name(
     sys.modules.pop(nearer.modules[0])
 
 
+def test_archipec_alone_is_found_as_its_metadata_has_it() -> None:
+    code = """
+        import json
+        from archipec.plugins import installed
+
+        def found():
+            return [(*one[:2], one.point.name, one.point.value) for one in installed.installed(None)]
+
+        quick = found()
+        assert installed._own_alone(), "something else is installed here"
+        installed._own_alone = lambda: None
+        print(json.dumps([quick, found()]))
+    """
+    quick, known = json.loads(run(code))
+    assert quick == known and len(quick) > 10
+
+
+def test_a_plugin_in_a_zip_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "plugins.zip", "w") as archive:
+        archive.writestr("zipped_plugin.py", _SINK + yields("record()"))
+        archive.writestr(
+            "zipped-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: zipped\nVersion: 1.0\n"
+        )
+        archive.writestr("zipped-1.0.dist-info/entry_points.txt", "[archipec]\nacme = zipped_plugin\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "plugins.zip"))
+    assert [plugin.origin for plugin in strangers(Registry.load())] == ["zipped 1.0"]
+    sys.modules.pop("zipped_plugin")
+
+
+def test_a_plugin_that_an_egg_declares_is_found(site: Site, tmp_path: Path) -> None:
+    site.install("archipec-acme", yields("record()"))
+    (tmp_path / "archipec_acme-1.0.dist-info").rename(tmp_path / "archipec_acme.egg-info")
+    (tmp_path / "archipec_acme.egg-info" / "METADATA").rename(
+        tmp_path / "archipec_acme.egg-info" / "PKG-INFO"
+    )
+    assert [plugin.origin for plugin in strangers(Registry.load())] == ["archipec-acme 1.0"]
+
+
+def test_a_plugin_that_only_an_import_hook_knows_is_found(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("archipec-acme", yields("record()"))
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (tmp_path / "archipec_acme-1.0.dist-info").rename(hidden / "archipec_acme-1.0.dist-info")
+    assert strangers(Registry.load()) == []
+
+    class Finder(importlib.metadata.DistributionFinder):
+        def find_spec(self, *_: object) -> None:
+            return None
+
+        def find_distributions(self, context: Any = None) -> Any:
+            if context is None or context.name in (None, "archipec-acme"):
+                yield importlib.metadata.Distribution.at(hidden / "archipec_acme-1.0.dist-info")
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    assert [plugin.origin for plugin in strangers(Registry.load())] == ["archipec-acme 1.0"]
+
+
+def test_entry_points_that_are_no_text_are_named(site: Site, tmp_path: Path) -> None:
+    site.declare("archipec-acme", "")
+    (tmp_path / "archipec_acme-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe[archipec]")
+    (problem,) = problems(Registry.load())
+    assert "its metadata can't be read" in problem
+
+
 def test_a_record_made_by_hand() -> None:
     record: SinkType[Any] = SinkType(api=1, name="mine", summary="s", parse=dict, where=str, open=_never)
     registry = Registry([Plugin("here", "1", "mine", "sink", record)])
@@ -409,7 +477,7 @@ def test_start_loads_no_library_but_pluggy() -> None:
         Registry.load()
         loaded = {name.partition(".")[0] for name in sys.modules if not name.startswith("_")}
         print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))
-        print(json.dumps(sorted(loaded & {"asyncio", "http", "multiprocessing", "sqlite3", "ssl", "xml"})))
+        print(json.dumps(sorted(loaded & {"asyncio", "email", "http", "multiprocessing", "sqlite3", "ssl", "xml"})))
     """
     assert [json.loads(line) for line in run(code).splitlines()] == [
         ["archipec", "archipec_plugins", "pluggy"],

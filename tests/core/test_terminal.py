@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import click
 import pytest
 
+from archipec import cli
 from archipec.errors import ConfigError, TransientError
 from archipec.terminal import printable, say_error
+from archipec_thunderbird import cli as tool
 from testbed.command import Archipec
 from testbed.tool import Tool
 
@@ -47,3 +51,11 @@ def test_a_command_that_is_none(command: Archipec | Tool) -> None:
     """The nearest one is named, else all."""
     assert 'no such command "statsu", did you mean "status"?' in command("statsu", expect=2).err
     assert 'no such command "xyz"; there are ' in command("xyz", expect=2).err
+
+
+@pytest.mark.parametrize("program", [cli, tool], ids=["archipec", "thunderbird-profile-tool"])
+def test_the_list_of_commands_says_what_the_help_of_each_begins_with(program: ModuleType) -> None:
+    for name, summary in program._COMMANDS.items():
+        command = program._cli.get_command(click.Context(program._cli), name)
+        assert command is not None
+        assert f"{command.get_short_help_str(limit=1000).removesuffix('.')}." == summary

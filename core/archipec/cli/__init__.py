@@ -14,19 +14,20 @@ from archipec.terminal import Commands, say_error
 
 __all__ = ["Settings", "main"]
 
-_COMMANDS = (
-    "archive",
-    "demo",
-    "init",
-    "inspect",
-    "plugins",
-    "providers",
-    "prune",
-    "receipts",
-    "settle",
-    "status",
-    "verify",
-)
+_COMMANDS = {
+    "archive": "Bring new messages into the archives: every byte, every message once, nothing changed at the source.",
+    "demo": "Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds.",
+    "init": "Ask for a mailbox, try the login, show what it holds, and write archipec.toml.",
+    "inspect": "Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.",
+    "plugins": "What sources, sinks and post-steps are installed.",
+    "providers": "List what is known of the PEC providers: servers, logins, folders.",
+    "prune": "Free the mailbox of what is proven to be archived.",
+    "receipts": "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt.",
+    "settle": "Deposit what waits in outboxes and ask conservation providers for their reports.",
+    "status": "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing.",
+    "verify": "Read every stored copy back and compare it, byte for byte, with what is recorded.",
+}
+"""Every command, and the sentence that its help begins with."""
 
 
 class Settings:

@@ -13,7 +13,6 @@ from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
-from archipec.custody.archiving.preview import preview
 from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
@@ -117,7 +116,11 @@ def _run(
             update(done, report.listed, report.arrived_size, report.listed_size)
 
         run = Run(ledger, settings.state, stop, observe)
-        return preview(pipeline, run, full=full) if dry_run else run_archive(pipeline, run, full=full)
+        if not dry_run:
+            return run_archive(pipeline, run, full=full)
+        from archipec.custody.archiving.preview import preview
+
+        return preview(pipeline, run, full=full)
 
 
 def _errors(report: ArchiveReport) -> list[ArchipecError]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import click
@@ -17,12 +17,14 @@ from archipec.cli.terminal import count, size
 from archipec.config.pipeline import Pipeline, load
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
-from archipec.custody.pruning.freeable import LEVELS, Freeable, freeable, level
 from archipec.custody.run import now
-from archipec.custody.status import PipelineStatus, Try, in_words, statuses
+from archipec.custody.status import FULL, PipelineStatus, Try, fullness, in_words, statuses
 from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, counted, exit_code
 from archipec.options import nearest
 from archipec.terminal import printable, say_error
+
+if TYPE_CHECKING:
+    from archipec.custody.pruning.freeable import Freeable
 
 _WARNING: Final = timedelta(days=14)
 _SHOWN: Final = 10
@@ -73,7 +75,7 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
             click.echo(f"warning: {one.pipeline}: {_fullness(one, full[one.pipeline])}", err=True)
         for problem in one.problems if one.counts else ():
             click.echo(printable(f"warning: {one.pipeline}: {problem}"), err=True)
-    overflowing = any(level(one.quota) == max(LEVELS) for one in found)
+    overflowing = any(fullness(one.quota) == max(FULL) for one in found)
     codes = [one.exit_code for one in found]
     codes += [ATTENTION] if expiring or overflowing else []
     codes += [] if mistake is None else [mistake.exit_code]
@@ -117,11 +119,15 @@ def _full(
     found: Sequence[PipelineStatus], configured: Sequence[Pipeline], ledger: Ledger
 ) -> dict[str, Freeable | None]:
     """Return what prune would free, for the mailboxes that a person should hear of."""
+    full = [one for one in found if fullness(one.quota)]
+    if not full:
+        return {}
+    from archipec.custody.pruning.freeable import freeable
+
     by_name = {pipeline.name: pipeline for pipeline in configured}
     return {
         one.pipeline: freeable(by_name[one.pipeline], ledger, one.quota) if one.pipeline in by_name else None
-        for one in found
-        if level(one.quota)
+        for one in full
     }
 
 

@@ -12,8 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from archipec.errors import ArchipecError, Interrupted
-from archipec.plugins.boundary import user_interrupted
-from archipec.supervision import hurry, on_give_up
+from archipec.supervision import hurry, on_give_up, user_interrupted
 
 if TYPE_CHECKING:
     from archipec.custody.run import Cancellation

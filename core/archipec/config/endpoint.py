@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,6 +134,8 @@ def _miss_type(
     kind: RecordKind, table: Mapping[str, object], registry: Registry, problems: Problems, what: str
 ) -> None:
     """Say that the type is missing, and, where it is misspelt, what else is wrong with the table."""
+    import difflib
+
     (meant,) = difflib.get_close_matches("type", list(table), n=1, cutoff=0.6) or ("",)
     if not meant:
         problems.add(f'{what}{kind}: "type" is missing')

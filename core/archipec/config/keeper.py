@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, Final
 
-from archipec.plugins.boundary import user_interrupted
+from archipec.supervision import user_interrupted
 
 _LOOK_UP = 0.1  # seconds
 _LAST_WORDS = 1.0  # seconds for output that is in the pipe already

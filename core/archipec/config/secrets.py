@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
-from archipec.config.keeper import run_kept
 from archipec.durability import open_regular
 from archipec.errors import ConfigError
 from archipec.masking import hide
@@ -173,6 +172,8 @@ class LazySecret:
 
     def _from_command(self, command: str) -> str:
         import subprocess
+
+        from archipec.config.keeper import run_kept
 
         arguments = _arguments(command)
         program = shlex.split(command)[0] if os.name != "nt" else command.split()[0]

@@ -6,7 +6,7 @@ operating system drops with the process.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -129,7 +129,7 @@ def is_running(attempt: Attempt, state: Path) -> bool:
 @contextmanager
 def _lock(state: Path) -> Iterator[str]:
     """Hold a lock that no other process waits for; yield its name."""
-    name = f"attempt-{uuid.uuid4().hex}.lock"
+    name = f"attempt-{os.urandom(16).hex()}.lock"
     path = state / "locks" / name
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)

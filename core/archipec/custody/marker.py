@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import uuid
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +79,7 @@ def claim_marker(root: Path, sink: str, known: str, now: datetime, held: ExitSta
         if found:
             return found
         # A marker that was lost is made anew with the name that the inventory has.
-        identity = known or _identity_in_inventory(root) or str(uuid.uuid4())
+        identity = known or _identity_in_inventory(root) or _new_identity()
         marker = {
             "archive": identity,
             "sink": sink,
@@ -92,6 +91,12 @@ def claim_marker(root: Path, sink: str, known: str, now: datetime, held: ExitSta
         return read_marker(root)
     except OSError as error:
         raise from_os_error(error, error.filename or root) from error
+
+
+def _new_identity() -> str:
+    import uuid
+
+    return str(uuid.uuid4())
 
 
 def remove_unused_root(root: Path, after: ExitStack) -> None:

@@ -19,7 +19,6 @@ from archipec.contract import Context, PostStep, PostStepType, Sink, SinkType, S
 from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.marker import claim_marker
-from archipec.custody.spool import spool_folder
 from archipec.errors import TransientError
 from archipec.message import DeletionOrder
 from archipec.plugins.boundary import plugin_boundary
@@ -112,6 +111,8 @@ class Run(Generic[R]):
         Raises:
             ArchipecError: the folder can't be made.
         """
+        from archipec.custody.spool import spool_folder
+
         with spool_folder(self.state, where) as temp:
             yield replace(self, temp=temp)
 

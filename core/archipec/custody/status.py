@@ -23,12 +23,24 @@ from archipec.custody.marker import MARKER, read_marker
 from archipec.errors import ATTENTION, DONE, PermanentError, counted, exit_code
 from archipec.message import Json, Quota
 
-__all__ = ["MAX_AGE", "PENDING_AGE", "PipelineStatus", "SinkStatus", "Try", "in_words", "statuses"]
+__all__ = [
+    "FULL",
+    "MAX_AGE",
+    "PENDING_AGE",
+    "PipelineStatus",
+    "SinkStatus",
+    "Try",
+    "fullness",
+    "in_words",
+    "statuses",
+]
 
 MAX_AGE: Final = 7 * 86_400
 """Seconds after which the last success of a pipeline that should run regularly is too old."""
 PENDING_AGE: Final = 14 * 86_400
 """Seconds after which a deposit without a confirmation needs attention."""
+FULL: Final = (90, 70)
+"""Percent of a quota from which on the user is warned."""
 
 _LOST = ("missing", "altered", "rejected", "failed")
 _COUNTED = ("archive", "prune --yes", "verify", "settle")
@@ -264,6 +276,13 @@ def _sink_json(sink: SinkStatus) -> dict[str, Json]:
 
 def _overdue_json(one: Overdue) -> dict[str, Json]:
     return {"count": one.copies, "since": _iso(one.since), "reason": one.reason}
+
+
+def fullness(quota: Quota | None) -> int:
+    """Return which percentage of `FULL` a mailbox has reached, 0 for none."""
+    if quota is None or not quota.limit:
+        return 0
+    return next((one for one in FULL if 100 * quota.used >= one * quota.limit), 0)
 
 
 def in_words(seconds: int) -> str:

@@ -9,7 +9,6 @@ silence is noticed (`archipec.supervision`).
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -20,14 +19,11 @@ from archipec.contract import Context, PostStepType, SinkType, SourceType
 from archipec.errors import ArchipecError, ConfigError, PluginBug, from_os_error, is_full
 from archipec.masking import mask
 from archipec.message import Claim, Fetched, Item, Listed, Receipt
-from archipec.supervision import Silent, beat, plugin_code, pulled
+from archipec.supervision import Silent, beat, plugin_code, pulled, user_interrupted
 
 R = TypeVar("R", SourceType[Any], SinkType[Any], PostStepType[Any])
 
 _log = logging.getLogger("archipec.plugins")
-
-user_interrupted: Final = threading.Event()
-"""Set by whoever raises KeyboardInterrupt on the user's behalf: all others are a plugin's own."""
 
 _CALLABLES: Final = ("parse", "where", "root", "reads", "detects")
 # What functions and methods of the contract give; of others what comes is passed on as it is.

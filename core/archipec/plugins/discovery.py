@@ -11,26 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import pluggy
 
 from archipec import hookspecs
 from archipec.contract import API, Option, PostStepType, SinkType, SourceType
 from archipec.options import OptionKind, UrlPart, nearest
-from archipec.plugins.boundary import behind_the_boundary, misbehaviour, user_interrupted
-from archipec.supervision import Silent, plugin_code
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+from archipec.plugins.boundary import behind_the_boundary, misbehaviour
+from archipec.plugins.installed import Installed, installed
+from archipec.supervision import Silent, plugin_code, user_interrupted
 
 RecordKind: TypeAlias = Literal["source", "sink", "post-step"]
 PluginRecord: TypeAlias = SourceType[Any] | SinkType[Any] | PostStepType[Any]
 
-OWN: Final = "archipec"
-"""The distribution whose plugins are the built-ins."""
-
-_GROUP: Final = "archipec"
 _HOOKS: Final[dict[str, tuple[RecordKind, type[PluginRecord]]]] = {
     "archipec_sources": ("source", SourceType),
     "archipec_sinks": ("sink", SinkType),
@@ -92,12 +86,6 @@ class Problem:
         return f"plugin {self.entry_point} of {self.distribution} {self.version}: {self.message}"
 
 
-class _Found(NamedTuple):
-    distribution: str
-    version: str
-    point: EntryPoint
-
-
 def discover(formats: Sequence[SourceType[Any]] = ()) -> tuple[list[Plugin], list[Problem]]:
     """Load every installed plugin, the built-ins first, in an order that depends on names only.
 
@@ -108,51 +96,18 @@ def discover(formats: Sequence[SourceType[Any]] = ()) -> tuple[list[Plugin], lis
         the sound records, and a problem for whatever is not. Nothing is raised on behalf of a plugin.
     """
     problems: list[Problem] = []
-    plugins = [plugin for found in _entry_points(problems) for plugin in _plugins(found, problems, formats)]
+
+    def unreadable(distribution: str, version: str, what: str, error: Exception) -> None:
+        message = f"{what} can't be read: {misbehaviour(error)}"
+        problems.append(Problem(distribution, version, "?", message, error=error))
+
+    plugins = [plugin for found in installed(unreadable) for plugin in _plugins(found, problems, formats)]
     return plugins, problems
 
 
-def _entry_points(problems: list[Problem]) -> list[_Found]:
-    """Return the entry points of the group: own ones first, then by distribution and name.
-
-    ``importlib.metadata.entry_points`` is not used: it parses the entry points of everything installed, and one
-    distribution that wrote nonsense into its own breaks the lot.
-    """
-    import importlib.metadata
-
-    names: set[str] = set()
-    for distribution in importlib.metadata.distributions():
-        try:
-            declared = distribution.read_text("entry_points.txt") or ""
-            if f"[{_GROUP}]" in declared:
-                names.add(_canonical(distribution.metadata["Name"]))
-        except Exception as error:  # noqa: BLE001 - a plugin's
-            where = str(getattr(distribution, "_path", distribution))
-            message = f"its metadata can't be read: {misbehaviour(error)}"
-            problems.append(Problem(where, "?", "?", message, error=error))
-    found: list[_Found] = []
-    for name in names:
-        # Asked for by name, because a distribution hides those of the same name further down the path.
-        distribution = importlib.metadata.distribution(name)
-        metadata = distribution.metadata
-        try:
-            found += [
-                _Found(metadata["Name"], metadata["Version"] or "?", point)
-                for point in distribution.entry_points
-                if point.group == _GROUP
-            ]
-        except Exception as error:  # noqa: BLE001 - a plugin's
-            message = f"its entry points can't be read: {misbehaviour(error)}"
-            problems.append(Problem(name, metadata["Version"] or "?", "?", message, error=error))
-    return sorted(found, key=lambda item: (item.distribution != OWN, item.distribution, item.point.name))
-
-
-def _canonical(name: str) -> str:
-    """A distribution's name as packaging tools compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _plugins(found: _Found, problems: list[Problem], formats: Sequence[SourceType[Any]]) -> Iterator[Plugin]:
+def _plugins(
+    found: Installed, problems: list[Problem], formats: Sequence[SourceType[Any]]
+) -> Iterator[Plugin]:
     """Load one plugin and yield its records that are sound."""
     source = (found.distribution, found.version, found.point.name)
     where = f"{found.point.name} of {found.distribution} {found.version}"

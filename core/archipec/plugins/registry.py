@@ -14,7 +14,8 @@ from typing import Any, TypeAlias, cast
 from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
 from archipec.options import nearest
-from archipec.plugins.discovery import OWN, Plugin, PluginRecord, Problem, RecordKind, discover
+from archipec.plugins.discovery import Plugin, PluginRecord, Problem, RecordKind, discover
+from archipec.plugins.installed import OWN
 
 _Word: TypeAlias = tuple[RecordKind, str]
 

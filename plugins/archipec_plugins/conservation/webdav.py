@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, ClassVar, Final, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from archipec.conservation.dropfolder import DROP_OPTIONS, DropProvider
 from archipec.conservation.sink import conservation_sink
@@ -16,7 +16,6 @@ from archipec.contract import Context, Option, SinkType, boolean
 from archipec.errors import PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
 from archipec.xml import safe_parser
-from archipec_plugins.conservation.http import HTTP, Answer, connected
 from archipec_plugins.conservation.server import (
     CA_FILE,
     bounded,
@@ -27,6 +26,9 @@ from archipec_plugins.conservation.server import (
     server_options,
     server_url,
 )
+
+if TYPE_CHECKING:
+    from archipec_plugins.conservation.http import HTTP, Answer
 
 _PORT: Final = 443
 _LISTING: Final = 64 << 20
@@ -250,6 +252,8 @@ class WebDAVDrop(DropProvider):
     @contextmanager
     def open(cls, config: Any, context: Context) -> Iterator[Self]:
         """Open a session, and see that the folder is there and the login is good."""
+        from archipec_plugins.conservation.http import connected
+
         with connected(config, (config["user"], password_of(config))) as http:
             folder = (WebDAVFolder if config["dav"] else PlainWebDAVFolder)(http, config["path"], context)
             folder.check()

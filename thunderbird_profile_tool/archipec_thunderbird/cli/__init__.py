@@ -13,7 +13,16 @@ __all__ = ["PROGRAM", "main"]
 
 PROGRAM = "thunderbird-profile-tool"
 
-_COMMANDS = ("profiles", "status", "check", "trust", "undo", "accounts", "add-archive")
+_COMMANDS = {
+    "profiles": "Show the profiles of every Thunderbird on this machine.",
+    "status": "Show what Thunderbird trusts for certified mail; changes nothing, and works while Thunderbird runs.",
+    "check": "Say why Thunderbird does or does not trust the seal of a message, and what to run, if anything helps.",
+    "trust": "Make Thunderbird trust the seals of certified mail: sets what is missing, and nothing else.",
+    "undo": "Put back exactly what was in a profile before this program changed it, every time it did.",
+    "accounts": "Show what the accounts on PEC providers' servers do to the mail there.",
+    "add-archive": "Copy an MBOX archive under Local Folders, where Thunderbird shows it at its next start.",
+}
+"""Every command, and the sentence that its help begins with."""
 
 
 @click.group(

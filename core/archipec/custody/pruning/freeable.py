@@ -1,9 +1,9 @@
-"""How full a mailbox is, and what prune would free of it, by the ledger alone."""
+"""What prune would free of a mailbox, by the ledger alone."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
@@ -18,10 +18,7 @@ from archipec.custody.pruning.rules import (
 from archipec.custody.receipts.query import TransactionFilter, transactions
 from archipec.message import Quota
 
-__all__ = ["LEVELS", "Freeable", "freeable", "level", "rules_now"]
-
-LEVELS: Final = (90, 70)
-"""Percent of a quota from which on the user is warned."""
+__all__ = ["Freeable", "freeable", "rules_now"]
 
 
 class Freeable(NamedTuple):
@@ -29,13 +26,6 @@ class Freeable(NamedTuple):
 
     messages: int
     size: int
-
-
-def level(quota: Quota | None) -> int:
-    """Return the level that a mailbox has reached, 0 for none."""
-    if quota is None or not quota.limit:
-        return 0
-    return next((one for one in LEVELS if 100 * quota.used >= one * quota.limit), 0)
 
 
 def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeable | None:

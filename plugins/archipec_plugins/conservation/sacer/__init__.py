@@ -11,26 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from archipec.conservation.provider import (
-    ConservationProvider,
-    Conserved,
-    Limits,
-    Outcome,
-    Package,
-    Pending,
-    Rejected,
-    Report,
-    Ticket,
-)
+from archipec.conservation.provider import ConservationProvider
 from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, choice
 from archipec.errors import AuthError, PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
-from archipec_plugins.conservation.http import HTTP, Answer, connected
-from archipec_plugins.conservation.sacer.answer import Answered, read_answer
-from archipec_plugins.conservation.sacer.sip import write_sip
 from archipec_plugins.conservation.server import (
     CA_FILE,
     check_server,
@@ -39,6 +26,19 @@ from archipec_plugins.conservation.server import (
     server_options,
     server_url,
 )
+
+if TYPE_CHECKING:
+    from archipec.conservation.provider import (
+        Conserved,
+        Limits,
+        Outcome,
+        Package,
+        Pending,
+        Rejected,
+        Ticket,
+    )
+    from archipec_plugins.conservation.http import HTTP, Answer
+    from archipec_plugins.conservation.sacer.answer import Answered
 
 _PORT: Final = 443
 _LONGEST_ANSWER: Final = 32 << 20
@@ -109,16 +109,22 @@ class Sacer(ConservationProvider):
     @classmethod
     def limits(cls, config: Any) -> Limits:  # noqa: ARG003
         """Return one unit a deposit; requests are of 1,000,000,000 bytes at most, as the service comes."""
+        from archipec.conservation.provider import Limits
+
         return Limits(units=1, documents=500, size=900_000_000)
 
     @classmethod
     @contextmanager
     def open(cls, config: Any, context: Context) -> Iterator[Self]:
         """Open a session; the login is in each deposit."""
+        from archipec_plugins.conservation.http import connected
+
         with connected(config) as http:
             yield cls(http, config, context)
 
     def deposit(self, package: Package) -> Ticket | Conserved | Rejected:
+        from archipec.conservation.provider import Pending, Ticket
+
         outcome = self._outcome(package, *self._send(package))
         return Ticket() if isinstance(outcome, Pending) else outcome
 
@@ -131,6 +137,8 @@ class Sacer(ConservationProvider):
 
     def validate(self, package: Package) -> Rejected | None:
         """Have the service do all its checks and keep nothing."""
+        from archipec.conservation.provider import Rejected
+
         body, answered = self._send(package, rehearsal=True)
         if answered.outcome != "NEGATIVO" or answered.code == _DUPLICATE:
             return None
@@ -139,6 +147,9 @@ class Sacer(ConservationProvider):
 
     def _send(self, package: Package, *, rehearsal: bool = False) -> tuple[bytes, Answered]:
         from urllib.parse import quote
+
+        from archipec_plugins.conservation.sacer.answer import read_answer
+        from archipec_plugins.conservation.sacer.sip import write_sip
 
         (unit,) = package.units
         config = self._config
@@ -173,6 +184,8 @@ class Sacer(ConservationProvider):
             AuthError, PermanentError: it is about the login, or the settings.
             TransientError: the service is in trouble.
         """
+        from archipec.conservation.provider import Conserved, Pending, Rejected, Report
+
         outcome, code, reason, report = answered
         if outcome != "NEGATIVO" or code == _DUPLICATE:
             if outcome == "WARNING":
