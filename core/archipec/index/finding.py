@@ -1,0 +1,189 @@
+"""Finds messages in the index: by words, by facts, or both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from archipec.index.database import COLUMNS, PER_SECOND, IndexFile, decompressed, folded
+from archipec.index.query import Query, QueryError, phrase
+from archipec.index.record import Role
+from archipec.message import ContentKey
+
+__all__ = ["Clause", "Filters", "Hit", "find"]
+
+_SNIPPET_WORDS = 16
+_BEGINNING = 160  # characters
+# Ordering by rank: a word in the subject says more than one in what a provider writes around every message.
+_WEIGHTS: Final = {
+    "subject": 10.0,
+    "sender": 4.0,
+    "recipients": 4.0,
+    "attachments": 4.0,
+    "inner": 2.0,
+    "envelope": 0.5,
+}
+# More messages than any hour ever had: numbers of a full second go on in the next (`IndexFile`).
+_SPILL = 3600
+
+
+class Clause(NamedTuple):
+    """A condition in SQL on ``m``, a row of the table ``message``, for what another database knows (`IndexFile.attach`)."""
+
+    sql: str
+    values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Facts that messages must have. The default takes all.
+
+    Attributes:
+        kinds: of `archipec.pec.kind`; None for any.
+        system: ``pec`` or ``rem``; empty for any.
+        sender, recipient, party: an address or a name, or the beginning of a word in one; party is either of the two.
+        since, until: Unix seconds: the first, and the first that is too late.
+        attachment: a glob of an attachment's name, without regard to case.
+        attachments, invoices: there is at least one.
+        seals: statuses of the seal as the index has it; None for any.
+        clauses: what another database knows.
+    """
+
+    kinds: frozenset[str] | None = None
+    system: str = ""
+    sender: str = ""
+    recipient: str = ""
+    party: str = ""
+    since: float | None = None
+    until: float | None = None
+    attachment: str = ""
+    attachments: bool = False
+    invoices: bool = False
+    seals: frozenset[str] | None = None
+    clauses: Sequence[Clause] = ()
+
+
+class Hit(NamedTuple):
+    """A message that was found.
+
+    Attributes:
+        date: Unix seconds, 0 when unknown.
+        seal: as the index has it.
+        sender, recipients: addresses.
+        attachments: how many.
+        snippet: what was found, each word between ``\\x02`` and ``\\x03``; of a search without words the beginning of the
+            text.
+    """
+
+    key: ContentKey
+    date: int
+    kind: str
+    system: str
+    seal: str
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    attachments: int
+    snippet: str
+
+
+def find(index: IndexFile, query: Query, filters: Filters, *, by_rank: bool = False) -> Iterator[Hit]:
+    """Yield what is found, the newest first or the best first.
+
+    They are looked up as they are taken: the first come at once, however many there are. By rank, all are found before.
+
+    Raises:
+        QueryError: a filter for a party has no letter or digit in it.
+        ArchipecError: as of `SqliteFile.rows`.
+    """
+    query = _with_parties(query, filters)
+    where = [*_facts(filters), *filters.clauses]
+    if query.exclude:
+        where.append(Clause("m.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)", (query.exclude,)))
+    if query.include:
+        where.insert(0, Clause("words MATCH ?", (query.include,)))
+        tables, number = "words CROSS JOIN message m ON m.id = words.rowid", "words.rowid"
+        snippet = f"snippet(words, -1, char(2), char(3), '…', {_SNIPPET_WORDS})"
+    else:
+        tables, number, snippet, by_rank = "message m", "m.id", "NULL", False
+    weights = ", ".join(str(_WEIGHTS.get(name, 1.0)) for name in COLUMNS)
+    order = f"bm25(words, {weights})" if by_rank else f"{number} DESC"
+    conditions = " AND ".join(f"({one.sql})" for one in where) or "true"
+    sql = (
+        f"SELECT m.sha256, m.size, m.date, m.kind, m.system, m.seal, m.attachments, r.facts, r.texts, {snippet}"
+        f" FROM {tables} CROSS JOIN record r ON r.id = m.id WHERE {conditions} ORDER BY {order}"
+    )
+    for row in index.stream(sql, [value for one in where for value in one.values]):
+        with index.decoding():
+            hit = _hit(row)
+        yield hit
+
+
+def _hit(row: Sequence[Any]) -> Hit:
+    sha256, size, date, kind, system, seal, attachments, facts, texts, snippet = row
+    shape = decompressed(facts)
+    parties = shape["parties"]
+    senders = [address for role, address, _ in parties if role == Role.FROM]
+    recipients = [address for role, address, _ in parties if role in (Role.TO, Role.CC, Role.BCC)]
+    if snippet is None:
+        snippet = " ".join(" ".join(text for _, text, _ in decompressed(texts))[:_BEGINNING].split())
+    return Hit(
+        ContentKey(sha256, size),
+        date,
+        kind,
+        system,
+        seal,
+        senders[0] if senders else "",
+        tuple(dict.fromkeys(recipients)),
+        shape["subject"] or shape["envelope_subject"],
+        attachments,
+        snippet,
+    )
+
+
+def _with_parties(query: Query, filters: Filters) -> Query:
+    asked = (
+        (("sender",), filters.sender),
+        (("recipients",), filters.recipient),
+        (("sender", "recipients"), filters.party),
+    )
+    for columns, text in asked:
+        if text:
+            expression = phrase(text, prefix=True)
+            if not expression:
+                raise QueryError(
+                    f"there is no letter or digit in {text!r}", hint="give an address, a name, or a part"
+                )
+            query = query.within(columns, expression)
+    return query
+
+
+def _facts(filters: Filters) -> Iterator[Clause]:
+    if filters.kinds is not None:
+        yield _among("m.kind", sorted(filters.kinds))
+    if filters.system:
+        yield Clause("m.system = ?", (filters.system,))
+    if filters.seals is not None:
+        yield _among("m.seal", sorted(filters.seals))
+    if filters.since is not None:
+        yield Clause("m.date >= ?", (filters.since,))
+        if filters.since > 0:  # numbers of messages without a date are below those of all others
+            yield Clause("m.id >= ?", (int(filters.since) * PER_SECOND,))
+    if filters.until is not None:
+        last = max(int(filters.until) + _SPILL, 0) * PER_SECOND
+        yield Clause("m.date < ? AND m.id < ?", (filters.until, last))
+    if filters.attachments:
+        yield Clause("m.attachments > 0")
+    if filters.invoices:
+        yield Clause("m.invoices")
+    if filters.attachment:
+        yield Clause(
+            "EXISTS (SELECT 1 FROM attachment a WHERE a.message = m.id AND a.name GLOB ?)",
+            (folded(filters.attachment),),
+        )
+
+
+def _among(column: str, values: Sequence[str]) -> Clause:
+    return Clause(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(values),))
