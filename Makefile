@@ -25,8 +25,6 @@ check: $(VENV)/developing
 bench: $(VENV)/developing
 	sh tests/support/install-servers.sh
 	$(BIN)/python benchmarks/run.py $(BENCH)
-	$(BIN)/python benchmarks/pop3.py
-	$(BIN)/python benchmarks/pec.py
 	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
 

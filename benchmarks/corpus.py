@@ -32,6 +32,10 @@ class Corpus:
                 length, received = head.split()
                 yield file.read(int(length)), datetime.fromtimestamp(int(received), UTC)
 
+    def size_of_messages(self) -> int:
+        """Bytes of all messages together."""
+        return sum(len(raw) for raw, _ in self.messages())
+
     def digests(self) -> set[bytes]:
         """SHA-256 of every message."""
         return {hashlib.sha256(raw).digest() for raw, _ in self.messages()}

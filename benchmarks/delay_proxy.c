@@ -1,11 +1,13 @@
 /* A far-away server: forwards TCP connections on loopback, each direction late by a fixed time.
  *
- *   delay_proxy TARGET_PORT MILLISECONDS
+ *   delay_proxy TARGET_PORT MILLISECONDS [BYTES_A_SECOND]
  *
  * Listens on a free port of 127.0.0.1 and prints it; every byte leaves MILLISECONDS after it came, so a
  * round trip takes twice that. Throughput and pipelining stay as they are (up to 8 MB in flight each
- * way); bandwidth, loss and TCP's slow start are not imitated. Ends when its standard input is closed.
- * In C because it shares the machine with what is measured. */
+ * way) unless a rate is given: then all connections share a line that takes so many bytes a second in
+ * each direction, with a queue in front of it that holds what the line takes in one round trip. Loss and
+ * TCP's slow start are not imitated. Ends when its standard input is closed. In C because it shares the
+ * machine with what is measured. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,11 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINKS = 64, IN_FLIGHT = 8 << 20, PIECES = 4096 };
+enum { LINKS = 64, IN_FLIGHT = 8 << 20, PIECES = 4096, PACKETS = 16 << 10 };
 
 /* One direction: a ring of bytes, and a ring of pieces that say until where bytes are due when. */
 struct flow {
     int from, to;
+    int64_t *line_free; /* when the line in this direction has sent all that it was given */
     char *ring;
     uint64_t taken, given; /* bytes received and sent since the beginning */
     struct {
@@ -41,7 +44,9 @@ static struct link {
     struct flow up, down;
 } links[LINKS];
 
-static int64_t delay;
+static int64_t delay, up_free, down_free;
+static double rate; /* bytes a second, 0 for no limit */
+static uint64_t in_flight = IN_FLIGHT;
 
 static int64_t now(void) {
     struct timespec time;
@@ -55,7 +60,7 @@ static void fail(const char *what) {
 }
 
 static int has_room(const struct flow *flow) {
-    return !flow->ended && flow->count < PIECES && flow->taken - flow->given < IN_FLIGHT;
+    return !flow->ended && flow->count < PIECES && flow->taken - flow->given < in_flight;
 }
 
 static int64_t next_due(const struct flow *flow) {
@@ -66,13 +71,19 @@ static int64_t next_due(const struct flow *flow) {
 static int receive(struct flow *flow) {
     size_t at = flow->taken % IN_FLIGHT, room = IN_FLIGHT - (size_t)(flow->taken - flow->given);
     if (room > IN_FLIGHT - at) room = IN_FLIGHT - at;
+    if (rate && room > PACKETS) room = PACKETS; /* else much would arrive at once, when its last byte is due */
     ssize_t got = recv(flow->from, flow->ring + at, room, MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
     if (got == 0) flow->ended = 1;
     flow->taken += (uint64_t)got;
     unsigned last = (flow->first + flow->count++) % PIECES;
     flow->piece[last].end = flow->taken; /* the end of the stream is a piece without bytes */
-    flow->piece[last].due = now() + delay;
+    int64_t sent = now();
+    if (rate) {
+        if (*flow->line_free > sent) sent = *flow->line_free;
+        *flow->line_free = sent += (int64_t)((double)got / rate * 1e9);
+    }
+    flow->piece[last].due = sent + delay;
     return 0;
 }
 
@@ -100,13 +111,14 @@ static int forward(struct flow *flow, int64_t time) {
     return 0;
 }
 
-static void open_flow(struct flow *flow, int from, int to) {
+static void open_flow(struct flow *flow, int from, int to, int64_t *line_free) {
     char *ring = flow->ring ? flow->ring : malloc(IN_FLIGHT);
     if (!ring) fail("memory");
     memset(flow, 0, sizeof *flow);
     flow->ring = ring;
     flow->from = from;
     flow->to = to;
+    flow->line_free = line_free;
 }
 
 static void accept_link(int listener, const struct sockaddr_in *target) {
@@ -124,8 +136,8 @@ static void accept_link(int listener, const struct sockaddr_in *target) {
     setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(far, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     link->used = 1;
-    open_flow(&link->up, near, far);
-    open_flow(&link->down, far, near);
+    open_flow(&link->up, near, far, &up_free);
+    open_flow(&link->down, far, near, &down_free);
 }
 
 static void close_link(struct link *link) {
@@ -177,14 +189,18 @@ static void serve(struct link *link, const struct pollfd *ready) {
 }
 
 int main(int count, char **argument) {
-    if (count != 3) {
-        fputs("usage: delay_proxy TARGET_PORT MILLISECONDS\n", stderr);
+    if (count < 3 || count > 4) {
+        fputs("usage: delay_proxy TARGET_PORT MILLISECONDS [BYTES_A_SECOND]\n", stderr);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     struct sockaddr_in target = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, own = target;
     target.sin_port = htons((uint16_t)atoi(argument[1]));
     delay = (int64_t)(atof(argument[2]) * 1e6);
+    if (count > 3) rate = atof(argument[3]);
+    /* What is on its way, and what waits for the line; a receive may go beyond by its own size. */
+    double held = rate * (double)(delay + 2 * delay) / 1e9 + PACKETS;
+    if (rate && held < IN_FLIGHT - PACKETS) in_flight = (uint64_t)held;
     int listener = listen_free(&own);
     printf("%d\n", ntohs(own.sin_port));
     fflush(stdout);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SAMPLE_SECONDS = 0.02
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class RunFailed(Exception):
@@ -21,7 +23,8 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Seconds on the wall, from start to end of the process; processor seconds and memory of its children too."""
+    """Seconds on the wall, from the start to the end of the program's last process; processor seconds of all its
+    processes; the most memory that they took at one moment."""
 
     seconds: float
     cpu_seconds: float
@@ -31,6 +34,8 @@ class Measurement:
 
 def measured(command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Measurement:
     """Run a program to its end with nothing left to write from before; RunFailed unless it exits 0."""
+    _adopt_orphans()
+    before = _children_of(os.getpid())
     os.sync()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
@@ -46,6 +51,8 @@ def measured(command: Sequence[str], environment: Mapping[str, str], directory: 
         try:
             with memory:
                 _, status, usage = os.wait4(process.pid, 0)
+                # What it began and did not wait for is its work, too.
+                usages = [usage, *(os.wait4(pid, 0)[2] for pid in _children_of(os.getpid()) - before)]
                 seconds = time.perf_counter() - start
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
@@ -58,7 +65,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], directory: 
             raise RunFailed(f"{command[0]} ended with {process.returncode}: {words}")
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
-    return Measurement(seconds, usage.ru_utime + usage.ru_stime, memory.peak_mb, text)
+    return Measurement(seconds, sum(one.ru_utime + one.ru_stime for one in usages), memory.peak_mb, text)
 
 
 class _Memory:
@@ -100,6 +107,21 @@ def _memory_kib(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            total += sum(_memory_kib(int(child)) for child in children.read_text().split())
+        total += sum(map(_memory_kib, _children_of(pid)))
     return total
+
+
+def _adopt_orphans() -> None:
+    """Have descendants whose parent ended become this process's children (prctl(2)), so that it can wait for them."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _children_of(pid: int) -> set[int]:
+    found: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        # A thread may end meanwhile.
+        with suppress(OSError):
+            found.update(map(int, children.read_text().split()))
+    return found

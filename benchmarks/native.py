@@ -42,14 +42,18 @@ def _say_not_compiled(name: str, reason: str) -> None:
 
 def install_missing() -> None:
     """Have the system's packages installed that are missing, where that is possible."""
-    subprocess.run([_INSTALL, "/usr/include/openssl/ssl.h:libssl-dev"], check=True)
+    packages = ("/usr/include/openssl/ssl.h:libssl-dev", "/usr/bin/mpop:mpop")
+    subprocess.run([_INSTALL, *packages], check=True)
 
 
 @contextmanager
-def far_away(program: Path, port: int, round_trip_ms: float) -> Iterator[int]:
+def far_away(
+    program: Path, port: int, round_trip_ms: float, bytes_a_second: float | None = None
+) -> Iterator[int]:
     """Run the delaying proxy in front of a port on loopback; the port to connect to instead."""
+    rate = [] if bytes_a_second is None else [str(bytes_a_second)]
     with subprocess.Popen(
-        [program, str(port), str(round_trip_ms / 2)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [program, str(port), str(round_trip_ms / 2), *rate], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as proxy:
         assert proxy.stdout is not None
         # Leaving the block closes the proxy's standard input, which ends it.

@@ -7,6 +7,7 @@ Processor time is what counts, so that a busy machine changes little. Nothing is
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -18,6 +19,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
 from archipec.pec.anchors import Anchors
 from archipec.pec.daticert import parse_daticert
 from archipec.pec.inspection import inspect_message
@@ -27,12 +31,17 @@ from archipec.pec.structure import parse_structure
 from archipec.simulator import STYLES, mailbox, shared_authority
 
 # This folder is a package of the checkout, which is not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "support")]
 
+from benchmarks import report
 from benchmarks.rates import RUNS, rate_of
 
 _SIZE = 20_000
 _OPENSSL_FILES = 100
+# What a provider's key has signed: attributes of about this length.
+_SIGNED = bytes(150)
+_RSA = (padding.PKCS1v15(), hashes.SHA256())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,39 +50,55 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=200, help="messages of each style (default: 200)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     options = parser.parse_args(arguments)
+    judged = messages(options.count)
     anchors = Anchors((shared_authority().root,))
-    messages = [
-        sample.raw
-        for style in STYLES
-        for sample in mailbox(options.count, seed=1, size=_SIZE, style=style, mix={"received": 1})
-    ]
-    wrong = sum(inspect_message(raw, anchors).seal.status is not Status.VALID for raw in messages)
-    figures = {
-        "header kind": rate_of(kind_of, messages),
-        "certification data": rate_of(_certification, messages),
-        "seal": rate_of(lambda raw: judge_seal(raw, parse_structure(raw), anchors), messages),
-        "judgement (all of it)": rate_of(lambda raw: inspect_message(raw, anchors), messages),
-    }
+    wrong = sum(inspect_message(raw, anchors).seal.status is not Status.VALID for raw in judged)
+    figures = rates(judged)
     if shutil.which("openssl"):
         figures["openssl cms -verify, a file each"] = _openssl(
-            messages[:: max(1, len(messages) // _OPENSSL_FILES)]
+            judged[:: max(1, len(judged) // _OPENSSL_FILES)]
         )
-    mean = statistics.mean(map(len, messages))
+    mean = statistics.mean(map(len, judged))
     print(
-        f"{platform.platform()}, Python {platform.python_version()}; {len(messages)} messages of {mean:,.0f} bytes"
+        f"{platform.platform()}, Python {platform.python_version()}; {len(judged)} messages of {mean:,.0f} bytes"
     )
-    for name, rate in figures.items():
-        print(f"{name:34} {rate:>10,.0f} a second")
-    openssl = figures.get("openssl cms -verify, a file each")
-    if openssl:
-        print(f"{'seal, times as fast as openssl':34} {figures['seal'] / openssl:>10.1f}")
+    print(report.rates_table(figures))
     if options.json:
         options.json.write_text(
-            json.dumps({"messages": len(messages), "a_second": figures}, indent=1) + "\n", "utf-8"
+            json.dumps({"messages": len(judged), "a_second": figures}, indent=1) + "\n", "utf-8"
         )
     if wrong:
         print(f"{wrong} messages are not valid", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def messages(count: int) -> list[bytes]:
+    """So many sealed messages of each style of provider."""
+    return [
+        sample.raw
+        for style in STYLES
+        for sample in mailbox(count, seed=1, size=_SIZE, style=style, mix={"received": 1})
+    ]
+
+
+def rates(judged: Sequence[bytes]) -> dict[str, float]:
+    """How many messages a second of processor time each piece of work takes, and what no check of a seal can do
+    without: SHA-256 of the bytes and one verification with a provider's RSA key of 2048 bits."""
+    anchors = Anchors((shared_authority().root,))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    signature, public = key.sign(_SIGNED, *_RSA), key.public_key()
+
+    def primitives(raw: bytes) -> None:
+        hashlib.sha256(raw).digest()
+        public.verify(signature, _SIGNED, *_RSA)
+
+    return {
+        "SHA-256 and RSA alone": rate_of(primitives, judged),
+        "header kind": rate_of(kind_of, judged),
+        "certification data": rate_of(_certification, judged),
+        "seal": rate_of(lambda raw: judge_seal(raw, parse_structure(raw), anchors), judged),
+        "judgement (all of it)": rate_of(lambda raw: inspect_message(raw, anchors), judged),
+    }
 
 
 def _certification(raw: bytes) -> object:

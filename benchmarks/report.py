@@ -1,44 +1,64 @@
-"""The figures as a table and as JSON."""
+"""The figures as tables and as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from benchmarks.goals import Judged
 from benchmarks.measure import Measurement
-from benchmarks.scenarios import Results, Scenario
+from benchmarks.scenarios import Results
 
 NOTES = """
-Seconds on the wall of the whole process, medians. "archipec" = stored and durable in a Maildir, "judged" =
-every seal judged too, in a worker process, "three" = the same into Maildir, MBOX and zip in one run. "mbsync/archipec" = how many times longer mbsync took. The floor
-is a C program that only downloads and flushes; it knows no second run. Memory: the highest of all runs, of a tool's
-process and its children together, pages that they share counted once."""
+Medians, of the whole process and all that it starts. "seconds": on the wall; "processor": of all processors; "a message":
+processor time; "MB": the most memory at one moment, of all runs, shared pages counted once; "/ archipec": seconds of a
+tool divided by those of archipec; "again": seconds of a second run, which finds nothing new.
 
-_HEADINGS: tuple[str, ...] = (
-    *("scenario", "run", "archipec", "judged", "three", "mbsync", "floor"),
-    *("mbsync/archipec", "archipec/floor", "mbsync/floor", "three/judged"),
-    *("archipec MB", "judged MB", "three MB", "mbsync MB"),
-)
+archipec: as it is by default, into a Maildir, seals judged; no-seals: with --no-seals; three: into Maildir, MBOX and zip
+at once; five: and an .eml tree and a second Maildir; before: another checkout, given with --before. mbsync: isync, with
+FSync yes. mbsync+openssl: then a process of `openssl cms -verify` for each message, as many at once as there are
+processors. floor: a C program that downloads and flushes, no more. prototype: a straight program in Python with
+archipec's files, ledger and flushes (benchmarks/prototype.py)."""
+
+_HEADINGS = ("", "seconds", "processor", "a message", "MB", "/ archipec", "again")
 
 
-def table(all_results: Sequence[Results]) -> str:
-    """One line for each scenario's first download and one for its run that finds nothing new."""
-    rows = [_HEADINGS]
-    for results in all_results:
-        for run, by_tool in (("first", results.first), ("nothing new", results.again)):
-            if by_tool:
-                rows.append(_row(results.scenario, run, by_tool))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if n < 2 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(lines)
+def table(results: Results) -> str:
+    """A scenario: a line for each tool."""
+    scenario = results.scenario
+    title = (
+        f"{scenario.name}: {results.messages:,} messages, {results.bytes / 1e6:,.0f} MB, {scenario.source}"
+    )
+    if scenario.round_trip_ms:
+        title += f", {scenario.round_trip_ms:g} ms away"
+    if scenario.slow_flush_ms:
+        title += f", each flush {scenario.slow_flush_ms:g} ms slower"
+    if results.bytes_seconds is not None:
+        title += f", {scenario.bytes_a_second or 0:,.0f} bytes a second: {results.bytes_seconds:.2f} s"
+    base = results.first.get("archipec")
+    rows = [_row(tool, runs, base, results) for tool, runs in results.first.items()]
+    return "\n".join([title, *_aligned([_HEADINGS, *rows])])
+
+
+def rates_table(rates: Mapping[str, float]) -> str:
+    """What a piece of work takes of a processor: a line for each."""
+    rows = [(work, f"{rate:,.0f}", f"{1e6 / rate:,.1f}") for work, rate in rates.items()]
+    return "\n".join(_aligned([("work", "a second", "µs each"), *rows]))
+
+
+def goals_table(judged: Iterable[Judged]) -> str:
+    """A line for each goal: what was wanted, what was measured, whether that meets it."""
+    rows = [
+        (
+            one.goal.text,
+            one.goal.limit,
+            "-" if one.measured is None else f"{one.measured:.2f} {one.goal.unit}".rstrip(),
+            one.outcome.value,
+        )
+        for one in judged
+    ]
+    return "\n".join(_aligned([("goal", "wanted", "measured", ""), *rows]))
 
 
 def as_json(results: Results) -> dict[str, object]:
@@ -61,32 +81,52 @@ def as_json(results: Results) -> dict[str, object]:
         "scenario": dataclasses.asdict(results.scenario),
         "messages": results.messages,
         "bytes": results.bytes,
+        "bytes_seconds": results.bytes_seconds,
         "first": runs(results.first),
         "nothing_new": runs(results.again),
         "problems": results.problems,
     }
 
 
-def _row(scenario: Scenario, run: str, by_tool: Mapping[str, Sequence[Measurement]]) -> tuple[str, ...]:
-    medians = {
-        tool: statistics.median(run.seconds for run in measurements) for tool, measurements in by_tool.items()
-    }
-    peaks = {tool: max(run.peak_mb for run in measurements) for tool, measurements in by_tool.items()}
+def goals_as_json(judged: Iterable[Judged]) -> list[dict[str, object]]:
+    """What `goals_table` shows."""
+    return [
+        {
+            "goal": one.goal.text,
+            "at_least": one.goal.at_least,
+            "at_most": one.goal.at_most,
+            "measured": one.measured,
+            "outcome": one.outcome.value,
+        }
+        for one in judged
+    ]
 
-    def seconds(tool: str) -> str:
-        return f"{medians[tool]:.2f}" if tool in medians else "-"
 
-    def ratio(slow: str, fast: str) -> str:
-        return f"{medians[slow] / medians[fast]:.2f}" if {slow, fast} <= medians.keys() else "-"
-
-    def peak(tool: str) -> str:
-        return f"{peaks[tool]:.0f}" if tool in peaks else "-"
-
+def _row(
+    tool: str, runs: Sequence[Measurement], base: Sequence[Measurement] | None, results: Results
+) -> tuple[str, ...]:
+    seconds = statistics.median(run.seconds for run in runs)
+    processor = statistics.median(run.cpu_seconds for run in runs)
+    again = results.again.get(tool)
     return (
-        scenario.name,
-        run,
-        *map(seconds, ("archipec", "judged", "three", "mbsync", "floor")),
-        *(ratio("mbsync", "archipec"), ratio("archipec", "floor"), ratio("mbsync", "floor")),
-        ratio("three", "judged"),
-        *map(peak, ("archipec", "judged", "three", "mbsync")),
+        tool,
+        f"{seconds:.2f}",
+        f"{processor:.2f}",
+        f"{processor * 1000 / results.messages:.3f} ms",
+        f"{max(run.peak_mb for run in runs):.0f}",
+        f"{seconds / statistics.median(run.seconds for run in base):.2f}" if base else "-",
+        f"{statistics.median(run.seconds for run in again):.2f}" if again else "-",
     )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return lines

@@ -1,6 +1,8 @@
-"""Measures first downloads and runs that find nothing new: archipec beside mbsync and a floor in C.
+"""Measures archipec beside what one would use instead, and compares the figures with the goals.
 
-Real Dovecot on loopback, over TLS, with and without a delay; the tools take turns. Nothing is asserted about times.
+Downloads from a real Dovecot on loopback, over IMAP and POP3 with TLS, near and as far away as a provider's, on this disk
+and as if each flush took as long as on an ordinary SSD; imports of other programs' files; seals. The tools take turns.
+Nothing is asserted about times.
 """
 
 from __future__ import annotations
@@ -11,37 +13,36 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
 # This folder is a package of the checkout, and so is the test bed; neither is installed.
 sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "support")]
 
-from benchmarks import corpus, disk, native, report, scenarios, tools
+from archipec.simulator import shared_authority
+from benchmarks import corpus, disk, figures, goals, native, pec, report, scenarios, tools
 from testbed import requirements
 
-TOOLS = ("archipec", "judged", "three", "mbsync", "floor")
-# What more it costs to judge seals, and to fill three archives, one scenario tells.
-EXTRAS = ("judged", "three")
-WITH_EXTRAS = "small"
+_THREE = ("mbox", "zip")
+_FIVE = (*_THREE, "eml", "maildir")
+# Messages of each style whose seals are timed.
+_SEALS = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the scenarios asked for and print their table; 0 when every tool did every one."""
+    """Run the scenarios asked for and print their figures; 0 when every tool did every one."""
     options = _parser().parse_args(arguments)
     native.install_missing()
-    if trouble := requirements.missing("dovecot"):
+    if trouble := requirements.missing("dovecot") or requirements.missing("dovecot-pop3"):
         _say(trouble)
         return 1
-    chosen = [one for one in scenarios.SCENARIOS if not options.scenario or one.name in options.scenario]
-    if options.quick:
-        chosen = [one.quick() for one in chosen]
     done: list[scenarios.Results] = []
     with ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        compared = list(_tools(temporary, options.tool or TOOLS))
+        available = _tools(temporary, options.before)
         equipment = scenarios.Equipment(
             temporary=temporary,
             cache=options.cache or corpus.default_cache(),
@@ -52,19 +53,35 @@ def main(arguments: list[str] | None = None) -> int:
         with scenarios.disk_for_tools(equipment, size=1 << 30, files=10_000) as directory:
             machine = _machine(directory)
         _say(", ".join(f"{name} {value}" for name, value in machine.items()))
+        mailbox = stack.enter_context(scenarios.Mailbox())
+        chosen = list(_chosen(options))
         for scenario in chosen:
             _say(f"{scenario.name}: {scenario.count:,} messages of about {scenario.size:,} bytes")
+            compared = list(_taking_part(scenario, available, options.tool))
             try:
-                taking_part = [
-                    one for one in compared if one.name not in EXTRAS or scenario.name == WITH_EXTRAS
-                ]
-                done.append(scenarios.measure(scenario, taking_part, options.runs, equipment))
+                done.append(scenarios.measure(scenario, compared, options.runs, equipment, mailbox))
             except scenarios.NotPossible as error:
                 _say(f"left out: {error}")
-    print(report.table(done))
+            else:
+                print(f"\n{report.table(done[-1])}\n", flush=True)
+    rates = {}
+    if not options.scenario:
+        _say("seals: their checks alone, on one processor")
+        rates = pec.rates(pec.messages(_SEALS // 25 if options.quick else _SEALS))
+        print(f"\n{report.rates_table(rates)}", flush=True)
     print(report.NOTES)
+    judged = goals.judge(figures.Figures(done, rates))
+    if options.quick:
+        _say("small mailboxes say nothing of the goals: they are not judged")
+    else:
+        print(f"\n{report.goals_table(judged)}")
     if options.json:
-        everything = {"machine": machine, "scenarios": [report.as_json(one) for one in done]}
+        everything = {
+            "machine": machine,
+            "scenarios": [report.as_json(one) for one in done],
+            "a_second": rates,
+            "goals": [] if options.quick else report.goals_as_json(judged),
+        }
         options.json.write_text(json.dumps(everything, indent=1) + "\n", "utf-8")
     return 0 if len(done) == len(chosen) and not any(one.problems for one in done) else 1
 
@@ -76,12 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         "--scenario",
         action="append",
         choices=[one.name for one in scenarios.SCENARIOS],
-        help="only this one (repeatable)",
+        help="only this one (repeatable); by default all but those that take long and have no goal",
     )
+    parser.add_argument("--tool", action="append", help="only this one (repeatable); by default all")
     parser.add_argument(
-        "--tool", action="append", choices=TOOLS, help="only this one (repeatable); by default all"
+        "--before",
+        metavar="PYTHON",
+        help="measure the archipec installed in this Python, too, beside the one that runs this",
     )
-    parser.add_argument("--runs", type=int, default=3, help="downloads by each tool (default: 3)")
+    parser.add_argument("--runs", type=int, default=5, help="downloads by each tool (default: 5)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every single run to FILE")
     parser.add_argument("--cache", metavar="DIR", type=Path, help="where the mail to download is kept")
     parser.add_argument(
@@ -94,21 +114,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tools(temporary: Path, wanted: Sequence[str]) -> Iterator[tools.Tool]:
-    """Those that are here and wanted; what is missing is said."""
-    if "archipec" in wanted:
-        yield tools.Archipec()
-    if "judged" in wanted:
-        yield tools.Judging()
-    if "three" in wanted:
-        yield tools.ThreeSinks()
-    if "mbsync" in wanted:
-        if (mbsync := tools.mbsync()) is not None:
-            yield mbsync
-        else:
-            _say("mbsync is not installed: going on without")
-    if "floor" in wanted and (program := native.compiled("floor", temporary)) is not None:
-        yield tools.Floor(program)
+def _chosen(options: argparse.Namespace) -> Iterator[scenarios.Scenario]:
+    for one in scenarios.SCENARIOS:
+        if one.name in options.scenario if options.scenario else not one.on_request:
+            yield one.quick() if options.quick else one
+
+
+def _taking_part(
+    scenario: scenarios.Scenario, available: Mapping[str, tools.Tool], wanted: Sequence[str] | None
+) -> Iterator[tools.Tool]:
+    """A scenario's tools, and beside each archipec the one of before, as far as they are here and wanted."""
+    for name in scenario.tools:
+        for one in (name, f"{name}-before"):
+            if one in available and (not wanted or one in wanted):
+                yield available[one]
+
+
+def _tools(temporary: Path, before: str | None) -> dict[str, tools.Tool]:
+    """Those that are here, by name; what is missing is said."""
+    root = temporary / "root.pem"
+    root.write_text(shared_authority().root_pem, "ascii")
+    own = (
+        tools.Archipec("no-seals", root, seals=False),
+        tools.Archipec("archipec", root),
+        tools.Archipec("three-no-seals", root, seals=False, more=_THREE),
+        tools.Archipec("three", root, more=_THREE),
+        tools.Archipec("five", root, more=_FIVE),
+    )
+    found: list[tools.Tool] = [*own, tools.Prototype()]
+    if before is not None:
+        found += [replace(one, name=f"{one.name}-before", python=before) for one in own]
+    programs = {name: requirements.find(name) for name in ("mbsync", "mpop", "openssl", "xargs")}
+    for name, program in programs.items():
+        if program is None:
+            _say(f"{name} is not installed: going on without")
+    if programs["mbsync"]:
+        found.append(tools.Mbsync(programs["mbsync"]))
+        if programs["openssl"] and programs["xargs"]:
+            found.append(tools.MbsyncOpenssl(programs["mbsync"], root))
+    if programs["mpop"]:
+        found.append(tools.Mpop(programs["mpop"]))
+    if (floor := native.compiled("floor", temporary)) is not None:
+        found.append(tools.Floor(floor))
+    return {one.name: one for one in found}
 
 
 def _machine(directory: Path) -> dict[str, object]:
