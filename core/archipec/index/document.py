@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from archipec.errors import IntegrityError
-from archipec.index.extraction.mail import leaves, part_text
+from archipec.index.attachments import AttachmentReader
+from archipec.index.extraction.limits import Extracted
+from archipec.index.filings import filing_by_subject
 from archipec.index.header import HeaderFields, clean_text, read_fields
-from archipec.index.record import MAX_TEXT, AttachedFile, IndexedMessage, IndexedText, Party, Place, Role
+from archipec.index.record import MAX_TEXT, Filing, IndexedMessage, IndexedText, Party, Place, Role
 from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.headers import first_field, header_block, identifier, raw_text
@@ -24,43 +26,52 @@ class _Found:
     """What was found so far."""
 
     texts: list[IndexedText] = field(default_factory=list)
-    attachments: list[AttachedFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    room: int = MAX_TEXT
-    left_out: int = 0
+    left: int = MAX_TEXT
 
-    def add_text(self, place: Place, text: str, attachment: int | None = None) -> None:
+    def add(self, place: Place, text: str, attachment: int | None = None) -> None:
+        """Keep a text, as far as there is room."""
         text = text.strip()
-        if len(text) > self.room:
-            self.left_out += len(text) - self.room
-            text = text[: self.room]
+        if len(text) > self.left:
+            text = text[: self.left]
+            self.problems.append(f"only the first {MAX_TEXT:,} characters of the message are indexed")
         if text:
-            self.room -= len(text)
+            self.left -= len(text)
             self.texts.append(IndexedText(place, text, attachment))
 
+    def add_all(self, place: Place, bodies: Iterable[Extracted]) -> None:
+        """Keep texts, and what is said of them."""
+        for text, problem in bodies:
+            self.add(place, text)
+            if problem:
+                self.problems.append(problem)
 
-def index_message(raw: Octets, structure: Structure, inspection: Inspection) -> IndexedMessage:
+
+def index_message(
+    raw: Octets, structure: Structure, inspection: Inspection, *, names_only: bool = False
+) -> IndexedMessage:
     """Return what is searched of a message, which may be any bytes. Raises nothing.
 
     Args:
         raw: the whole message.
         structure: of the message, from `parse_structure`.
         inspection: of the message, from `judge_dissected`.
+        names_only: of attachments take the names alone: where reading them did harm.
     """
     found = _Found()
     block = header_block(raw)
     fields = read_fields(block)
     certified = inspection.claims_certification
     inner = _original(structure, found) if certified else entity(raw)
+    inner_fields = read_fields(header_block(inner.head)) if certified and inner is not None else fields
+    reader = AttachmentReader(inner_fields.subject, names_only)
     if certified:
-        for part in structure.parts:
-            if part is not structure.daticert and part is not structure.postacert:
-                _read(part, Place.ENVELOPE, found)
-    inner_fields = fields
+        for part in _written_by_provider(structure):
+            found.add_all(Place.ENVELOPE, reader.read_bodies(part, repeats=False))
     if inner is not None:
-        _read(inner, Place.INNER, found)
-        if certified:
-            inner_fields = read_fields(header_block(inner.head))
+        found.add_all(Place.INNER, reader.read_bodies(inner))
+    for number, text in reader.texts:
+        found.add(Place.ATTACHMENT, text, number)
     facts, evidence = inspection.certification, inspection.evidence
     dated = received_date(block) or origin_date(block)
     subject = inner_fields.subject if inner is not None else ""
@@ -85,9 +96,11 @@ def index_message(raw: Octets, structure: Structure, inspection: Inspection) -> 
         parties=tuple(
             dict.fromkeys(_parties(inspection, fields, inner_fields if inner is not None else None))
         ),
-        attachments=tuple(found.attachments),
+        attachments=tuple(reader.files),
         texts=tuple(found.texts),
-        left_out=found.left_out,
+        invoices=tuple(reader.invoices),
+        sdi_messages=tuple(reader.sdi_messages),
+        filings=_filings(reader, inner_fields.subject or fields.subject),
         problems=tuple(dict.fromkeys(found.problems)),
     )
 
@@ -106,25 +119,21 @@ def _original(structure: Structure, found: _Found) -> Part | None:
         return None
 
 
-def _read(part: Part, place: Place, found: _Found) -> None:
-    for leaf, is_file in leaves(part):
-        if is_file:
-            found.attachments.append(
-                AttachedFile(
-                    path=clean_text(leaf.name).replace("/", "_"),
-                    media_type=leaf.media_type,
-                    size=leaf.end - leaf.body,
-                )
-            )
-        elif leaf.media_type == "text/plain":
-            try:
-                text, oddity = part_text(leaf)
-            except IntegrityError as error:
-                found.problems.append(error.message)
-                continue
-            found.add_text(place, text)
-            if oddity:
-                found.problems.append(oddity)
+def _filings(reader: AttachmentReader, subject: str) -> tuple[Filing, ...]:
+    """What files say of filings; where no file does, what the subject says."""
+    if reader.filings:
+        return tuple(reader.filings)
+    said = filing_by_subject(subject)
+    return (said,) if said is not None else ()
+
+
+def _written_by_provider(structure: Structure) -> Iterator[Part]:
+    """The parts of a certified message that people read, without data for programs."""
+    for part in structure.parts:
+        if part is structure.daticert or part is structure.postacert:
+            continue
+        if first_field(part.head, "REM-Section-Type") is None:
+            yield part
 
 
 def _parties(inspection: Inspection, outer: HeaderFields, inner: HeaderFields | None) -> Iterator[Party]:

@@ -204,7 +204,6 @@ class IndexedMessage:
         parties: no two are equal.
         attachments: of the original, or of ordinary mail, without what a provider adds. Files in files follow theirs.
         texts: at most `MAX_TEXT` characters together.
-        left_out: characters that are not in `texts` for that reason.
         invoices, sdi_messages, filings: what the attachments are.
         problems: what could not be read, besides attachments.
     """
@@ -224,7 +223,6 @@ class IndexedMessage:
     parties: tuple[Party, ...] = ()
     attachments: tuple[AttachedFile, ...] = ()
     texts: tuple[IndexedText, ...] = ()
-    left_out: int = 0
     invoices: tuple[Invoice, ...] = ()
     sdi_messages: tuple[SdiMessage, ...] = ()
     filings: tuple[Filing, ...] = ()

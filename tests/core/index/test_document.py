@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from archipec.index.document import index_message
-from archipec.index.record import IndexedMessage, Party, Place, Role
-from archipec.pec.anchors import Anchors
-from archipec.pec.inspection import judge_dissected
-from archipec.pec.structure import parse_structure
-from archipec.simulator import Attachment, Provider, compose, shared_authority
-
-TRUSTED = Anchors((shared_authority().root,))
-
-
-def indexed(raw: bytes) -> IndexedMessage:
-    structure = parse_structure(raw)
-    return index_message(raw, structure, judge_dissected(raw, structure, TRUSTED))
-
-
-def text_of(message: IndexedMessage, place: Place) -> str:
-    return "\n".join(one.text for one in message.texts if one.place is place)
+from archipec.index.record import Party, Place, Role
+from archipec.simulator import Attachment, Provider, compose
+from archipec.simulator.files import pdf
+from testbed.indexing import indexed, text_in, text_of
 
 
 def test_an_envelope_gives_what_the_provider_and_what_the_sender_wrote() -> None:
@@ -26,7 +13,7 @@ def test_an_envelope_gives_what_the_provider_and_what_the_sender_wrote() -> None
     original = compose(
         subject="Diffida è giunta",
         text="Ai sensi dell'art. 1454 c.c.\nperché si adempia\n" + "sollecitazione " * 20,
-        attachments=[Attachment("contratto.pdf", b"%PDF-1.7")],
+        attachments=[Attachment("contratto.pdf", pdf("Clausola è risolutiva"))],
         message_id="<uno@client.example>",
         headers=["In-Reply-To: <prima@client.example>"],
     )
@@ -49,3 +36,9 @@ def test_an_envelope_gives_what_the_provider_and_what_the_sender_wrote() -> None
     inner = text_of(message, Place.INNER)
     assert "dell'art. 1454" in inner and "perché" in inner
     assert inner.split().count("sollecitazione") == 20  # quoted-printable broke some of them
+    assert text_in(message, "contratto.pdf") == "Clausola è risolutiva"
+    assert not message.problems
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())

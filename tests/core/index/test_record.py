@@ -52,7 +52,6 @@ messages = st.builds(
     parties=tuples(of_words(Party, role=st.sampled_from(Role))),
     attachments=tuples(of_words(AttachedFile, size=number, signers=tuples(words))),
     texts=tuples(of_words(IndexedText, place=st.sampled_from(Place), attachment=st.none() | number)),
-    left_out=number,
     invoices=tuples(of_words(Invoice, attachment=number)),
     sdi_messages=tuples(of_words(SdiMessage, attachment=number)),
     filings=tuples(of_words(Filing, attachment=st.none() | number)),

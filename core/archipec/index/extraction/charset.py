@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from functools import lru_cache
 from typing import Final
@@ -14,6 +15,7 @@ _CHARSET: Final = re.compile(
 )
 # What is called so is the other in practice, as for browsers (WHATWG Encoding §4.2).
 _WINDOWS: Final = frozenset({"ascii", "iso8859-1", "cp1252"})
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNPRINTABLE: Final = {number: " " for number in range(32) if chr(number) not in "\n\t"}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -35,6 +37,8 @@ def decode_text(data: bytes, charset: str) -> tuple[str, str]:
 
 
 def _decoded(data: bytes, charset: str) -> tuple[str, str]:
+    if data.startswith(_MARKS):
+        charset = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-16"
     codec, oddity = _codec(charset), ""
     if not codec and charset:
         oddity = f'unknown charset "{charset[:40]}"'
@@ -52,8 +56,6 @@ def _decoded(data: bytes, charset: str) -> tuple[str, str]:
 @lru_cache(maxsize=64)
 def _codec(charset: str) -> str:
     """The name that Python has for a charset; empty for one that it has not."""
-    import codecs
-
     if not _CHARSET.fullmatch(charset):
         return ""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from archipec.index.extraction.charset import decode_text
@@ -24,33 +24,34 @@ class Leaf(NamedTuple):
 
     Attributes:
         is_file: it is attached, or bears a name: not what the message says in its body.
+        is_repeat: it is another form of a plain text that came before it (RFC 2046 §5.1.4).
     """
 
     part: Part
     is_file: bool
+    is_repeat: bool = False
 
 
-def leaves(part: Part, without: Collection[Part] = ()) -> Iterator[Leaf]:
+def leaves(part: Part) -> Iterator[Leaf]:
     """Yield the parts of an entity that have no parts, at most `MAX_PARTS`, itself if it has none.
 
     An attached message is one of them, and not entered. A signature is left out.
-
-    Args:
-        without: parts to leave out, with what is in them.
     """
-    left_out = {(one.start, one.end) for one in without}
-    waiting = [(part, 0)]
+    waiting = [(part, 0, False)]
     looked_at = 0
     while waiting and looked_at < MAX_PARTS:
-        one, depth = waiting.pop()
+        one, depth, is_repeat = waiting.pop()
         looked_at += 1
-        if (one.start, one.end) in left_out or one.media_type in _SIGNATURES:
+        if one.media_type in _SIGNATURES:
             continue
         inside = children(one) if depth < _DEPTH else []
-        if inside:
-            waiting += [(child, depth + 1) for child in reversed(inside)]
-        else:
-            yield Leaf(one, _is_file(one))
+        if not inside:
+            is_file = _is_file(one)
+            yield Leaf(one, is_file, is_repeat and not is_file)
+            continue
+        repeats = one.media_type == "multipart/alternative" and inside[0].media_type == "text/plain"
+        later = [(child, depth + 1, is_repeat or repeats) for child in inside[:0:-1]]
+        waiting += [*later, (inside[0], depth + 1, is_repeat)]
 
 
 def _is_file(part: Part) -> bool:

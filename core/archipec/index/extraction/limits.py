@@ -1,0 +1,70 @@
+"""What one message may cost whoever reads its attachments: bytes, files, depth, pages, time.
+
+The process that reads them is ended when it overruns its own limits; these here are met first, and cost a message no
+more than the text that is left out.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_FILE",
+    "MAX_FILE_TEXT",
+    "TOO_LONG",
+    "TOO_MUCH_TEXT",
+    "Extracted",
+    "ReadingBudget",
+    "file_size",
+]
+
+MAX_FILE: Final = 32 << 20
+"""Bytes of a file that is read for its text, its transfer encoding and compression undone."""
+
+MAX_FILE_TEXT: Final = 512 * 1024
+"""Characters of text that are taken from one file."""
+
+TOO_MUCH_TEXT: Final = f"only its first {MAX_FILE_TEXT:,} characters are indexed"
+TOO_LONG: Final = "not read to its end: it takes too long"
+
+MAX_DEPTH: Final = 8
+"""Files in files that are entered."""
+
+_UNPACKED: Final = 128 << 20
+_FILES: Final = 500
+_SECONDS: Final = 20.0
+
+
+class Extracted(NamedTuple):
+    """The text of a file, and why there is none or not all of it; empty when it is whole."""
+
+    text: str
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class ReadingBudget:
+    """What is left for one message.
+
+    Attributes:
+        unpacked: bytes that may still come out of archives and encodings.
+        files: files that may still be looked at.
+        ends: processor seconds of this process at which reading stops.
+    """
+
+    unpacked: int = _UNPACKED
+    files: int = _FILES
+    ends: float = field(default_factory=lambda: time.process_time() + _SECONDS)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.process_time() > self.ends
+
+
+def file_size(size: int) -> str:
+    """A number of bytes for a person."""
+    return f"{size} bytes" if size < 1 << 20 else f"{size >> 20} MiB"
