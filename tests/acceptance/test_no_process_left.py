@@ -61,7 +61,7 @@ def test_while_seals_are_judged(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         archipec.argv(*arguments), env=archipec.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    assert until(lambda: any("seals.process" in one for one in left(mark)))
+    assert until(lambda: any("analysis.process" in one for one in left(mark)))
     process.send_signal(number)
     ended(process, mark)
     assert process.returncode in ({-9} if number is signal.SIGKILL else {130, 0})

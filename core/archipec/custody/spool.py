@@ -46,6 +46,11 @@ class Spooled:
         """The bytes, None when they are in a file."""
         return self._body if self._path is None else None
 
+    def give_away(self) -> bytes | Path:
+        """Return the bytes, or the file that they are in, which is the caller's from now on."""
+        path, self._path = self._path, None
+        return self._body if path is None else path
+
     def discard(self) -> None:
         """Free the memory or the file."""
         self._body = b""

@@ -124,6 +124,8 @@ class TrustFiles:
             ConfigError: one is not what it should be, or a trusted list's signature does not fit.
             ArchipecError: one can't be read.
         """
+        if not (self.certificates or self.lists or self.crls):
+            return Anchors()  # without what it takes to read certificates
         from archipec.pec.revocation import load_crls
         from archipec.pec.trusted_list import load_trusted_list
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from archipec.custody.archiving.analyzing import Analyzing
 from archipec.custody.archiving.events import Arrival, Batch, BatchItem
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
@@ -30,12 +31,18 @@ class Batcher:
     """Between the readers and the sinks."""
 
     def __init__(
-        self, ledger: Ledger, workers: Sequence[SinkWorker], budget: Budget, report: ArchiveReport
+        self,
+        ledger: Ledger,
+        workers: Sequence[SinkWorker],
+        budget: Budget,
+        report: ArchiveReport,
+        analyzing: Analyzing,
     ) -> None:
         self._ledger = ledger
         self._workers = {worker.number: worker for worker in workers}
         self._budget = budget
         self._report = report
+        self._analyzing = analyzing
         self._batch = Batch()
         self._in_transit: dict[ContentKey, BatchItem] = {}
         self._variants: dict[ContentKey, list[ContentKey]] = {}
@@ -81,6 +88,7 @@ class Batcher:
         ]
         if offered:
             self._add(arrival, offered, [sink for sink in offered if states.get(sink) == "intent"])
+            self._in_transit[key].is_new = not number
             for sink in lacking:
                 if sink not in offered:
                     self._in_transit[key].reasons.append(self._why_not(sink, states))
@@ -188,6 +196,7 @@ class Batcher:
         self.awaited -= 1
         worker = self._workers[sink]
         counts = self._report.sinks[worker.name]
+        finished = []
         for entry in batch.entries:
             if sink not in entry.sinks:
                 continue
@@ -203,7 +212,10 @@ class Batcher:
                 counts.stored += 1
             entry.awaited -= 1
             if not entry.awaited:
-                self._finish(entry)
+                finished.append(entry)
+        self._analyzing.take(finished)
+        for entry in finished:
+            self._finish(entry)
 
     def _finish(self, entry: BatchItem) -> None:
         del self._in_transit[entry.item.key]

@@ -58,6 +58,7 @@ class BatchItem:
         rows: where it occurs, each with its folder's name.
         sinks: numbers of the sinks that lack it.
         ask: those of them that may have it after all: they are asked before they are given it again.
+        is_new: the ledger did not know the content before.
         number: the ledger's, once the intent is recorded.
         awaited: sinks still at work.
         reasons: why sinks could not keep it.
@@ -71,6 +72,7 @@ class BatchItem:
     ask: frozenset[int]
     unrecognised: bool = False
     system: str = ""
+    is_new: bool = False
     number: int = 0
     awaited: int = 0
     reasons: list[str] = field(default_factory=list)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
+from archipec.custody.archiving.analyzing import Analyzing
 from archipec.custody.archiving.batcher import Batcher
 from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
 from archipec.custody.archiving.deliveries import describe_archives, prepare_workers, remove_unused
@@ -50,6 +51,7 @@ from archipec.message import ContentKey, Quota
 from archipec.supervision import join
 
 if TYPE_CHECKING:
+    from archipec.custody.analysis.analyzer import Analysis
     from archipec.custody.pruning.report import PruneReport
 
 __all__ = ["archive"]
@@ -62,12 +64,15 @@ _IN_TRANSIT = 24 << 20
 """Bytes between source and sinks. More than two batches, or a batch could never fill up."""
 
 
-def archive(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False) -> ArchiveReport:
+def archive(
+    pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False, analyses: Sequence[Analysis] = ()
+) -> ArchiveReport:
     """Bring every message of a pipeline's source that the selection wants into every sink.
 
     Args:
         run: when it is cancelled, what has arrived is stored and the run ends.
         full: list the source from the start instead of from the cursors.
+        analyses: what is to be found out of every message, besides whether its seal is valid.
 
     Returns:
         the report, which the ledger keeps too. What went wrong is in it, never raised.
@@ -89,13 +94,14 @@ def archive(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False) 
                 held.callback(remove_unused, pipeline, workers, run.ledger, report, after)
             refuse_same_store(pipeline, workers, spooled)
             finish_deletions(pipeline, workers, spooled, report)
-            archiving = _Archiving(pipeline, spooled, events, workers, report)
+            analyzing = Analyzing(pipeline, spooled, report, analyses, held)
+            archiving = _Archiving(pipeline, spooled, events, workers, report, analyzing)
             archiving.execute(full=full)
             describe_archives(pipeline, workers, run.ledger, report)
             report.seconds = time.monotonic() - started
             quota = _quota(pipeline, run.ledger, archiving.quota)
-            if pipeline.seals and not run.stop.is_set():
-                _judge(pipeline, spooled, report)
+            if not run.stop.is_set():
+                analyzing.complete()
             run_steps(pipeline, spooled, report, quota)
         if pipeline.prune.auto and not run.stop.is_set():
             report.prune = _prune(pipeline, run, clean=not report.errors)
@@ -114,26 +120,6 @@ def archive(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False) 
     except ArchipecError as error:
         report.errors.append(error)
     return report
-
-
-def _judge(pipeline: Pipeline, run: Run[ArchiveReport], report: ArchiveReport) -> None:
-    """Judge what is stored and not judged yet; where that can't be done, what was archived stays archived."""
-    ledger = run.ledger
-    if not any(
-        ledger.verdicts.unjudged(ledger.copies.sink_number(sink.where), 0, 1) for sink in pipeline.archives
-    ):
-        return
-    # Slow to import, and most runs find nothing new.
-    from archipec.custody.seals.judge import judge_stored
-
-    def count(status: str) -> None:
-        report.seals[status] += 1
-        run.observe(report)
-
-    try:
-        judge_stored(pipeline, run, count)
-    except ArchipecError as error:
-        report.errors.append(error)
 
 
 def _quota(pipeline: Pipeline, ledger: Ledger, reported: Quota | None) -> Quota | None:
@@ -162,6 +148,7 @@ class _Archiving(ListingObserver):
         events: SimpleQueue[Event],
         workers: list[SinkWorker],
         report: ArchiveReport,
+        analyzing: Analyzing,
     ) -> None:
         self._pipeline = pipeline
         self._run = run
@@ -173,7 +160,7 @@ class _Archiving(ListingObserver):
         self._source = run.ledger.sources.number(pipeline.source.where)
         self._work = WorkList(run.ledger, self._at_work(), pipeline.selection)
         self._budget = Budget(_IN_TRANSIT)
-        self._batcher = Batcher(run.ledger, workers, self._budget, report)
+        self._batcher = Batcher(run.ledger, workers, self._budget, report, analyzing)
         self._readers: list[threading.Thread] = []
         self._counted = threading.Event()
         self._reading = 0

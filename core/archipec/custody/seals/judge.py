@@ -1,4 +1,4 @@
-"""Judges what a pipeline has stored, from the copies its sinks hold, and records the verdicts.
+"""The seals of what is stored: an analysis, whose answers are verdicts. (What judges is in `analyzer`.)
 
 Storing never waits for it, and what an interrupted run left unjudged the next one judges.
 """
@@ -6,73 +6,141 @@ Storing never waits for it, and what an interrupted run left unjudged the next o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
-from archipec.contract import Sink, SinkType
+from archipec.contract import Sink
+from archipec.custody.analysis.analyzer import Analysis, Analyzer, Answer
+from archipec.custody.analysis.pool import AnalysisPool
+from archipec.custody.analysis.stored import analyze_stored, read_messages
 from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
-from archipec.custody.readback import read_into, read_whole
 from archipec.custody.run import Cancellation, Run, now
-from archipec.custody.seals.worker import Message, SealWorkers
-from archipec.custody.spool import IN_MEMORY
 from archipec.custody.verdict import Verdict
 from archipec.durability import make_directory, read_named, write_file
-from archipec.errors import ArchipecError, Scope, Unsupported, from_os_error
+from archipec.errors import from_os_error
 from archipec.message import Receipt
 from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.seal import Status
 
-__all__ = ["judge_again", "judge_archive", "judge_stored"]
+__all__ = ["SealAnalysis", "judge_again", "judge_archive"]
 
 _LISTS = "lists"
 _LARGEST_LIST = 64 << 20  # bytes; larger ones were refused when they were read
-_PAGE = 1000
-_RECORDED_TOGETHER = 200
+_UNDONE = "the message can't be judged: the program that tried failed at it, ended or took too long"
 
 
-def judge_stored(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
-    """Record a verdict on everything held by the pipeline's archives that has none.
+class _Judging(Analysis):
+    """Verdicts by the roots of PEC and what the user trusts besides.
 
     Args:
-        on_verdict: called with the status of each seal.
-
-    Raises:
-        ArchipecError: a certificate to trust can't be read, or a sink can't be opened.
+        on_verdict: called with the status of each seal, by any thread, one at a time.
     """
-    ledger = run.ledger
-    sinks = [(sink, ledger.copies.sink_number(sink.where)) for sink in pipeline.archives]
-    waiting = [(sink, number) for sink, number in sinks if ledger.verdicts.unjudged(number, 0, 1)]
-    if not waiting:
-        return
-    anchors = pipeline.trust.load()
-    _keep_lists(pipeline.trust, anchors, run.state)
-    with SealWorkers(anchors) as workers:
-        for sink, number in waiting:
-            copies = _pages(lambda last, number=number: ledger.verdicts.unjudged(number, last, _PAGE))  # type: ignore[misc]
-            _judge_copies(sink, copies, run, workers, on_verdict)
+
+    undone = "the seals can't be judged"
+
+    def __init__(self, trust: TrustFiles, on_verdict: Callable[[str], None]) -> None:
+        self._trust = trust
+        self._on_verdict = on_verdict
+
+    def prepare(self) -> Analyzer:
+        """Read whom to trust."""
+        return Analyzer(factory="archipec.custody.seals.analyzer:make_judge", settings=self._load())
+
+    def _load(self) -> Anchors:
+        return self._trust.load()
+
+    def record(self, answers: Sequence[Answer]) -> None:
+        """Count the verdicts."""
+        for _, answer in answers:
+            self._on_verdict(_verdict(answer).status)
+
+
+class SealAnalysis(_Judging):
+    """Verdicts on what a ledger's archives hold, recorded in the ledger.
+
+    Args:
+        state: the folder in which the lists are kept that verdicts rest on.
+    """
+
+    def __init__(
+        self, trust: TrustFiles, ledger: Ledger, state: Path, on_verdict: Callable[[str], None]
+    ) -> None:
+        super().__init__(trust, on_verdict)
+        self._ledger = ledger
+        self._state = state
+
+    def _load(self) -> Anchors:
+        anchors = super()._load()
+        _keep_lists(self._trust, anchors, self._state)
+        return anchors
+
+    def record(self, answers: Sequence[Answer]) -> None:
+        """Record the verdicts, and count them."""
+        verdicts = [(content, _verdict(answer)) for content, answer in answers]
+        _say_what_is_missing(verdicts, self._ledger)
+        self._ledger.verdicts.record(verdicts, now())
+        super().record(answers)
+
+    def lacking(self, sink: int, after: int, limit: int) -> list[Copy]:
+        """Return what has no verdict."""
+        return self._ledger.verdicts.unjudged(sink, after, limit)
+
+
+class _SealsAgain(SealAnalysis):
+    """Verdicts on everything, whatever is recorded: each message once."""
+
+    def __init__(
+        self, trust: TrustFiles, ledger: Ledger, state: Path, on_verdict: Callable[[str], None]
+    ) -> None:
+        super().__init__(trust, ledger, state, on_verdict)
+        self._sinks: list[int] = []
+
+    def lacking(self, sink: int, after: int, limit: int) -> list[Copy]:
+        """Return what none of the sinks holds that were asked about before."""
+        if sink not in self._sinks:
+            self._sinks.append(sink)
+        before = self._sinks[: self._sinks.index(sink)]
+        return self._ledger.verdicts.held_first(sink, before, after, limit)
 
 
 def judge_again(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
     """Judge everything held by the pipeline's archives, once, whatever verdict is recorded.
 
     A recorded verdict gives way to the new one unless it is "valid": what was proven once stays proven.
-    Arguments and errors as of `judge_stored`.
+
+    Args:
+        on_verdict: called with the status of each seal.
+
+    Raises:
+        ArchipecError: a certificate to trust can't be read, a sink can't be opened, there is no worker process.
     """
-    ledger = run.ledger
-    done: list[int] = []
-    anchors = pipeline.trust.load()
-    _keep_lists(pipeline.trust, anchors, run.state)
-    with SealWorkers(anchors) as workers:
-        for sink in pipeline.archives:
-            number = ledger.copies.sink_number(sink.where)
-            copies = _pages(lambda last, number=number: ledger.verdicts.held_first(number, done, last, _PAGE))  # type: ignore[misc]
-            _judge_copies(sink, copies, run, workers, on_verdict)
-            done.append(number)
+    analysis = _SealsAgain(pipeline.trust, run.ledger, run.state, on_verdict)
+    with AnalysisPool([analysis], run.stop) as pool:
+        analyze_stored([analysis], pool, pipeline.archives, run)
+        _raise_first(pool)
+
+
+def judge_archive(
+    sink: Sink,
+    receipts: Iterable[Receipt],
+    temp: Path,
+    trust: TrustFiles,
+    stop: Cancellation,
+    on_verdict: Callable[[str], None],
+) -> None:
+    """Judge what an archive holds by its own account, without a ledger. Errors as of `judge_again`."""
+    with AnalysisPool([_Judging(trust, on_verdict)], stop) as pool:
+        pool.feed(read_messages(sink, enumerate(receipts), temp), (0,))
+        pool.finish()
+        _raise_first(pool)
+
+
+def _raise_first(pool: AnalysisPool) -> None:
+    for error in pool.errors:
+        raise error
 
 
 def _keep_lists(trust: TrustFiles, anchors: Anchors, state: Path) -> None:
@@ -95,36 +163,11 @@ def _keep_lists(trust: TrustFiles, anchors: Anchors, state: Path) -> None:
         raise from_os_error(error, error.filename or folder) from error
 
 
-def judge_archive(
-    sink: Sink,
-    receipts: Iterable[Receipt],
-    temp: Path,
-    trust: TrustFiles,
-    stop: Cancellation,
-    on_verdict: Callable[[str], None],
-) -> None:
-    """Judge what an archive holds by its own account, without a ledger."""
-    copies = (Copy(number, receipt) for number, receipt in enumerate(receipts))
-    with SealWorkers(trust.load()) as workers:
-        for _, verdict in workers.judge(_messages(sink, copies, temp, stop)):
-            on_verdict(verdict.status)
-
-
-def _judge_copies(
-    sink: Endpoint[SinkType[Any]],
-    copies: Iterator[Copy],
-    run: Run[Any],
-    workers: SealWorkers,
-    on_verdict: Callable[[str], None],
-) -> None:
-    assert run.temp is not None
-    with run.open(sink) as opened:
-        verdicts = workers.judge(_messages(opened, copies, run.temp, run.stop))
-        while some := list(islice(verdicts, _RECORDED_TOGETHER)):
-            _say_what_is_missing(some, run.ledger)
-            run.ledger.verdicts.record(some, now())
-            for _, verdict in some:
-                on_verdict(verdict.status)
+def _verdict(answer: Any) -> Verdict:
+    if answer is not None:
+        return Verdict(*answer)
+    status = str(Status.MALFORMED)
+    return Verdict(status, "unknown", None, {"seal": {"status": status, "reason": _UNDONE}})
 
 
 def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> None:
@@ -133,38 +176,3 @@ def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger
     for content, verdict in verdicts:
         if content in loose and verdict.status == Status.UNSIGNED:
             verdict.record["seal"]["reason"] = ENVELOPE_MISSING
-
-
-def _pages(page: Callable[[int], list[Copy]]) -> Iterator[Copy]:
-    last = 0
-    while copies := page(last):
-        yield from copies
-        last = copies[-1].content
-
-
-def _messages(
-    sink: Sink, copies: Iterable[Copy], temp: Path, stop: Cancellation
-) -> Iterator[tuple[int, Message]]:
-    for copy in copies:
-        if stop.is_set():
-            return
-        try:
-            message = _read(sink, copy, temp)
-        except Unsupported:
-            return
-        # A damaged copy is what `verify` is for; a verdict on it would be one on another message.
-        if message is not None:
-            yield copy.content, message
-
-
-def _read(sink: Sink, copy: Copy, temp: Path) -> Message | None:
-    try:
-        if copy.receipt.key.size <= IN_MEMORY:
-            return read_whole(sink, copy.receipt)
-        file = temp / f"to-judge-{copy.content}"
-        read_into(sink, copy.receipt, file)
-    except ArchipecError as error:
-        if error.scope > Scope.MESSAGE:
-            raise
-        return None
-    return file
