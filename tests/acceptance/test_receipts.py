@@ -612,11 +612,39 @@ def test_several_fit_or_none(office: Office, notice: Sending, tmp_path: Path) ->
     assert "2 sent messages fit" in done.err
     assert "R.G. 12/2025" in done.err and "R.G. 13/2025" in done.err and notice.identificativo in done.err
     assert (
-        'nothing that was sent is called "citazione"'
+        'nothing is called "citazione"'
         in office.receipts("--export", tmp_path / "out", "citazione", expect=2).err
     )
     assert "say what to export" in office.receipts("--export", tmp_path / "out", expect=2).err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_received_notice_is_exported_too(office: Office, notice: Sending, tmp_path: Path) -> None:
+    received = OTHER.accept(compose(A, [STUDIO], when=WHEN, subject="Opposizione R.G. 14/2025"), WHEN)
+    envelope = OTHER.envelope(received)
+    office.put(envelope)
+    office.archive()
+    done = office.receipts("--export", tmp_path / "by-id", received.identificativo, "--json").object
+    assert [(one["what"], one["sha256"]) for one in done["files"]] == [("ricevuto", sha256(envelope))]
+    assert (done["complete"], done["missing"]) == (True, [])
+    assert (tmp_path / "by-id" / "01-ricevuto.eml").read_bytes() == envelope
+    office.receipts("--export", tmp_path / "by-words", "opposizione")
+    assert (tmp_path / "by-words" / "01-ricevuto.eml").read_bytes() == envelope
+    # What both were called is asked for, unless the direction says which is meant.
+    assert "2 sent messages" in office.receipts("--export", tmp_path / "both", "R.G.", expect=2).err
+    office.receipts("--export", tmp_path / "in", "--direction", "in", "R.G.")
+    assert (tmp_path / "in" / "01-ricevuto.eml").read_bytes() == envelope
+    none = office.receipts("--export", tmp_path / "none", "--direction", "in", "12/2025", expect=2)
+    assert 'nothing that was received is called "12/2025"' in none.err
+
+
+def test_a_received_notice_whose_seal_is_no_good_is_not_complete(office: Office, tmp_path: Path) -> None:
+    received = FORGER.accept(compose(A, [STUDIO], when=WHEN, subject="Opposizione"), WHEN)
+    office.put(FORGER.envelope(received))
+    office.archive()
+    done = office.receipts("--export", tmp_path / "out", "opposizione", "--json", expect=3).object
+    assert done["files"] == [] and not done["complete"]
+    assert "the envelope is not proven" in done["missing"][0]
 
 
 def test_exported_twice(office: Office, notice: Sending, tmp_path: Path) -> None:

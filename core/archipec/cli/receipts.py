@@ -1,4 +1,4 @@
-"""``archipec receipts``: lists sendings with what became of them, and exports the files of one."""
+"""``archipec receipts``: lists what was sent and what became of it, and what was received; exports the files of one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CANDIDATES = 20
     "directory",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the sent message that ID names, its acceptance and every delivery receipt to DIR.",
+    help="Write to DIR the sent message that ID names, its acceptance and every delivery receipt; or the received one.",
 )
 @click.option(
     "--json", "as_json_", is_flag=True, help="Print one JSON object a transaction, or for the export."
@@ -80,6 +80,8 @@ def receipts(
       archipec receipts --direction in --since 2026-09 --party comune --subject "accesso atti"
     What a lawyer files for one notice (L. 53/1994); ID is a Message-ID, a PEC identifier or words:
       archipec receipts --export notifica '<20260915.1234@studio.example>'
+    A notice that was received, by words of its subject:
+      archipec receipts --export ricevuta --direction in "accesso atti"
 
     Only receipts with a valid seal count. What is archived but was not judged yet is left out, and said.
 
@@ -104,7 +106,9 @@ def receipts(
             click.echo("hint: `archipec archive` records what an archive holds", err=True)
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
-            codes.append(_export(ledger, numbers, reader, directory, words, as_json_=as_json_))
+            named = find(ledger, numbers, words, datetime.now(UTC), direction)
+            one = check_short_receipts(_only(words, named, direction), ledger, reader)
+            codes.append(_export(one, reader, directory, as_json_=as_json_))
         else:
             found = transactions(ledger, numbers, wanted, datetime.now(UTC))
             checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
@@ -172,13 +176,8 @@ def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_
 # -- the export ----------------------------------------------------------------------------------------
 
 
-def _export(
-    ledger: Ledger, sinks: Sequence[int], reader: ArchiveReader, directory: Path, name: str, *, as_json_: bool
-) -> int:
-    found = find(ledger, sinks, name, datetime.now(UTC))
-    if len(found) != 1:
-        raise _unclear(name, found)
-    exported = export_transaction(check_short_receipts(found[0], ledger, reader), reader, directory)
+def _export(one: Transaction, reader: ArchiveReader, directory: Path, *, as_json_: bool) -> int:
+    exported = export_transaction(one, reader, directory)
     if as_json_:
         click.echo(json.dumps(exported.as_json()))
     else:
@@ -193,17 +192,23 @@ class _Unclear(ConfigError):
     exit_code = USAGE
 
 
-def _unclear(name: str, found: Sequence[Transaction]) -> _Unclear:
+def _only(name: str, found: Sequence[Transaction], direction: str) -> Transaction:
+    if len(found) == 1:
+        return found[0]
     if not found:
-        return _Unclear(
-            f'nothing that was sent is called "{printable(name)}"',
+        which = {"out": "that was sent ", "in": "that was received "}.get(direction, "")
+        raise _Unclear(
+            f'nothing {which}is called "{printable(name)}"',
             hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
         )
     lines = [f"{headline(one)}  {one.identificativo or one.msgid}" for one in found[:_CANDIDATES]]
     if len(found) > _CANDIDATES:
         lines.append(f"and {count(len(found) - _CANDIDATES)} more")
-    problem = f'{count(len(found))} sent messages fit "{printable(name)}"'
-    return _Unclear([problem, *lines], hint="give the PEC identifier of the one that you mean")
+    was = "sent" if found[0].direction == "out" else "received"
+    raise _Unclear(
+        [f'{count(len(found))} {was} messages fit "{printable(name)}"', *lines],
+        hint="give the PEC identifier of the one that you mean",
+    )
 
 
 def _show(exported: Export) -> None:

@@ -49,7 +49,7 @@ class Kind(NamedTuple):
             or ``progress`` on the way there.
         code: of the document in a conservation package; ``label``: what it is, in Italian.
         word: in the name of an .eml file; ``folder``: of an .eml tree that is laid out by kind.
-        export_name: of its file in an export for a court; empty for what no export has as a receipt.
+        export_name: of its file in an export for a court; empty for what no export has by its kind.
     """
 
     name: str
@@ -98,6 +98,7 @@ _TABLE: Final = (
         code="BUSTA",
         label="busta di trasporto",
         word="PEC",
+        export_name="ricevuto",
         folder="POSTA CERTIFICATA",
     ),
     Kind(

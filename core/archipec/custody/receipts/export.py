@@ -1,4 +1,5 @@
-"""Writes what a lawyer files for one notice (L. 53/1994): the sent message, its acceptance, every delivery receipt.
+"""Writes what is filed for one notice: of one that was sent (L. 53/1994) the message, its acceptance and every delivery
+receipt; of one that was received its envelope.
 
 Files are the exact bytes that the archive holds. Names in them come from outside: none is ever a path, and nothing
 that exists is replaced. Exported again into the same folder, what is there and equal stays as it is.
@@ -35,7 +36,7 @@ class ExportedFile:
 
     Attributes:
         path: where it is.
-        what: `inviato` or the kind of receipt.
+        what: `inviato`, the kind of receipt, or `ricevuto`, an envelope that was received.
         recipient: whom it is about, empty when about all.
         sha256: of its bytes, 64 lower-case hexadecimal digits; size: their number.
         origin: where the bytes come from, as a text.
@@ -104,7 +105,7 @@ def export_transaction(transaction: Transaction, reader: ArchiveReader, director
     export.notes += [*transaction.notes, *_notes(transaction)]
     if transaction.sent is not None:
         _file_sent(transaction.sent, export, reader)
-    for record, recipient in _pec_receipts(transaction):
+    for record, recipient in _sealed(transaction):
         what = known_kind(record.kind).export_name
         try:
             raw = reader.read(record.key)
@@ -118,6 +119,9 @@ def export_transaction(transaction: Transaction, reader: ArchiveReader, director
 
 def _lacks(transaction: Transaction) -> Iterator[str]:
     """What a complete export of this transaction would need besides."""
+    if transaction.direction == "in":
+        yield from transaction.problems
+        return
     if transaction.sent is None:
         yield "the sent message"
     yield from transaction.problems
@@ -145,8 +149,9 @@ def _notes(transaction: Transaction) -> Iterator[str]:
         yield f'a message that calls itself "{record.kind}" is left out, because it is not proven: {record.reason}'
 
 
-def _pec_receipts(transaction: Transaction) -> Iterator[tuple[MessageRecord, str]]:
-    """Every proven receipt once, with whom it is about, in the order of an export."""
+def _sealed(transaction: Transaction) -> Iterator[tuple[MessageRecord, str]]:
+    """Every proven message of a provider once, with whom it is about, in the order of an export."""
+    yield from ((record, "") for record in transaction.envelopes)
     seen = set()
     if transaction.acceptance is not None:
         yield transaction.acceptance, ""

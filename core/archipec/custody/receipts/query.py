@@ -73,20 +73,27 @@ def transactions(
     yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
 
 
-def find(ledger: Ledger, sinks: Sequence[int], name: str, now: datetime) -> list[Transaction]:
-    """Return the sendings that a text names: by an identifier with or without brackets, else by words of the subject,
+def find(
+    ledger: Ledger, sinks: Sequence[int], name: str, now: datetime, direction: str = "all"
+) -> list[Transaction]:
+    """Return the transactions that a text names: by an identifier with or without brackets, else by words of the subject,
     the sender and the recipients. The newest first.
+
+    Args:
+        direction: "in", "out", or "all": what was sent, and what was received where nothing that was sent is named so.
     """
+    if direction == "all":
+        return find(ledger, sinks, name, now, "out") or find(ledger, sinks, name, now, "in")
     identifier = name.strip("<> \t")
     references = ledger.transactions.named(sinks, identifier)
     parts = _joined(ledger, sinks, _of_identifiers(ledger, sinks, [one.value for one in references])).parts
     whole = {one._replace(value=parts.get(one.value, one.value)): None for one in references}
-    named = [one for one in _linked(ledger, sinks, list(whole), now) if one.direction == "out"]
+    named = [one for one in _linked(ledger, sinks, list(whole), now) if one.direction == direction]
     if named:
         return named
     words = name.casefold().split()
     found = []
-    for one in transactions(ledger, sinks, TransactionFilter(direction="out"), now):
+    for one in transactions(ledger, sinks, TransactionFilter(direction=direction), now):
         if identifier.casefold() in (one.identificativo.casefold(), one.msgid.casefold()):
             return [one]
         text = " ".join((one.oggetto, one.mittente, *(who.address for who in one.recipients))).casefold()
