@@ -81,6 +81,7 @@ SCENARIOS = (
     Scenario("eml", 5_000, 20_000, _ARCHIPEC, "eml"),
     Scenario("zip", 5_000, 20_000, _ARCHIPEC, "zip"),
     Scenario("many", 50_000, 5_000, _IMAP, runs=2),
+    Scenario("five", 5_000, 20_000, ("archipec", "five"), runs=1),
     Scenario("large", 1, 100_000_000, ("floor", "mbsync", "archipec", "five"), runs=1),
     Scenario(
         "small-40ms-ssd", 5_000, 20_000, _IMAP, round_trip_ms=40, slow_flush_ms=_SSD_MS, on_request=True

@@ -23,7 +23,6 @@ _CHUNK: Final = 256 * 1024
 _LONGEST_FROM_LINE: Final = 1000
 _LONGEST_LINE: Final = 64 * 1024
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _FROM_LINE = re.compile(rb">?From [^\n]{0,%d}\n" % _LONGEST_FROM_LINE)
 
 
@@ -66,14 +65,18 @@ def _traits(chunks: _Chunks) -> tuple[bool, bool, bool]:
     """Return whether a message has bare LF, a line that mbox would quote, and a From line in front."""
     bare = quotable = from_line = False
     for number, (block, fresh) in enumerate(_blocks(chunks)):
-        bare = bare or _BARE_LF.search(block) is not None
-        quotable = quotable or _QUOTABLE[fresh].search(block) is not None
+        # Every message of a dump comes here: a pattern that tries each byte takes longer than all else that is done to it.
+        bare = bare or block.count(b"\n") != block.count(b"\r\n")
+        quotable = quotable or (b"From " in block and _QUOTABLE[fresh].search(block) is not None)
         from_line = from_line or (number == 0 and _FROM_LINE.match(block) is not None)
     return bare, quotable, from_line
 
 
 def _blocks(chunks: _Chunks) -> Iterator[tuple[bytes, bool]]:
-    """Yield a message in blocks of whole lines, and whether a line begins there: a very long one comes in pieces."""
+    """Yield a message in blocks of whole lines, and whether a line begins there.
+
+    A very long line comes in pieces, and CR and LF in one of them.
+    """
     held, fresh = b"", True
     for chunk in chunks:
         held += chunk
@@ -101,7 +104,6 @@ def _by_lines(patterns: tuple[re.Pattern[bytes], re.Pattern[bytes]], replacement
 
 
 _QUOTABLE = _at_line_start(rb">*From ")
-_with_crlf = _by_lines((_BARE_LF, _BARE_LF), b"\r\n")
 _unquoted = _by_lines(_at_line_start(rb">(?=>*From )"), b"")  # mboxrd
 _unquoted_once = _by_lines(_at_line_start(rb">(?=From )"), b"")  # mboxo
 _quoted_once = _by_lines(_at_line_start(rb"(?=From )"), b">")
@@ -109,6 +111,11 @@ _quoted_once = _by_lines(_at_line_start(rb"(?=From )"), b">")
 
 def _as_it_is(chunks: _Chunks) -> Iterator[bytes]:
     return iter(chunks)
+
+
+def _with_crlf(chunks: _Chunks) -> Iterator[bytes]:
+    # A block never ends between CR and LF.
+    return (block.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for block, _ in _blocks(chunks))
 
 
 def _without_from_line(chunks: _Chunks) -> Iterator[bytes]:
