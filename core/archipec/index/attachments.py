@@ -125,7 +125,8 @@ class AttachmentReader:
                     yield body
 
     def _read(self, file: _File) -> None:
-        self.budget.files -= 1
+        if file.depth:
+            self.budget.files -= 1
         number = self._say(AttachedFile(path=file.path, media_type=file.media_type, size=len(file.content)))
         problem = self._refusal(file)
         if problem:
@@ -176,8 +177,8 @@ class AttachmentReader:
             )
         if file.depth > MAX_DEPTH:
             return f"not read: more than {MAX_DEPTH} files in one another"
-        if self.budget.files < 0:
-            return "not read: the message has more files than are read"
+        if file.depth and self.budget.files < 0:
+            return "not read: there are more files in files than are read"
         if self.budget.is_over:
             return TOO_LONG
         return ""

@@ -51,7 +51,7 @@ class ReadingBudget:
 
     Attributes:
         unpacked: bytes that may still come out of archives and encodings.
-        files: files that may still be looked at.
+        files: files in files that may still be looked at.
         ends: processor seconds of this process at which reading stops.
     """
 

@@ -1,0 +1,78 @@
+"""Files that are made to do harm: whoever reads them ends in time, in bounds, and reads the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archipec.index.record import MAX_TEXT, IndexedMessage
+from archipec.simulator import Attachment, compose
+from testbed.hostile_files import hostile_files
+from testbed.indexing import text_in
+
+FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
+COUNT, TOGETHER = (10_000, 250) if FULL else (120, 120)
+LAST = Attachment("dopo.txt", b"l'ultima parola", "text/plain")
+
+# Reads each message from its file as a worker does, with its time, and says how much memory that took.
+READER = """
+import json, resource, signal, sys
+from pathlib import Path
+from archipec.index.analyzer import SECONDS, ReadingSettings, make_analyzer
+from archipec.pec.anchors import Anchors
+from archipec.pec.buffer import FileBuffer
+analyze = make_analyzer(ReadingSettings(anchors=Anchors()))
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    if hasattr(signal, "SIGALRM"):
+        signal.alarm(SECONDS)
+    with path.open("rb") as file:
+        answer = analyze(FileBuffer(file))
+    print(json.dumps([path.name, answer, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts memory otherwise")
+@pytest.mark.parametrize("seed", range(COUNT // TOGETHER))
+def test_each_is_read_within_bounds_and_so_is_what_follows(seed: int, tmp_path: Path) -> None:
+    names = []
+    for number, (name, content) in enumerate(hostile_files(TOGETHER, seed)):
+        raw = compose(attachments=[Attachment(name, content, "application/octet-stream"), LAST])
+        (tmp_path / f"{number:04}").write_bytes(raw)
+        names.append(name)
+    reader = subprocess.run(
+        [sys.executable, "-I", "-c", READER, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    answers = [json.loads(line) for line in reader.stdout.splitlines()]
+    assert reader.returncode == 0, (reader.stderr, names[len(answers)], tmp_path)
+    assert len(answers) == len(names)
+    for name, (number, answer, _) in zip(names, answers, strict=True):
+        message = IndexedMessage.from_json(answer)
+        assert text_in(message, LAST.name) == "l'ultima parola", (number, name)
+        assert sum(len(one.text) for one in message.texts) <= MAX_TEXT
+        assert len(message.attachments) < 3000
+        # What nothing foresaw is a mistake of the reader's.
+        odd = [
+            one for one in message.attachments if "while reading it" in one.problem or "memory" in one.problem
+        ]
+        assert not odd, (number, name, odd)
+    peak = max(used for *_, used in answers) // (1 << 10 if sys.platform == "linux" else 1 << 20)
+    assert peak < 1000, f"{peak} MiB"
+
+
+def test_a_bomb_is_named() -> None:
+    from testbed.hostile_files import raw_zip
+    from testbed.indexing import indexed, with_files
+
+    message = indexed(
+        with_files(("a.zip", raw_zip([("b", bytes(1000), 1 << 30), ("c", bytes(1000), 16 << 20)])))
+    )
+    assert [one.problem for one in message.attachments] == [
+        "",
+        "not read: 1024 MiB, more than the 32 MiB that are read",
+        "expands from 1000 to 16777216 bytes; refused as a possible zip bomb",
+    ]
