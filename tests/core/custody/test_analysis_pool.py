@@ -62,6 +62,22 @@ def test_a_message_that_harms_one_analyzer_costs_nothing_else(harm: str) -> None
     assert not pool.errors
 
 
+@pytest.mark.parametrize("harm", ["Die", "Hang", "Fail", "Exhaust", "Much"])
+def test_what_an_analyzer_fails_at_is_tried_once_more_with_care(harm: str) -> None:
+    messages = MESSAGES | {70: message(70, f"X-{harm}: one")}
+    one = Keeping("one", seconds=1, careful="careful")
+    pool = analyzed(one, messages=messages)
+    assert one.answers == expected(messages)
+    assert not pool.errors
+
+
+def test_care_that_is_of_no_use_costs_the_message_alone() -> None:
+    messages = MESSAGES | {70: message(70, "X-Die: one")}
+    one = Keeping("one", careful="one")
+    assert not analyzed(one, messages=messages).errors
+    assert one.answers == expected(messages) | {70: None}
+
+
 @pytest.mark.parametrize("factory", ["make_deadly", "make_broken", "make_none"])
 def test_no_message_is_blamed_for_an_analyzer_that_does_not_work(factory: str) -> None:
     one = Keeping("one", factory)

@@ -141,7 +141,9 @@ def test_every_row_of_the_table_is_a_kind_with_its_own_name_code_and_word() -> N
     marked = [row for row in rows if row.name not in ("ordinaria", "unknown")]
     for field in ("code", "label", "word"):
         assert len({getattr(row, field) for row in marked}) == len(marked), field
-    assert {row.name for row in rows if row.export_name} == ACCEPTANCES | PROGRESS | OUTCOMES | {POSTA_CERTIFICATA}
+    assert {row.name for row in rows if row.export_name} == ACCEPTANCES | PROGRESS | OUTCOMES | {
+        POSTA_CERTIFICATA
+    }
 
 
 def test_a_kind_that_is_not_in_the_table_has_what_an_unknown_one_has() -> None:

@@ -82,6 +82,7 @@ class Keeping(Analysis):
         factory: str = "make_reader",
         *,
         seconds: int = 30,
+        careful: str | None = None,
         refuse: ArchipecError | None = None,
         unprepared: ArchipecError | None = None,
     ) -> None:
@@ -90,7 +91,11 @@ class Keeping(Analysis):
         self.times = 0
         self.prepared = 0
         self._analyzer = Analyzer(
-            factory=f"testbed.analyzers:{factory}", settings=name, seconds=seconds, largest=5000
+            factory=f"testbed.analyzers:{factory}",
+            settings=name,
+            seconds=seconds,
+            largest=5000,
+            careful=careful,
         )
         self._refuse, self._unprepared = refuse, unprepared
 

@@ -33,6 +33,7 @@ class Analyzer:
         memory: bytes of address space for it in a worker, beside what other analyzers have. (Where the system has
             such a limit: Windows has none.)
         largest: bytes of an answer as JSON; a larger one counts as a failure.
+        careful: settings with which a message that it failed at is tried once more; None where that is of no use.
     """
 
     factory: str
@@ -40,6 +41,7 @@ class Analyzer:
     seconds: int = 30
     memory: int = 1 << 30
     largest: int = 4 << 20
+    careful: object = None
 
 
 class Analysis(ABC):

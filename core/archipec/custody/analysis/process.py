@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,16 +37,22 @@ BOOTSTRAP: Final = (
 HARMLESS: Final = b"Subject: harmless\r\n\r\n"
 """A message that no analyzer fails at: one that does is not at work, and no message is to blame."""
 
+_NO_ANSWER: Final = b"null"
 _LENGTH: Final = struct.Struct(">I")
 _FRAME = 1 << 20  # bytes of answers that are sent together
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 class Request(NamedTuple):
-    """Messages, and the numbers of the analyzers that are to see them, which is done in that order."""
+    """Messages, and the numbers of the analyzers that are to see them, which is done in that order.
+
+    Attributes:
+        careful: by analyzers with their careful settings, which all of them have.
+    """
 
     analyzers: tuple[int, ...]
     messages: list[bytes | Path]
+    careful: bool = False
 
 
 def write_frame(stream: IO[bytes], value: object) -> None:
@@ -94,7 +101,11 @@ def main() -> None:
     while True:
         request = requests.get()
         for number in request.analyzers:
-            _answer(answers, number, request.messages, analyzers[number], made[number])
+            analyzer, analyze = analyzers[number], made[number]
+            if request.careful:
+                analyzer = _careful(analyzer)
+                analyze = _make(analyzer)
+            _answer(answers, number, request.messages, analyzer, analyze)
 
 
 def _next() -> Any:
@@ -115,15 +126,19 @@ def _make(analyzer: Analyzer) -> Analyze:
     return made
 
 
+def _careful(analyzer: Analyzer) -> Analyzer:
+    return replace(analyzer, settings=analyzer.careful, careful=None)
+
+
 def _answer(
     stream: IO[bytes], number: int, messages: Sequence[bytes | Path], analyzer: Analyzer, analyze: Analyze
 ) -> None:
     answers: list[bytes] = []
     size = 0
     for message in messages:
-        _give_time(analyzer.seconds)
-        answer = _ask(analyze, message, analyzer.largest)
-        _give_time(0)
+        answer = _ask(analyze, message, analyzer)
+        if answer == _NO_ANSWER and analyzer.careful is not None:
+            answer = _ask(_make(_careful(analyzer)), message, analyzer)
         answers.append(answer)
         size += len(answer)
         if size >= _FRAME:
@@ -133,12 +148,13 @@ def _answer(
         _send_answers(stream, number, answers)
 
 
-def _ask(analyze: Analyze, message: bytes | Path, largest: int) -> bytes:
+def _ask(analyze: Analyze, message: bytes | Path, analyzer: Analyzer) -> bytes:
     """Return the analyzer's answer as JSON; ``null`` when it fails at this message.
 
     Raises:
         Exception: it fails at any message.
     """
+    _give_time(analyzer.seconds)
     try:
         if isinstance(message, Path):
             with message.open("rb") as file:
@@ -147,8 +163,10 @@ def _ask(analyze: Analyze, message: bytes | Path, largest: int) -> bytes:
             answer = _dumped(analyze(message))
     except Exception:  # noqa: BLE001 - whatever a message brings about is its own fault ...
         analyze(HARMLESS)  # ... unless this brings it about too
-        return b"null"
-    return answer if len(answer) <= largest else b"null"
+        return _NO_ANSWER
+    finally:
+        _give_time(0)
+    return answer if len(answer) <= analyzer.largest else _NO_ANSWER
 
 
 def _dumped(answer: Json) -> bytes:

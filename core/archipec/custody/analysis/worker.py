@@ -1,7 +1,8 @@
 """One worker process, as the command sees it: what a hostile message does to it, it does not do to the archive.
 
 Each message has its time; the worker that overruns it ends, and so does one that the message kills. What it was
-given without an answer is then given to another, each message alone, and the guilty one is answered for with None.
+given without an answer is then given to another, each message alone. The guilty one is tried once more with careful
+settings, where the analyzer has some, and else answered for with None.
 
 The worker holds nothing of the command's but two pipes, and ends when the one it reads from does: with the command,
 however that ends.
@@ -285,9 +286,12 @@ class Worker:
 
     def _analyze_alone(self, one: Chunk) -> None:
         (analyzer,) = one.request.analyzers
-        for _ in range(_TRIES):
+        requests = [one.request] * _TRIES
+        if self._analyzers[analyzer].careful is not None:
+            requests.append(one.request._replace(careful=True))
+        for request in requests:
             try:
-                self._send(one.request)
+                self._send(request)
                 self._take_answers(one)
             except _Ended:
                 self._end_process()
