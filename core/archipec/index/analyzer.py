@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from archipec.custody.analysis.inspections import Inspector
 from archipec.message import Json
 from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import Octets
@@ -43,14 +44,12 @@ def make_analyzer(settings: ReadingSettings) -> Callable[[Octets], Json]:
 
     from archipec.index.document import index_message
     from archipec.index.extraction.pdf import is_available
-    from archipec.pec.inspection import judge_dissected
-    from archipec.pec.structure import parse_structure
 
     is_available()
+    inspector = Inspector(settings.anchors)
 
     def analyze(raw: Octets) -> Json:
-        structure = parse_structure(raw)
-        inspection = judge_dissected(raw, structure, settings.anchors)
+        structure, inspection = inspector.inspect(raw)
         return index_message(raw, structure, inspection, names_only=settings.names_only).as_json()
 
     return analyze
