@@ -285,7 +285,12 @@ def test_every_file_that_archipec_writes_is_on_the_page(made: Path) -> None:
         written = [UUID.sub(IDENTITY, file) for file in files(made / name)]
         assert written == EXAMPLES[name].splitlines(), name
     assert {UUID.sub("", file) for file in files(made / "state")} >= {"ledger.sqlite3"}
-    assert {path.name for path in (made / "state").iterdir()} <= {"ledger.sqlite3", "locks", "spool"}
+    assert {path.name for path in (made / "state").iterdir()} <= {
+        "index.sqlite3",
+        "ledger.sqlite3",
+        "locks",
+        "spool",
+    }
 
 
 def test_every_archive_is_read_by_what_the_page_says(made: Path) -> None:

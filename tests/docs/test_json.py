@@ -121,6 +121,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         run("verify")
         run("status")
         run("receipts")
+        run("search")
+        run("index --full")
         sent = archipec("receipts", "--direction", "out", "--limit", "1", "--json", expect=None).objects[0]
         run("receipts", "--export", root / "out", sent["identificativo"] or sent["msgid"])
         run("prune --allow-large")

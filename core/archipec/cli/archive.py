@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from archipec.cli import Settings
+from archipec.cli.indexing import indexing
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
 from archipec.cli.terminal import count, on_signals, progress, size
@@ -40,6 +41,7 @@ _FAILURES_SHOWN = 10
     help="Also take originals that were saved without their envelope (postacert.eml): they bear no seal.",
 )
 @click.option("--no-seals", is_flag=True, help="Do not judge the seals of what is stored; a later run can.")
+@click.option("--no-index", is_flag=True, help="Do not make what is stored searchable; `archipec index` can.")
 @trust_options
 @click.option("--dry-run", is_flag=True, help="Say what would be stored, by kind and year; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
@@ -61,6 +63,7 @@ def archive(
     full: bool,
     loose: bool,
     no_seals: bool,
+    no_index: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -89,7 +92,13 @@ def archive(
     if loose:
         pipelines = tuple(replace(one, source=with_option(one.source, "loose", True)) for one in pipelines)
     pipelines = tuple(
-        replace(one, seals=one.seals and not no_seals, trust=one.trust + trust) for one in pipelines
+        replace(
+            one,
+            seals=one.seals and not no_seals,
+            index=one.index and not no_index,
+            trust=one.trust + trust,
+        )
+        for one in pipelines
     )
     stop = Cancellation()
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
@@ -117,7 +126,8 @@ def _run(
 
         run = Run(ledger, settings.state, stop, observe)
         if not dry_run:
-            return run_archive(pipeline, run, full=full)
+            with indexing(pipeline, run) as analyses:
+                return run_archive(pipeline, run, full=full, analyses=analyses)
         from archipec.custody.archiving.preview import preview
 
         return preview(pipeline, run, full=full)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from archipec.cli.indexing import indexing
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import load
 from archipec.custody.archiving.run import archive
@@ -61,7 +62,9 @@ def demo(directory: Path | None) -> int:
     state.mkdir(mode=0o700)
     with Ledger(state / "ledger.sqlite3") as ledger:
         run: Run[Any] = Run(ledger, state, Cancellation())
-        first = record_attempt(ledger, state, subject, "archive", partial(archive, pipeline, run))
+        with indexing(pipeline, run) as analyses:
+            archived = partial(archive, pipeline, run, analyses=analyses)
+            first = record_attempt(ledger, state, subject, "archive", archived)
         click.echo(
             f"stored  {counted(first.stored, 'message')} ({size(first.size)}) in a Maildir and an MBOX archive"
             f" in {first.seconds:.2f} s"
@@ -77,6 +80,7 @@ def demo(directory: Path | None) -> int:
     click.echo(f"\nlook at it: {root}")
     ours = ("--config", str(config), "--state", str(state))
     click.echo(f"  {command_line('archipec', *ours, 'status')}")
+    click.echo(f"  {command_line('archipec', *ours, 'search', 'pratica')}")
     url = _url("maildir", root / "archive-maildir")
     click.echo(f"  {command_line('archipec', 'verify', '--trust', str(trust), '--to', url)}")
     for error in (*first.errors, *second.errors, *checked.errors):

@@ -46,6 +46,7 @@ _PIPELINE_KEYS = (
     "step",
     "prune",
     "seals",
+    "index",
     "trust",
     "trust_list",
     "crl",
@@ -53,6 +54,7 @@ _PIPELINE_KEYS = (
 )
 _JUDGING = (
     Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
+    Option(name="index", help="make what is stored searchable", default=True, convert=boolean),
     Option(
         name="trust",
         help="files with certificates to trust besides the roots of PEC",
@@ -79,6 +81,7 @@ class Pipeline:
     Attributes:
         prune: what may be deleted from the source; nothing when it isn't configured.
         seals: whether the seals of what is stored are judged.
+        index: whether what is stored is put into the index that is searched.
         trust: files that say whom to trust besides the roots of PEC.
         credentials_expire: the day on which the source's password expires, None when it isn't known to.
     """
@@ -90,6 +93,7 @@ class Pipeline:
     steps: tuple[Endpoint[PostStepType[Any]], ...] = ()
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     seals: bool = True
+    index: bool = True
     trust: TrustFiles = field(default_factory=TrustFiles)
     credentials_expire: date | None = None
 
@@ -378,6 +382,7 @@ def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, An
     values = read_options(_JUDGING, given, what.removesuffix(": "))
     return {
         "seals": values["seals"],
+        "index": values["index"],
         "trust": TrustFiles(
             certificates=_files(base, values["trust"]),
             lists=_files(base, values["trust_list"]),

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from archipec.errors import ConfigError
 from archipec.options import Option, byte_size, nearest, read_options, strings
-from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, in_group
+from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, OTHER_NAMES, in_group
 
 # Certified mail began in 2005; outside these years a period is a slip of the pen.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
@@ -150,6 +150,15 @@ class Selection:
         """Tell whether anything in a folder can be taken."""
         return not self.folders or _matches(self.folders, folder)
 
+    def wants_kind(self, kind: str) -> bool:
+        """Tell whether messages of a kind can be taken."""
+        return self._kinds is None or (kind if kind in _KNOWN else _OTHER) in self._kinds
+
+    @property
+    def period(self) -> tuple[float | None, float | None]:
+        """The Unix times of the first moment taken and of the first that is too late; None for no bound."""
+        return self._start, self._end
+
     def matches_folder(self, glob: str, folder: str) -> bool:
         """Tell whether one of the globs matches a folder's name."""
         return _matches((glob,), folder)
@@ -254,8 +263,10 @@ def _last_day(value: object) -> date:
 
 
 def _kind_words(value: object) -> frozenset[str]:
-    words = strings(value)
-    unknown = [f'"{word}" is not one{nearest(word, _WORDS)}' for word in words if word not in _WORDS]
+    words = [OTHER_NAMES.get(word, word) for word in strings(value)]
+    unknown = [
+        f'"{word}" is not one{nearest(word, (*_WORDS, *OTHER_NAMES))}' for word in words if word not in _WORDS
+    ]
     if unknown or not words:
         raise ValueError(f"must be kinds or groups of messages ({'; '.join(unknown) or 'none is given'})")
     return frozenset(words)

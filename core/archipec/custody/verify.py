@@ -5,7 +5,6 @@ A copy found missing or damaged no longer counts as held: the next run fetches i
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +17,13 @@ from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
 from archipec.custody.ledger.schema import PROMISED
-from archipec.custody.locks import hold
-from archipec.custody.marker import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.readback import MISSING, OK, Medium, read_back
-from archipec.custody.run import Cancellation, Run, make_context, now
+from archipec.custody.run import Cancellation, Run, now
+from archipec.custody.standalone import open_standalone
 from archipec.errors import (
     ArchipecError,
     IntegrityError,
     MissingCopy,
-    PermanentError,
     Unsupported,
     exit_code,
     from_os_error,
@@ -34,7 +31,6 @@ from archipec.errors import (
 from archipec.inventory import NAME, last_summary
 from archipec.message import ContentKey, Json, Receipt, State
 from archipec.pec.anchors import TrustFiles
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
 
@@ -249,20 +245,10 @@ def verify_archive(
     """
     report = VerifyReport(sink.name)
     try:
-        with ExitStack() as held, plugin_boundary(sink.record):
-            if sink.record.view:
-                raise Unsupported(
-                    f'copies in "{sink.record.name}" are for looking at: there is nothing to verify'
-                )
-            _hold_archive(sink, held, report)
-            opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
-            if not isinstance(opened, SupportsIterate):
-                raise Unsupported(
-                    f'a "{sink.record.name}" archive keeps no record of its own to compare with'
-                )
-            store: Sink = opened
+        with open_standalone(sink, temp, stop, report.errors.append, "verify") as store:
+            assert isinstance(store, SupportsIterate)
             medium = Medium()
-            for receipt in _until(stop, opened.iterate()):
+            for receipt in _until(stop, store.iterate()):
                 try:
                     verdict, reason, *_ = read_back(store, receipt, medium)
                 except Unsupported:
@@ -274,7 +260,7 @@ def verify_archive(
             if seals and not stop.is_set():
                 from archipec.custody.seals.judge import judge_archive
 
-                judge_archive(store, opened.iterate(), temp, trust, stop, report.count_seal)
+                judge_archive(store, store.iterate(), temp, trust, stop, report.count_seal)
     except ArchipecError as error:
         report.errors.append(error)
     return report
@@ -301,27 +287,6 @@ def _check_whole(
         )
     elif summary is None:
         report.notes.append(f"{root}: the last run was interrupted; the next one completes {NAME}")
-
-
-def _hold_archive(sink: Endpoint[SinkType[Any]], held: ExitStack, report: VerifyReport) -> None:
-    root = sink.record.root(sink.config)
-    if root is None:
-        return
-    try:
-        if not read_marker(root):
-            if not last_summary(root)[0]:
-                raise PermanentError(
-                    f"no archive of archipec at {root}: {MARKER} is missing", hint="check the path"
-                )
-            report.errors.append(marker_is_gone(root))
-    except OSError as error:
-        raise from_os_error(error, error.filename or root) from error
-    try:
-        held.enter_context(hold(root / LOCK, str(root)))
-    except PermanentError:
-        # Nobody else can write where this one may not either: a read-only medium needs no lock.
-        if os.access(root, os.W_OK):
-            raise
 
 
 def _until(stop: Cancellation, things: Iterable[T]) -> Iterator[T]:

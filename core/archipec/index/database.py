@@ -20,7 +20,16 @@ from archipec.index.record import IndexedMessage, Place, Role
 from archipec.message import ContentKey
 from archipec.sqlite_file import SqliteFile
 
-__all__ = ["COLUMNS", "PER_SECOND", "SHORTEST_ID", "IndexEntry", "IndexFile", "StaleIndex", "open_index"]
+__all__ = [
+    "COLUMNS",
+    "PER_SECOND",
+    "SHORTEST_ID",
+    "IndexEntry",
+    "IndexFile",
+    "StaleIndex",
+    "index_path",
+    "open_index",
+]
 
 SHORTEST_ID: Final = 8
 """Hexadecimal digits of the shortest id that is shown."""
@@ -59,7 +68,7 @@ class StaleIndex(PermanentError):
 
 
 _SCHEMA = (
-    # invoices: whether electronic invoices are attached. seal: its status by itself; where there is a ledger, that knows better.
+    # attachments: without the files in files. invoices: whether electronic invoices are attached. seal: its status by itself; where there is a ledger, that knows better.
     """CREATE TABLE message (
         id INTEGER PRIMARY KEY,
         sha256 TEXT NOT NULL,
@@ -84,13 +93,14 @@ _SCHEMA = (
         name TEXT NOT NULL,
         PRIMARY KEY (message, name)
     ) WITHOUT ROWID""",
-    # What was looked at of each archive: contents up to a number of the ledger's, so many, with this sum of numbers.
+    # Up to which number of the ledger's everything is here that an archive holds, and what tells that it still holds the same.
     """CREATE TABLE progress (
-        place TEXT PRIMARY KEY,
+        archive INTEGER PRIMARY KEY,
         upto INTEGER NOT NULL,
+        last TEXT NOT NULL,
         copies INTEGER NOT NULL,
         total INTEGER NOT NULL
-    ) WITHOUT ROWID""",
+    )""",
     # FTS5 keeps no text of its own: it asks this view, for what it shows and to take a message out again.
     "CREATE VIEW text AS SELECT id, "
     + ", ".join(f"text_in(facts, texts, '{name}') AS {name}" for name in COLUMNS)
@@ -159,7 +169,7 @@ class IndexFile(SqliteFile):
                 record.kind,
                 record.system,
                 record.seal,
-                len(record.attachments),
+                sum("/" not in one.path for one in record.attachments) or min(len(record.attachments), 1),
                 bool(record.invoices),
             ),
         )
@@ -191,6 +201,24 @@ class IndexFile(SqliteFile):
             for table, column in (("attachment", "message"), ("identifier", "message"), ("record", "id")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
             db.execute("DELETE FROM message WHERE id = ?", (number,))
+
+    def progress(self, archive: int) -> tuple[int, tuple[str, int, int]]:
+        """Return up to which of its numbers everything is here that a ledger's archive holds, and its tally up to there."""
+        rows = self.rows(
+            "SELECT upto, last, copies, total FROM progress WHERE archive = ?",
+            (archive,),
+            "integer text integer integer",
+        )
+        return (rows[0][0], tuple(rows[0][1:])) if rows else (0, ("", 0, 0))
+
+    def filled_from(self) -> list[tuple[int, int]]:
+        """Return the archives, by a ledger's numbers, whose messages it has, each with how many of them it has."""
+        return self.rows("SELECT archive, copies FROM progress", (), "integer integer")
+
+    def set_progress(self, archive: int, upto: int, tally: tuple[str, int, int]) -> None:
+        """Remember that; another tally will tell that the archive holds others by then."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?)", (archive, upto, *tally))
 
     # -- what it answers -------------------------------------------------------------------------
 
@@ -272,6 +300,11 @@ class IndexFile(SqliteFile):
         while length < len(sha256) and any(one and one.startswith(sha256[:length]) for (one,) in neighbours):
             length += 1
         return sha256[:length]
+
+
+def index_path(state: Path) -> Path:
+    """Return where the index of a state folder is."""
+    return state / "index.sqlite3"
 
 
 def open_index(path: Path) -> IndexFile:

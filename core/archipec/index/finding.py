@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -30,7 +29,10 @@ _SPILL = 3600
 
 
 class Clause(NamedTuple):
-    """A condition in SQL on ``m``, a row of the table ``message``, for what another database knows (`IndexFile.attach`)."""
+    """A condition in SQL on ``m``, a row of the table ``message``, and the values of its question marks.
+
+    It may ask another database that is attached (`IndexFile.attach`).
+    """
 
     sql: str
     values: tuple[object, ...] = ()
@@ -41,27 +43,22 @@ class Filters:
     """Facts that messages must have. The default takes all.
 
     Attributes:
-        kinds: of `archipec.pec.kind`; None for any.
-        system: ``pec`` or ``rem``; empty for any.
-        sender, recipient, party: an address or a name, or the beginning of a word in one; party is either of the two.
+        senders, recipients, parties: addresses, names, or beginnings of words in them, each of which must fit; a party is a
+            sender or a recipient.
         since, until: Unix seconds: the first, and the first that is too late.
         attachment: a glob of an attachment's name, without regard to case.
         attachments, invoices: there is at least one.
-        seals: statuses of the seal as the index has it; None for any.
-        clauses: what another database knows.
+        clauses: what else must hold.
     """
 
-    kinds: frozenset[str] | None = None
-    system: str = ""
-    sender: str = ""
-    recipient: str = ""
-    party: str = ""
+    senders: Sequence[str] = ()
+    recipients: Sequence[str] = ()
+    parties: Sequence[str] = ()
     since: float | None = None
     until: float | None = None
     attachment: str = ""
     attachments: bool = False
     invoices: bool = False
-    seals: frozenset[str] | None = None
     clauses: Sequence[Clause] = ()
 
 
@@ -145,28 +142,23 @@ def _hit(row: Sequence[Any]) -> Hit:
 
 def _with_parties(query: Query, filters: Filters) -> Query:
     asked = (
-        (("sender",), filters.sender),
-        (("recipients",), filters.recipient),
-        (("sender", "recipients"), filters.party),
+        (("sender",), filters.senders),
+        (("recipients",), filters.recipients),
+        (("sender", "recipients"), filters.parties),
     )
-    for columns, text in asked:
-        if text:
+    for columns, texts in asked:
+        for text in texts:
             expression = phrase(text, prefix=True)
             if not expression:
                 raise QueryError(
-                    f"there is no letter or digit in {text!r}", hint="give an address, a name, or a part"
+                    f"there is no letter or digit in {text!r}",
+                    hint="give an address, a name, or a part of it",
                 )
             query = query.within(columns, expression)
     return query
 
 
 def _facts(filters: Filters) -> Iterator[Clause]:
-    if filters.kinds is not None:
-        yield _among("m.kind", sorted(filters.kinds))
-    if filters.system:
-        yield Clause("m.system = ?", (filters.system,))
-    if filters.seals is not None:
-        yield _among("m.seal", sorted(filters.seals))
     if filters.since is not None:
         yield Clause("m.date >= ?", (filters.since,))
         if filters.since > 0:  # numbers of messages without a date are below those of all others
@@ -183,7 +175,3 @@ def _facts(filters: Filters) -> Iterator[Clause]:
             "EXISTS (SELECT 1 FROM attachment a WHERE a.message = m.id AND a.name GLOB ?)",
             (folded(filters.attachment),),
         )
-
-
-def _among(column: str, values: Sequence[str]) -> Clause:
-    return Clause(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(values),))

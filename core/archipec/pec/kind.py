@@ -50,6 +50,7 @@ class Kind(NamedTuple):
         code: of the document in a conservation package; ``label``: what it is, in Italian.
         word: in the name of an .eml file; ``folder``: of an .eml tree that is laid out by kind.
         export_name: of its file in an export for a court; empty for what no export has by its kind.
+        english: another name to select by.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Kind(NamedTuple):
     word: str = "MESSAGGIO"
     folder: str = "ALTRI MESSAGGI"
     export_name: str = ""
+    english: str = ""
 
 
 _RECEIPT_FOLDER, _NOTICE_FOLDER = "RICEVUTE ACCETTAZIONE E CONSEGNA", "AVVISI E MANCATE CONSEGNE"
@@ -100,6 +102,7 @@ _TABLE: Final = (
         word="PEC",
         export_name="ricevuto",
         folder="POSTA CERTIFICATA",
+        english="envelope",
     ),
     Kind(
         name=ACCETTAZIONE,
@@ -111,6 +114,7 @@ _TABLE: Final = (
         word="ACCETTAZIONE",
         folder=_RECEIPT_FOLDER,
         export_name="accettazione",
+        english="acceptance",
     ),
     Kind(
         name=NON_ACCETTAZIONE,
@@ -122,6 +126,7 @@ _TABLE: Final = (
         word="NON ACCETTAZIONE",
         folder=_NOTICE_FOLDER,
         export_name="non-accettazione",
+        english="non-acceptance",
     ),
     Kind(
         name=PRESA_IN_CARICO,
@@ -133,6 +138,7 @@ _TABLE: Final = (
         word="PRESA IN CARICO",
         folder=_RECEIPT_FOLDER,
         export_name="presa-in-carico",
+        english="relay",
     ),
     Kind(
         name=AVVENUTA_CONSEGNA,
@@ -144,6 +150,7 @@ _TABLE: Final = (
         word="CONSEGNA",
         folder=_RECEIPT_FOLDER,
         export_name="consegna",
+        english="delivery",
     ),
     Kind(
         name=ERRORE_CONSEGNA,
@@ -155,6 +162,7 @@ _TABLE: Final = (
         word="MANCATA CONSEGNA",
         folder=_NOTICE_FOLDER,
         export_name="mancata-consegna",
+        english="non-delivery",
     ),
     Kind(
         name=PREAVVISO_ERRORE_CONSEGNA,
@@ -165,6 +173,7 @@ _TABLE: Final = (
         word="AVVISO",
         folder=_NOTICE_FOLDER,
         export_name="preavviso-mancata-consegna",
+        english="non-delivery-warning",
     ),
     Kind(
         name=RILEVAZIONE_VIRUS,
@@ -173,6 +182,7 @@ _TABLE: Final = (
         label="avviso di rilevazione virus",
         word="VIRUS",
         folder=_NOTICE_FOLDER,
+        english="virus",
     ),
     Kind(
         name=ANOMALIA,
@@ -182,6 +192,7 @@ _TABLE: Final = (
         label="busta di anomalia",
         word="ANOMALIA",
         folder="ANOMALIE",
+        english="anomaly",
     ),
     _rem(
         RELAY_REJECTION,
@@ -261,7 +272,7 @@ _TABLE: Final = (
         notice=True,
     ),
     # Copies of sent mail too, which bear no mark of a provider: their folder is not "POSTA ORDINARIA".
-    Kind(name=ORDINARIA, groups=("uncertified",)),
+    Kind(name=ORDINARIA, groups=("uncertified",), english="ordinary"),
     Kind(name=UNKNOWN, groups=("uncertified",)),
 )
 _BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
@@ -281,6 +292,20 @@ GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 `acceptances` and `deliveries` mean what they say: a refusal or a failure, which someone has to act on, is only in
 `receipts`. An anomaly envelope carries ordinary mail and certifies nothing.
 """
+
+OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {kind.english: kind.name for kind in _TABLE if kind.english}
+    | {
+        "tutte": "all",
+        "buste": "envelopes",
+        "ricevute": "receipts",
+        "accettazioni": "acceptances",
+        "consegne": "deliveries",
+        "certificate": "certified",
+        "non-certificate": "uncertified",
+    }
+)
+"""Kinds and groups by names of the other language: English ones of `KINDS`, Italian ones of `GROUPS`."""
 
 ACCEPTANCES: Final = frozenset(kind.name for kind in _TABLE if kind.stage == "acceptance")
 """What tells a sender whether the provider took the message."""

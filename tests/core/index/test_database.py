@@ -62,7 +62,8 @@ EVERYWHERE = entry(
         Party(Role.FROM, "mittente@pec.example.it", "Mario Mittente"), Party(Role.TO, "destinatario@pec.example.it"),
         Party(Role.CC, "conoscenza@pec.example.it", "Carla Conoscenza"), Party(Role.PROVIDER, "posta@gestore.example.it"),
     ),
-    attachments=(AttachedFile(path="archivio.zip/nota.pdf.p7m", media_type="application/pkcs7-mime", size=5,
+    attachments=(AttachedFile(path="archivio.zip", media_type="application/zip", size=9),
+                 AttachedFile(path="archivio.zip/nota.pdf.p7m", media_type="application/pkcs7-mime", size=5,
                               signers=("Fausto Firmatario",)),),
     texts=(
         IndexedText(Place.INNER, "parola interna"), IndexedText(Place.ENVELOPE, "parola imbustata"),
@@ -170,14 +171,12 @@ def test_nothing_is_left_of_what_is_taken_out(index: IndexFile) -> None:
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
-        ({"kinds": frozenset({"accettazione"})}, {"b"}),
-        ({"kinds": frozenset()}, set()),
-        ({"system": "rem"}, {"c"}),
-        ({"sender": "rossi@"}, {"a"}),
-        ({"sender": "verdi"}, set()),
-        ({"recipient": "verd"}, {"a"}),
-        ({"party": "verdi"}, {"a", "b"}),
-        ({"party": "mario ros"}, {"a"}),
+        ({"senders": ["rossi@"]}, {"a"}),
+        ({"senders": ["verdi"]}, {"b"}),
+        ({"senders": ["verdi", "rossi"]}, set()),
+        ({"recipients": ["verd"]}, {"a"}),
+        ({"parties": ["verdi"]}, {"a", "b"}),
+        ({"parties": ["verdi", "mario ros"]}, {"a"}),
         ({"since": 200}, {"b", "c"}),
         ({"until": 200}, {"a"}),
         ({"since": 200, "until": 201}, {"b"}),
@@ -186,14 +185,13 @@ def test_nothing_is_left_of_what_is_taken_out(index: IndexFile) -> None:
         ({"attachment": "citta.pdf"}, set()),
         ({"attachments": True}, {"b", "c"}),
         ({"invoices": True}, {"c"}),
-        ({"seals": frozenset({"altered"})}, {"b"}),
         ({"clauses": (Clause("m.size = ? OR m.date = ?", (9, 300)),)}, {"c"}),
-        ({"since": 200, "sender": "verdi", "attachments": True}, {"b"}),
+        ({"since": 200, "senders": ["verdi"], "attachments": True}, {"b"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("words", ["", "testo", "testo -assente", "-assente"])
 def test_filters_choose(index: IndexFile, filters: dict[str, object], found: set[str], words: str) -> None:
-    pdf = AttachedFile(path="dir/Citta\u0300.pdf", media_type="application/pdf", size=1)
+    pdf = AttachedFile(path="Citta\u0300.pdf", media_type="application/pdf", size=1)
     xml = AttachedFile(path="fattura.xml", media_type="text/xml", size=1)
     rossi, verdi = ("rossi@pec.it", "Mario Rossi"), ("verdi@pec.it", "")
     index.add(
@@ -210,14 +208,12 @@ def test_filters_choose(index: IndexFile, filters: dict[str, object], found: set
             entry("c", 300, system="rem", attachments=(xml,), invoices=(INVOICE,)),
         ]
     )
-    if filters.get("sender") == "verdi" and "since" not in filters:
-        found = {"b"}
     assert set(subjects(index, words, **filters)) == found
 
 
 def test_a_party_without_a_letter_is_refused(index: IndexFile) -> None:
     with pytest.raises(QueryError, match="no letter or digit in '@'"):
-        hits(index, party="@")
+        hits(index, parties=["@"])
 
 
 def test_by_rank_the_best_comes_first(index: IndexFile) -> None:

@@ -5,6 +5,7 @@ Whatever that takes is imported and started when there is something to analyze: 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from archipec.custody.analysis.pool import AnalysisPool
 
 __all__ = ["Analyzing"]
+
+_log = logging.getLogger("archipec.archive")
 
 
 class Analyzing:
@@ -64,7 +67,8 @@ class Analyzing:
     def complete(self) -> None:
         """Have analyzed what the archives hold and has no answer yet; return when all is recorded.
 
-        Where that can't be done, what was archived stays archived; the report has the error.
+        Where that can't be done, what was archived stays archived; the report has the error. It has none where seals lack
+        nothing: what further analyses lack is for those to say who wanted them.
         """
         run = self._run
         sinks = [run.ledger.copies.sink_number(sink.where) for sink in self._pipeline.archives]
@@ -73,11 +77,17 @@ class Analyzing:
         from archipec.custody.analysis.stored import analyze_stored
 
         pool = self._start()
+        errors: list[ArchipecError] = []
         try:
             analyze_stored(self._analyses, pool, self._pipeline.archives, run)
         except ArchipecError as error:
-            self._report.errors.append(error)
-        self._report.errors.extend(pool.errors)
+            errors.append(error)
+        errors += pool.errors
+        if self._lacks_seals(sinks):
+            self._report.errors.extend(errors)
+        else:
+            for one in errors:
+                _log.warning("%s", one)
 
     def _lacks_seals(self, sinks: Sequence[int]) -> bool:
         unjudged = self._run.ledger.verdicts.unjudged

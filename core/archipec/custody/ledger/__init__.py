@@ -13,6 +13,7 @@ from pathlib import Path
 from archipec.custody.ledger.copies import Content, Copies, Copy
 from archipec.custody.ledger.database import Database
 from archipec.custody.ledger.deletions import Deletions
+from archipec.custody.ledger.holdings import HeldMessages
 from archipec.custody.ledger.runs import Runs
 from archipec.custody.ledger.sources import FolderState, HeaderFacts, SourceMessage, Sources
 from archipec.custody.ledger.transactions import Transactions
@@ -29,6 +30,7 @@ class Ledger(Database):
         sources: what sources have: folders, messages, what is left to do.
         copies: what sinks have: contents, intents, receipts.
         verdicts: what was judged.
+        holdings: what is known of messages that are found in the index.
         transactions: what certified messages say of each other.
         deletions: plans, orders and what came of them.
         unsealed: originals that were saved without their envelope.
@@ -43,6 +45,7 @@ class Ledger(Database):
         self.sources = Sources(self)
         self.copies = Copies(self)
         self.verdicts = Verdicts(self, self.copies)
+        self.holdings = HeldMessages(self)
         self.transactions = Transactions(self)
         self.deletions = Deletions(self)
         self.unsealed = Unsealed(self)

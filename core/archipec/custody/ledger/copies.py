@@ -86,6 +86,28 @@ class Copies(LedgerTable):
                 entry[1][sink] = state
         return found
 
+    def contents(self, numbers: Iterable[int]) -> dict[int, Content]:
+        """Return what is known of contents, by their numbers."""
+        rows = self._db.rows(
+            "SELECT id, sha256, size, kind, date, date_from FROM content"
+            " WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(numbers)),),
+            "integer sha256 integer text time text",
+        )
+        return {number: Content(ContentKey(digest, size), *facts) for number, digest, size, *facts in rows}
+
+    def tally(self, sink: int, upto: int) -> tuple[str, int, int]:
+        """Return what tells whether a sink still holds the same contents up to a number.
+
+        That is the SHA-256 of the one with that number, how many are held, and the sum of their numbers.
+        """
+        return self._db.rows(  # type: ignore[no-any-return]
+            "SELECT coalesce((SELECT sha256 FROM content WHERE id = ?2), ''), count(*), coalesce(sum(content), 0)"
+            " FROM copy WHERE sink = ?1 AND content <= ?2 AND state IN ('stored', 'pending')",
+            (sink, upto),
+            "text integer integer",
+        )[0]
+
     def record_variants(self, variants: Iterable[tuple[int, Sequence[ContentKey]]]) -> None:
         """Record what contents may have been before a program saved them: (content, keys)."""
         rows = [(*key, content) for content, keys in variants for key in keys]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["TransactionRef", "Transactions"]
 
 _SEPARATORS = re.compile(r"[/.\\]")
+_SENT_FOLDERS = frozenset((
+    "inviata", "inviate", "inviati", "posta inviata", "elementi inviati", "messaggi inviati", "spedite", "spediti",
+    "posta spedita", "sent", "sent items", "sent messages", "sent mail",
+))  # fmt: skip
 _HELD = (
     " EXISTS (SELECT 1 FROM copy c WHERE c.content = v.content AND c.state IN ('stored', 'pending')"
     " AND c.sink IN (SELECT value FROM json_each(?1)))"
@@ -146,11 +150,10 @@ class Transactions(LedgerTable):
         )
         return [TransactionRef(True, row[0], 0) for row in rows]
 
-    def folders_called(self, names: Iterable[str]) -> list[int]:
-        """Return the folders of any source that have one of these names (lower case), or are below one that has."""
-        wanted = frozenset(names)
+    def sent_folders(self) -> list[int]:
+        """Return the folders of any source that are called as folders of sent mail are, or lie below one that is."""
         rows = self._db.rows("SELECT id, name FROM folder", (), "integer text")
-        return [number for number, name in rows if wanted & set(_SEPARATORS.split(name.casefold()))]
+        return [number for number, name in rows if _SENT_FOLDERS & set(_SEPARATORS.split(name.casefold()))]
 
     def left_unjudged(self, sinks: Sequence[int]) -> int:
         """Return how many messages of these archives have no verdict yet."""

@@ -23,10 +23,6 @@ from archipec.pec.transactions import MessageRecord, Sent, SentFrom, Transaction
 __all__ = ["TransactionFilter", "check_short_receipts", "find", "original_of", "transactions"]
 
 _PAGE = 500
-_SENT_FOLDERS = (
-    "inviata", "inviate", "inviati", "posta inviata", "elementi inviati", "messaggi inviati", "spedite", "spediti",
-    "posta spedita", "sent", "sent items", "sent messages", "sent mail",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +62,7 @@ def transactions(
         sinks: the ledger's numbers of the archives.
         now: aware.
     """
-    clues = ledger.transactions.clues(sinks, ledger.transactions.folders_called(_SENT_FOLDERS))
+    clues = ledger.transactions.clues(sinks, ledger.transactions.sent_folders())
     chosen = [
         clue for clue in clues if wanted.period.answer(MessageFacts(folder="", date=clue.date)) is not False
     ]

@@ -1,0 +1,288 @@
+"""``archipec search``: finds messages by their words and facts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from heapq import merge
+from itertools import chain, islice
+from zoneinfo import ZoneInfo
+
+import click
+
+from archipec.cli import Settings
+from archipec.cli.pager import show
+from archipec.config.selection import read_selection
+from archipec.custody.ledger import Ledger
+from archipec.errors import ConfigError, counted
+from archipec.index.search import (
+    DIRECTIONS,
+    Found,
+    SearchRequest,
+    behind_ledger,
+    open_index_and_ledger,
+    search_ledger,
+)
+from archipec.message import Json
+from archipec.options import nearest
+from archipec.terminal import printable
+
+SEALS = ("valid", "altered", "untrusted", "expired", "unsigned", "malformed")
+_HAS = ("attachment", "invoice", "missing-receipt")
+_ROME = ZoneInfo("Europe/Rome")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_NARROWEST, _WIDEST = 60, 120
+_MARKS = re.compile("\x02([^\x02\x03]*)\x03?|\x03")
+
+
+class _Words(click.Command):
+    """Takes ``-word`` for a word, which is to be left out, and not for options of one letter."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        words = [f" {one}" if re.match(r"-[^-]", one) and one != "-h" else one for one in args[:end]]
+        return super().parse_args(ctx, words + args[end:])
+
+
+@click.command(cls=_Words)
+@click.argument("words", nargs=-1, metavar="[WORDS]...")
+@click.option(
+    "--kind",
+    multiple=True,
+    metavar="KIND",
+    help="Only this kind of message or group, by its Italian or English name.",
+)
+@click.option(
+    "--from", "senders", multiple=True, metavar="ADDRESS", help="Sent by: an address, a name, or a part."
+)
+@click.option(
+    "--to",
+    "recipients",
+    multiple=True,
+    metavar="ADDRESS|URL",
+    help="Sent to. A URL (maildir:DIR) is an archive to search, also one without its ledger.",
+)
+@click.option("--party", "parties", multiple=True, metavar="ADDRESS", help="Sent by or to.")
+@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
+@click.option("--until", metavar="DATE", help="Last day.")
+@click.option("--seal", "seals", multiple=True, type=click.Choice(SEALS), help="Only with a seal judged so.")
+@click.option(
+    "--folder", "folders", multiple=True, metavar="GLOB", help="Only from these folders of the mailbox."
+)
+@click.option(
+    "--in", "pipelines", multiple=True, metavar="PIPELINE", help="Only what this pipeline's archives hold."
+)
+@click.option(
+    "--attachment", default="", metavar="GLOB", help="Only with an attachment of such a name: '*.pdf'."
+)
+@click.option("--has", "has", multiple=True, type=click.Choice(_HAS), help="Only with one of these.")
+@click.option("--direction", type=click.Choice(DIRECTIONS), help="Received, or sent with its receipts.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")
+@click.option("--rank", "by_rank", is_flag=True, help="The best first, not the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a message.")
+@click.pass_obj
+def search(
+    settings: Settings,
+    words: tuple[str, ...],
+    kind: tuple[str, ...],
+    senders: tuple[str, ...],
+    recipients: tuple[str, ...],
+    parties: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    seals: tuple[str, ...],
+    folders: tuple[str, ...],
+    pipelines: tuple[str, ...],
+    attachment: str,
+    has: tuple[str, ...],
+    direction: str | None,
+    limit: int | None,
+    *,
+    by_rank: bool,
+    as_json: bool,
+) -> None:
+    """Find messages by words in their texts, attachments, names and addresses; the newest first.
+
+    \b
+      archipec search ricorso comun* -sollecito
+      archipec search '"accesso agli atti" OR dell'"'"'art.' --since 2025
+      archipec search --from comune.example.it --has attachment --kind buste
+      archipec search fattura --to maildir:/media/disk/PEC
+
+    All words must occur, in any place of a message; case and accents count for nothing. A phrase stands in double quotes,
+    which the shell has to be kept from taking away. AND, OR, NOT are written in capitals; -word leaves out.
+    """
+    urls = [one for one in recipients if _URL.match(one)]
+    asked: dict[str, object] = {"only": list(kind), "since": since, "until": until, "folders": list(folders)}
+    request = SearchRequest(
+        words=" ".join(words),
+        selection=read_selection({name: value for name, value in asked.items() if value}, "command line"),
+        senders=senders,
+        recipients=tuple(one for one in recipients if one not in urls),
+        parties=parties,
+        attachment=attachment,
+        attachments="attachment" in has,
+        invoices="invoice" in has,
+        missing_receipt="missing-receipt" in has,
+        seals=frozenset(seals),
+        direction=direction or "",
+    )
+    with ExitStack() as held:
+        if urls:
+            _refuse_what_needs_a_ledger(request, pipelines)
+            found: Iterable[Found] = _in_archives(settings, urls, request, held, by_rank=by_rank)
+            behind = 0
+        else:
+            index, ledger = held.enter_context(open_index_and_ledger(settings.state))
+            if pipelines:
+                request = replace(request, archives=_archives_of(pipelines, ledger))
+            found = search_ledger(index, ledger, request, by_rank=by_rank)
+            behind = behind_ledger(index, ledger)
+        shown = _show(islice(found, limit), as_json=as_json)
+        if not shown and not as_json:
+            click.echo("nothing found", err=True)
+        if behind:
+            click.echo(f"warning: {counted(behind, 'archived message')} not in the index yet", err=True)
+            click.echo("hint: `archipec index` adds what is missing", err=True)
+
+
+def _refuse_what_needs_a_ledger(request: SearchRequest, pipelines: Sequence[str]) -> None:
+    asked = {
+        "--in": pipelines,
+        "--folder": request.selection.folders,
+        "--has missing-receipt": request.missing_receipt,
+    }
+    for option, given in asked.items():
+        if given:
+            raise click.UsageError(
+                f"{option} needs the ledger: an archive that is searched by --to URL has none"
+            )
+
+
+def _in_archives(
+    settings: Settings, urls: Sequence[str], request: SearchRequest, held: ExitStack, *, by_rank: bool
+) -> Iterator[Found]:
+    """Bring the index of each archive up to date, and search them all."""
+    # Slow to import, and most searches are in the state folder.
+    from archipec.cli.index import bring_up_to_date
+    from archipec.cli.pipelines import load_registry
+    from archipec.config.pipeline import endpoint
+    from archipec.index.alone import open_archive_index
+    from archipec.index.search import search_archive
+
+    registry = load_registry()
+    found = []
+    for sink in [endpoint("sink", url, registry) for url in urls]:
+        index = held.enter_context(open_archive_index(settings.state, sink.where))
+        bring_up_to_date(sink, index)
+        found.append(search_archive(index, sink.where, request, by_rank=by_rank))
+    return chain(*found) if by_rank else merge(*found, key=lambda one: -one.hit.date)
+
+
+def _archives_of(names: Sequence[str], ledger: Ledger) -> tuple[str, ...]:
+    """Return the `where` of the archives that pipelines had when they last ran."""
+    known: dict[str, list[str]] = {}
+    for attempt in ledger.runs.last_attempts():
+        if attempt.sinks:
+            known[attempt.pipeline] = [sink.where for sink in attempt.sinks]
+    unknown = [
+        f'no pipeline "{name}" was ever run{nearest(name, known)}' for name in names if name not in known
+    ]
+    if unknown:
+        raise ConfigError(unknown, hint=f"there are {', '.join(sorted(known))}" if known else "")
+    return tuple(dict.fromkeys(where for name in names for where in known[name]))
+
+
+# -- what is shown ---------------------------------------------------------------------------------------
+
+
+def _show(found: Iterable[Found], *, as_json: bool) -> int:
+    """Print what is found, as it is found; return how much that was."""
+    shown = 0
+
+    def counted_in() -> Iterator[Found]:
+        nonlocal shown
+        for one in found:
+            shown += 1
+            yield one
+
+    if as_json:
+        for one in counted_in():
+            click.echo(json.dumps(_as_json(one), ensure_ascii=False))
+    else:
+        width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+        show(_as_text(one, width) for one in counted_in())
+    return shown
+
+
+def _as_json(one: Found) -> dict[str, Json]:
+    hit = one.hit
+    return {
+        "sha256": hit.key.sha256,
+        "id": one.id,
+        "date": _moment(hit.date).isoformat() if hit.date else None,
+        "kind": hit.kind,
+        "system": hit.system or None,
+        "direction": one.direction or None,
+        "from": hit.sender,
+        "to": list(hit.recipients),
+        "subject": hit.subject,
+        "snippet": " ".join(_MARKS.sub(r"\1", hit.snippet).split()),
+        "seal": one.seal or None,
+        "archives": list(one.archives),
+    }
+
+
+def _as_text(one: Found, width: int) -> str:
+    """Return some lines, none wider than that, as far as that can be known; nothing in them steers the terminal."""
+    hit = one.hit
+    date = f"{_moment(hit.date):%Y-%m-%d %H:%M}" if hit.date else "date unknown    "
+    seal = "" if one.seal in ("valid", "") else f"  {one.seal}"
+    files = f"  {counted(hit.attachments, 'attachment')}" if hit.attachments else ""
+    first = f"  {date}  {printable(hit.kind)}{seal}{files}"
+    more = f" and {len(hit.recipients) - 1} more" if len(hit.recipients) > 1 else ""
+    parties = f"{hit.sender or 'unknown'} > {hit.recipients[0] if hit.recipients else 'unknown'}{more}"
+    lines = [
+        click.style(one.id, fg="yellow") + _cut(first, width - len(one.id)),
+        "  " + click.style(_cut(printable(hit.subject) or "(no subject)", width - 2), bold=True),
+        "  " + _cut(printable(parties), width - 2),
+    ]
+    if hit.snippet:
+        lines.append("  " + _snippet(hit.snippet, width - 2))
+    lines += [
+        click.style("  " + _cut(printable(f"in {where}"), width - 2), dim=True) for where in one.archives
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _snippet(text: str, width: int) -> str:
+    """Return a line of the text around what was found, which is emphasised; a long one is cut around the first place."""
+    pieces: list[tuple[str, bool]] = []
+    at = 0
+    for match in _MARKS.finditer(text):
+        pieces += [(text[at : match.start()], False), (match[1] or "", True)]
+        at = match.end()
+    pieces.append((text[at:], False))
+    line, left = "", width
+    for piece, is_found in pieces:
+        shown = printable(" ".join(f"x{piece}x".split())[1:-1])
+        if len(shown) > left:
+            shown = _cut(shown, left)
+        left -= len(shown)
+        line += click.style(shown, bold=True, underline=True) if is_found and shown else shown
+        if left <= 0:
+            break
+    return line
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def _moment(date: int) -> datetime:
+    return datetime.fromtimestamp(date, _ROME)
