@@ -96,7 +96,7 @@ def rates(judged: Sequence[bytes]) -> dict[str, float]:
         "SHA-256 and RSA alone": rate_of(primitives, judged),
         "header kind": rate_of(kind_of, judged),
         "certification data": rate_of(_certification, judged),
-        "seal": rate_of(lambda raw: judge_seal(raw, parse_structure(raw), anchors), judged),
+        "seal": rate_of(lambda raw: judge_seal(parse_structure(raw), anchors), judged),
         "judgement (all of it)": rate_of(lambda raw: inspect_message(raw, anchors), judged),
     }
 

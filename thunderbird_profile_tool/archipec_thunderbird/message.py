@@ -14,6 +14,7 @@ from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, from_os_error
 from archipec.pec.date import origin_date
+from archipec.pec.headers import Header
 from archipec.pec.mime import Part, children, entity
 from archipec.pec.seal import sender_addresses
 
@@ -72,7 +73,7 @@ def read_file(path: Path) -> bytes:
 
 def find_seal(raw: bytes) -> SealedMessage:
     """Return what matters of a message, which may be any bytes. Raises nothing."""
-    senders = tuple(_SURROGATE.sub("\ufffd", one) for one in sender_addresses(raw) if one)
+    senders = tuple(_SURROGATE.sub("\ufffd", one) for one in sender_addresses(Header.of(raw)) if one)
     date = origin_date(raw)
     date = None if date is None else date.astimezone(UTC)
     level = [entity(raw)]

@@ -140,7 +140,7 @@ def _shape(file: str, raw: bytes, judgement: Inspection) -> dict[str, Json]:
         "file": file,
         "sha256": hashlib.sha256(raw).hexdigest(),
         "size": len(raw),
-        **describe(raw, judgement),
+        **describe(judgement),
     }
 
 

@@ -34,7 +34,7 @@ def holds_certification(raw: Octets) -> bool:
     structure = parse_structure(raw)
     if any(part.name.lower() == "daticert.xml" for part in structure.parts):
         return True
-    rem = detect_rem(raw, structure)
+    rem = detect_rem(structure)
     return rem is not None and bool(rem.evidence)
 
 

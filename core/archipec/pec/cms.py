@@ -8,7 +8,6 @@ once. Definite and indefinite lengths are both read, because several engines wri
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -65,8 +64,7 @@ _TIMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SignerInfo:
+class SignerInfo(NamedTuple):
     """One signature (RFC 5652 §5.3).
 
     Attributes:
@@ -92,8 +90,7 @@ class SignerInfo:
     signed_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class SignedData:
+class SignedData(NamedTuple):
     """A seal as it is written.
 
     Attributes:
@@ -115,8 +112,14 @@ def read_signed_data(data: bytes) -> SignedData:
     Raises:
         IntegrityError: it is something else, or damaged.
     """
+    return read_placed(data)[0]
+
+
+def read_placed(data: bytes) -> tuple[SignedData, list[SignerPlaces | None]]:
+    """As `read_signed_data`, with where each signer's values stand: None for one without signed attributes or digest."""
+    reader = DerReader(data)
     try:
-        return DerReader(data).signed_data()
+        return reader.signed_data(), reader.places
     except (IndexError, ValueError, OverflowError) as error:
         raise IntegrityError("the seal is damaged: it can't be read as a CMS signature") from error
 
@@ -144,11 +147,34 @@ class Element(NamedTuple):
     after: int
 
 
+class SignerPlaces(NamedTuple):
+    """Where in a seal the values stand that differ from one to the next.
+
+    Attributes:
+        attributes: all signed attributes.
+        digest, time: the values of those attributes; ``time`` is None when there is none.
+        signature: its octets.
+    """
+
+    attributes: Element
+    digest: Element
+    signature: Element
+    time: Element | None
+
+    @property
+    def values(self) -> tuple[Element, ...]:
+        """Those of the values themselves."""
+        single = (self.digest, self.signature)
+        return single if self.time is None else (*single, self.time)
+
+
 class DerReader:
     """A walk over BER (X.690 §8); IndexError and ValueError mean that it is damaged."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self.places: list[SignerPlaces | None] = []
+        """Of each signer that was read."""
         self._left = _MAX_ELEMENTS
 
     def signed_data(self) -> SignedData:
@@ -224,24 +250,26 @@ class DerReader:
 
     def _signer(self, element: Element) -> SignerInfo:
         version, identifier, digest, *rest = self.inside(element, _SEQUENCE)
-        attributes: bytes | None = None
-        found: dict[bytes, Element] = {}
-        if rest[0].tag == _CONTEXT_0:
-            attributes = self._as_set(rest[0])
-            found = self._attributes(rest.pop(0))
+        attributes = rest.pop(0) if rest[0].tag == _CONTEXT_0 else None
+        found = {} if attributes is None else self._attributes(attributes)
         algorithm, signature = rest[:2]
         if (version.tag, signature.tag) != (_INTEGER, _OCTETS):
             raise ValueError("unexpected tag")
         digest_name = DIGESTS.get(self._algorithm(digest), "")
         scheme, fixed = _SIGNATURES.get(self._algorithm(algorithm), ("", ""))
-        time = found.get(_ATTRIBUTE_TIME)
+        time, stated = found.get(_ATTRIBUTE_TIME), found.get(_ATTRIBUTE_DIGEST)
+        self.places.append(
+            None
+            if attributes is None or stated is None or stated.tag != _OCTETS
+            else SignerPlaces(attributes, stated, signature, time)
+        )
         return SignerInfo(
             identifier=self._data[identifier.start : identifier.after],
             digest=digest_name,
             scheme=scheme,
             signed_digest=fixed or digest_name,
             signature=self.content(signature),
-            attributes=attributes,
+            attributes=None if attributes is None else as_set(self._data, attributes),
             content_type=self._attribute(found, _ATTRIBUTE_CONTENT_TYPE, _OID),
             message_digest=self._attribute(found, _ATTRIBUTE_DIGEST, _OCTETS),
             signed_at=None if time is None else read_time(time.tag, self.content(time)),
@@ -252,17 +280,6 @@ class DerReader:
         if identifier.tag != _OID:
             raise ValueError("unexpected tag")
         return self.content(identifier)
-
-    def _as_set(self, element: Element) -> bytes:
-        """The encoding that the signature is over: with the tag of a SET, in definite length (RFC 5652 §5.4)."""
-        if self._data[element.start + 1] != 0x80:
-            return b"\x31" + self._data[element.start + 1 : element.after]
-        content = self.content(element)
-        size = len(content)
-        if size < 0x80:
-            return bytes((_SET, size)) + content
-        length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-        return bytes((_SET, 0x80 | len(length))) + length + content
 
     def _attributes(self, element: Element) -> dict[bytes, Element]:
         """The one value of each signed attribute that has one, by its type."""
@@ -282,22 +299,36 @@ class DerReader:
         return self.content(element) if element is not None and element.tag == tag else b""
 
 
+def as_set(data: bytes, attributes: Element) -> bytes:
+    """The encoding that the signature is over: with the tag of a SET, in definite length (RFC 5652 §5.4)."""
+    if data[attributes.start + 1] != 0x80:
+        return b"\x31" + data[attributes.start + 1 : attributes.after]
+    content = data[attributes.begin : attributes.end]
+    size = len(content)
+    if size < 0x80:
+        return bytes((_SET, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((_SET, 0x80 | len(length))) + length + content
+
+
 def read_time(tag: int, value: bytes) -> datetime | None:
     """A UTCTime or GeneralizedTime, aware; None when it is neither."""
     pattern = _TIMES.get(tag)
     match = pattern.fullmatch(value) if pattern is not None else None
     if match is None:
         return None
-    year, month, day, hour, minute = (int(match[number]) for number in range(1, 6))
+    digits = match.groups()
+    year = int(digits[0])
     if tag == _UTC_TIME:  # RFC 5652 §11.3
         year += 1900 if year >= 50 else 2000
     zone = UTC
-    if match[7]:
-        offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
+    if digits[6]:
+        offset = timedelta(hours=int(digits[7]), minutes=int(digits[8]))
         if offset >= timedelta(hours=24):
             return None
-        zone = timezone(-offset if match[7] == b"-" else offset)
+        zone = timezone(-offset if digits[6] == b"-" else offset)
+    month, day, hour, minute = map(int, digits[1:5])
     try:
-        return datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=zone).astimezone(UTC)
+        return datetime(year, month, day, hour, minute, int(digits[5] or 0), tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

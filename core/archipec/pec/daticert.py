@@ -44,6 +44,32 @@ _ZONE = re.compile(r"\s*([+-])(\d{2}):?(\d{2})\s*")
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
+# Values of attributes and texts in which a parser finds nothing to refuse or to change.
+_VALUE = '[^<&"\0-\x1f\ud800-\udfff\ufffe\uffff]*+'
+_TEXT = "[^<\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]*+"
+_BLANK = "[ \t\r\n]*+"
+_PLAIN = re.compile(
+    rf"""<postacert tipo="({_VALUE})"(?: errore="({_VALUE})")?+>{_BLANK}<intestazione>{_BLANK}"""
+    rf"(?:<mittente>({_TEXT})</mittente>{_BLANK})?+"
+    rf"""((?:<destinatari(?: tipo="{_VALUE}")?+>{_TEXT}</destinatari>{_BLANK})*+)"""
+    rf"(?:<risposte>({_TEXT})</risposte>{_BLANK})?+"
+    rf"(?:<oggetto>({_TEXT})</oggetto>{_BLANK})?+"
+    rf"</intestazione>{_BLANK}<dati>{_BLANK}"
+    rf"(?:<gestore-emittente>({_TEXT})</gestore-emittente>{_BLANK})?+"
+    rf"""(?:<data zona="({_VALUE})">{_BLANK}<giorno>({_TEXT})</giorno>{_BLANK}<ora>({_TEXT})</ora>{_BLANK}</data>{_BLANK})?+"""
+    rf"(?:<identificativo>({_TEXT})</identificativo>{_BLANK})?+"
+    rf"(?:<msgid>({_TEXT})</msgid>{_BLANK})?+"
+    rf"""(?:<ricevuta tipo="({_VALUE})" ?/>{_BLANK})?+"""
+    rf"(?:<consegna>({_TEXT})</consegna>{_BLANK})?+"
+    rf"((?:<ricezione>{_TEXT}</ricezione>{_BLANK})*+)"
+    rf"(?:<errore-esteso>({_TEXT})</errore-esteso>{_BLANK})?+"
+    rf"</dati>{_BLANK}</postacert>"
+)
+_DESTINATARIO = re.compile('<destinatari(?: tipo="([^"]*)")?>([^<]*)')
+_RICEZIONE = re.compile("<ricezione>([^<]*)")
+_OTHER_REFERENCE = re.compile("&(?!(?:lt|gt|amp|quot|apos);)")
+
+
 @dataclass(frozen=True, slots=True)
 class Destinatario:
     """A recipient.
@@ -111,8 +137,15 @@ def parse_daticert(xml: bytes) -> CertificationData:
     text, misdeclared = decoded(xml)
     if "<!" in text and ENTITIES.search(text):
         raise IntegrityError("daticert.xml declares entities of its own, which no provider does")
-    tree = _read_strictly(text) or read_leniently(text)
+    mended = (misdeclared,) if misdeclared else ()
+    bare = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
+    plain = _read_plainly(bare, mended)
+    return plain if plain is not None else _facts(_read_strictly(bare) or read_leniently(text), mended)
+
+
+def _facts(tree: Tree, mended: tuple[str, ...]) -> CertificationData:
     fields = tree.fields
+    date = next(iter(fields.get("data", [])), None)
     return CertificationData(
         tipo=tree.attributes.get("tipo", "").strip(),
         errore=tree.attributes.get("errore", "nessuno").strip(),
@@ -124,15 +157,63 @@ def parse_daticert(xml: bytes) -> CertificationData:
         risposte=_text(fields, "risposte") or "",
         oggetto=_text(fields, "oggetto") or "",
         gestore=_text(fields, "gestore-emittente") or "",
-        data=_date(fields.get("data", [])),
+        data=None
+        if date is None
+        else _date(date.parts.get("giorno", ""), date.parts.get("ora", ""), date.attributes.get("zona", "")),
         identificativo=(_text(fields, "identificativo") or "").strip("<>"),
         msgid=_text(fields, "msgid") or None,
         ricevuta=next((one.attributes.get("tipo", "").strip() for one in fields.get("ricevuta", [])), None),
         consegna=_text(fields, "consegna"),
         ricezione=tuple(one.text for one in fields.get("ricezione", [])),
         errore_esteso=_text(fields, "errore-esteso"),
-        mended=tuple([misdeclared] if misdeclared else ()) + tuple(tree.mended),
+        mended=(*mended, *tree.mended),
     )
+
+
+def _read_plainly(text: str, mended: tuple[str, ...]) -> CertificationData | None:
+    """Read data that is written as nearly every engine does, without building a tree; None for any other.
+
+    What it takes is XML that means the same to any parser: the elements of the standard in its order, without any
+    others, and in them nothing that a parser would change but references to the characters that XML itself names.
+    """
+    match = _PLAIN.fullmatch(text)
+    if match is None or "]]>" in text or ("&" in text and _OTHER_REFERENCE.search(text) is not None):
+        return None
+    (
+        tipo, errore, mittente, destinatari, risposte, oggetto, gestore, zona, giorno, ora, identificativo, msgid,
+        ricevuta, consegna, ricezione, errore_esteso,
+    ) = match.groups()  # fmt: skip
+    return CertificationData(
+        tipo=tipo.strip(),
+        errore="nessuno" if errore is None else errore.strip(),
+        mittente=_unescaped(mittente) or "",
+        destinatari=tuple(
+            [
+                Destinatario(_unescaped(one[2]) or "", ("certificato" if one[1] is None else one[1]).strip())
+                for one in _DESTINATARIO.finditer(destinatari)
+            ]
+        ),
+        risposte=_unescaped(risposte) or "",
+        oggetto=_unescaped(oggetto) or "",
+        gestore=_unescaped(gestore) or "",
+        data=None if zona is None else _date(giorno, ora, zona),
+        identificativo=(_unescaped(identificativo) or "").strip("<>"),
+        msgid=_unescaped(msgid) or None,
+        ricevuta=None if ricevuta is None else ricevuta.strip(),
+        consegna=_unescaped(consegna),
+        ricezione=tuple([_unescaped(one) or "" for one in _RICEZIONE.findall(ricezione)]),
+        errore_esteso=_unescaped(errore_esteso),
+        mended=mended,
+    )
+
+
+def _unescaped(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if "&" in text:
+        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
+        text = text.replace("&amp;", "&")
+    return text.strip()
 
 
 def _read_strictly(text: str) -> Tree | None:
@@ -143,7 +224,6 @@ def _read_strictly(text: str) -> Tree | None:
     """
     from lxml import etree  # type: ignore[import-untyped]
 
-    text = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
     if ("<!" in text or "<?" in text) and hides_elements(text):
         return None
     try:
@@ -197,13 +277,9 @@ def _text(fields: dict[str, list[Field]], name: str) -> str | None:
     return None if not found else found[0].text
 
 
-def _date(found: list[Field]) -> datetime | None:
+def _date(giorno: str, ora: str, zona: str) -> datetime | None:
     """`giorno` and `ora` are local time, `zona` says which."""
-    if not found:
-        return None
-    day = _DAY.fullmatch(found[0].parts.get("giorno", ""))
-    time = _TIME.fullmatch(found[0].parts.get("ora", ""))
-    zone = _ZONE.fullmatch(found[0].attributes.get("zona", ""))
+    day, time, zone = _DAY.fullmatch(giorno), _TIME.fullmatch(ora), _ZONE.fullmatch(zona)
     if day is None or time is None or zone is None or not _FIRST_YEAR <= int(day[3]) <= _LAST_YEAR:
         return None
     offset = timedelta(hours=int(zone[2]), minutes=int(zone[3]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from archipec.pec.buffer import Octets
@@ -18,9 +18,11 @@ MAX_HEADER = 256 * 1024
 """Bytes of a header block that are looked at; what follows counts as absent."""
 
 _LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
-_BLANK_LINES = tuple(b"\n" + line_end for line_end in _LINE_ENDS)
+_BLANK_LINE = re.compile(rb"\n\r{0,2}\n")
+_COLON = re.compile(rb"[ \t]*:")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_FOLDS = re.compile(rb"\r*\n|\r")
+_BLANKS = (b" ", b"\t")
+_OUTER = b" \t\r\0"
 _ENCODED_WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\r\n]*)\?=")
 # Charsets of mail: Python knows many other codecs under a name, some of which are no charsets at all.
 _CHARSET = re.compile(
@@ -28,12 +30,27 @@ _CHARSET = re.compile(
 )
 
 
-def header_block(raw: Octets) -> bytes:
-    """The header block of a message, without the blank line that ends it.
+def header_span(raw: Octets, start: int, end: int) -> tuple[int, int]:
+    """Where the header block of an entity between two offsets ends, and where its body begins.
 
     Lines may end with CRLF, with a bare LF, or with the CR CR LF that programs for Windows make of CRLF. Lines that
     are no field (an mbox `From ` line, garbage) stay where they are: they match no field name. The block ends at the
-    first empty line and nowhere else.
+    first empty line and nowhere else, and is at most `MAX_HEADER` bytes.
+    """
+    if raw.startswith((b"\r", b"\n"), start, end):
+        for line_end in _LINE_ENDS:
+            if raw.startswith(line_end, start, end):
+                return start, start + len(line_end)
+    at = min(end, start + MAX_HEADER)
+    # Of a message in its file no more is read than a header can be.
+    shift = 0 if isinstance(raw, bytes) else start
+    window = raw if isinstance(raw, bytes) else raw[start : at + 1]
+    match = _BLANK_LINE.search(window, start - shift, at + 1 - shift)
+    return (at, end) if match is None else (match.start() + shift, match.end() + shift)
+
+
+def header_block(raw: Octets) -> bytes:
+    """The header block of a message, without the blank line that ends it; see `header_span`.
 
     Args:
         raw: a whole message, its beginning, or only its header.
@@ -41,14 +58,54 @@ def header_block(raw: Octets) -> bytes:
     Returns:
         At most `MAX_HEADER` bytes.
     """
-    if raw.startswith(_LINE_ENDS):
-        return b""
-    end = min(len(raw), MAX_HEADER)
-    for blank in _BLANK_LINES:
-        found = raw.find(blank, 0, end + 1)
-        if found >= 0:
-            end = found
-    return raw[:end]
+    return raw[: header_span(raw, 0, len(raw))[0]]
+
+
+class Header:
+    """A header block, for who asks it for several fields.
+
+    Args:
+        head: the block, as `header_block` cuts it out.
+    """
+
+    __slots__ = ("block", "folded")
+
+    def __init__(self, head: bytes) -> None:
+        self.block = b"\n" + head
+        """The block after a line end, so that every field begins with one."""
+        self.folded = self.block.lower()
+        """The same in lower case."""
+
+    @classmethod
+    def of(cls, raw: Octets) -> Self:
+        """The header of a message, of its beginning, or of a header block; any bytes."""
+        return cls(header_block(raw))
+
+    def first(self, name: str) -> bytes | None:
+        """The unfolded value of the first field called `name` (in any case, without the colon), None without one."""
+        start = self._value(_mark(name), 0)
+        return None if start < 0 else field_value(self.block, start)
+
+    def all(self, name: str) -> list[bytes]:
+        """The unfolded values of every field called `name`, in the order of the header (the last added comes first)."""
+        mark = _mark(name)
+        found = []
+        start = self._value(mark, 0)
+        while start >= 0:
+            found.append(field_value(self.block, start))
+            start = self._value(mark, start)
+        return found
+
+    def _value(self, mark: bytes, start: int) -> int:
+        """Where the value of the next field of a name begins; negative when there is none."""
+        folded = self.folded
+        while (start := folded.find(mark, start)) >= 0:
+            start += len(mark)
+            if folded.startswith(b":", start):
+                return start + 1
+            if (match := _COLON.match(folded, start)) is not None:
+                return match.end()
+        return -1
 
 
 def first_field(head: Octets, name: str) -> bytes | None:
@@ -58,15 +115,12 @@ def first_field(head: Octets, name: str) -> bytes | None:
         head: a message or its header block.
         name: the field's name, in any case, without the colon.
     """
-    block = b"\n" + header_block(head)
-    match = _pattern(name).search(block)
-    return None if match is None else field_value(block, match.end())
+    return Header.of(head).first(name)
 
 
 def all_fields(head: Octets, name: str) -> list[bytes]:
     """The unfolded values of every field called `name`, in the order of the header (the last added comes first)."""
-    block = b"\n" + header_block(head)
-    return [field_value(block, match.end()) for match in _pattern(name).finditer(block)]
+    return Header.of(head).all(name)
 
 
 def raw_text(value: bytes) -> str:
@@ -127,16 +181,17 @@ def _text(charset: str, data: bytes) -> str:
 
 
 @lru_cache(maxsize=64)
-def _pattern(name: str) -> re.Pattern[bytes]:
-    return re.compile(rb"\n" + re.escape(name.encode("ascii", "replace")) + rb"[ \t]*:", re.IGNORECASE)
+def _mark(name: str) -> bytes:
+    """What the first line of a field of a name begins with, after `Header.folded`."""
+    return b"\n" + name.lower().encode("ascii", "replace")
 
 
 def field_value(block: bytes, start: int) -> bytes:
     """The value that begins at `start` in a header block, its continuation lines joined and outer blanks removed."""
     end = block.find(b"\n", start)
-    while end >= 0 and block[end + 1 : end + 2] in (b" ", b"\t"):
+    while end >= 0 and block.startswith(_BLANKS, end + 1):
         end = block.find(b"\n", end + 1)
-    value = block[start:] if end < 0 else block[start:end]
+    value = (block[start:] if end < 0 else block[start:end]).strip(_OUTER)
     if b"\n" in value or b"\r" in value:
-        value = _FOLDS.sub(b"", value)
-    return value.strip(b" \t\r\0")
+        return value.translate(None, b"\r\n").strip(_OUTER)
+    return value

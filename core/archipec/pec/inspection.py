@@ -13,9 +13,9 @@ from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
-from archipec.pec.headers import MAX_HEADER, decoded_text, first_field, header_block, raw_text
-from archipec.pec.kind import ANOMALIA, PEC, POSTA_CERTIFICATA, REM, UNSEALED, kind_and_system, kind_of_tipo
-from archipec.pec.mime import Part
+from archipec.pec.headers import Header, decoded_text, first_field, header_block, raw_text
+from archipec.pec.kind import ANOMALIA, PEC, POSTA_CERTIFICATA, REM, UNSEALED, kind_of_tipo, marked_kind
+from archipec.pec.mime import Part, entity
 from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.rem.evidence import Evidence
 from archipec.pec.rem.facts import evidence_facts, failure_of, rem_facts
@@ -49,6 +49,8 @@ class Inspection:
         notes: what a person should know besides, one sentence each; also at the end of the seal's reason.
         original: whether the original message, or what a short receipt leaves of it, is inside.
         outside: what the message holds beside what its seal covers: anyone may have put it there.
+        message_id: the Message-ID as written, None without one.
+        riferimento: the client's Message-ID that a message of PEC refers to, likewise.
         in_reply_to: the Message-ID that the original inside answers, or what was sent; as written, empty for none.
     """
 
@@ -62,6 +64,8 @@ class Inspection:
     system: str = ""
     header: RemHeader | None = None
     verdict: RemVerdict | None = None
+    message_id: str | None = None
+    riferimento: str | None = None
     in_reply_to: str = ""
 
     @property
@@ -135,19 +139,18 @@ def judge_dissected(
                 )
     if structure.outside:
         notes.insert(0, _not_covered(structure.outside))
-    header_kind, system = kind_and_system(raw)
-    rem = detect_rem(raw, structure)
+    header_kind, system = marked_kind(structure.header)
+    rem = detect_rem(structure)
     header = read_header(raw) if system == REM else None
     verdict: RemVerdict | None = None
     if header is not None or (rem is not None and rem.evidence and structure.daticert is None):
-        verdict = verify_rem(raw, structure, header, anchors, now=now)
+        verdict = verify_rem(structure, header, anchors, now=now)
         seal, kind, system = verdict.seal, header_kind, REM
         if seal.status is Status.VALID:
             kind = verdict.kind
         notes += verdict.notes
     else:
         seal = judge_seal(
-            raw,
             structure,
             anchors,
             claimed=header_kind not in UNSEALED or rem is not None,
@@ -172,14 +175,20 @@ def judge_dissected(
         system=system,
         header=header,
         verdict=verdict,
-        in_reply_to=_in_reply_to(raw, structure, kind),
+        message_id=_text(structure.header.first("Message-ID")),
+        riferimento=_text(structure.header.first("X-Riferimento-Message-ID")),
+        in_reply_to=_in_reply_to(structure, kind),
     )
 
 
-def _in_reply_to(raw: Octets, structure: Structure, kind: str) -> str:
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else raw_text(value)
+
+
+def _in_reply_to(structure: Structure, kind: str) -> str:
     """What the sender's program wrote: of an envelope that is under the seal, in the original."""
     if kind in UNSEALED:
-        return raw_text(first_field(raw, "In-Reply-To") or b"")
+        return raw_text(structure.header.first("In-Reply-To") or b"")
     part = structure.postacert
     if kind != POSTA_CERTIFICATA or part is None:
         return ""
@@ -187,10 +196,10 @@ def _in_reply_to(raw: Octets, structure: Structure, kind: str) -> str:
     if encoded and part.end - part.body > _MAX_ENCODED:
         return ""
     try:
-        inner = part.content() if encoded else raw[part.body : min(part.end, part.body + MAX_HEADER)]
+        inner = Header.of(part.content()) if encoded else entity(part.raw, part.body, part.end).header
     except IntegrityError:
         return ""
-    return raw_text(first_field(inner, "In-Reply-To") or b"")
+    return raw_text(inner.first("In-Reply-To") or b"")
 
 
 def _not_covered(outside: Sequence[Outside]) -> str:
@@ -225,13 +234,12 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
     return told if certified else header_kind
 
 
-def describe(raw: Octets, judgement: Inspection) -> dict[str, Json]:
+def describe(judgement: Inspection) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
     One of REM has ``rem`` besides, and what PEC has in its certification data by the same names from its evidence.
     """
     facts, seal = judgement.certification, judgement.seal
-    reference = first_field(raw, "X-Riferimento-Message-ID")
     shape: dict[str, Json] = {
         "system": judgement.system or None,
         "kind": judgement.kind,
@@ -241,7 +249,7 @@ def describe(raw: Octets, judgement: Inspection) -> dict[str, Json]:
         "errore": facts.errore if facts else None,
         "identificativo": facts.identificativo if facts else None,
         "msgid": facts.msgid if facts else None,
-        "riferimento": raw_text(reference) if reference is not None else None,
+        "riferimento": judgement.riferimento,
         "gestore": facts.gestore if facts else None,
         "mittente": facts.mittente if facts else None,
         "destinatari": [
@@ -280,10 +288,10 @@ def record(raw: Octets, judgement: Inspection) -> dict[str, Json]:
     One that no provider made has ``header`` besides: sender, recipients, subject and date as it was written, by
     which a copy of what was sent is recognised.
     """
-    facts, message_id = judgement.certification, first_field(raw, "Message-ID")
-    kept = describe(raw, judgement) | {
+    facts = judgement.certification
+    kept = describe(judgement) | {
         "errore_esteso": facts.errore_esteso if facts else failure_of(judgement.reasons, judgement.event),
-        "message_id": raw_text(message_id) if message_id is not None else None,
+        "message_id": judgement.message_id,
         "original": judgement.original,
         "in_reply_to": judgement.in_reply_to or None,
     }

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from archipec.pec.headers import header_block
+from archipec.pec.headers import Header
 
 if TYPE_CHECKING:
     from archipec.pec.buffer import Octets
@@ -369,7 +369,12 @@ def kind_of(head: Octets) -> str:
 
 def kind_and_system(head: Octets) -> tuple[str, str]:
     """The kind of a message, as `kind_of`, and the system that says so: `PEC`, `REM`, or nothing."""
-    block = b"\n" + header_block(head)
+    return marked_kind(Header.of(head))
+
+
+def marked_kind(header: Header) -> tuple[str, str]:
+    """As `kind_and_system`, of a header that is cut out already."""
+    block = header.block
     ricevuta: bytes | None = None
     message_type, event = b"", b""
     is_rem = False

@@ -9,32 +9,112 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from archipec.errors import IntegrityError
 from archipec.pec.buffer import Octets
-from archipec.pec.headers import MAX_HEADER, decoded_text, field_value, raw_text
+from archipec.pec.headers import Header, decoded_text, header_span, raw_text
 
 MAX_PARTS = 1000
 """Parts of one multipart that are looked at; more are as if they were not there."""
 
 _MAX_MISSES = 10_000  # lines that begin like a boundary and are none
 _MAX_BOUNDARY = 200  # RFC 2046 §5.1.1 allows 70
-# CR CR LF is what programs for Windows make of CRLF.
-_LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
-_BLANK_LINES = tuple(b"\n" + line_end for line_end in _LINE_ENDS)
-_FIELD = re.compile(rb"\nContent-(Type|Disposition|Transfer-Encoding)[ \t]*:", re.IGNORECASE)
 _TYPE = re.compile(rb"[ \t]*([!#-'*+.0-9A-Z^-~-]{1,80}/[!#-'*+.0-9A-Z^-~-]{1,80})", re.IGNORECASE)
-_PARAMETER = re.compile(rb';[ \t]*([^\s=;"]{1,80})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([^\s;]*))', re.DOTALL)
+_PARAMETER = re.compile(
+    rb';[ \t]*([^\s=;"]{1,80})[ \t]*=[ \t]*(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^\s;]*))', re.DOTALL
+)
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 # The close delimiter ends the multipart whatever follows it: mailing list software appends to that line.
 _MAX_TAIL = 100  # more than the pattern can take: its \Z is the end of the part
-_DELIMITER_TAIL = re.compile(rb"--|[ \t]{0,80}\r{0,8}(?:\n|\Z)")
+_DELIMITER_TAIL = re.compile(rb"[ \t]{0,80}\r{0,8}(?:\n|\Z)")
+_REMEMBERED = 512  # bytes of a header that is remembered: what comes from outside must not fill the memory
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class EntityHeader(Header):
+    """The header of a MIME entity: what it says of the body, each thing read when it is first asked for.
+
+    Args:
+        head: the header block.
+    """
+
+    __slots__ = ("_content_type", "_disposition", "_media_type", "_name", "_parameters", "head")
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__(head)
+        self.head = head
+        self._content_type: bytes | None = None
+        self._disposition: bytes | None = None
+        self._media_type: str | None = None
+        self._name: str | None = None
+        self._parameters: dict[bytes, bytes] | None = None
+
+    @property
+    def content_type(self) -> bytes:
+        """The value of `Content-Type`, empty when it is not there."""
+        if self._content_type is None:
+            self._content_type = self.first("Content-Type") or b""
+        return self._content_type
+
+    @property
+    def disposition(self) -> bytes:
+        """The value of `Content-Disposition`, likewise."""
+        if self._disposition is None:
+            self._disposition = self.first("Content-Disposition") or b""
+        return self._disposition
+
+    @property
+    def encoding(self) -> bytes:
+        """The value of `Content-Transfer-Encoding`, likewise."""
+        return self.first("Content-Transfer-Encoding") or b""
+
+    @property
+    def media_type(self) -> str:
+        """`type/subtype` in lower case; `text/plain` when the header has none."""
+        if self._media_type is None:
+            match = _TYPE.match(self.content_type)
+            self._media_type = match[1].decode("ascii").lower() if match else "text/plain"
+        return self._media_type
+
+    @property
+    def name(self) -> str:
+        """The file name that `Content-Disposition` or else `Content-Type` gives, decoded; or nothing."""
+        if self._name is None:
+            named = _parameter(_parameters(self.disposition), "filename") if self.disposition else ""
+            self._name = named or self.parameter("name")
+        return self._name
+
+    @property
+    def boundary(self) -> bytes | None:
+        """What stands between the parts; None unless it is a multipart with one that can be."""
+        if not self.media_type.startswith("multipart/"):
+            return None
+        boundary = self.parameters.get(b"boundary", b"").rstrip(b" \t")
+        return boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
+
+    @property
+    def parameters(self) -> dict[bytes, bytes]:
+        """Those of `Content-Type` as they are written, names in lower case; of a repeated one the first counts."""
+        if self._parameters is None:
+            self._parameters = _parameters(self.content_type)
+        return self._parameters
+
+    def parameter(self, name: str) -> str:
+        """A parameter of `Content-Type`, decoded; empty when it is not there."""
+        return _parameter(self.parameters, name)
+
+
+_remembered_header = lru_cache(maxsize=256)(EntityHeader)
+
+
+def _header(head: bytes) -> EntityHeader:
+    """A provider writes the headers of its parts alike in every message; those that differ are longer."""
+    return _remembered_header(head) if len(head) <= _REMEMBERED else EntityHeader(head)
+
+
+class Part(NamedTuple):
     """A MIME entity inside `raw`.
 
     Attributes:
@@ -42,21 +122,14 @@ class Part:
         start: where its header begins.
         body: where its body begins.
         end: where it ends: before the line end that belongs to the boundary.
-        media_type: `type/subtype` in lower case; `text/plain` when the header has none.
-        head: its header block.
-        content_type, disposition, encoding: the values of `Content-Type`, `Content-Disposition` and
-            `Content-Transfer-Encoding`, empty when they are not there.
+        header: what its header says.
     """
 
     raw: Octets
     start: int
     body: int
     end: int
-    media_type: str = "text/plain"
-    head: bytes = b""
-    content_type: bytes = b""
-    disposition: bytes = b""
-    encoding: bytes = b""
+    header: EntityHeader
 
     @property
     def octets(self) -> bytes:
@@ -64,16 +137,41 @@ class Part:
         return self.raw[self.start : self.end]
 
     @property
+    def media_type(self) -> str:
+        """`type/subtype` in lower case; `text/plain` when its header has none."""
+        return self.header.media_type
+
+    @property
+    def head(self) -> bytes:
+        """Its header block."""
+        return self.header.head
+
+    @property
+    def content_type(self) -> bytes:
+        """The value of `Content-Type`, empty when it is not there."""
+        return self.header.content_type
+
+    @property
+    def disposition(self) -> bytes:
+        """The value of `Content-Disposition`, likewise."""
+        return self.header.disposition
+
+    @property
+    def encoding(self) -> bytes:
+        """The value of `Content-Transfer-Encoding`, likewise."""
+        return self.header.encoding
+
+    @property
     def name(self) -> str:
         """The file name that `Content-Disposition` or else `Content-Type` gives it, decoded; or nothing.
 
         It comes from outside: any text, never a path.
         """
-        return _parameter(self.disposition, "filename") or _parameter(self.content_type, "name")
+        return self.header.name
 
     def parameter(self, name: str) -> str:
         """A parameter of `Content-Type`, decoded; empty when it is not there."""
-        return _parameter(self.content_type, name)
+        return self.header.parameter(name)
 
     def content(self) -> bytes:
         """Its body with the transfer encoding undone: base64, quoted-printable, or as it stands.
@@ -85,119 +183,102 @@ class Part:
         """
         encoding = self.encoding.lower()
         raw = self.raw
+        if not encoding.startswith((b"base64", b"quoted-printable")):
+            return raw[self.body : self.end]
         body = (memoryview(raw) if isinstance(raw, bytes) else raw)[self.body : self.end]
-        if encoding.startswith(b"base64"):
-            return unbase64(body)
-        if encoding.startswith(b"quoted-printable"):
-            return binascii.a2b_qp(body)
-        return bytes(body)
+        return unbase64(body) if encoding.startswith(b"base64") else binascii.a2b_qp(body)
 
 
 def entity(raw: Octets, start: int = 0, end: int | None = None) -> Part:
     """The MIME entity between two offsets; by default the whole message."""
     end = len(raw) if end is None else end
-    for line_end in _LINE_ENDS:
-        if raw.startswith(line_end, start, end):
-            return Part(raw, start, start + len(line_end), end)
-    at = min(end, start + MAX_HEADER)
-    body = end
-    for blank in _BLANK_LINES:
-        found = raw.find(blank, start, at + 1)
-        if found >= 0:
-            at, body = found, found + len(blank)
-    head = raw[start:at]
-    fields: dict[bytes, bytes] = {}
-    for field in _FIELD.finditer(block := b"\n" + head):
-        fields.setdefault(field[1].lower(), field_value(block, field.end()))
-    content_type = fields.get(b"type", b"")
-    match = _TYPE.match(content_type)
-    return Part(
-        raw,
-        start,
-        body,
-        end,
-        match[1].decode("ascii").lower() if match else "text/plain",
-        head,
-        content_type,
-        fields.get(b"disposition", b""),
-        fields.get(b"transfer-encoding", b""),
-    )
+    head_end, body = header_span(raw, start, end)
+    return Part(raw, start, body, end, _header(raw[start:head_end]))
 
 
-def children(part: Part) -> list[Part]:
-    """The direct parts of a multipart, at most `MAX_PARTS`; empty when it is not multipart or never shows its boundary.
+class Multipart(NamedTuple):
+    """A part taken apart.
+
+    Attributes:
+        parts: its direct parts, at most `MAX_PARTS`.
+        first: where the text before them ends.
+        behind: where the text behind them begins. What was left out, because there were too many parts, is behind.
+
+    Mail programs show neither text (RFC 2046 §5.1).
+    """
+
+    parts: list[Part]
+    first: int
+    behind: int
+
+
+def divide(part: Part) -> Multipart:
+    """Take a multipart apart; there are no parts when it is something else or never shows its boundary.
 
     A multipart that is cut short ends with its last part (RFC 2046 §5.1.2).
     """
-    boundary = _boundary(part)
+    boundary = part.header.boundary
     if boundary is None:
-        return []
+        return Multipart([], part.body, part.end)
     parts: list[Part] = []
+    first, behind = part.body, part.end
     start: int | None = None
     for before, after, last in _delimiters(part, boundary):
-        if start is not None:
+        if start is None:
+            first = max(part.body, before)
+        else:
             parts.append(entity(part.raw, start, max(start, before)))
         start = None if last else after
         if last or len(parts) == MAX_PARTS:
+            behind = after
             break
     if start is not None and len(parts) < MAX_PARTS:
         parts.append(entity(part.raw, start, max(start, part.end)))
-    return parts
+    return Multipart(parts, first, behind) if parts else Multipart([], part.body, part.end)
 
 
-def around(part: Part, parts: list[Part]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where, in a multipart with these direct parts, text stands before the first one and behind the last one.
-
-    Mail programs show neither (RFC 2046 §5.1). What `children` left out, because there were too many, is behind.
-    """
-    boundary = _boundary(part)
-    if boundary is None or not parts:
-        return (part.body, part.body), (part.end, part.end)
-    first = next(_delimiters(part, boundary), None)
-    last = next(_delimiters(part, boundary, parts[-1].end - 1), None)
-    return (
-        (part.body, max(part.body, first[0]) if first else part.body),
-        (last[1] if last else part.end, part.end),
-    )
+def children(part: Part) -> list[Part]:
+    """The direct parts of a multipart; see `divide`."""
+    return divide(part).parts
 
 
-def _boundary(part: Part) -> bytes | None:
-    if not part.media_type.startswith("multipart/"):
-        return None
-    boundary = _parameters(part.content_type).get(b"boundary", b"").rstrip(b" \t")
-    return boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
-
-
-def _delimiters(part: Part, boundary: bytes, start: int = 0) -> Iterator[tuple[int, int, bool]]:
+def _delimiters(part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
     """(where the part before it ends, where the part after it begins, whether it is the last) of each delimiter."""
-    raw = part.raw
+    raw, end = part.raw, part.end
     mark = b"\n--" + boundary
-    at = max(part.body - 1, start, 0)  # the line end of the blank line may begin the first delimiter
+    at = max(part.body - 1, 0)  # the line end of the blank line may begin the first delimiter
     misses = 0
-    while misses < _MAX_MISSES and (at := raw.find(mark, at, part.end)) >= 0:
+    while misses < _MAX_MISSES and (at := raw.find(mark, at, end)) >= 0:
         after = at + len(mark)
-        tail = _DELIMITER_TAIL.match(raw[after : min(after + _MAX_TAIL, part.end)])
-        if tail is None:  # a longer boundary, of a multipart inside
+        before = at - 1 if raw[at - 1 : at] == b"\r" else at
+        if raw.startswith(b"\r\n", after, end):
+            after += 2
+            yield before, after, False
+        elif raw.startswith(b"--", after, end):
+            yield before, after + 2, True
+            return
+        elif (tail := _DELIMITER_TAIL.match(raw[after : min(after + _MAX_TAIL, end)])) is not None:
+            after += tail.end()
+            yield before, after, False
+        else:  # a longer boundary, of a multipart inside
             misses += 1
             at = after
             continue
-        yield at - (raw[at - 1 : at] == b"\r"), after + tail.end(), tail[0] == b"--"
         # The line end of this delimiter may begin the next one.
-        at = after + max(tail.end() - 1, 0)
+        at = max(at + len(mark), after - 1)
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:
     """The parameters of a field, names in lower case; of a repeated one the first counts."""
     found: dict[bytes, bytes] = {}
     for name, quoted, plain in _PARAMETER.findall(value):
-        found.setdefault(name.lower(), _ESCAPED.sub(rb"\1", quoted) if quoted else plain)
+        value = quoted or plain
+        found.setdefault(name.lower(), _ESCAPED.sub(rb"\1", value) if quoted and b"\\" in value else value)
     return found
 
 
-def _parameter(value: bytes, name: str) -> str:
-    if not value:
-        return ""
-    parameters = _parameters(value)
+def _parameter(parameters: dict[bytes, bytes], name: str) -> str:
+    """The value of one, decoded; empty when it is not there."""
     key = name.encode("ascii")
     plain = parameters.get(key)
     if plain is not None:
@@ -205,6 +286,8 @@ def _parameter(value: bytes, name: str) -> str:
     single = parameters.get(key + b"*")
     if single is not None:
         return _extended([single], charset=True)
+    if key + b"*0" not in parameters and key + b"*0*" not in parameters:
+        return ""
     pieces: list[bytes] = []
     charset = False
     for number in range(100):  # RFC 2231 §3

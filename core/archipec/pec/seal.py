@@ -16,19 +16,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
 from archipec.pec.buffer import iter_blocks
 from archipec.pec.cms import DATA
 from archipec.pec.damage import what_happened
-from archipec.pec.headers import all_fields, raw_text
+from archipec.pec.headers import raw_text
 from archipec.pec.signature import verifies
 
 if TYPE_CHECKING:
     from archipec.pec.anchors import Anchors
-    from archipec.pec.buffer import Octets
     from archipec.pec.cms import SignerInfo
+    from archipec.pec.headers import Header
     from archipec.pec.mime import Part
     from archipec.pec.revocation import Basis, Revocation
     from archipec.pec.structure import Structure
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _MOST_TRIED = 8 * 1024 * 1024  # bytes of a signed part in which it is looked for what a program did to it
+_REMEMBERED = 512  # bytes of a field that is remembered: what comes from outside must not fill the memory
 _OPENING = re.compile(rb'["(]')
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*+\)")
@@ -88,7 +90,6 @@ class Seal:
 
 
 def judge_seal(
-    raw: Octets,
     structure: Structure,
     anchors: Anchors,
     *,
@@ -102,8 +103,7 @@ def judge_seal(
     receiver, and openssl decides alike.
 
     Args:
-        raw: the message, for its From.
-        structure: of the message, from `dissect`.
+        structure: of the message, from `parse_structure`.
         anchors: whom to trust beyond the roots of PEC.
         claimed: whether the message says that it is certified mail.
         certified: the certified moment, aware: serves where the seal states no signing time, and its zone in reasons.
@@ -112,7 +112,7 @@ def judge_seal(
     signatures = whole_signatures(structure, anchors, claimed=claimed)
     if isinstance(signatures, Seal):
         return signatures
-    senders = sender_addresses(raw)
+    senders = sender_addresses(structure.header)
     verdicts = [one.judge(senders, certified=certified, now=now or datetime.now(UTC)) for one in signatures]
     return next((one for one in verdicts if one.status is Status.VALID), verdicts[0])
 
@@ -189,14 +189,22 @@ def whole_signatures(
     return found  # a seal has at least one signer
 
 
-def sender_addresses(raw: Octets) -> list[str]:
+def sender_addresses(header: Header) -> list[str]:
     """The mail addresses of the From fields, as written; display names, which often hold another, left out."""
-    found: list[str] = []
-    for value in all_fields(raw, "From"):
-        bare = _without_quoted(value)
-        for address in _ANGLE.findall(bare) or bare.split(b","):
-            found.append(raw_text(address.strip()))
-    return found
+    return [address for value in header.all("From") for address in _addresses(value)]
+
+
+def _addresses(value: bytes) -> tuple[str, ...]:
+    """Those of a field. A mailbox has few senders, so they are remembered."""
+    return _remembered_addresses(value) if len(value) <= _REMEMBERED else _read_addresses(value)
+
+
+def _read_addresses(value: bytes) -> tuple[str, ...]:
+    bare = _without_quoted(value)
+    return tuple([raw_text(address.strip()) for address in _ANGLE.findall(bare) or bare.split(b",")])
+
+
+_remembered_addresses = lru_cache(maxsize=256)(_read_addresses)
 
 
 def _without_quoted(value: bytes) -> bytes:
@@ -265,10 +273,14 @@ class _Content:
     def _hash(self, digest: str, *, restored: bool) -> bytes:
         known = self._hashes.get((digest, restored))
         if known is None:
-            hashed = hashlib.new(digest, usedforsecurity=False)
-            octets = iter_blocks(self._part.raw, self._part.start, self._part.end)
-            for chunk in canonical(octets) if restored else octets:
-                hashed.update(chunk)
+            raw, start, end = self._part.raw, self._part.start, self._part.end
+            if isinstance(raw, bytes) and not restored:
+                hashed = hashlib.new(digest, memoryview(raw)[start:end], usedforsecurity=False)
+            else:
+                hashed = hashlib.new(digest, usedforsecurity=False)
+                octets = iter_blocks(raw, start, end)
+                for chunk in canonical(octets) if restored else octets:
+                    hashed.update(chunk)
             known = self._hashes[digest, restored] = hashed.digest()
         return known
 

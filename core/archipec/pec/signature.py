@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from archipec.errors import IntegrityError
@@ -23,22 +23,29 @@ def verifies(info: SignerInfo, key: Any, data: bytes, *, prehashed: bool) -> boo
     Raises:
         IntegrityError: it is unknown.
     """
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
+    invalid, unsupported = _exceptions()
     try:
-        arguments, kind = _scheme(info.scheme, info.signed_digest, prehashed=prehashed)
+        arguments, kind = _scheme(info.scheme, info.signed_digest, prehashed)
         if not isinstance(key, kind):
             raise IntegrityError("the seal's method and its certificate's key don't fit together")
         key.verify(info.signature, data, *arguments)
-    except InvalidSignature:
+    except invalid:
         return False
-    except (UnsupportedAlgorithm, ValueError) as error:
+    except (unsupported, ValueError) as error:
         raise IntegrityError("the seal was made with a method that this machine does not support") from error
     return True
 
 
+@cache
+def _exceptions() -> tuple[type[Exception], type[Exception]]:
+    """What `verify` raises of a signature that does not fit, and of a method that is not known."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    return InvalidSignature, UnsupportedAlgorithm
+
+
 @lru_cache(maxsize=64)
-def _scheme(name: str, digest: str, *, prehashed: bool) -> tuple[tuple[Any, ...], type[Any]]:
+def _scheme(name: str, digest: str, prehashed: bool) -> tuple[tuple[Any, ...], type[Any]]:
     """The arguments of `verify` after the data, and the type of key that has it."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils

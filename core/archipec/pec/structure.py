@@ -8,14 +8,18 @@ mailing lists hand it on: whatever stands beside it there is not sealed, and any
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
 from archipec.errors import IntegrityError
 from archipec.message import Json
 from archipec.pec.buffer import Octets
 from archipec.pec.cms import SignedData, read_signed_data
-from archipec.pec.mime import Part, around, children, entity, unbase64
+from archipec.pec.mime import EntityHeader, Multipart, Part, children, divide, entity
+from archipec.pec.seal_template import read_seal
 
 _DEPTH = 6  # mailing lists wrap once; nobody wraps so often
 _MAX_SEAL = 8 * 1024 * 1024  # encoded; those of certified mail have some kilobytes
@@ -28,6 +32,7 @@ _XML_TYPES = ("application/xml", "text/xml")
 _MOST_OUTSIDE = 100  # named; the rest is said to be more
 _TEXT_LOOKED_AT = 64 * 1024
 # What engines and mail programs put before the first part, for programs that know no MIME.
+_MOST_USUAL = 200  # bytes, more than the pattern can take
 _USUAL = re.compile(
     rb"this is an? (?:s/mime|cryptographically|multi-?part)[\w ,/-]{0,80}(?:message|format)[\w ./-]{0,40}",
     re.IGNORECASE,
@@ -67,6 +72,7 @@ class Structure:
     """What a message is made of.
 
     Attributes:
+        header: of the message.
         signed: the entity that the seal covers, None when there is no seal.
         seal: the signature, None when there is none or it can't be read.
         problem: why there is a seal but it can't be checked; empty when it can.
@@ -79,6 +85,7 @@ class Structure:
             outside every seal, and not listed.
     """
 
+    header: EntityHeader
     signed: Part | None
     seal: SignedData | None
     problem: str
@@ -92,70 +99,72 @@ class Structure:
 
 def parse_structure(raw: Octets) -> Structure:
     """Find the outermost seal and the certified parts of a message, which may be any bytes. Raises nothing."""
+    message = entity(raw)
     multiparts: list[list[Part]] = []
-    level = [_Nested(entity(raw))]
+    level = [_Nested(message)]
     for _ in range(_DEPTH):
         inside: list[_Nested] = []
         for nested in level:
             part = nested.part
-            parts = children(part)
+            divided = divide(part)
+            parts = divided.parts
+            found: _Found | None = None
+            outside: tuple[Iterable[Outside], ...] = ()
             if _is_sealed(part, parts):
-                return _with_outside(_detached(parts), [*nested.beside(), *_in_seal(part, parts)])
-            if part.media_type in _OPAQUE_TYPES and (found := _opaque(part)) is not None:
-                return _with_outside(found, nested.beside())
+                found, outside = _detached(parts), (nested.beside(), _in_seal(part, divided))
+            elif part.media_type in _OPAQUE_TYPES:
+                found, outside = _opaque(part), (nested.beside(),)
+            if found is not None:
+                return _described(message, found, _named(outside) if found.signed is not None else ())
             if parts:
                 multiparts.append(parts)
-                inside += [_Nested(one, nested, parts) for one in parts]
+                inside += [_Nested(one, nested, divided) for one in parts]
             if len(multiparts) > _LOOKED_AT:
-                return _unsealed(multiparts)
+                return _described(message, _unsealed(multiparts))
         if not inside:
             break
         level = inside
-    return _unsealed(multiparts)
+    return _described(message, _unsealed(multiparts))
 
 
-@dataclass(frozen=True, slots=True)
-class _Nested:
-    """A part and the multiparts that it lies in."""
+class _Nested(NamedTuple):
+    """A part, and the multipart that it lies in."""
 
     part: Part
     outer: _Nested | None = None
-    siblings: Sequence[Part] = ()
+    within: Multipart | None = None
 
     def beside(self) -> Iterator[Outside]:
         """Everything in the message that is not in this part, the outermost first."""
-        if self.outer is None:
+        if self.outer is None or self.within is None:
             return
         yield from self.outer.beside()
-        before, behind = around(self.outer.part, list(self.siblings))
-        yield from _text(self.outer.part, before, "preamble")
-        for one in self.siblings:
+        outer = self.outer.part
+        yield from _text(outer, outer.body, self.within.first, "preamble")
+        for one in self.within.parts:
             if one is not self.part:
                 yield from _leaves(one)
-        yield from _text(self.outer.part, behind, "epilogue")
+        yield from _text(outer, self.within.behind, outer.end, "epilogue")
 
 
-def _with_outside(found: Structure, outside: Iterable[Outside]) -> Structure:
-    if found.signed is None:
-        return found
+def _named(outside: Iterable[Iterable[Outside]]) -> tuple[Outside, ...]:
     named: list[Outside] = []
-    for one in outside:
+    for one in chain.from_iterable(outside):
         if len(named) == _MOST_OUTSIDE:
             named.append(Outside("part", "", "more parts", 0))
             break
         named.append(one)
-    return replace(found, outside=tuple(named))
+    return tuple(named)
 
 
-def _in_seal(part: Part, parts: list[Part]) -> Iterator[Outside]:
+def _in_seal(part: Part, divided: Multipart) -> Iterator[Outside]:
     """What stands in a `multipart/signed` beside the signed part and its signature."""
-    before, behind = around(part, parts)
-    yield from _text(part, before, "preamble")
-    signature = next((one for one in parts[1:] if _is_signature(one)), None)
-    for one in parts[1:]:
+    yield from _text(part, part.body, divided.first, "preamble")
+    signature = next((one for one in divided.parts[1:] if _is_signature(one)), None)
+    for one in divided.parts[1:]:
         if one is not signature:
             yield from _leaves(one)
-    yield from _text(part, behind, "epilogue")
+    yield from _text(part, divided.behind, part.end, "epilogue")
 
 
 def _leaves(part: Part, depth: int = 0) -> Iterator[Outside]:
@@ -166,12 +175,20 @@ def _leaves(part: Part, depth: int = 0) -> Iterator[Outside]:
         yield from _leaves(one, depth + 1)
 
 
-def _text(part: Part, where: tuple[int, int], place: str) -> Iterator[Outside]:
+def _text(part: Part, start: int, end: int, place: str) -> Iterator[Outside]:
     """Text before or behind the parts of a multipart, unless it is blank or what programs usually put there."""
-    start, end = where
     text = part.raw[start : min(end, start + _TEXT_LOOKED_AT)].strip()
-    if end - start > _TEXT_LOOKED_AT or (text and not (place == "preamble" and _USUAL.fullmatch(text))):
+    if end - start > _TEXT_LOOKED_AT or (text and not (place == "preamble" and _is_usual(text))):
         yield Outside(place, "", "text/plain", end - start)
+
+
+def _is_usual(text: bytes) -> bool:
+    return len(text) <= _MOST_USUAL and _matches_usual(text)
+
+
+@lru_cache(maxsize=64)
+def _matches_usual(text: bytes) -> bool:
+    return _USUAL.fullmatch(text) is not None
 
 
 def _is_sealed(part: Part, parts: list[Part]) -> bool:
@@ -185,77 +202,103 @@ def _is_signature(part: Part) -> bool:
     return part.media_type in _SIGNATURE_TYPES or part.name.lower() == "smime.p7s"
 
 
-def _detached(parts: list[Part]) -> Structure:
+class _Found(NamedTuple):
+    """A seal, or what there is without one: fields as those of `Structure`."""
+
+    signed: Part | None
+    seal: SignedData | None = None
+    problem: str = ""
+    loose: tuple[Part, ...] = ()
+    stripped: bool = False
+    signature: Part | None = None
+
+
+def _detached(parts: list[Part]) -> _Found:
     """A `multipart/signed`: the signed entity, then the signature, and nothing else."""
     signatures = [part for part in parts[1:] if _is_signature(part)]
     if not parts:
-        return _described(None, None, "the parts of the sealed message can't be separated")
+        return _Found(None, problem="the parts of the sealed message can't be separated")
     if not signatures:
-        return _described(None, None, "", parts[0], stripped=True)
+        return _Found(None, loose=(parts[0],), stripped=True)
     if len(parts) != 2:
-        return _described(parts[0], None, f"a sealed message has two parts and this one has {len(parts)}")
+        return _Found(parts[0], problem=f"a sealed message has two parts and this one has {len(parts)}")
     try:
-        return _described(parts[0], read_signed_data(_signature(signatures[0])), "", signature=signatures[0])
+        return _Found(parts[0], _signature(signatures[0]), signature=signatures[0])
     except IntegrityError as error:
-        return _described(parts[0], None, error.message)
+        return _Found(parts[0], problem=error.message)
 
 
-def _signature(part: Part) -> bytes:
-    """The octets of a signature; base64 even where the header no longer says so.
+def _signature(part: Part) -> SignedData:
+    """What stands in a signature part; in base64 even where the header no longer says so.
 
     Raises:
-        IntegrityError: they can't be read, or are more than any seal has.
+        IntegrityError: it can't be read, or is more than any seal has.
     """
     if part.end - part.body > _MAX_SEAL:
         raise IntegrityError(
             f"the seal has {part.end - part.body} bytes, more than the {_MAX_SEAL} that are read"
         )
-    content = part.content()
-    return content if content.startswith(_SEQUENCE) else unbase64(part.raw[part.body : part.end])
+    if not part.encoding.lower().startswith(b"base64"):
+        content = part.content()
+        if content.startswith(_SEQUENCE):
+            return read_signed_data(content)
+    return read_seal(part.raw[part.body : part.end])
 
 
-def _opaque(part: Part) -> Structure | None:
+def _opaque(part: Part) -> _Found | None:
     """An `application/pkcs7-mime` that holds what it signs; None for one that is encrypted or something else."""
     try:
         seal = read_signed_data(part.content())
     except IntegrityError as error:
         if part.parameter("smime-type").lower() != "signed-data":
             return None
-        return _described(entity(b""), None, error.message)
+        return _Found(entity(b""), problem=error.message)
     if seal.content is None:
         return None
-    return _described(entity(seal.content), seal, "")
+    return _Found(entity(seal.content), seal)
 
 
-def _unsealed(multiparts: list[list[Part]]) -> Structure:
+def _unsealed(multiparts: list[list[Part]]) -> _Found:
     for parts in multiparts:
         if _daticert(parts) is not None:
-            return _described(None, None, "", *parts)
-    return _described(None, None, "", *(multiparts[0] if multiparts else ()))
+            return _Found(None, loose=tuple(parts))
+    return _Found(None, loose=tuple(multiparts[0]) if multiparts else ())
 
 
-def _described(
-    signed: Part | None,
-    seal: SignedData | None,
-    problem: str,
-    *loose: Part,
-    stripped: bool = False,
-    signature: Part | None = None,
-) -> Structure:
+def _described(message: Part, found: _Found, outside: tuple[Outside, ...] = ()) -> Structure:
     """The structure around a signed entity, or around loose parts."""
-    outer = [signed] if signed is not None else list(loose)
-    parts = children(outer[0]) or outer if len(outer) == 1 else outer
-    daticert = _daticert(parts)
-    postacert = next((part for part in parts if part.name.lower() == "postacert.eml"), None)
-    if postacert is None:
-        postacert = next((part for part in parts if part.media_type == "message/rfc822"), None)
-    return Structure(signed, seal, problem, stripped, tuple(parts), daticert, postacert, signature)
+    parts = list(found.loose) if found.signed is None else [found.signed]
+    if len(parts) == 1:
+        parts = children(parts[0]) or parts
+    return Structure(
+        message.header,
+        found.signed,
+        found.seal,
+        found.problem,
+        found.stripped,
+        tuple(parts),
+        _daticert(parts),
+        _postacert(parts),
+        found.signature,
+        outside,
+    )
 
 
 def _daticert(parts: list[Part]) -> Part | None:
     """The certification data: by its name, whatever type a gateway gave it, else the first XML without a name."""
-    named = [(part, part.name.lower()) for part in parts]
-    for part, name in named:
-        if name == "daticert.xml":
+    unnamed: Part | None = None
+    for part in parts:
+        name = part.name
+        if name.lower() == "daticert.xml":
             return part
-    return next((part for part, name in named if not name and part.media_type in _XML_TYPES), None)
+        if unnamed is None and not name and part.media_type in _XML_TYPES:
+            unnamed = part
+    return unnamed
+
+
+def _postacert(parts: list[Part]) -> Part | None:
+    """The original message, or what is left of it, likewise."""
+    for part in parts:
+        if part.name.lower() == "postacert.eml":
+            return part
+    return next((part for part in parts if part.media_type == "message/rfc822"), None)

@@ -17,6 +17,7 @@ from archipec.errors import IntegrityError
 from archipec.pec.daticert import MAX_SIZE, CertificationData, Destinatario, parse_daticert
 from archipec.pec.structure import parse_structure
 from archipec.simulator import NAMIRIAL_2024, STYLES, Provider, Style, compose
+from testbed.seals import EVERY_KIND
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <postacert tipo="errore-consegna" errore="altro">
@@ -386,6 +387,49 @@ def test_a_message_without_a_message_id() -> None:
     part = parse_structure(provider.acceptance(compose(message_id=None))).daticert
     assert part is not None
     assert parse_daticert(part.content()).msgid is None
+
+
+_WORDS = st.lists(
+    st.sampled_from(
+        (
+            "a", "è", "&amp;", "&lt;", "&#65;", "&quot;", "&apos;", "&egrave;", "&", "<b/>", "]]", "]]>", ">", '"', "'", " ",
+            "\n", "\t", "\r", "\r\n", "\x01", "\x0b", "\x1f", "\x7f", "\x85", "\xa0", "\u2028", "\ufeff", "\ufffe", "\uffff",
+            "\U0001f600",
+        )
+    ),
+    max_size=5,
+).map("".join)  # fmt: skip
+_PLACES = (
+    "<mittente>", "<destinatari>", "<oggetto>", "<giorno>", "<ora>", "<identificativo>", "<msgid>", "<consegna>", "<ricezione>",
+    "<errore-esteso>", 'tipo="', 'zona="', 'errore="', "</data>", "</dati>", "</postacert>", "    ", "<postacert ", "/>", "?>",
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(_PLACES), _WORDS, st.booleans()), max_size=3))
+def test_what_is_read_without_a_tree_is_what_a_parser_reads(changes: list[tuple[str, str, bool]]) -> None:
+    """A comment has it read by the parser."""
+    xml = XML
+    for place, words, before in changes:
+        xml = xml.replace(place, words + place if before else place + words, 1)
+    found: list[object] = []
+    for text in (xml, xml.replace("<dati>", "<dati><!-- niente -->")):
+        try:
+            facts = parse_daticert(text.encode("utf-8", "surrogatepass"))
+        except IntegrityError as error:
+            found.append(error.message)
+        else:
+            found.append((facts, facts.mended))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_what_providers_write_is_read_without_a_tree(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archipec.pec.daticert._read_strictly", None)
+    provider = Provider(style=style)
+    for make in EVERY_KIND.values():
+        part = parse_structure(make(provider, provider.accept(compose(subject="È <qui> & là")))).daticert
+        if part is not None:
+            assert parse_daticert(part.content()).oggetto == "È <qui> & là"
 
 
 @given(

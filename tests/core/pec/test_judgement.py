@@ -135,7 +135,7 @@ def test_mended_certification_data_under_a_valid_seal_counts() -> None:
         "dell\ufffdart. 72 è <b>"
     )
     assert "had to be mended" in found.seal.reason
-    assert describe(message, found)["mended"] == list(found.certification.mended)
+    assert describe(found)["mended"] == list(found.certification.mended)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
@@ -175,7 +175,7 @@ def test_what_is_outside_the_seal_is_named(change: Callable[[bytes], bytes], lab
     assert (found.seal.status, found.tipo) == (Status.VALID, "accettazione")
     assert [one.label for one in found.outside] == labels
     assert all(label in found.seal.reason for label in labels)
-    shown = describe(message, found)["outside_seal"]
+    shown = describe(found)["outside_seal"]
     assert isinstance(shown, list) and len(shown) == len(labels)
 
 

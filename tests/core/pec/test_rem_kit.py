@@ -52,7 +52,7 @@ def test_every_message_is_valid_and_says_what_its_name_says(anchors: Anchors) ->
         found = inspect_message(raw, anchors)
         assert found.seal.status is Status.VALID, (file, found.seal.reason)
         assert found.evidence is not None
-        shape = describe(raw, found)
+        shape = describe(found)
         assert (shape["system"], shape["reason"]) == ("rem", file.name.split(".")[1])
         part = next(one for one in parse_structure(raw).parts if one.media_type == "application/xml")
         listed, numbers = recipients(part.content())

@@ -108,7 +108,7 @@ class TestValid:
         assert [(one.algorithm, one.digest) for one in evidence.parts] == [("sha256", sending.digest)]
         assert evidence.subject == "x & <y>"
         assert evidence.submission_time == sending.when
-        shown = describe(message, verdict(message))
+        shown = describe(verdict(message))
         assert (shown["mittente"], shown["consegna"], shown["oggetto"]) == (
             sending.sender,
             "b@ufficio.example",

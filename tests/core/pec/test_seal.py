@@ -14,6 +14,7 @@ from asn1crypto import x509
 
 from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import ROOTS, Anchors, known_roots, load_anchors
+from archipec.pec.headers import Header
 from archipec.pec.inspection import inspect_message
 from archipec.pec.mime import children, entity
 from archipec.pec.seal import Seal, Status, same_mailbox, sender_addresses
@@ -537,12 +538,12 @@ def test_mailboxes(one: str, other: str, *, same: bool) -> None:
 
 
 def test_senders_of_a_header() -> None:
-    assert sender_addresses(b'From: "x, y" <a@b>, c@d\r\nFrom: e@f, g@h\r\n\r\nFrom: no') == [
+    assert sender_addresses(Header.of(b'From: "x, y" <a@b>, c@d\r\nFrom: e@f, g@h\r\n\r\nFrom: no')) == [
         "a@b",
         "e@f",
         "g@h",
     ]
-    assert sender_addresses(b"Subject: x\r\n\r\n") == []
+    assert sender_addresses(Header.of(b"Subject: x\r\n\r\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -555,7 +556,7 @@ def test_senders_of_a_header() -> None:
     ],
 )
 def test_display_names_and_comments_are_no_senders(value: bytes, addresses: list[str]) -> None:
-    assert sender_addresses(b"From: " + value + b"\r\n\r\n") == addresses
+    assert sender_addresses(Header.of(b"From: " + value + b"\r\n\r\n")) == addresses
 
 
 @pytest.mark.parametrize(
@@ -573,7 +574,7 @@ def test_display_names_and_comments_are_no_senders(value: bytes, addresses: list
 @pytest.mark.timeout(20)
 def test_a_sender_as_long_as_a_header_is_read_once(value: bytes) -> None:
     """It stands outside the seal: whoever hands a message on can write it."""
-    assert len(sender_addresses(b"From: " + value + b"\r\n\r\n")) == 1
+    assert len(sender_addresses(Header.of(b"From: " + value + b"\r\n\r\n"))) == 1
 
 
 def test_the_verdict_is_remembered_for_the_signer_and_not_for_the_message() -> None:

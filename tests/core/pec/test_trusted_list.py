@@ -52,7 +52,7 @@ class TestServices:
     def test_what_the_verdict_rests_on_is_kept(self) -> None:
         data = trusted_list([by()])
         read = read_trusted_list(data)
-        shown = describe(MESSAGE, inspect_message(MESSAGE, Anchors(lists=(read,))))["seal"]
+        shown = describe(inspect_message(MESSAGE, Anchors(lists=(read,))))["seal"]
         assert isinstance(shown, dict)
         (basis,) = shown["basis"]
         assert basis == {

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
-from archipec.pec.headers import first_field, header_block, raw_text
+from archipec.pec.headers import Header, raw_text
 from archipec.pec.mime import Part, children
 
 if TYPE_CHECKING:
-    from archipec.pec.buffer import Octets
     from archipec.pec.structure import Structure
 
 NOT_VERIFIED = "not verified as REM"
@@ -26,7 +25,7 @@ _MAX_XML = 4 * 1024 * 1024
 _NAMESPACE = b"http://uri.etsi.org/19522/"
 _EVENT = re.compile(rb"http://uri\.etsi\.org/19522/Event/([A-Za-z]{1,60})")
 _MARKS = re.compile(
-    rb"(?:^|\n)(?:REM-Section-Type|REM-UAMessageIdentifier|X-REM-(?:Msg-Type|Section-Type|Evidence-Type|Event"
+    rb"\n(?:REM-Section-Type|REM-UAMessageIdentifier|X-REM-(?:Msg-Type|Section-Type|Evidence-Type|Event"
     rb"|Evidence-Identifier|Message-Identifier|DigestMethod))[ \t]*:",
     re.IGNORECASE,
 )
@@ -45,45 +44,45 @@ class Rem:
     original: bool
 
 
-def detect_rem(raw: Octets, structure: Structure) -> Rem | None:
+def detect_rem(structure: Structure) -> Rem | None:
     """Whether a message is REM; None when nothing says so. Raises nothing."""
-    marked = _MARKS.search(header_block(raw)) is not None
+    marked = _is_marked(structure.header)
     evidence: list[str] = []
     original = False
     for part in _sections(structure):
         event = ""
-        if _MARKS.search(part.head):
+        header = part.header
+        if _is_marked(header):
             marked = True
-            section = first_field(part.head, "REM-Section-Type") or first_field(
-                part.head, "X-REM-Section-Type"
-            )
+            section = header.first("REM-Section-Type") or header.first("X-REM-Section-Type")
             original = original or (section or b"").lower().endswith(b"original")
-            named = first_field(part.head, "X-REM-Evidence-Type") or first_field(part.head, "X-REM-Event")
-            event = raw_text(named or b"")
+            event = raw_text(header.first("X-REM-Evidence-Type") or header.first("X-REM-Event") or b"")
         event = event or _event(part)
         if event and event not in evidence and len(evidence) < _MAX_EVIDENCE:
             evidence.append(event[:80])
     return Rem(tuple(evidence), original) if marked or evidence else None
 
 
+def _is_marked(header: Header) -> bool:
+    return b"rem-" in header.folded and _MARKS.search(header.block) is not None
+
+
 def _sections(structure: Structure) -> list[Part]:
     """The parts that can be sections: direct ones, and those one level below, where some providers put evidence."""
     parts = list(structure.parts)
     for part in structure.parts:
-        if _MARKS.search(part.head):
+        if _is_marked(part.header):
             parts += children(part)
     return parts
 
 
 def _event(part: Part) -> str:
     """The event that an XML part is evidence of, by what it says, else by its name; empty when it is something else."""
-    if part.media_type.startswith(("multipart/", "message/")) or part.end - part.body > _MAX_XML:
+    kind = part.media_type
+    if kind.startswith(("multipart/", "message/")) or part.end - part.body > _MAX_XML:
         return ""
     name = part.name
-    if (
-        not (part.media_type.endswith("/xml") or name.lower().endswith(".xml"))
-        or name.lower() == "daticert.xml"
-    ):
+    if not (kind.endswith("/xml") or name.lower().endswith(".xml")) or name.lower() == "daticert.xml":
         return ""
     try:
         content = part.content()

@@ -26,7 +26,6 @@ from archipec.pec.timestamp_token import TimeStamp, check_stamp
 from archipec.pec.xades import DIGESTS, Altered, XadesSignature, check_signature, parse_document
 
 if TYPE_CHECKING:
-    from archipec.pec.buffer import Octets
     from archipec.pec.mime import Part
     from archipec.pec.structure import Structure
 
@@ -67,7 +66,6 @@ def is_original(part: Part) -> bool:
 
 
 def verify_rem(
-    raw: Octets,
     structure: Structure,
     header: RemHeader | None,
     anchors: Anchors,
@@ -77,8 +75,7 @@ def verify_rem(
     """Verify a message of REM. Raises nothing.
 
     Args:
-        raw: the message, for its From.
-        structure: of the message, from `dissect`.
+        structure: of the message, from `parse_structure`.
         header: what its header says; None when it does not say that it is of REM.
         anchors: whom to trust. The roots of PEC don't count.
         now: aware; the clock by default.
@@ -87,7 +84,7 @@ def verify_rem(
     signatures = whole_signatures(structure, for_rem(anchors))
     if isinstance(signatures, Seal):
         return examined.broken(signatures)
-    return examined.verdict(signatures, sender_addresses(raw), now or datetime.now(UTC))
+    return examined.verdict(signatures, sender_addresses(structure.header), now or datetime.now(UTC))
 
 
 class _Fault(Exception):
