@@ -84,10 +84,12 @@ def _subject(item: Item) -> str:
 
 def _clean(text: str) -> str:
     """Return text of printable characters that any file system takes, in form NFC, blanks single."""
-    shown = "".join(
-        char if char.isprintable() else "" if unicodedata.category(char) == "Cf" else " "
-        for char in unicodedata.normalize("NFC", text)
-    )
+    shown = unicodedata.normalize("NFC", text)
+    if not shown.isprintable():
+        shown = "".join(
+            char if char.isprintable() else "" if unicodedata.category(char) == "Cf" else " "
+            for char in shown
+        )
     # What was between two characters is gone: they may compose now.
     return " ".join(unicodedata.normalize("NFC", shown.translate(_ALLOWED)).split())
 

@@ -77,8 +77,7 @@ def _replace(
             yield patterns[0 if only_quotes else 1].sub(rb"\1" + other, data)
         elif data:
             yield data
-        before = data.rstrip(b">")
-        if before:
+        if before := data.rstrip(b">") if data.endswith(b">") else data:
             only_quotes = before.endswith(b"\n")
     if held:
         yield held
@@ -86,6 +85,8 @@ def _replace(
 
 def _beginning(data: bytes, word: bytes) -> int:
     """Return how many bytes at the end of ``data`` are a beginning of ``word``, at most, but not all of it."""
+    if data[-1:] not in word[:-1]:  # as nearly always; nothing is in everything
+        return 0
     return next((size for size in range(len(word) - 1, 0, -1) if data.endswith(word[:size])), 0)
 
 

@@ -90,6 +90,12 @@ def header_size(member: Member) -> int:
     return _LOCAL.size + len(member.name.encode()) + wide
 
 
+def central_size(member: Member) -> int:
+    """Return how many bytes `central_record` has."""
+    wide = sum(number >= _32 for number in (member.size, member.stored, member.header))
+    return _CENTRAL.size + len(member.name.encode()) + (4 + 8 * wide if wide else 0)
+
+
 def names_size(header: bytes, method: int, stored: int) -> int | None:
     """Return how many bytes stand between a local header and its member's data.
 

@@ -25,7 +25,7 @@ from archipec_plugins.zip.format import (
     DEFLATED,
     STORED,
     Member,
-    central_record,
+    central_size,
     dos_time,
     header_size,
     local_header,
@@ -225,13 +225,13 @@ class MemberLayout(Layout):
             folder = Member(name, self.payload, STORED, 0, 0, 0, _NO_DATE)
             self._folders.append(folder)
             self.payload += header_size(folder)
-            self.directory += len(central_record(folder))
+            self.directory += central_size(folder)
 
     def note(self, entry: ZipEntry) -> None:
         super().note(entry)
         member = entry.member()
         self.payload += header_size(member)
-        self.directory += len(central_record(member))
+        self.directory += central_size(member)
         self._taken.add(hash(entry.name.casefold()))
 
     def begin(self, out: BufferedWriter, first: Staged) -> None:
@@ -253,10 +253,11 @@ class MemberLayout(Layout):
             dos_time(item.date),
             name,
         )
-        out.write(local_header(entry.member()))
+        header = local_header(entry.member())
+        out.write(header)
         for chunk in staged.chunks():
             out.write(chunk)
-        if out.offset != entry.end:
+        if out.offset != entry.offset + len(header) + entry.stored:
             # A reader that gives other pieces than at first is deflated to another length.
             raise IntegrityError(f"message {item.key}: its reader does not read the same twice")
         return entry
@@ -282,7 +283,7 @@ class MboxLayout(Layout):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._so_far = Member(name, 0, STORED, 0, 0, 0, _NO_DATE)
-        self.directory = len(central_record(self._so_far))
+        self.directory = central_size(self._so_far)
 
     def note(self, entry: ZipEntry) -> None:
         super().note(entry)

@@ -30,7 +30,14 @@ from archipec.errors import ConfigError, IntegrityError, MissingCopy
 from archipec.testing import configure, make_context, make_item, nasty_messages
 from archipec_plugins.zip import ZIP_SINK, ZIP_SOURCE
 from archipec_plugins.zip.deflate import inflated
-from archipec_plugins.zip.format import Member, central_record, end_records, header_size, local_header
+from archipec_plugins.zip.format import (
+    Member,
+    central_record,
+    central_size,
+    end_records,
+    header_size,
+    local_header,
+)
 from archipec_plugins.zip.toc import append_line, end_line
 from testbed.zips import assert_clean, members, seen
 
@@ -621,6 +628,8 @@ def test_a_member_of_4_gib_would_get_zip64_fields() -> None:
     smaller = member._replace(size=9, stored=9, header=0)
     assert (len(local_header(smaller)), len(central_record(smaller))) == (31, 47)
     assert header_size(smaller) == 31
+    for one in (member, smaller, smaller._replace(header=header, name="è/"), member._replace(stored=1)):
+        assert central_size(one) == len(central_record(one))
 
 
 def test_no_mbox_grows_beyond_what_its_header_can_tell(zips: Make, monkeypatch: pytest.MonkeyPatch) -> None:
