@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable, columns
+from archipec.custody.ledger.schema import UNSETTLED
 from archipec.errors import counted
 from archipec.message import ContentKey, Receipt, State
 
@@ -70,7 +71,10 @@ class Copies(LedgerTable):
 
     def knows_copies(self, sink: int) -> bool:
         """Return whether any receipt of this sink is recorded."""
-        return bool(self._db.rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,)))
+        return bool(
+            self._db.rows("SELECT 1 FROM tally WHERE sink = ?", (sink,))
+            or self._db.rows("SELECT 1 FROM copy WHERE sink = ? LIMIT 1", (sink,))
+        )
 
     def copies_of(self, keys: Sequence[ContentKey]) -> dict[ContentKey, tuple[int, dict[int, str]]]:
         """Return, for each recorded key, its number and the state of its copy in each sink."""
@@ -203,7 +207,7 @@ class Copies(LedgerTable):
         """Return (state, reason, copies) of the copies that are not confirmed: pending and rejected."""
         return self._db.rows(
             "SELECT state, reason, count(*) FROM copy WHERE sink = ? AND state IN ('pending', 'rejected')"
-            " GROUP BY state, reason ORDER BY state, reason",
+            f" AND {UNSETTLED} GROUP BY state, reason ORDER BY state, reason",
             (sink,),
             "text text integer",
         )
@@ -216,7 +220,7 @@ class Copies(LedgerTable):
             Overdue(*row)
             for row in self._db.rows(
                 f"SELECT reason, iif({due} < ?2, {since}, NULL), count(*) FROM copy WHERE sink = ?1 AND state = 'pending'"
-                f" AND token != 'null' AND ({due} < ?2 OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
+                f" AND {UNSETTLED} AND token != 'null' AND ({due} < ?2 OR {attention}) GROUP BY 1, 2 ORDER BY 2, 1",
                 (sink, now),
                 "text time? integer",
             )
@@ -270,8 +274,9 @@ class Copies(LedgerTable):
     def in_states(self, sink: int, states: Sequence[str], after: int = 0, limit: int = -1) -> list[Copy]:
         """Return a sink's copies in these states, in the order of their contents, those after content ``after``."""
         marks = ",".join("?" * len(states))
+        few = "" if {"stored", "intent"} & set(states) else f" AND c.{UNSETTLED}"
         return self.where(
-            f"c.sink = ? AND c.content > ? AND c.state IN ({marks})", (sink, after, *states, limit)
+            f"c.sink = ? AND c.content > ? AND c.state IN ({marks}){few}", (sink, after, *states, limit)
         )
 
     def where(self, where: str, values: Sequence[object]) -> list[Copy]:
@@ -345,21 +350,19 @@ class Copies(LedgerTable):
                 yield ContentKey(digest, size)
 
     def holdings(self, sink: int) -> dict[str, tuple[int, int]]:
-        """Return, per state of a copy, how many messages and bytes a sink has."""
+        """Return, per state of a copy but intents, how many messages and bytes a sink has."""
         rows = self._db.rows(
-            "SELECT c.state, count(*), sum(t.size) FROM copy c JOIN content t ON t.id = c.content"
-            " WHERE c.sink = ? GROUP BY c.state",
+            "SELECT state, messages, bytes FROM tally WHERE sink = ? AND messages",
             (sink,),
             "text integer integer",
         )
-        return {state: (count, size) for state, count, size in rows}
+        return {state: (messages, size) for state, messages, size in rows}
 
     def sinks_of(self, source: int) -> list[tuple[int, str]]:
         """Return (number, where) of the sinks that have or should have messages of a source."""
         return self._db.rows(
-            "SELECT id, place FROM sink WHERE id IN (SELECT c.sink FROM occurrence o"
-            " JOIN folder f ON f.id = o.folder JOIN copy c ON c.content = o.content WHERE f.source = ?)"
-            " ORDER BY id",
+            "SELECT id, place FROM sink s WHERE EXISTS (SELECT 1 FROM folder f CROSS JOIN occurrence o ON o.folder = f.id"
+            " CROSS JOIN copy c ON c.content = o.content AND c.sink = s.id WHERE f.source = ?) ORDER BY id",
             (source,),
             "integer text",
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable
+from archipec.custody.ledger.schema import UNSETTLED
 from archipec.errors import ATTENTION, DONE
 from archipec.message import ContentKey, Json, Quota
 
@@ -175,8 +176,8 @@ class Runs(LedgerTable):
         """Return whether any copy was ever promised by the sink at ``where``; the ledger need not know the sink."""
         return bool(
             self._db.rows(
-                "SELECT 1 FROM copy WHERE sink = (SELECT id FROM sink WHERE place = ?) AND state IN"
-                " ('stored', 'pending', 'missing', 'altered') LIMIT 1",
+                "SELECT 1 FROM tally WHERE sink = (SELECT id FROM sink WHERE place = ?) AND messages AND state IN"
+                " ('stored', 'pending', 'missing', 'altered')",
                 (where,),
             )
         )
@@ -187,7 +188,7 @@ class Runs(LedgerTable):
 
     def pending_since(self, sink: int) -> int | None:
         """Return when the oldest copy was deposited that a sink has not confirmed, in Unix seconds."""
-        query = "SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending'"
+        query = f"SELECT min(stored) FROM copy WHERE sink = ? AND state = 'pending' AND {UNSETTLED}"
         ((since,),) = self._db.rows(query, (sink,), "time?")
         return None if since is None else int(since)
 

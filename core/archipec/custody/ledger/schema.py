@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+
 APPLICATION_ID = 0x50454331
 VERSION = 3
 
 HELD = ("stored", "pending")
 """The states of a copy that count as archived."""
-WRONG_SIZE = "(t.size = 0 OR t.size <> o.size AND o.accepted IS NOT o.size)"
-"""Whether content t is not the message that occurrence o lists: nothing of 0 bytes is one, and sizes are compared."""
+_NOTHING = hashlib.sha256().hexdigest()
+WRONG_SIZE = (
+    "(o.accepted IS NOT o.size AND EXISTS (SELECT 1 FROM content t WHERE t.id = o.content AND t.size <> o.size)"
+    f" OR o.content = (SELECT id FROM content WHERE sha256 = '{_NOTHING}' AND size = 0))"
+)
+"""Whether its content is not the message that occurrence o lists: nothing of 0 bytes is one, and sizes are compared.
+
+The content is looked up only where the size was not accepted with it: few rows of many.
+"""
 PROMISED = (*HELD, "missing", "altered")
 """The states of a copy that verification reads back: those that should be there."""
+UNSETTLED = "state NOT IN ('stored', 'intent')"
+"""Whether a copy waits for something, or for somebody: the condition of an index."""
+
+_SIZE = "(SELECT size FROM content WHERE id = {}.content)"
+_MORE = (
+    f"INSERT INTO tally SELECT new.sink, new.state, 1, {_SIZE.format('new')} WHERE new.state <> 'intent'"
+    " ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes"
+)
+_FEWER = (
+    f"UPDATE tally SET messages = messages - 1, bytes = bytes - {_SIZE.format('old')}"
+    " WHERE sink = old.sink AND state = old.state"
+)
 
 # Version 1 came to have it without changing its number.
 _LOOSE = "CREATE TABLE IF NOT EXISTS loose (content INTEGER PRIMARY KEY REFERENCES content)"
@@ -55,8 +76,35 @@ _ATTEMPT = (
     "CREATE INDEX attempt_pipeline ON attempt (pipeline, source, command)",
 )
 
-# Counting a folder's messages looks into no row.
-_PRESENT = "CREATE INDEX occurrence_present ON occurrence (folder) WHERE NOT gone"
+_OCCURRENCES = (
+    # Counting a folder's messages and their bytes looks into no row.
+    "CREATE INDEX occurrence_present ON occurrence (folder, id, size) WHERE NOT gone",
+    "CREATE INDEX occurrence_content ON occurrence (content) WHERE content IS NOT NULL",
+)
+_COUNTED = (
+    # The copies of each sink by state, and their bytes, but for intents: what a million rows would have to be gone
+    # through for. Kept by triggers, so that it is right whoever writes.
+    """CREATE TABLE tally (
+        sink INTEGER NOT NULL REFERENCES sink,
+        state TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (sink, state)
+    ) WITHOUT ROWID""",
+    f"CREATE TRIGGER copy_added AFTER INSERT ON copy WHEN new.state <> 'intent' BEGIN {_MORE}; END",
+    f"""CREATE TRIGGER copy_changed AFTER UPDATE OF state ON copy WHEN new.state <> old.state
+        BEGIN {_MORE}; {_FEWER}; END""",
+    f"CREATE TRIGGER copy_removed AFTER DELETE ON copy WHEN old.state <> 'intent' BEGIN {_FEWER}; END",
+    # The contents without a verdict, kept likewise.
+    "CREATE TABLE unjudged (content INTEGER PRIMARY KEY REFERENCES content)",
+    "CREATE TRIGGER content_added AFTER INSERT ON content BEGIN INSERT INTO unjudged VALUES (new.id); END",
+    """CREATE TRIGGER verdict_given AFTER INSERT ON verdict
+        BEGIN DELETE FROM unjudged WHERE content = new.content; END""",
+    """CREATE TRIGGER verdict_taken AFTER DELETE ON verdict
+        BEGIN INSERT OR IGNORE INTO unjudged VALUES (old.content); END""",
+    # What is not settled is little of much. A query has the same condition, or SQLite takes another way.
+    f"CREATE INDEX copy_unsettled ON copy (sink, state) WHERE {UNSETTLED}",
+)
 
 _PRUNING = (
     # Orders whose messages are marked at the source and may not be deleted yet.
@@ -133,7 +181,7 @@ SCHEMA = (
         claims INTEGER,
         UNIQUE (folder, ref)
     )""",
-    _PRESENT,
+    *_OCCURRENCES,
     """CREATE TABLE copy (
         content INTEGER NOT NULL REFERENCES content,
         sink INTEGER NOT NULL REFERENCES sink,
@@ -192,6 +240,7 @@ SCHEMA = (
     *_DELETION,
     *_ATTEMPT,
     *_PRUNING,
+    *_COUNTED,
 )
 
 JSON_COLUMNS = frozenset(
@@ -223,9 +272,13 @@ STEPS = {
         "UPDATE occurrence SET kind = NULL, date = NULL, date_from = NULL WHERE kind = 'ordinaria'",
         "DELETE FROM verdict WHERE iif(json_valid(record), json_extract(record, '$.rem'), NULL) IS NOT NULL",
         "DROP INDEX IF EXISTS occurrence_folder",
-        _PRESENT,
+        *_OCCURRENCES,
         *_ATTEMPT,
         *_PRUNING,
+        *_COUNTED,
+        """INSERT INTO tally SELECT c.sink, c.state, count(*), sum(t.size)
+            FROM copy c JOIN content t ON t.id = c.content WHERE c.state <> 'intent' GROUP BY 1, 2""",
+        "INSERT INTO unjudged SELECT id FROM content WHERE id NOT IN (SELECT content FROM verdict)",
     ),
 }
 """By the version they begin at: statements that bring a ledger to the next one."""

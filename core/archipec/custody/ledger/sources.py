@@ -314,14 +314,15 @@ def _lacking(
     columns: str, where: str, values: Sequence[object], sinks: Sequence[int]
 ) -> tuple[str, list[object]]:
     """Build the one query that says what is left to do. A rejected copy is not offered again unchanged."""
-    marks = ",".join("?" * len(sinks))
+    lacks = (
+        " OR NOT EXISTS (SELECT 1 FROM copy c WHERE c.content = o.content AND c.sink = ?"
+        " AND c.state IN ('stored', 'pending', 'rejected'))"
+    )
     query = (
         f"{columns} FROM occurrence o JOIN folder f ON f.id = o.folder WHERE {where} AND NOT o.gone"
-        f" AND (o.content IS NULL OR EXISTS (SELECT 1 FROM content t WHERE t.id = o.content AND {WRONG_SIZE})"
-        " OR (SELECT count(*) FROM copy c WHERE c.content = o.content"
-        f" AND c.sink IN ({marks}) AND c.state IN ('stored', 'pending', 'rejected')) < ?)"
+        f" AND (o.content IS NULL OR {WRONG_SIZE}{lacks * len(sinks)})"
     )
-    return query, [*values, *sinks, len(sinks)]
+    return query, [*values, *sinks]
 
 
 # What was unknown before, or is now, is no change.

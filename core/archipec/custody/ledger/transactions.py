@@ -158,9 +158,8 @@ class Transactions(LedgerTable):
     def left_unjudged(self, sinks: Sequence[int]) -> int:
         """Return how many messages of these archives have no verdict yet."""
         rows = self._db.rows(
-            "SELECT count(DISTINCT c.content) FROM copy c WHERE c.state IN ('stored', 'pending')"
-            " AND c.sink IN (SELECT value FROM json_each(?1))"
-            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
+            "SELECT count(*) FROM unjudged u WHERE EXISTS (SELECT 1 FROM copy c WHERE c.content = u.content"
+            " AND c.state IN ('stored', 'pending') AND c.sink IN (SELECT value FROM json_each(?1)))",
             (json.dumps(list(sinks)),),
         )
         return int(rows[0][0])

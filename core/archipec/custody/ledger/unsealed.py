@@ -13,6 +13,11 @@ __all__ = ["ENVELOPE_MISSING", "Unsealed", "UnsealedOriginal"]
 
 ENVELOPE_MISSING = "the envelope is missing: download the message itself"
 
+_HELD = (
+    "EXISTS (SELECT 1 FROM copy c WHERE c.content = {}.content AND c.state IN ('stored', 'pending')"
+    " AND c.sink IN (SELECT value FROM json_each(?1)))"
+)
+
 
 class UnsealedOriginal(NamedTuple):
     """An original without its envelope; ``message_id`` is empty when it has none or was not judged yet."""
@@ -49,15 +54,13 @@ class Unsealed(LedgerTable):
         providers replace by their own identifier.
         """
         rows = self._db.rows(
-            "WITH held AS (SELECT content FROM copy WHERE state IN ('stored', 'pending')"
-            "  AND sink IN (SELECT value FROM json_each(?)))"
-            " SELECT t.sha256, t.size, coalesce(v.message_id, ''), f.name, o.ref FROM loose l"
-            " JOIN content t ON t.id = l.content"
+            "SELECT t.sha256, t.size, coalesce(v.message_id, ''), f.name, o.ref FROM loose l"
+            " CROSS JOIN content t ON t.id = l.content"
             " LEFT JOIN verdict v ON v.content = l.content"
-            " JOIN occurrence o ON o.content = l.content JOIN folder f ON f.id = o.folder"
-            " WHERE l.content IN held AND NOT EXISTS (SELECT 1 FROM verdict e"
+            " CROSS JOIN occurrence o ON o.content = l.content CROSS JOIN folder f ON f.id = o.folder"
+            f" WHERE {_HELD.format('l')} AND NOT EXISTS (SELECT 1 FROM verdict e"
             "  WHERE (e.msgid = v.message_id OR e.identificativo = v.message_id)"
-            "  AND e.seal = 'valid' AND e.tipo = 'posta-certificata' AND e.content IN held)"
+            f"  AND e.seal = 'valid' AND e.tipo = 'posta-certificata' AND {_HELD.format('e')})"
             " GROUP BY l.content ORDER BY l.content",
             (json.dumps(list(sinks)),),
             "sha256 integer text text text",

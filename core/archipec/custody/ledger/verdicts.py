@@ -27,7 +27,7 @@ class Verdicts(LedgerTable):
         """Return copies a sink holds of contents without a verdict, those after content ``after``."""
         return self._copies.where(
             "c.sink = ? AND c.content > ? AND c.state IN ('stored', 'pending')"
-            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.content = c.content)",
+            " AND c.content IN (SELECT content FROM unjudged)",
             (sink, after, limit),
         )
 
