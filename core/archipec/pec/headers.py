@@ -20,7 +20,7 @@ MAX_HEADER = 256 * 1024
 _LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
 _BLANK_LINE = re.compile(rb"\n\r{0,2}\n")
 _COLON = re.compile(rb"[ \t]*:")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _BLANKS = (b" ", b"\t")
 _OUTER = b" \t\r\0"
 _ENCODED_WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\r\n]*)\?=")
@@ -157,7 +157,7 @@ def identifier(text: str | None) -> str | None:
     """An identifier as it is compared: without angle brackets, and as text that any program can read; None if empty."""
     if text is None:
         return None
-    return _SURROGATE.sub("\ufffd", text).strip("<> \t\r\n") or None
+    return _UNREADABLE.sub("\ufffd", text).strip("<> \t\r\n") or None
 
 
 def _word(match: re.Match[bytes]) -> tuple[str, bytes] | None:

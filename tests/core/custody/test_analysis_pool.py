@@ -28,7 +28,7 @@ MESSAGES = {number: message(number) for number in range(150)}
 def analyzed(*analyses: Keeping, messages: dict[int, bytes] = MESSAGES) -> AnalysisPool:
     """Analyze messages to the end; the pool that did it is returned for its errors."""
     with AnalysisPool(analyses, Cancellation()) as pool:
-        pool.put(messages.items())
+        pool.offer(messages.items())
         pool.finish()
     return pool
 
@@ -97,7 +97,9 @@ def test_no_message_is_blamed_for_a_worker_that_can_t_be_started(
     pool = analyzed(one)
     assert one.answers == {}
     assert "can't be started" in pool.errors[0].message
-    assert not pool.has_room(1)
+    left = iter(MESSAGES.items())
+    pool.offer(left)
+    assert next(left)[0] == 0, "nothing is taken for nothing"
 
 
 def test_an_analysis_that_can_t_be_prepared_costs_the_other_nothing() -> None:
@@ -128,7 +130,7 @@ def test_a_large_message_is_read_from_its_file_which_is_then_removed(tmp_path: P
         file.write_bytes(message(number, "X-Die: one" if number == 1 else "", size=3 << 20))
     one, two = Keeping("one"), Keeping("two")
     with AnalysisPool([one, two], Cancellation()) as pool:
-        pool.put(files.items())
+        pool.offer(files.items())
         pool.finish()
     sizes = {number: None if number == 1 else (3 << 20) + len(message(number)) for number in files}
     assert {number: answer and answer[1] for number, answer in one.answers.items()} == sizes
@@ -145,22 +147,15 @@ def test_only_the_analyses_that_lack_a_message_see_it() -> None:
 
 
 def test_what_there_is_no_room_for_is_not_taken() -> None:
-    """A worker that stands still takes what may be held, and no more; and nobody waits for it."""
+    """A worker that stands still is given what may be held, and no more; and nobody waits for it."""
     size = pool_module._HELD_BYTES // 4
+    left = iter([(number, message(number, "X-Hang: one", size=size)) for number in range(9)])
     one = Keeping("one", seconds=600)
     with AnalysisPool([one], Cancellation()) as pool:
-        taken = 0
-        while pool.has_room(size):
-            pool.put([(taken, message(taken, "X-Hang: one", size=size - 100))])
-            taken += 1
-        assert taken == 4
+        pool.offer(left)
+        pool.offer(left)
+    assert [number for number, _ in left] == [4, 5, 6, 7, 8]
     assert one.answers == {}
-
-
-def test_more_than_there_is_room_for_is_taken_when_nothing_else_is_there() -> None:
-    one = Keeping()
-    with AnalysisPool([one], Cancellation()) as pool:
-        assert pool.has_room(pool_module._HELD_BYTES * 2)
 
 
 def test_messages_are_pulled_as_fast_as_they_are_analyzed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +182,7 @@ def test_the_wish_to_stop_ends_everything_at_once() -> None:
     stop = Cancellation()
     one = Keeping("one", seconds=600)
     with AnalysisPool([one], stop) as pool:
-        pool.put([(1, message(1, "X-Hang: one"))])
+        pool.offer([(1, message(1, "X-Hang: one"))])
         threading.Timer(0.2, stop.set).start()
         pool.finish()
         assert not pool.feed(MESSAGES.items(), (0,))
@@ -198,7 +193,7 @@ def test_no_worker_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(subprocess, "Popen", None)
     one = Keeping()
     with AnalysisPool([one], Cancellation()) as pool:
-        assert pool.has_room(1)
+        pool.offer([])
         assert pool.feed([], (0,))
         pool.finish()
     assert one.prepared == 0
@@ -208,7 +203,7 @@ def test_there_are_never_more_workers_than_chunks(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pool_module, "_most_workers", lambda: 4)
     one = Keeping()
     with AnalysisPool([one], Cancellation()) as pool:
-        pool.put(MESSAGES.items())
+        pool.offer(MESSAGES.items())
         assert len(pool._hands) == 3
         pool.finish()
     assert one.answers == expected(MESSAGES)

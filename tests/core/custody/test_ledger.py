@@ -104,7 +104,7 @@ def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:
             ("altered", "valid"),
         ):
             ledger.verdicts.record(
-                [(number, Verdict(status, "ordinaria", None, {"seal": {"status": status}}))], 1
+                [(number, Verdict.of(status, "ordinaria", None, {"seal": {"status": status}}))], 1
             )
             assert ledger.rows("SELECT seal FROM verdict") == [(kept,)]
 
@@ -126,7 +126,7 @@ def test_what_was_taken_for_ordinary_mail_gets_its_kind_when_it_is_judged(
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
         key = ContentKey("a" * 64, 10)
         (number,) = ledger.copies.intend([(Content(key, before, 1, "received"), [], [])]).values()
-        verdict = Verdict("untrusted", judged, None, {"seal": {"status": "untrusted"}})
+        verdict = Verdict.of("untrusted", judged, None, {"seal": {"status": "untrusted"}})
         ledger.verdicts.record([(number, verdict)], 1)
         assert ledger.rows("SELECT kind FROM content") == [(after,)]
 

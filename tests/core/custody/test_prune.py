@@ -188,7 +188,7 @@ def test_a_certified_date_counts_under_a_valid_seal_alone(house: House, seal: st
     house.archive(made)
     with house.ledger() as ledger:
         certified = int((NOW - timedelta(days=900)).timestamp()) if seal == "valid" else None
-        ledger.verdicts.record([(1, Verdict(seal, "posta-certificata", certified, {}))], 1)
+        ledger.verdicts.record([(1, Verdict.of(seal, "posta-certificata", certified, {}))], 1)
     house.prune(made)
     assert len(box.deleted) == deleted
 

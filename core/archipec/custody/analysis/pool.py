@@ -26,8 +26,8 @@ _MOST_WORKERS = 4
 _AHEAD = 2  # chunks that a worker has, one of them at work
 _CHUNK_MESSAGES = 64
 _CHUNK_BYTES = 1 << 20
-_HELD_BYTES = 12 << 20
-"""Bytes in memory that wait for workers. More than a batch, so that one can come while another is at work."""
+_HELD_BYTES = 8 << 20
+"""Bytes in memory that wait for workers: a batch, which comes at once."""
 _TOGETHER, _TOGETHER_BYTES = 500, 2 << 20  # answers that are recorded together, at least
 
 Numbered: TypeAlias = tuple[int, Message]
@@ -67,17 +67,25 @@ class AnalysisPool:
         errors = [one.error for one in self._recorders if one.error is not None]
         return errors if self._not_started is None else [*errors, self._not_started]
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether so many bytes can be put now without too much being held. Never waits."""
+    def offer(self, messages: Iterable[Numbered]) -> None:
+        """Take messages, to be analyzed by all analyses, as long as there is room for them. Never waits.
+
+        Args:
+            messages: of which no more is taken than there is room for.
+        """
         with suppress(Empty):
             while True:
                 self._count_done(self._done.get_nowait())
-        return self._works and (not self._held or self._held + size <= _HELD_BYTES)
+        if self._works:
+            for chunk in _chunks(self._while_there_is_room(messages), range(len(self._recorders))):
+                self._put(chunk)
 
-    def put(self, messages: Iterable[Numbered]) -> None:
-        """Have messages analyzed by all analyses. Never waits."""
-        for chunk in _chunks(messages, range(len(self._recorders))):
-            self._put(chunk)
+    def _while_there_is_room(self, messages: Iterable[Numbered]) -> Iterator[Numbered]:
+        left = iter(messages)
+        room = _HELD_BYTES - self._held
+        while room > 0 and (numbered := next(left, None)) is not None:
+            room -= _weight(numbered[1])
+            yield numbered
 
     def feed(self, messages: Iterable[Numbered], analyses: Sequence[int]) -> bool:
         """Have messages analyzed, taken as fast as that goes; False when the user asks to stop, or nothing works.
@@ -248,15 +256,19 @@ def _most_workers() -> int:
     return max(1, min(usable - 1, _MOST_WORKERS))
 
 
+def _weight(message: Message) -> int:
+    """For how many bytes a message counts: a file for as many as a chunk may have."""
+    return len(message) if isinstance(message, bytes) else _CHUNK_BYTES
+
+
 def _chunks(messages: Iterable[Numbered], analyses: Sequence[int]) -> Iterator[Chunk]:
-    """A file counts for as many bytes as a chunk may have."""
     numbers: list[int] = []
     some: list[Message] = []
     size = 0
     for number, message in messages:
         numbers.append(number)
         some.append(message)
-        size += len(message) if isinstance(message, bytes) else _CHUNK_BYTES
+        size += _weight(message)
         if len(some) >= _CHUNK_MESSAGES or size >= _CHUNK_BYTES:
             yield Chunk(analyses, numbers, some, size)
             numbers, some, size = [], [], 0

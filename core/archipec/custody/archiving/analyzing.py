@@ -14,7 +14,6 @@ from archipec.config.pipeline import Pipeline
 from archipec.custody.archiving.events import BatchItem
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.run import Run
-from archipec.custody.spool import IN_MEMORY
 from archipec.errors import ArchipecError
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ class Analyzing:
             return
         # What the ledger knew before may have its answers.
         new = [entry for entry in stored if entry.is_new and not entry.reasons]
-        size = sum(min(entry.item.key.size, IN_MEMORY) for entry in new)
-        if new and self._start().has_room(size):
-            self._start().put((entry.number, entry.spooled.give_away()) for entry in new)
+        if new:
+            self._start().offer((entry.number, entry.spooled.give_away()) for entry in new)
 
     def complete(self) -> None:
         """Have analyzed what the archives hold and has no answer yet; return when all is recorded.

@@ -6,14 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.ledger.copies import Copies, Copy
-from archipec.custody.ledger.database import Database, LedgerTable
-from archipec.custody.verdict import Verdict
-from archipec.pec.headers import identifier
-from archipec.pec.kind import REM, UNSEALED
+from archipec.custody.ledger.database import Database, LedgerTable, columns
+from archipec.custody.verdict import IDENTIFIERS, Verdict
+from archipec.pec.kind import UNSEALED
 
 __all__ = ["Verdicts"]
-
-_IDENTIFIERS = ("tipo", "identificativo", "msgid", "riferimento", "message_id")
 
 
 class Verdicts(LedgerTable):
@@ -46,30 +43,32 @@ class Verdicts(LedgerTable):
         A recorded verdict "valid" gives way to another "valid" alone, which may read more of the same message: a
         certificate that is gone by now does not unmake it.
         """
+        rows, sealed, read = [], [], []
+        for content, verdict in verdicts:
+            rows.append((content, verdict.status, *verdict.identifiers, verdict.record))
+            if verdict.certified is not None:
+                sealed.append((content, verdict.kind, verdict.certified))
+            elif verdict.kind not in UNSEALED:
+                read.append((content, verdict.kind))
         with self._db.transaction() as db:
-            for content, verdict in verdicts:
-                said = verdict.record
-                if said.get("system") == REM:  # which has no name of its own for what a message is
-                    said = said | {"tipo": verdict.kind}
-                fields = [identifier(said.get(name)) for name in _IDENTIFIERS]
-                db.execute(
-                    "INSERT INTO verdict"
-                    " (content, seal, tipo, identificativo, msgid, riferimento, message_id, record, judged)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
-                    " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
-                    " riferimento = excluded.riferimento, message_id = excluded.message_id,"
-                    " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'"
-                    " OR excluded.seal = 'valid'",
-                    (content, verdict.status, *fields, json.dumps(verdict.record), now),
-                )
-                if verdict.certified is not None:
-                    db.execute(
-                        "UPDATE content SET kind = ?, date = ?, date_from = 'certified' WHERE id = ?",
-                        (verdict.kind, verdict.certified, content),
-                    )
-                elif verdict.kind not in UNSEALED:
-                    # An earlier version may not have known what the header says, and an archive's own record has no kind.
-                    db.execute(
-                        "UPDATE content SET kind = ? WHERE id = ? AND kind IN ('', 'ordinaria', 'unknown')",
-                        (verdict.kind, content),
-                    )
+            db.execute(
+                f"INSERT INTO verdict (judged, content, seal, {', '.join(IDENTIFIERS)}, record)"
+                f" SELECT ?, {columns(8)} FROM json_each(?) WHERE true ON CONFLICT (content) DO UPDATE SET"
+                " seal = excluded.seal,"
+                " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
+                " riferimento = excluded.riferimento, message_id = excluded.message_id,"
+                " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'"
+                " OR excluded.seal = 'valid'",
+                (now, json.dumps(rows)),
+            )
+            db.execute(
+                "UPDATE content SET kind = j.kind, date = j.date, date_from = 'certified' FROM"
+                f" (SELECT {columns(3, 'content', 'kind', 'date')} FROM json_each(?)) j WHERE id = j.content",
+                (json.dumps(sealed),),
+            )
+            # An earlier version may not have known what the header says, and an archive's own record has no kind.
+            db.execute(
+                f"UPDATE content SET kind = j.kind FROM (SELECT {columns(2, 'content', 'kind')} FROM json_each(?)) j"
+                " WHERE id = j.content AND content.kind IN ('', 'ordinaria', 'unknown')",
+                (json.dumps(read),),
+            )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from archipec.custody.analysis.inspections import Inspector
+from archipec.custody.verdict import Verdict
 from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import Octets
 from archipec.pec.inspection import record
@@ -19,11 +20,11 @@ __all__ = ["make_judge"]
 
 
 def make_judge(anchors: Anchors) -> Analyze:
-    """Return the function that gives a verdict: the fields of `archipec.custody.verdict.Verdict`."""
+    """Return the function that gives a verdict, as the fields of `archipec.custody.verdict.Verdict`."""
     return partial(_judge, Inspector(anchors))
 
 
 def _judge(inspector: Inspector, raw: Octets) -> Json:
-    judgement = inspector.inspect(raw).inspection
-    certified = unix_seconds(judgement.date)
-    return [str(judgement.seal.status), judgement.kind, certified, record(raw, judgement)]
+    found = inspector.inspect(raw).inspection
+    status, certified = str(found.seal.status), unix_seconds(found.date)
+    return list(Verdict.of(status, found.kind, certified, record(raw, found)))

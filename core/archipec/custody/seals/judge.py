@@ -6,7 +6,8 @@ Storing never waits for it, and what an interrupted run left unjudged the next o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ class SealAnalysis(_Judging):
     def record(self, answers: Sequence[Answer]) -> None:
         """Record the verdicts, and count them."""
         verdicts = [(content, _verdict(answer)) for content, answer in answers]
-        _say_what_is_missing(verdicts, self._ledger)
-        self._ledger.verdicts.record(verdicts, now())
-        super().record(answers)
+        self._ledger.verdicts.record(_completed(verdicts, self._ledger), now())
+        for _, verdict in verdicts:
+            self._on_verdict(verdict.status)
 
     def lacking(self, sink: int, after: int, limit: int) -> list[Copy]:
         """Return what has no verdict."""
@@ -167,12 +168,16 @@ def _verdict(answer: Any) -> Verdict:
     if answer is not None:
         return Verdict(*answer)
     status = str(Status.MALFORMED)
-    return Verdict(status, "unknown", None, {"seal": {"status": status, "reason": _UNDONE}})
+    return Verdict.of(status, "unknown", None, {"seal": {"status": status, "reason": _UNDONE}})
 
 
-def _say_what_is_missing(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> None:
+def _completed(verdicts: Sequence[tuple[int, Verdict]], ledger: Ledger) -> Iterator[tuple[int, Verdict]]:
     """Give the reason a message alone can't know: that its seal stayed behind with its envelope."""
     loose = ledger.unsealed.among([content for content, _ in verdicts])
     for content, verdict in verdicts:
         if content in loose and verdict.status == Status.UNSIGNED:
-            verdict.record["seal"]["reason"] = ENVELOPE_MISSING
+            record = json.loads(verdict.record)
+            record["seal"]["reason"] = ENVELOPE_MISSING
+            yield content, verdict._replace(record=json.dumps(record))
+        else:
+            yield content, verdict
