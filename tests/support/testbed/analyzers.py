@@ -1,16 +1,24 @@
-"""Analyzers that a message can do anything to: ``X-KIND: NAME`` does it to the analyzer of that name."""
+"""Analyzers that a message can do anything to: ``X-KIND: NAME`` does it to the analyzer of that name.
+
+``python -m testbed.analyzers`` runs archipec's command line with workers that are harmed as HARM says (`harm`).
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from archipec.custody.analysis import pool, worker
 from archipec.custody.analysis.analyzer import Analysis, Analyzer, Answer
+from archipec.custody.ledger import Copy
+from archipec.custody.seals.judge import SealAnalysis
 from archipec.errors import ArchipecError
 
-__all__ = ["Keeping", "message"]
+__all__ = ["Keeping", "harm", "message"]
 
 
 def message(number: int, harm: str = "", size: int = 0) -> bytes:
@@ -32,6 +40,19 @@ def make_reader(name: str) -> Callable[[Any], Any]:
         return [head.split(b"\r\n")[0].decode(), len(raw)]
 
     return read
+
+
+def make_judge(anchors: Any) -> Callable[[Any], Any]:
+    """Return the analyzer of seals, to which a message can do anything too, by the name ``seal``."""
+    from archipec.custody.seals import analyzer
+
+    judge, harmed = analyzer.make_judge(anchors), make_reader("seal")
+
+    def judge_or_be_harmed(raw: Any) -> Any:
+        harmed(raw)
+        return judge(raw)
+
+    return judge_or_be_harmed
 
 
 def make_broken(_name: str) -> Callable[[Any], Any]:
@@ -69,6 +90,41 @@ def _exhaust() -> None:
 _HARMS: dict[str, Callable[[], None]] = {"Die": _die, "Hang": _hang, "Fail": _fail, "Exhaust": _exhaust}
 
 
+def harm(how: str) -> None:
+    """Have something happen to the workers of this process.
+
+    Args:
+        how: ``messages``, messages can harm the judge; ``killed``, each worker is killed when it has answered twice, up
+            to five; ``no-room``, nothing is taken while the download goes on.
+    """
+    if how == "no-room":
+        pool._HELD_BYTES = 0
+    elif how == "killed":
+        _kill_workers(5)
+    else:
+        assert how == "messages"
+        prepare = SealAnalysis.prepare
+
+        def prepare_harmable(self: SealAnalysis) -> Analyzer:
+            return replace(prepare(self), factory="testbed.analyzers:make_judge", seconds=1)
+
+        SealAnalysis.prepare = prepare_harmable  # type: ignore[method-assign, assignment]
+
+
+def _kill_workers(most: int) -> None:
+    receive = worker._Process.receive
+    answers: Counter[int] = Counter()
+
+    def receive_and_kill(self: worker._Process) -> Any:
+        received = receive(self)
+        answers[self._process.pid] += 1
+        if answers[self._process.pid] == 2 and len(answers) <= most:
+            self._process.kill()
+        return received
+
+    worker._Process.receive = receive_and_kill  # type: ignore[method-assign]
+
+
 class Keeping(Analysis):
     """Keeps the answers in memory.
 
@@ -89,6 +145,7 @@ class Keeping(Analysis):
         self.undone = f"{name} can't be made"
         self.answers: dict[int, Any] = {}
         self.times = 0
+        self.held: list[Copy] = []
         self.prepared = 0
         self._analyzer = Analyzer(
             factory=f"testbed.analyzers:{factory}",
@@ -105,9 +162,20 @@ class Keeping(Analysis):
             raise self._unprepared
         return self._analyzer
 
+    def lacking(self, sink: int, after: int, limit: int) -> list[Copy]:
+        lacked = [one for one in self.held if one.content > after and one.content not in self.answers]
+        return lacked[:limit]
+
     def record(self, answers: Sequence[Answer]) -> None:
         if self._refuse is not None:
             raise self._refuse
         self.times += 1
         assert not self.answers.keys() & {number for number, _ in answers}, "answered twice"
         self.answers.update(answers)
+
+
+if __name__ == "__main__":
+    from archipec.cli import main
+
+    harm(os.environ["HARM"])
+    main()

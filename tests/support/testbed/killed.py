@@ -53,6 +53,14 @@ PROBE_POINTS = ("after-probe", "after-probe-removed")
 ZIP_POINTS = ("after-write", "before-table", "after-table", "before-end", "after-end", "after-finish")
 """Passed while a zip grows: a message is written, told of in the table, listed in a directory with an end behind it."""
 
+ANALYSIS_POINTS = (
+    "after-hand-over",
+    "before-verdicts",
+    "amid-verdicts",
+    "after-verdicts",
+)
+"""Passed while workers judge: messages are theirs to judge; verdicts that came of it are recorded, the first table done."""
+
 
 class Trap:
     """Kills this process at the N-th pass of one point."""
@@ -102,6 +110,7 @@ def install(trap: Trap) -> None:
     _install_for_prune(trap)
     _install_for_zip(trap)
     _install_for_probe(trap)
+    _install_for_analysis(trap)
     ad_hoc = archipec.config.pipeline.ad_hoc
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
@@ -152,6 +161,23 @@ def _install_for_probe(trap: Trap) -> None:
     )
 
 
+def _install_for_analysis(trap: Trap) -> None:
+    from archipec.custody.analysis.pool import AnalysisPool
+    from archipec.custody.ledger import verdicts
+
+    AnalysisPool.offer = trap.around(AnalysisPool.offer, "", "after-hand-over")  # type: ignore[method-assign]
+    record = trap.around(verdicts.Verdicts.record, "before-verdicts", "after-verdicts")
+    verdicts.Verdicts.record = record  # type: ignore[method-assign]
+    columns: Callable[..., str] = vars(verdicts)["columns"]
+
+    def passing(count: int, *names: str) -> str:
+        # Of the second statement: what a verdict says of the content it is on.
+        trap.passes("amid-verdicts" if names == ("content", "kind", "date") else "")
+        return columns(count, *names)
+
+    vars(verdicts)["columns"] = passing
+
+
 def _install_for_zip(trap: Trap) -> None:
     from archipec_plugins.zip.writer import ZipWriter
 
@@ -180,6 +206,6 @@ def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     name, _, number = os.environ["KILL_AT"].partition(":")
-    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS + PROBE_POINTS
+    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS + PROBE_POINTS + ANALYSIS_POINTS
     install(Trap(name, int(number), Path(os.environ["KILL_REACHED"])))
     main()
