@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from archipec.custody.analysis.inspections import Inspector
 from archipec.message import Json
 from archipec.pec.anchors import Anchors
 from archipec.pec.buffer import Octets
@@ -42,6 +41,7 @@ def make_analyzer(settings: ReadingSettings) -> Callable[[Octets], Json]:
     """
     from lxml import etree  # type: ignore[import-untyped]  # noqa: F401
 
+    from archipec.custody.analysis.inspections import Inspector
     from archipec.index.document import index_message
     from archipec.index.extraction.pdf import is_available
 

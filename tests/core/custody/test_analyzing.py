@@ -61,11 +61,14 @@ def test_what_an_earlier_run_left_is_read_back_once_for_all_that_lack_it(
         assert answered == {number: f"Subject: {number - 1}" for number in lacked}
 
 
-def test_an_analysis_that_fails_leaves_the_messages_stored(run: Callable[..., ArchiveReport]) -> None:
+def test_an_analysis_that_fails_costs_the_run_nothing(
+    run: Callable[..., ArchiveReport], caplog: pytest.LogCaptureFixture
+) -> None:
     error = PermanentError("its disk is full")
     one, two = Keeping("one", refuse=error), Keeping("two")
     report = run(pipeline(Mailbox.of(INBOX=MESSAGES), Store()), one, two)
-    assert (report.stored, report.errors) == (30, [error])
+    assert (report.stored, report.errors) == (30, [])
+    assert "its disk is full" in caplog.text
     assert subjects(two) == ALL
 
 
