@@ -167,7 +167,7 @@ def test_what_is_counted_as_it_changes_is_what_a_count_would_find(
                 case "adopt":
                     ledger.copies.adopt(sink, [(content, receipt)], 1)
                 case "judge":
-                    ledger.verdicts.record([(number, Verdict("valid", "ordinaria", None, {}))], 1)
+                    ledger.verdicts.record([(number, Verdict.of("valid", "ordinaria", None, {}))], 1)
                 case "drop":
                     with ledger.transaction() as db:
                         db.execute("DELETE FROM copy WHERE content = ?", (number,))

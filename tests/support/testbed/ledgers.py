@@ -38,7 +38,13 @@ def add_messages(path: Path, source: str, sinks: Sequence[str], count: int, pipe
         number = ledger.sources.number(source)
         folders = [one.number for one in ledger.sources.open_folders(number, FOLDERS).values()]
         holders = [ledger.copies.sink_number(sink) for sink in sinks]
-        report: dict[str, Json] = {"pipeline": pipeline, "listed": count, "stored": count, "failed": 0, "left": 0}
+        report: dict[str, Json] = {
+            "pipeline": pipeline,
+            "listed": count,
+            "stored": count,
+            "failed": 0,
+            "left": 0,
+        }
         ledger.runs.record_run(pipeline, number, _BEGIN, report, None)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = OFF")
