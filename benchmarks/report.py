@@ -15,9 +15,9 @@ Medians, of the whole process and all that it starts. "seconds": on the wall; "p
 processor time; "MB": the most memory at one moment, of all runs, shared pages counted once; "/ archipec": seconds of a
 tool divided by those of archipec; "again": seconds of a second run, which finds nothing new.
 
-archipec: as it is by default, into a Maildir, seals judged; no-seals: with --no-seals; three: into Maildir, MBOX and zip
-at once; five: and an .eml tree and a second Maildir; before: another checkout, given with --before. mbsync: isync, with
-FSync yes. mbsync+openssl: then a process of `openssl cms -verify` for each message, as many at once as there are
+archipec: as it is by default, into a Maildir, seals judged and the index for `search` filled; seals: with --no-index;
+store: and with --no-seals, so the same work as mbsync's; three: into Maildir, MBOX and zip at once; five: and an .eml tree
+and a second Maildir; before: another checkout, given with --before. mbsync: isync, with FSync yes. mbsync+openssl: then a process of `openssl cms -verify` for each message, as many at once as there are
 processors. floor: a C program that downloads and flushes, no more. prototype: a straight program in Python with
 archipec's files, ledger and flushes (benchmarks/prototype.py)."""
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,16 +135,19 @@ def _tools(temporary: Path, before: str | None) -> dict[str, tools.Tool]:
     """Those that are here, by name; what is missing is said."""
     root = temporary / "root.pem"
     root.write_text(shared_authority().root_pem, "ascii")
+    alone = (tools.NO_SEALS, tools.NO_INDEX)
     own = (
-        tools.Archipec("no-seals", root, seals=False),
+        tools.Archipec("store", root, alone),
+        tools.Archipec("seals", root, (tools.NO_INDEX,)),
         tools.Archipec("archipec", root),
-        tools.Archipec("three-no-seals", root, seals=False, more=_THREE),
+        tools.Archipec("three-store", root, alone, more=_THREE),
         tools.Archipec("three", root, more=_THREE),
+        tools.Archipec("five-seals", root, (tools.NO_INDEX,), more=_FIVE),
         tools.Archipec("five", root, more=_FIVE),
     )
     found: list[tools.Tool] = [*own, tools.Prototype()]
     if before is not None:
-        found += [replace(one, name=f"{one.name}-before", python=before) for one in own]
+        found += [_as_before(one, before) for one in own]
     programs = {name: requirements.find(name) for name in ("mbsync", "mpop", "openssl", "xargs")}
     for name, program in programs.items():
         if program is None:
@@ -157,6 +161,14 @@ def _tools(temporary: Path, before: str | None) -> dict[str, tools.Tool]:
     if (floor := native.compiled("floor", temporary)) is not None:
         found.append(tools.Floor(floor))
     return {one.name: one for one in found}
+
+
+def _as_before(tool: tools.Archipec, python: str) -> tools.Archipec:
+    """The same with the archipec of another Python, which may not know every option: it does not do that, then."""
+    command = [python, "-m", "archipec", "archive", "--help"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    without = tuple(option for option in tool.without if option in known)
+    return replace(tool, name=f"{tool.name}-before", python=python, without=without)
 
 
 def _machine(directory: Path) -> dict[str, object]:

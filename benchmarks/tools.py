@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+NO_SEALS, NO_INDEX = "--no-seals", "--no-index"
 _HERE = Path(__file__).resolve().parent
 
 
@@ -86,17 +87,17 @@ class Tool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Archipec:
-    """archipec, into a Maildir and `more` archives beside it; without options as it is by default.
+    """archipec, into a Maildir and `more` archives beside it.
 
     Attributes:
         root: a file with the certificate that the messages' seals lead to.
-        seals: False for `--no-seals`.
+        without: options that leave something out; none for archipec as it is by default.
         python: the Python that it is installed in.
     """
 
     name: str
     root: Path
-    seals: bool = True
+    without: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     python: str = sys.executable
     exact: bool = True
@@ -113,7 +114,7 @@ class Archipec:
             *(self.python, "-m", "archipec", "--state", str(directory / "state")),
             *("archive", "--json", "--from", origin.url),
             *(word for sink in sinks for word in ("--to", sink)),
-            *(("--trust", str(self.root)) if self.seals else ("--no-seals",)),
+            *("--trust", str(self.root), *self.without),
         ]
 
     def messages(self, directory: Path) -> Iterator[Path]:
@@ -123,7 +124,7 @@ class Archipec:
         return int(json.loads(output)["stored"])
 
     def valid_seals(self, output: str) -> int | None:
-        return int(json.loads(output)["seals"].get("valid", 0)) if self.seals else None
+        return int(json.loads(output)["seals"].get("valid", 0)) if NO_SEALS not in self.without else None
 
 
 class _Silent:

@@ -130,7 +130,7 @@ def test_a_small_benchmark_compares_all_tools(tmp_path: Path, capfd: pytest.Capt
     requirements.require("dovecot", "dovecot-pop3", "mbsync", "cc", "openssl")
     figures = tmp_path / "figures.json"
     options = ["--quick", "--scenario", "small", "--before", sys.executable, "--tool"]
-    wanted = ["floor", "prototype", "mbsync+openssl", "archipec", "archipec-before"]
+    wanted = ["floor", "prototype", "mbsync+openssl", "seals", "archipec-before"]
     options += " --tool ".join(wanted).split()
     places = ["--cache", str(tmp_path), "--disk", str(tmp_path), "--json", str(figures)]
     assert run.main([*options, *places]) == 0
