@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 RUNS = 5
 _SECONDS = 1.0
 
 
-def rate_of(work: Callable[[bytes], object], messages: Sequence[bytes]) -> float:
+def rate_of(work: Callable[[T], object], messages: Sequence[T]) -> float:
     """Messages for each second of processor time, the median of some runs."""
     rates = []
     for _ in range(RUNS):

@@ -13,8 +13,9 @@ from archipec.index.header import HeaderFields, clean_text, read_fields
 from archipec.index.record import MAX_TEXT, Filing, IndexedMessage, IndexedText, Party, Place, Role
 from archipec.pec.buffer import Octets
 from archipec.pec.date import origin_date, received_date
-from archipec.pec.headers import first_field, header_block, identifier, raw_text
+from archipec.pec.headers import first_field, header_block, identifier
 from archipec.pec.inspection import Inspection
+from archipec.pec.kind import REM
 from archipec.pec.mime import Part, entity
 from archipec.pec.structure import Structure
 
@@ -66,23 +67,23 @@ def index_message(
     inner_fields = read_fields(header_block(inner.head)) if certified and inner is not None else fields
     reader = AttachmentReader(inner_fields.subject, names_only)
     if certified:
-        for part in _written_by_provider(structure):
+        for part in _written_by_provider(structure, inspection.system):
             found.add_all(Place.ENVELOPE, reader.read_bodies(part, repeats=False))
     if inner is not None:
         found.add_all(Place.INNER, reader.read_bodies(inner))
     for number, text in reader.texts:
         found.add(Place.ATTACHMENT, text, number)
     facts, evidence = inspection.certification, inspection.evidence
-    dated = received_date(block) or origin_date(block)
+    date = inspection.date
+    dated = (received_date(block) or origin_date(block)) if date is None else None
     subject = inner_fields.subject if inner is not None else ""
     subject = subject or (facts.oggetto if facts else "") or (evidence.subject if evidence else "")
-    reference = first_field(block, "X-Riferimento-Message-ID") or b""
     msgid = (facts.msgid if facts else None) or (evidence.ua_message_id if evidence else "")
     return IndexedMessage(
         kind=inspection.kind,
         system=inspection.system,
         seal=str(inspection.seal.status),
-        certified=None if inspection.date is None else int(inspection.date.timestamp()),
+        certified=None if date is None else int(date.timestamp()),
         dated=None if dated is None else int(dated.timestamp()),
         subject=clean_text(subject) or fields.subject,
         envelope_subject=fields.subject,
@@ -91,7 +92,7 @@ def index_message(
         ),
         message_id=fields.message_id,
         inner_message_id=inner_fields.message_id if certified and inner is not None else "",
-        msgid=identifier(msgid) or identifier(raw_text(reference)) or "",
+        msgid=identifier(msgid) or fields.riferimento,
         references=inner_fields.references,
         parties=tuple(
             dict.fromkeys(_parties(inspection, fields, inner_fields if inner is not None else None))
@@ -127,12 +128,12 @@ def _filings(reader: AttachmentReader, subject: str) -> tuple[Filing, ...]:
     return (said,) if said is not None else ()
 
 
-def _written_by_provider(structure: Structure) -> Iterator[Part]:
+def _written_by_provider(structure: Structure, system: str) -> Iterator[Part]:
     """The parts of a certified message that people read, without data for programs."""
     for part in structure.parts:
         if part is structure.daticert or part is structure.postacert:
             continue
-        if first_field(part.head, "REM-Section-Type") is None:
+        if system != REM or first_field(part.head, "REM-Section-Type") is None:
             yield part
 
 

@@ -42,6 +42,8 @@ _CASE: Final = re.compile(
 
 def filing_by_subject(subject: str) -> Filing | None:
     """What the subject of a message says of a filing with a court; None where it says nothing of one."""
+    if "deposito" not in subject.lower():
+        return None
     for pattern, type_ in _SUBJECTS:
         if pattern.search(subject):
             case = _CASE.search(subject)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from archipec.index.record import Party, Role
@@ -14,6 +15,7 @@ __all__ = ["HeaderFields", "clean_text", "read_fields"]
 _MAX_VALUE: Final = 64 * 1024  # bytes of a field that are read
 _MAX_PARTIES: Final = 2000  # of one header
 _MAX_REFERENCES: Final = 50
+_REMEMBERED: Final = 300  # bytes of a field
 _ROLES: Final = {
     b"from": Role.FROM,
     b"to": Role.TO,
@@ -22,7 +24,8 @@ _ROLES: Final = {
     b"reply-to": Role.REPLY_TO,
 }
 _FIELD: Final = re.compile(
-    rb"\n(from|to|cc|bcc|reply-to|subject|message-id|in-reply-to|references)[ \t]*:", re.IGNORECASE
+    rb"\n(from|to|cc|bcc|reply-to|subject|message-id|in-reply-to|references|x-riferimento-message-id)[ \t]*:",
+    re.IGNORECASE,
 )
 _MAILBOX: Final = re.compile(
     rb'(?:"((?:[^"\\]|\\.){0,300})"|([^<>",;@\s][^<>",;@]{0,300})|)[ \t]{0,20}<([^<>\s@]{1,200}@[^<>\s@]{1,255})>'
@@ -34,10 +37,15 @@ _NOT_TEXT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class HeaderFields(NamedTuple):
-    """What a header says. Texts are decoded, identifiers without angle brackets; empty for what is not there."""
+    """What a header says. Texts are decoded, identifiers without angle brackets; empty for what is not there.
+
+    Attributes:
+        riferimento: the Message-ID of what was sent, as the provider repeats it (`X-Riferimento-Message-ID`).
+    """
 
     subject: str
     message_id: str
+    riferimento: str
     references: tuple[str, ...]
     parties: tuple[Party, ...]
 
@@ -54,11 +62,12 @@ def read_fields(block: bytes) -> HeaderFields:
         if role is None:
             first.setdefault(name, value)
         elif len(parties) < _MAX_PARTIES:
-            parties += _mailboxes(role, value)
+            parties += _mailboxes(role, value) if len(value) > _REMEMBERED else _remembered(role, value)
     answered = [*_identifiers(first.get(b"in-reply-to", b"")), *_identifiers(first.get(b"references", b""))]
     return HeaderFields(
         subject=clean_text(decoded_text(first.get(b"subject", b""))),
         message_id=identifier(raw_text(first.get(b"message-id", b""))) or "",
+        riferimento=identifier(raw_text(first.get(b"x-riferimento-message-id", b""))) or "",
         references=tuple(dict.fromkeys(answered))[:_MAX_REFERENCES],
         parties=tuple(dict.fromkeys(parties))[:_MAX_PARTIES],
     )
@@ -69,7 +78,15 @@ def clean_text(text: str) -> str:
     return text if text.isprintable() else _NOT_TEXT.sub(" ", text).strip()
 
 
-def _mailboxes(role: Role, value: bytes) -> Iterator[Party]:
+def _mailboxes(role: Role, value: bytes) -> tuple[Party, ...]:
+    return tuple(_each_mailbox(role, value))
+
+
+# A mailbox has the same correspondents again and again.
+_remembered = lru_cache(maxsize=512)(_mailboxes)
+
+
+def _each_mailbox(role: Role, value: bytes) -> Iterator[Party]:
     for quoted, name, address, bare in _MAILBOX.findall(value):
         shown = _ESCAPED.sub(rb"\1", quoted) if quoted else name
         yield Party(role, clean_text(raw_text(address or bare)), clean_text(decoded_text(shown)).strip())

@@ -192,7 +192,7 @@ class IndexedMessage:
     Attributes:
         kind, system, seal: as of `archipec.pec.inspection.Inspection`; of the seal its status.
         certified: Unix seconds: the certified date, None without a valid seal.
-        dated: Unix seconds: the newest `Received`, else `Date:`; None without either. It proves nothing.
+        dated: Unix seconds: without a certified date the newest `Received`, else `Date:`; else None. It proves nothing.
         subject: the original's, without what a provider puts before it.
         envelope_subject: as the header of the message has it.
         identificativo: the identifier of the sending; of REM the one that its evidence names. Identifiers are without

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
 from asn1crypto import cms
@@ -167,11 +168,7 @@ def _xml(text: str) -> bytes:
 
 
 def _content(text: str) -> bytes:
-    lines = [
-        line[at : at + _LINE_WIDTH]
-        for line in text.split("\n")
-        for at in range(0, max(len(line), 1), _LINE_WIDTH)
-    ]
+    lines = [part for line in text.split("\n") for part in wrap(line, _LINE_WIDTH) or [""]]
     shown = b"".join(b"(%s) Tj T*\n" % _escaped(line) for line in lines)
     stream = b"BT /F 11 Tf 14 TL 50 800 Td\n" + shown + b"ET"
     return b"<</Length %d>>\nstream\n%s\nendstream" % (len(stream), stream)

@@ -40,7 +40,8 @@ def _bomb(chance: random.Random) -> tuple[str, bytes]:
 
 def raw_zip(entries: list[tuple[str, bytes, int]], *, overlap: bool = False) -> bytes:
     """A zip file whose entries claim what they are given to claim; ``overlap`` has all show the first one's data."""
-    body, directory = [], []
+    body: list[bytes] = []
+    directory: list[bytes] = []
     size = 0
     for name, data, claimed in entries:
         local = struct.pack(

@@ -16,7 +16,7 @@ _CHARSET: Final = re.compile(
 # What is called so is the other in practice, as for browsers (WHATWG Encoding §4.2).
 _WINDOWS: Final = frozenset({"ascii", "iso8859-1", "cp1252"})
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNPRINTABLE: Final = {number: " " for number in range(32) if chr(number) not in "\n\t"}
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -31,9 +31,7 @@ def decode_text(data: bytes, charset: str) -> tuple[str, str]:
     text, oddity = _decoded(data, charset.strip().strip("\"'").lower())
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.isprintable():
-        text = text.translate(_UNPRINTABLE)
-    return text, oddity
+    return _CONTROL.sub(" ", text), oddity
 
 
 def _decoded(data: bytes, charset: str) -> tuple[str, str]:

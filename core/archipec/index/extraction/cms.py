@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from archipec.errors import IntegrityError
@@ -72,7 +73,7 @@ def unwrap(cms: bytes) -> Unwrapped:
         signed = read_signed_data(cms)
     except (IntegrityError, IndexError, ValueError, OverflowError):
         return Unwrapped(None, problem="not read: a damaged signature")
-    signers = _signers(signed.certificates, [one.identifier for one in signed.signers])
+    signers = _signers(signed.certificates, tuple(one.identifier for one in signed.signers))
     if signed.content is None:
         return Unwrapped(None, signers, "not read: the signature alone, of another file")
     return Unwrapped(signed.content, signers)
@@ -104,12 +105,15 @@ def _time_stamped(cms: bytes) -> bytes | None:
     return None
 
 
-def _signers(certificates: bytes, identifiers: list[bytes]) -> tuple[str, ...]:
+def _signers(certificates: bytes, identifiers: tuple[bytes, ...]) -> tuple[str, ...]:
     """Names of the signers whose certificates are there and can be read."""
+    return _names(certificates, identifiers) if len(certificates) <= _MAX_ENCODED else ()
+
+
+@lru_cache(maxsize=32)  # few people sign much
+def _names(certificates: bytes, identifiers: tuple[bytes, ...]) -> tuple[str, ...]:
     from asn1crypto import x509
 
-    if len(certificates) > _MAX_ENCODED:
-        return ()
     names: list[str] = []
     try:
         for der in split_certificates(certificates, _MAX_CERTIFICATES):
