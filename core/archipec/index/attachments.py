@@ -24,7 +24,7 @@ from archipec.index.extraction.limits import (
     ReadingBudget,
     file_size,
 )
-from archipec.index.extraction.mail import charset_of, leaves, part_text
+from archipec.index.extraction.mail import leaves, part_text
 from archipec.index.extraction.markup import ELEMENTS, html_text, xml_text
 from archipec.index.extraction.pdf import pdf_text
 from archipec.index.extraction.tree import parse_tree, root_name
@@ -268,7 +268,7 @@ class AttachmentReader:
 def _body(part: Part, budget: ReadingBudget) -> Extracted:
     try:
         if part.media_type == "text/html":
-            return html_text(part.content(), charset_of(part), budget)
+            return html_text(part.content(), part.parameter("charset"), budget)
         return Extracted(*part_text(part))
     except IntegrityError as error:
         return Extracted("", f"part of its text: {error.message}")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from archipec.index.extraction.charset import decode_text
 from archipec.pec.mime import Part, children
 
-__all__ = ["Leaf", "charset_of", "leaves", "part_text"]
+__all__ = ["Leaf", "leaves", "part_text"]
 
 MAX_PARTS: Final = 2000
 """Parts of one message that are looked at, those in parts included."""
 
 _DEPTH: Final = 20
-_LONGEST_TYPE: Final = 1000  # bytes of a Content-Type
 _SOFT_BREAK: Final = re.compile(r" \n(?!-- \n)(>*) ?")
 _SIGNATURES: Final = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 
@@ -57,10 +55,9 @@ def leaves(part: Part) -> Iterator[Leaf]:
 
 
 def _is_file(part: Part) -> bool:
-    if not part.media_type.startswith("text/") or part.disposition[:10].lower() == b"attachment":
+    if not part.media_type.startswith("text/"):
         return True
-    # To look for a name takes longer than to see that there can't be one.
-    return b"name" in (part.content_type + part.disposition).lower() and bool(part.name)
+    return part.disposition[:10].lower() == b"attachment" or bool(part.name)
 
 
 def part_text(part: Part) -> tuple[str, str]:
@@ -69,31 +66,7 @@ def part_text(part: Part) -> tuple[str, str]:
     Raises:
         IntegrityError: its transfer encoding can't be undone.
     """
-    form = _text_form(part.content_type[:_LONGEST_TYPE])
-    text, oddity = decode_text(part.content(), form.charset)
-    if form.flowed:
-        text = _SOFT_BREAK.sub("" if form.joined else " ", text)
+    text, oddity = decode_text(part.content(), part.parameter("charset"))
+    if part.parameter("format").lower() == "flowed":  # RFC 3676 §4
+        text = _SOFT_BREAK.sub("" if part.parameter("delsp").lower() == "yes" else " ", text)
     return text, oddity
-
-
-def charset_of(part: Part) -> str:
-    """The charset that a part of type text says it has; empty for none."""
-    return _text_form(part.content_type[:_LONGEST_TYPE]).charset
-
-
-class _TextForm(NamedTuple):
-    """How text is written: see RFC 2046 §4.1.2 and, for lines that flow, RFC 3676 §4."""
-
-    charset: str
-    flowed: bool
-    joined: bool
-
-
-@lru_cache(maxsize=128)
-def _text_form(content_type: bytes) -> _TextForm:
-    part = Part(b"", 0, 0, 0, content_type=content_type)
-    return _TextForm(
-        part.parameter("charset"),
-        part.parameter("format").lower() == "flowed",
-        part.parameter("delsp").lower() == "yes",
-    )
