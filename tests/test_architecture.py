@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"masking"}),
     frozenset({"message", "paths", "xml"}),
     frozenset({"errors", "durability"}),
+    frozenset({"new_files"}),
     frozenset({"options", "pec", "sqlite_file", "crc_lines", "supervision"}),
     frozenset({"contract", "inventory", "simulator", "terminal"}),
     frozenset({"hookspecs", "timestamp"}),
@@ -43,7 +44,7 @@ LIMITS: dict[str, frozenset[str]] = {
     "terminal": frozenset({"errors", "options"}),
     "paths": frozenset(),
     "xml": frozenset(),
-    "pec": frozenset({"pec", "durability", "errors", "message", "paths", "xml"}),
+    "pec": frozenset({"pec", "durability", "errors", "message", "new_files", "paths", "xml"}),
     "conservation": frozenset(
         {
             "conservation",

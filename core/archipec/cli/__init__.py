@@ -17,6 +17,7 @@ __all__ = ["Settings", "main"]
 _COMMANDS = {
     "archive": "Bring new messages into the archives: every byte, every message once, nothing changed at the source.",
     "demo": "Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds.",
+    "get": "Get messages out: the exact bytes that were received, proven by their SHA-256; or their attachments.",
     "index": "Make messages searchable that are not yet: those of --no-index runs, and all of an index that was lost.",
     "init": "Ask for a mailbox, try the login, show what it holds, and write archipec.toml.",
     "inspect": "Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.",
@@ -26,6 +27,7 @@ _COMMANDS = {
     "receipts": "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt.",
     "search": "Find messages by words in their texts, attachments, names and addresses; the newest first.",
     "settle": "Deposit what waits in outboxes and ask conservation providers for their reports.",
+    "show": "Show a stored message: its text and attachments, its seal and why, its receipts, and the archives that hold it.",
     "status": "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing.",
     "verify": "Read every stored copy back and compare it, byte for byte, with what is recorded.",
 }

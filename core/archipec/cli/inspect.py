@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from archipec.cli.facts import facts_table
 from archipec.cli.trusting import trust_options
 from archipec.errors import (
     ATTENTION,
@@ -113,7 +114,7 @@ def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *,
     structure = parse_structure(raw)
     judgement = judge_dissected(raw, structure, anchors)
     shape = _shape(file, raw, judgement)
-    click.echo(json.dumps(shape) if as_json else _table(shape))
+    click.echo(json.dumps(shape) if as_json else facts_table(shape))
     codes = [_code(judgement)]
     if directory is not None:
         for outcome in extract(structure, directory):
@@ -142,39 +143,3 @@ def _shape(file: str, raw: bytes, judgement: Inspection) -> dict[str, Json]:
         "size": len(raw),
         **describe(judgement),
     }
-
-
-def _table(shape: dict[str, Json]) -> str:
-    """The same for a person, what is empty left out."""
-    rows: list[tuple[str, object]] = []
-    recipients, seal, rem = shape["destinatari"], shape["seal"], shape.get("rem")
-    assert isinstance(recipients, list) and isinstance(seal, dict)
-    for name, value in shape.items():
-        if name == "system" and value:
-            rows.append((name, str(value).upper()))
-        elif name == "reason" and isinstance(rem, dict):
-            rows += [("event reason", _meaning(one)) for one in rem["reasons"]]
-        elif name == "destinatari":
-            rows += [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
-            if isinstance(rem, dict) and rem.get("concerned"):
-                rows += [("concerns", one) for one in rem["concerned"]]
-        elif isinstance(value, str | int):
-            rows.append((name, value))
-    mended, outside = shape["mended"], shape["outside_seal"]
-    assert isinstance(mended, list) and isinstance(outside, list)
-    rows += [("mended", one) for one in mended]
-    if isinstance(rem, dict) and not rem["verified"] and rem["evidence"]:
-        rows.append(("evidence", f"{', '.join(rem['evidence'])} (not verified)"))
-    rows.append(("seal", str(seal["status"]).upper()))
-    rows += [
-        ("outside seal", f"{one['name'] or one['place']} ({one['type']}, {one['size']} bytes)")
-        for one in outside
-    ]
-    rows += [
-        (name.replace("_", " "), value) for name, value in seal.items() if name not in ("status", "basis")
-    ]
-    return "\n".join(f"{name:<15}{printable(str(value))}" for name, value in rows if value not in (None, ""))
-
-
-def _meaning(reason: dict[str, Json]) -> str:
-    return f"{reason['code']}: {reason['meaning']}" if reason["meaning"] else str(reason["code"])

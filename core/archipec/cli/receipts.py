@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,22 @@ from typing import Any
 import click
 
 from archipec.cli import Settings
+from archipec.cli.archives import open_archives
 from archipec.cli.pipelines import chosen, load_registry
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline
+from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import endpoint
 from archipec.config.selection import read_selection
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
-from archipec.custody.receipts.archive_reader import ArchiveReader
+from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
 from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
+from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
 
@@ -34,7 +38,11 @@ _CANDIDATES = 20
 @click.argument("names", nargs=-1, metavar="[PIPELINE]... [ID]")
 @click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run, with --to.")
 @click.option(
-    "--to", "to_urls", multiple=True, metavar="URL", help="An archive of an ad hoc run; may be repeated."
+    "--to",
+    "to_urls",
+    multiple=True,
+    metavar="URL",
+    help="An archive of an ad hoc run, or without --from any archive, also one without its ledger; may be repeated.",
 )
 @click.option("--missing", is_flag=True, help="Show only what needs a person.")
 @click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
@@ -52,6 +60,7 @@ _CANDIDATES = 20
     metavar="DIR",
     help="Write to DIR the sent message that ID names, its acceptance and every delivery receipt; or the received one.",
 )
+@trust_options
 @click.option(
     "--json", "as_json_", is_flag=True, help="Print one JSON object a transaction, or for the export."
 )
@@ -68,6 +77,7 @@ def receipts(
     subject: str,
     limit: int | None,
     directory: Path | None,
+    trust: TrustFiles,
     *,
     missing: bool,
     as_json_: bool,
@@ -93,17 +103,8 @@ def receipts(
     )
     sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
     stop = Cancellation()
-    with (
-        Ledger(settings.state / "ledger.sqlite3") as ledger,
-        on_signals(stop),
-        ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader,
-    ):
-        numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
-        if not any(map(ledger.copies.knows_copies, numbers)):
-            click.echo(
-                f"warning: the ledger knows nothing of {', '.join(sink.where for sink in sinks)}", err=True
-            )
-            click.echo("hint: `archipec archive` records what an archive holds", err=True)
+    alone = bool(to_urls) and from_url is None
+    with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as (ledger, numbers, reader):
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
             named = find(ledger, numbers, words, datetime.now(UTC), direction)
@@ -114,6 +115,33 @@ def receipts(
             checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
             codes.append(_list(checked, limit, missing=missing, as_json_=as_json_))
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else DONE])
+
+
+@contextmanager
+def _opened(
+    settings: Settings,
+    sinks: Sequence[Endpoint[SinkType[Any]]],
+    stop: Cancellation,
+    trust: TrustFiles,
+    *,
+    alone: bool,
+) -> Iterator[tuple[Ledger, Sequence[int], MessageReader]]:
+    """Open archives: by the ledger, or, where they may stand alone and it does not know them, by their own record."""
+    if alone:
+        with open_archives(settings, sinks, stop, trust) as opened:
+            yield opened.ledger, opened.sinks, opened.reader
+        return
+    with (
+        Ledger(settings.state / "ledger.sqlite3") as ledger,
+        ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader,
+    ):
+        numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
+        if not any(map(ledger.copies.knows_copies, numbers)):
+            click.echo(
+                f"warning: the ledger knows nothing of {', '.join(sink.where for sink in sinks)}", err=True
+            )
+            click.echo("hint: `archipec archive` records what an archive holds", err=True)
+        yield ledger, numbers, reader
 
 
 def _archives(
@@ -176,7 +204,7 @@ def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_
 # -- the export ----------------------------------------------------------------------------------------
 
 
-def _export(one: Transaction, reader: ArchiveReader, directory: Path, *, as_json_: bool) -> int:
+def _export(one: Transaction, reader: MessageReader, directory: Path, *, as_json_: bool) -> int:
     exported = export_transaction(one, reader, directory)
     if as_json_:
         click.echo(json.dumps(exported.as_json()))

@@ -5,16 +5,18 @@ Names come from whoever sent the message. None of them is ever a path, and nothi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.new_files import make_folder, write_new_file
 from archipec.paths import safe_name
 from archipec.pec.mime import Part, children, entity
 from archipec.pec.structure import Structure
 
 _DEPTH = 20
+_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _MAX_FILES = 1000
 _SAME_NAME = 10_000
 
@@ -30,7 +32,7 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
     Raises:
         ArchipecError: a file can't be written.
     """
-    _make(directory)
+    make_folder(directory)
     if structure.daticert is not None:
         yield _written(structure.daticert, directory, "daticert.xml")
     if structure.postacert is None:
@@ -39,25 +41,40 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
     yield written
     if isinstance(written, ArchipecError):
         return
-    attachments = _attachments(entity(structure.postacert.content()))
-    folder: Path | None = None
-    for number, part in enumerate(attachments):
+    parts = _attachments(entity(structure.postacert.content()))
+    first = next(parts, None)
+    if first is not None:
+        yield from _write_attachments(chain((first,), parts), _own_folder(directory, "attachments"))
+
+
+def extract_attachments(message: Part, directory: Path) -> Iterator[Path | ArchipecError]:
+    """Write what is attached to a message into a folder, which is made if it is not there; otherwise as `extract`.
+
+    Args:
+        message: as `archipec.pec.mime.entity` gives it.
+    """
+    make_folder(directory)
+    return _write_attachments(_attachments(message), directory)
+
+
+def _write_attachments(parts: Iterator[Part], folder: Path) -> Iterator[Path | ArchipecError]:
+    for number, part in enumerate(parts):
         if number == _MAX_FILES:
             yield IntegrityError(
                 f"the original has more than {_MAX_FILES} attachments: the others are left out"
             )
             return
-        if folder is None:
-            folder = _own_folder(directory, "attachments")
         yield _written(part, folder, safe_name(part.name or _unnamed(part)))
 
 
 def _attachments(part: Part, depth: int = 0) -> Iterator[Part]:
-    """The parts that a mail client would offer to save; an attached message is one of them, and not entered."""
+    """The parts that a mail program would offer to save, without the signature over them; an attached message is one of them, and not entered."""
     inside = children(part) if depth < _DEPTH else []
     if inside:
         for child in inside:
             yield from _attachments(child, depth + 1)
+        return
+    if part.media_type in _SIGNATURES:
         return
     attached = part.disposition.lower().startswith(b"attachment") or part.media_type == "message/rfc822"
     if depth and (attached or part.name):
@@ -73,32 +90,7 @@ def _written(part: Part, directory: Path, name: str) -> Path | ArchipecError:
         content = part.content()
     except IntegrityError as error:
         return IntegrityError(f"{name}: {error.message}")
-    stem, dot, extension = name.rpartition(".")
-    stem, extension = (stem, f".{extension}") if dot else (name, "")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    path = directory / name
-    for number in range(2, _SAME_NAME):
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except FileExistsError:
-            path = directory / f"{stem}-{number}{extension}"
-            continue
-        except OSError as error:
-            raise from_os_error(error, path) from error
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-        except OSError as error:
-            raise from_os_error(error, path) from error
-        return path
-    raise from_os_error(FileExistsError(17, "too many files of that name"), path)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, directory) from error
+    return write_new_file(directory, name, content)
 
 
 def _own_folder(directory: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The part of the ledger that tells of messages found elsewhere what it knows: their seals, folders and archives.
+"""The part of the ledger that tells of single messages what it knows: their names, seals, folders and archives.
 
 What is found in the index is narrowed by conditions in SQL on ``m``, a row with ``sha256`` and ``size``, in a database to which
 the ledger is attached under the name `ATTACHED`.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from archipec.custody.ledger.copies import Content
 from archipec.custody.ledger.database import LedgerTable
+from archipec.custody.ledger.schema import PROMISED
 from archipec.message import ContentKey
 
-__all__ = ["ATTACHED", "Condition", "HeldMessages", "Holding"]
+__all__ = ["ATTACHED", "Condition", "HeldCopy", "HeldMessages", "Holding"]
 
 ATTACHED: Final = "ledger"
 
 _CONTENT = "(SELECT t.id FROM ledger.content t WHERE t.sha256 = m.sha256 AND t.size = m.size)"
+_VERDICT = "t.id IN (SELECT v.content FROM verdict v WHERE v.{} = ?1)"
+_SHORTEST = 4  # digits of a SHA-256 that name a message
 _HELD = "c.state IN ('stored', 'pending')"
 
 
@@ -42,8 +46,90 @@ class Holding(NamedTuple):
     archives: tuple[str, ...]
 
 
+class HeldCopy(NamedTuple):
+    """A copy that counts as held.
+
+    Attributes:
+        where: of the archive.
+        state: "stored" or "pending".
+        stored, verified: when it came, and when it was last read back, in Unix seconds; None for never.
+    """
+
+    where: str
+    state: str
+    stored: int | None
+    verified: int | None
+
+
 class HeldMessages(LedgerTable):
-    """What is held, asked for by key."""
+    """What is held, asked for by key or by a name."""
+
+    def named(self, name: str) -> list[ContentKey]:
+        """Return the messages that a text names and an archive holds, or should hold, in the order in which they came.
+
+        A name is the beginning of a SHA-256 (4 digits or more), a Message-ID, of a message or of the original that it
+        certifies, or an `identificativo`, which all messages of a sending share; the last two without angle brackets. What
+        a message calls itself comes before what others call it.
+        """
+        digits = name.lower()
+        if len(digits) >= _SHORTEST and not digits.strip("0123456789abcdef"):
+            return self._keys("t.sha256 >= ?1 AND t.sha256 < ?1 || 'g'", digits)
+        for condition in (
+            _VERDICT.format("message_id"),
+            f"{_VERDICT.format('identificativo')} OR {_VERDICT.format('msgid')}",
+            "t.id IN (SELECT o.content FROM occurrence o WHERE o.message_id = ?1)",  # of what was not judged
+        ):
+            if found := self._keys(condition, name):
+                return found
+        return []
+
+    def _keys(self, condition: str, name: str) -> list[ContentKey]:
+        rows = self._db.rows(
+            f"SELECT t.sha256, t.size FROM content t WHERE ({condition})"
+            f" AND EXISTS (SELECT 1 FROM copy c WHERE c.content = t.id AND c.state IN {PROMISED}) ORDER BY t.id",
+            (name,),
+            "sha256 integer",
+        )
+        return [ContentKey(*row) for row in rows]
+
+    def copies(self, key: ContentKey) -> list[HeldCopy]:
+        """Return the copies of a message."""
+        rows = self._db.rows(
+            "SELECT s.place, c.state, c.stored, c.verified FROM content t JOIN copy c ON c.content = t.id"
+            f" JOIN sink s ON s.id = c.sink WHERE t.sha256 = ? AND t.size = ? AND {_HELD} ORDER BY s.id",
+            key,
+            "text text time? time?",
+        )
+        return [HeldCopy(*row) for row in rows]
+
+    def where(self, key: ContentKey) -> list[tuple[str, str]]:
+        """Return (source, folder) of each place where a message was seen."""
+        return self._db.rows(
+            "SELECT DISTINCT s.place, f.name FROM content t JOIN occurrence o ON o.content = t.id"
+            " JOIN folder f ON f.id = o.folder JOIN source s ON s.id = f.source"
+            " WHERE t.sha256 = ? AND t.size = ? ORDER BY f.id",
+            key,
+            "text text",
+        )
+
+    def occurrence(self, key: ContentKey) -> tuple[str, tuple[str, ...], int | None] | None:
+        """Return (folder, flags, received in Unix seconds) of a message where it was first seen, None when it never was."""
+        rows = self._db.rows(
+            "SELECT f.name, o.flags, o.received FROM content t JOIN occurrence o ON o.content = t.id"
+            " JOIN folder f ON f.id = o.folder WHERE t.sha256 = ? AND t.size = ? ORDER BY o.id LIMIT 1",
+            key,
+            "text text time?",
+        )
+        return (rows[0][0], tuple(rows[0][1].split()), rows[0][2]) if rows else None
+
+    def record(self, key: ContentKey) -> dict[str, Any] | None:
+        """Return what was recorded of a message when it was judged (`archipec.pec.inspection.record`), None for nothing."""
+        rows = self._db.rows(
+            "SELECT v.record FROM content t JOIN verdict v ON v.content = t.id WHERE t.sha256 = ? AND t.size = ?",
+            key,
+            "text",
+        )
+        return self._db.parse_json(rows[0][0], {str: object}) if rows else None
 
     def of(self, keys: Iterable[ContentKey]) -> dict[ContentKey, Holding]:
         """Return what is known of messages; what the ledger does not know is not in it."""
@@ -70,6 +156,22 @@ class HeldMessages(LedgerTable):
             "integer",
         )
         return frozenset(number for (number,) in rows)
+
+    def content(self, key: ContentKey) -> Content | None:
+        """Return what is known of a message's bytes, None when nothing is."""
+        rows = self._db.rows(
+            "SELECT kind, date, date_from FROM content WHERE sha256 = ? AND size = ?", key, "text time text"
+        )
+        return Content(key, *rows[0]) if rows else None
+
+    def archives(self) -> list[str]:
+        """Return the `where` of each archive that holds something."""
+        rows = self._db.rows(
+            f"SELECT place FROM sink s WHERE EXISTS (SELECT 1 FROM copy c WHERE c.sink = s.id AND {_HELD}) ORDER BY id",
+            (),
+            "text",
+        )
+        return [where for (where,) in rows]
 
     def sinks(self) -> list[int]:
         """Return the numbers of all archives."""

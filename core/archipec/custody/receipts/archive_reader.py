@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType
@@ -14,7 +14,19 @@ from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey
 from archipec.plugins.boundary import plugin_boundary
 
-__all__ = ["ArchiveReader"]
+__all__ = ["ArchiveReader", "MessageReader"]
+
+
+class MessageReader(Protocol):
+    """Gives stored messages back."""
+
+    def read(self, key: ContentKey, /) -> bytes:
+        """Return the bytes of a stored message, compared with its key.
+
+        Raises:
+            ArchipecError: no archive gives them back now, for the reason that the last one had.
+        """
+        ...
 
 
 class ArchiveReader:

@@ -8,16 +8,15 @@ that exists is replaced. Exported again into the same folder, what is there and 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archipec.custody.receipts.archive_reader import ArchiveReader
+from archipec.custody.receipts.archive_reader import MessageReader
 from archipec.custody.receipts.query import inside, original_of
-from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
+from archipec.errors import ArchipecError, Scope
 from archipec.message import Json
+from archipec.new_files import make_folder, write_new_file
 from archipec.paths import safe_name
 from archipec.pec.breve import DIFFERS, check_breve
 from archipec.pec.kind import REM, known_kind
@@ -27,7 +26,6 @@ from archipec.pec.transactions import MessageRecord, Outcome, Sent, SentFrom, Tr
 __all__ = ["INDEX", "Export", "ExportedFile", "export_transaction"]
 
 INDEX = "index.txt"
-_SAME_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Export:
         }
 
 
-def export_transaction(transaction: Transaction, reader: ArchiveReader, directory: Path) -> Export:
+def export_transaction(transaction: Transaction, reader: MessageReader, directory: Path) -> Export:
     """Write a transaction's messages and their index into a folder, made if it is not there (0700, files 0600).
 
     What can't be read back is missing in the export, which says so.
@@ -99,7 +97,7 @@ def export_transaction(transaction: Transaction, reader: ArchiveReader, director
     Raises:
         ArchipecError: the folder or a file in it can't be written.
     """
-    _make(directory)
+    make_folder(directory)
     export = Export(transaction, directory)
     export.missing += _lacks(transaction)
     export.notes += [*transaction.notes, *_notes(transaction)]
@@ -113,7 +111,7 @@ def export_transaction(transaction: Transaction, reader: ArchiveReader, director
             _miss(export, f"{what} {recipient}".strip(), error)
             continue
         _write(export, raw, what, recipient, "as received")
-    export.index, _ = _put(directory, INDEX, _index(export).encode())
+    export.index = write_new_file(directory, INDEX, _index(export).encode(), keep_equal=True)
     return export
 
 
@@ -162,7 +160,7 @@ def _sealed(transaction: Transaction) -> Iterator[tuple[MessageRecord, str]]:
                 yield record, record.about[0] if len(record.about) == 1 else ""
 
 
-def _file_sent(sent: Sent, export: Export, reader: ArchiveReader) -> None:
+def _file_sent(sent: Sent, export: Export, reader: MessageReader) -> None:
     try:
         raw = original_of(sent, reader)
     except ArchipecError as error:
@@ -225,8 +223,10 @@ def _miss(export: Export, what: str, error: ArchipecError) -> None:
 
 def _write(export: Export, raw: bytes, what: str, recipient: str, origin: str) -> None:
     called = "-".join(word for word in (f"{len(export.files) + 1:02}", what, recipient) if word)
-    path, digest = _put(export.directory, safe_name(f"{called}.eml"), raw)
-    export.files.append(ExportedFile(path, what, recipient, digest, len(raw), origin))
+    path = write_new_file(export.directory, safe_name(f"{called}.eml"), raw, keep_equal=True)
+    export.files.append(
+        ExportedFile(path, what, recipient, hashlib.sha256(raw).hexdigest(), len(raw), origin)
+    )
 
 
 def _index(export: Export) -> str:
@@ -251,44 +251,3 @@ def _index(export: Export) -> str:
 
 def _one_line(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in text)
-
-
-def _put(directory: Path, name: str, content: bytes) -> tuple[Path, str]:
-    """Write a new file, or find it there; where another file has its name a number is added."""
-    digest = hashlib.sha256(content).hexdigest()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    stem, dot, extension = name.rpartition(".")
-    for number in range(1, _SAME_NAME):
-        path = directory / (name if number == 1 else f"{stem}-{number}{dot}{extension}")
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except FileExistsError:
-            if _holds(path, content):
-                return path, digest
-            continue
-        except OSError as error:
-            raise from_os_error(error, path) from error
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise from_os_error(error, path) from error
-        return path, digest
-    raise PermanentError(f"{directory} has too many files named {name}", hint="export into another folder")
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file, and no link to one elsewhere, has these bytes."""
-    try:
-        known = path.lstat()
-        return stat.S_ISREG(known.st_mode) and known.st_size == len(content) and path.read_bytes() == content
-    except OSError:
-        return False
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, directory) from error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.transactions import TransactionRef
-from archipec.custody.receipts.archive_reader import ArchiveReader
+from archipec.custody.receipts.archive_reader import MessageReader
 from archipec.errors import ArchipecError
 from archipec.pec.breve import UNCHECKED, Check, check_breve
 from archipec.pec.kind import ACCEPTANCES, REM
@@ -70,22 +70,30 @@ def transactions(
 
 
 def find(
-    ledger: Ledger, sinks: Sequence[int], name: str, now: datetime, direction: str = "all"
+    ledger: Ledger,
+    sinks: Sequence[int],
+    name: str,
+    now: datetime,
+    direction: str = "all",
+    *,
+    by_words: bool = True,
 ) -> list[Transaction]:
     """Return the transactions that a text names: by an identifier with or without brackets, else by words of the subject,
     the sender and the recipients. The newest first.
 
     Args:
         direction: "in", "out", or "all": what was sent, and what was received where nothing that was sent is named so.
+        by_words: False to look for an identifier alone.
     """
     if direction == "all":
-        return find(ledger, sinks, name, now, "out") or find(ledger, sinks, name, now, "in")
+        sent = find(ledger, sinks, name, now, "out", by_words=by_words)
+        return sent or find(ledger, sinks, name, now, "in", by_words=by_words)
     identifier = name.strip("<> \t")
     references = ledger.transactions.named(sinks, identifier)
     parts = _joined(ledger, sinks, _of_identifiers(ledger, sinks, [one.value for one in references])).parts
     whole = {one._replace(value=parts.get(one.value, one.value)): None for one in references}
     named = [one for one in _linked(ledger, sinks, list(whole), now) if one.direction == direction]
-    if named:
+    if named or not by_words:
         return named
     words = name.casefold().split()
     found = []
@@ -98,7 +106,7 @@ def find(
     return found
 
 
-def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: ArchiveReader) -> Transaction:
+def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: MessageReader) -> Transaction:
     """Return a transaction with its short receipts compared with the original.
 
     A comparison is made once: its outcome is recorded.
@@ -122,7 +130,7 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: Archi
     return with_checks(transaction, checks) if checks else transaction
 
 
-def original_of(sent: Sent, reader: ArchiveReader) -> bytes:
+def original_of(sent: Sent, reader: MessageReader) -> bytes:
     """Return the bytes of what was sent: those of its copy, or those that a provider's message has inside.
 
     Raises:
@@ -142,7 +150,7 @@ def inside(raw: bytes) -> bytes:
     return b"" if part is None else part.content()
 
 
-def _compared(pec_receipt: MessageRecord, sent: Sent, reader: ArchiveReader) -> Check:
+def _compared(pec_receipt: MessageRecord, sent: Sent, reader: MessageReader) -> Check:
     return check_breve(inside(reader.read(pec_receipt.key)), original_of(sent, reader))
 
 

@@ -1,0 +1,99 @@
+"""Opens the archives whose messages a command reads: by the ledger, or by their own record where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from archipec.cli import Settings
+from archipec.cli.pipelines import load_registry
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import endpoint, load
+from archipec.contract import SinkType
+from archipec.custody.ledger import Ledger
+from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
+from archipec.custody.run import Cancellation, Run
+from archipec.errors import ArchipecError, ConfigError, PermanentError
+from archipec.pec.anchors import TrustFiles
+from archipec.terminal import say_error
+
+__all__ = ["OpenArchives", "open_archives", "open_given_archives"]
+
+
+class OpenArchives(NamedTuple):
+    """Archives to read from.
+
+    Attributes:
+        ledger: that knows what they hold.
+        sinks: its numbers of them.
+        known: the ledger is that of the state folder; else it was made of what the archives say.
+    """
+
+    ledger: Ledger
+    sinks: Sequence[int]
+    reader: MessageReader
+    known: bool
+
+
+@contextmanager
+def open_given_archives(
+    settings: Settings, urls: Sequence[str], stop: Cancellation, trust: TrustFiles
+) -> Iterator[OpenArchives]:
+    """Open the archives that a command line names by URL; without any, all that the ledger knows.
+
+    Raises:
+        PermanentError: nothing was archived yet.
+        ArchipecError: as of `open_archives`.
+    """
+    registry = load_registry()
+    if urls:
+        sinks = [endpoint("sink", url, registry) for url in urls]
+    elif not (settings.state / "ledger.sqlite3").exists():
+        raise PermanentError(
+            f"nothing was archived yet, by the state folder {settings.state}",
+            hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
+        )
+    else:
+        sinks = []
+        if settings.config.exists():
+            sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
+        named = {sink.where for sink in sinks}
+        with Ledger(settings.state / "ledger.sqlite3") as ledger:
+            others = [where for where in ledger.holdings.archives() if where not in named]
+        for where in others:
+            # Of one that needs more than its URL, the configuration that had it is gone.
+            with suppress(ConfigError):
+                sinks.append(endpoint("sink", where, registry))
+    with open_archives(settings, sinks, stop, trust) as opened:
+        yield opened
+
+
+@contextmanager
+def open_archives(
+    settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]], stop: Cancellation, trust: TrustFiles
+) -> Iterator[OpenArchives]:
+    """Open archives for reading single messages. Those that the ledger does not know are opened by their own record.
+
+    Args:
+        trust: whom to trust besides the roots of PEC, where seals have to be judged.
+
+    Raises:
+        ArchipecError: an archive without a ledger can't be opened or judged.
+    """
+    path = settings.state / "ledger.sqlite3"
+    if path.exists():
+        with Ledger(path) as ledger:
+            if any(ledger.runs.has_copies(sink.where) for sink in sinks):
+                numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
+                with ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader:
+                    yield OpenArchives(ledger, numbers, reader, known=True)
+                return
+    # Slow to import, and seldom needed.
+    from archipec.custody.standalone_ledger import open_standalone_ledger
+
+    def note(error: ArchipecError) -> None:
+        say_error(error)
+
+    with open_standalone_ledger(sinks, settings.state, trust, stop, note) as alone:
+        yield OpenArchives(alone.ledger, alone.sinks, alone, known=False)

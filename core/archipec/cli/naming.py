@@ -1,0 +1,59 @@
+"""Which stored messages the ids on a command line name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archipec.cli.archives import OpenArchives
+from archipec.errors import USAGE, ConfigError
+from archipec.message import ContentKey
+from archipec.terminal import printable
+
+__all__ = ["all_named", "named_messages", "short_id"]
+
+_CANDIDATES = 20
+_SHORTEST = 8
+
+
+class UnknownId(ConfigError):
+    """An id names nothing, or a beginning names several messages."""
+
+    exit_code = USAGE
+
+
+def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:
+    """Return the messages that an id names: one, or all that share a Message-ID or an `identificativo`.
+
+    Raises:
+        UnknownId: none; or it is the beginning of several hashes.
+    """
+    plain = name.strip().strip("<>").strip()
+    found = opened.ledger.holdings.named(plain)
+    if not found:
+        raise UnknownId(
+            f'no archived message is called "{printable(name)}"',
+            hint="an id is the beginning of a SHA-256, a Message-ID or an identificativo: see `archipec search`",
+        )
+    if len(found) > 1 and all(key.sha256.startswith(plain.lower()) for key in found):
+        lines = [short_id(opened, key) for key in found[:_CANDIDATES]]
+        raise UnknownId(
+            [f'{len(found)} archived messages begin with "{plain}"', *lines], hint="give more digits"
+        )
+    return found
+
+
+def short_id(opened: OpenArchives, key: ContentKey) -> str:
+    """Return the shortest beginning of a SHA-256, of 8 digits at least, that names the message alone."""
+    length = _SHORTEST
+    while length < len(key.sha256) and len(opened.ledger.holdings.named(key.sha256[:length])) > 1:
+        length += 1
+    return key.sha256[:length]
+
+
+def all_named(opened: OpenArchives, names: Sequence[str]) -> list[ContentKey]:
+    """Return the messages that several ids name, each once, in that order.
+
+    Raises:
+        UnknownId: as of `named_messages`.
+    """
+    return list(dict.fromkeys(key for name in names for key in named_messages(opened, name)))
