@@ -149,21 +149,22 @@ def any_left_behind() -> bool:
     return any(task.left_behind for task in tuple(_tasks))
 
 
-class _Code:
-    """Marks that this thread is in a plugin's code, or back in the host's for a while."""
+class PluginCode:
+    """Marks that a thread is in a plugin's code, or back in the host's for a while. Any number of threads may use one."""
 
-    __slots__ = ("_frame", "_task")
+    __slots__ = ("_frame",)
 
     def __init__(self, frame: tuple[str, str, bool] | None) -> None:
         self._frame = frame
 
     def __enter__(self) -> None:
-        task = self._task = _local.task or _new_task()
+        task = _local.task or _new_task()
         task.frames.append(self._frame)
         task.beats += 1
 
     def __exit__(self, *_: object) -> None:
-        task = self._task
+        task = _local.task
+        assert task is not None
         task.frames.pop()
         task.beats += 1
         if task.left_behind:
@@ -173,17 +174,17 @@ class _Code:
                 _stay()
 
 
-def plugin_code(plugin: str, what: str, *, loading: bool = False) -> _Code:
+def plugin_code(plugin: str, what: str, *, loading: bool = False) -> PluginCode:
     """Mark what runs inside as a plugin's code: ``with plugin_code('"acme" (archipec-acme 1.0)', "commit"):``."""
-    return _Code((plugin, what, loading))
+    return PluginCode((plugin, what, loading))
 
 
-_HOST: Final = None
-
-
-def waiting() -> _Code:
+def waiting() -> PluginCode:
     """Mark what runs inside as the host's, called by a plugin: how long it takes is not the plugin's silence."""
-    return _Code(_HOST)
+    return _HOST
+
+
+_HOST: Final = PluginCode(None)
 
 
 def pulled(items: Iterable[T]) -> Iterator[T]:

@@ -85,6 +85,7 @@ class Selection:
     _kinds: frozenset[str] | None = field(init=False, repr=False, compare=False)
     _start: float | None = field(init=False, repr=False, compare=False)
     _end: float | None = field(init=False, repr=False, compare=False)
+    _takes_all: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         kinds = None
@@ -92,6 +93,7 @@ class Selection:
             kinds = frozenset(kind for kind in (*KINDS, _OTHER) if self._wants_kind(kind))
         object.__setattr__(self, "_kinds", kinds)
         object.__setattr__(self, "_start", None if self.since is None else _midnight(self.since))
+        object.__setattr__(self, "_takes_all", not str(self))
         object.__setattr__(
             self, "_end", None if self.until is None else _midnight(self.until + timedelta(days=1))
         )
@@ -176,6 +178,11 @@ class Selection:
             f"in folders {', '.join(self.folders)}" if self.folders else "",
         ]
         return "; ".join(part for part in parts if part)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it takes every message of every folder."""
+        return self._takes_all
 
     @property
     def asks_message_id(self) -> bool:

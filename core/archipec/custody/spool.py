@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import BinaryIO
 from archipec.errors import ArchipecError, NoRoom, Scope, from_os_error
 from archipec.message import ContentKey
 
-__all__ = ["IN_MEMORY", "Budget", "Spooled", "return_freed_memory", "spool", "spool_folder"]
+__all__ = ["IN_MEMORY", "Spooled", "return_freed_memory", "spool", "spool_folder"]
 
 IN_MEMORY = 1 << 20
 """Bytes above which a message goes through a file."""
@@ -162,30 +161,3 @@ def return_freed_memory() -> None:
         if tune is not None:
             tune(_M_TRIM_THRESHOLD, 1 << 20)
             tune(_M_MMAP_THRESHOLD, 128 << 10)
-
-
-class Budget:
-    """Bounds the bytes under way between sources and sinks.
-
-    A message larger than the whole budget is let through alone.
-
-    Args:
-        limit: bytes.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> None:
-        """Wait until that many bytes may be taken, then take them."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._used < self._limit)
-            self._used += size
-
-    def give_back(self, size: int) -> None:
-        """Give bytes back."""
-        with self._changed:
-            self._used -= size
-            self._changed.notify_all()

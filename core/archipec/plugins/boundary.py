@@ -145,17 +145,18 @@ def behind_the_boundary(record: R, distribution: str, formats: Sequence[SourceTy
 class _Guard:
     """Something of a plugin's, and what it is called in messages."""
 
-    __slots__ = ("_call", "origin", "what")
+    __slots__ = ("_call", "_code", "origin", "what")
 
     def __init__(self, origin: _Origin, what: str, call: Callable[..., Any]) -> None:
         self.origin = origin
         self.what = what
         self._call = call
+        self._code = plugin_code(origin.text, what)
 
     def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Call a function of the plugin's."""
         try:
-            with plugin_code(self.origin.text, self.what):
+            with self._code:
                 return call(*given, **named)
         except BaseException as error:  # noqa: BLE001 - SystemExit too
             raise_plugin_error(f"the plugin {self.origin.text}", f" in {self.what}", error)
@@ -261,6 +262,8 @@ def _lent(value: Any) -> Any:
 def _given(guard: _Guard, result: Any) -> Any:
     """What a plugin gives: lazy things of it go on being its code."""
     expected = _RESULTS.get(guard.what)
+    if result is None and not expected:
+        return None
     if isinstance(result, (list, tuple)):
         for one in result if expected else ():
             _check(guard, one, expected)
@@ -300,10 +303,14 @@ def _items(guard: _Guard, items: Iterable[Any], expected: type | None) -> Iterat
     try:
         while (item := guard.run(following)) is not end:
             _check(guard, item, expected)
-            yield replace(item, chunks=_chunks(guard, item.chunks)) if isinstance(item, Fetched) else item
+            yield _fetched(guard, item) if expected is Fetched else item
     finally:
         if (close := getattr(iterator, "close", None)) is not None:
             guard.run(close)
+
+
+def _fetched(guard: _Guard, item: Fetched) -> Fetched:
+    return Fetched(item.ref, _chunks(guard, item.chunks), item.saved, item.loose)
 
 
 def _chunks(guard: _Guard, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -320,7 +327,7 @@ class _Reading(_Guard):
     def run(self, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Call a function of the plugin's."""
         try:
-            with plugin_code(self.origin.text, self.what):
+            with self._code:
                 return call(*given, **named)
         except OSError:
             raise

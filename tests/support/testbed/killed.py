@@ -16,11 +16,16 @@ from typing import Any
 import archipec.config.pipeline
 import archipec.durability
 from archipec.cli import main
+from archipec.custody.archiving.batcher import Batcher
 from archipec.custody.ledger.copies import Copies
 from archipec.custody.ledger.deletions import Deletions
 from archipec.inventory import InventoryWriter
 
 POINTS = (
+    "before-hand-over",
+    "after-hand-over",
+    "before-settle",
+    "after-settle",
     "before-intents",
     "after-intents",
     "after-put",
@@ -90,6 +95,9 @@ class Trap:
 
 def install(trap: Trap) -> None:
     """Put the trap's points into the program."""
+    # Where whole batches go from thread to thread.
+    Batcher.take = trap.around(Batcher.take, "before-hand-over", "after-hand-over")  # type: ignore[method-assign]
+    Batcher.settle = trap.around(Batcher.settle, "before-settle", "after-settle")  # type: ignore[method-assign]
     Copies.intend = trap.around(Copies.intend, "before-intents", "after-intents")  # type: ignore[method-assign]
     Copies.record_receipts = trap.around(  # type: ignore[method-assign]
         Copies.record_receipts, "before-receipts", "after-receipts"

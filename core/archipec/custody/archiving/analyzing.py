@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from archipec.config.pipeline import Pipeline
-from archipec.custody.archiving.events import BatchItem
+from archipec.custody.archiving.batches import Arrival
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError
@@ -50,7 +50,7 @@ class Analyzing:
         self._analyses: list[Analysis] = []
         self._pool: AnalysisPool | None = None
 
-    def take(self, stored: Sequence[BatchItem]) -> None:
+    def take(self, stored: Sequence[Arrival]) -> None:
         """Have messages analyzed that are durable in every sink now; what there is no room for waits for the end.
 
         A large one leaves its file to the worker.
@@ -58,9 +58,9 @@ class Analyzing:
         if not self._pipeline.seals and not self._further:
             return
         # What the ledger knew before may have its answers.
-        new = [entry for entry in stored if entry.is_new and not entry.reasons]
+        new = [one for one in stored if one.is_new and not one.reasons]
         if new:
-            self._start().offer((entry.number, entry.spooled.give_away()) for entry in new)
+            self._start().offer((one.number, one.spooled.give_away()) for one in new)
 
     def complete(self) -> None:
         """Have analyzed what the archives hold and has no answer yet; return when all is recorded.

@@ -6,13 +6,11 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from queue import SimpleQueue
 from typing import Any
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
-from archipec.custody.archiving.events import Event
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.ledger import Ledger
@@ -25,20 +23,18 @@ __all__ = ["describe_archives", "prepare_workers", "remove_unused"]
 
 
 def prepare_workers(
-    sinks: Sequence[Endpoint[SinkType[Any]]], run: Run[Any], events: SimpleQueue[Event], held: ExitStack
+    sinks: Sequence[Endpoint[SinkType[Any]]], run: Run[Any], held: ExitStack
 ) -> list[SinkWorker]:
     """Return a worker for each sink; one that can't be used carries its error.
 
     Args:
         held: keeps the locks until the run ends.
     """
-    return [_prepare(sink, run, events, held) for sink in sinks]
+    return [_prepare(sink, run, held) for sink in sinks]
 
 
-def _prepare(
-    sink: Endpoint[SinkType[Any]], run: Run[Any], events: SimpleQueue[Event], held: ExitStack
-) -> SinkWorker:
-    worker = SinkWorker(sink, run, events)
+def _prepare(sink: Endpoint[SinkType[Any]], run: Run[Any], held: ExitStack) -> SinkWorker:
+    worker = SinkWorker(sink, run)
     root = sink.record.root(sink.config)
     is_new = root is not None and not os.path.lexists(root)
     try:

@@ -10,16 +10,18 @@ tries again.
 
 from __future__ import annotations
 
-from collections import Counter
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Source, SourceType, SupportsCheapReads, SupportsHeaders, SupportsQuota
+from archipec.custody.archiving.breaks import Breaks
 from archipec.custody.archiving.events import (
-    Arrival,
-    Arrived,
+    Event,
     FolderFailed,
     Gone,
     Omitted,
@@ -27,35 +29,23 @@ from archipec.custody.archiving.events import (
     ReaderFinished,
     RowsAdded,
     SourceOpened,
-    Transit,
     Unreadable,
 )
-from archipec.custody.archiving.lister import Lister, header_facts, names_folder, read_headers
+from archipec.custody.archiving.intake import Intake
+from archipec.custody.archiving.lister import Lister, names_folder, read_headers
 from archipec.custody.archiving.omissions import omissions_of
 from archipec.custody.archiving.sizes import SizeCheck
-from archipec.custody.archiving.worklist import FolderWork, WorkList
-from archipec.custody.ledger import HeaderFacts, SourceMessage
+from archipec.custody.archiving.worklist import ROWS_AT_ONCE, FolderWork, WorkList
+from archipec.custody.ledger import SourceMessage
 from archipec.custody.run import Run
-from archipec.custody.spool import Spooled, spool
+from archipec.custody.spool import spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
 from archipec.message import Fetched
-from archipec.pec.buffer import FileBuffer
-from archipec.pec.claims import holds_certification
-from archipec.pec.kind import UNSEALED
 from archipec.supervision import supervised
 
 __all__ = ["FirstConnection", "Reader"]
 
-# Handing over one message at a time would cost more than reading it.
-_HANDOVER_MESSAGES = 100
-_HANDOVER_BYTES = 1 << 20
 _PAGE = 2000
-# Connections lost at one message before it is left out: fewer than the tries a run has in all.
-_BREAKS = 3
-# Fewer, where nothing else was asked for on those connections.
-_BREAKS_ALONE = 2
-# Messages left out like that, one after the other, before it is their folder that can't be read.
-_BAD_MESSAGES = 3
 
 
 class FirstConnection(NamedTuple):
@@ -83,7 +73,8 @@ class Reader:
         source: Endpoint[SourceType[Any]],
         run: Run[Any],
         work: WorkList,
-        transit: Transit,
+        intake: Intake,
+        events: SimpleQueue[Event],
         first: FirstConnection | None,
     ) -> None:
         assert run.temp is not None
@@ -92,19 +83,14 @@ class Reader:
         self._temp = run.temp
         self._ledger = run.ledger
         self._work = work
-        self._events, self._budget = transit
+        self._intake = intake
+        self._events = events
         self._backoff = run.backoff(source)
         self._lister = None if first is None else first.lister
         self._lists = first is not None
         self._asks_quota = None if first is None else first.asks_quota
-        self._arrivals: list[Arrival] = []
-        self._arrived_bytes = 0
-        self._broke_at: Counter[int] = Counter()
         self._at_work_on: FolderWork | None = None
-        self._broke_alone: Counter[int] = Counter()
-        self._breaks: Counter[int] = Counter()
-        self._careful: dict[int, int] = {}
-        self._bad_messages: Counter[int] = Counter()
+        self._breaks = Breaks()
         self._sizes = SizeCheck(run.ledger.sources.sizes_beside)
         self._doubtful: list[SourceMessage] = []
         self._silent: set[int] = set()
@@ -115,13 +101,15 @@ class Reader:
             self._read_all()
 
     def _leave_behind(self, error: ArchipecError) -> None:
-        """Go on without the thread that runs this: its plugin doesn't let it go. What it had taken is left over."""
+        """Go on without the thread that runs this: its plugin doesn't let it go. What it was asked for is left over."""
         if self._at_work_on is not None:
             self._work.drop(self._at_work_on)
             self._work.release(self._at_work_on)
-        self._end(error)
+        # Not by the watch, which nothing may keep waiting.
+        threading.Thread(target=self._end, args=(error,), name="without-source", daemon=True).start()
 
     def _end(self, error: ArchipecError | None) -> None:
+        self._intake.hand_over()
         if self._lister is not None:
             self._work.end()
         self._events.put(ReaderFinished(error, self._lister is None))
@@ -155,6 +143,8 @@ class Reader:
         except TransientError as error:
             if self._lister is not None and self._lister.blame(error):
                 self._backoff.progressed()
+            # Nor is what has arrived to wait.
+            self._intake.hand_over()
             if not self._backoff.wait(error):
                 raise
             return False
@@ -171,7 +161,6 @@ class Reader:
             error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
             self._events.put(FolderFailed(folder.name, error))
         finally:
-            self._hand_over()
             self._at_work_on = None
             self._work.release(folder)
 
@@ -184,7 +173,7 @@ class Reader:
             undecided = self._work.take_undecided(folder)
             if not undecided:
                 return
-            if isinstance(source, SupportsHeaders) and folder.number not in self._careful:
+            if isinstance(source, SupportsHeaders) and not self._breaks.is_careful(folder.number):
                 self._decide(source, folder, undecided)
             else:
                 # Only the whole message decides.
@@ -196,7 +185,7 @@ class Reader:
         cheap = isinstance(source, SupportsCheapReads) and source.reads_cheaply()
         try:
             for row, facts, has_parts in read_headers(source, folder.name, undecided):
-                if cheap and has_parts and self._may_hold_certification(folder, row, facts):
+                if cheap and has_parts and self._work.may_hold_certification(folder.name, row, facts):
                     continue
                 del waiting[row.id]
                 found.append(facts)
@@ -211,29 +200,24 @@ class Reader:
             # A header that was not given decides nothing either.
             self._work.give_back(folder, waiting.values())
 
-    def _may_hold_certification(self, folder: FolderWork, row: SourceMessage, facts: HeaderFacts) -> bool:
-        """Return whether only the whole message can say that the selection must not leave it out."""
-        if (
-            facts.kind not in UNSEALED
-            or facts.claims
-            or self._work.wants(folder.name, row, facts) is not False
-        ):
-            return False
-        return self._work.wants(folder.name, row, facts._replace(claims=True)) is not False
-
     def _fetch(self, source: Source, folder: FolderWork) -> bool:
         """Read what is to be read of a folder. True when not everything was asked for."""
         waiting: dict[str, SourceMessage] = {}
+        rows: deque[SourceMessage] = deque()
         # What breaks connections is found by asking for one message at a time.
-        most = 1 if folder.number in self._careful else None
-        asked = 0
+        alone = self._breaks.is_careful(folder.number)
 
         def refs() -> Iterator[str]:
-            nonlocal asked
-            while not self._doubtful and asked != most and (row := self._work.take(folder)) is not None:
-                asked += 1
+            while not self._doubtful and not self._work.is_over(folder):
+                if not rows:
+                    rows.extend(self._work.take(folder, 1 if alone else ROWS_AT_ONCE))
+                    if not rows:
+                        return
+                row = rows.popleft()
                 waiting[row.ref] = row
                 yield row.ref
+                if alone:
+                    return
 
         try:
             for fetched in source.fetch(folder.name, refs()):
@@ -244,13 +228,15 @@ class Reader:
                     break
         except ArchipecError as error:
             self._note_break(folder, waiting, error)
-            self._give_back(folder, waiting.values())
+            self._give_back(folder, [*waiting.values(), *rows])
             raise
         # A source that was asked to stop leaves refs unanswered that it still has.
         if not self._backoff.cancelled():
             self._doubtful += waiting.values()
             self._silent.update(row.id for row in waiting.values())
-        return asked == most or bool(self._doubtful)
+        if rows:
+            self._work.give_back(folder, rows)
+        return alone or bool(self._doubtful)
 
     def _ask_again(self, source: Source, folder: FolderWork) -> None:
         """Ask for what is in doubt by itself; what a new whole listing does not have is gone."""
@@ -312,7 +298,7 @@ class Reader:
         try:
             spooled = spool(fetched.chunks, self._temp)
         except ArchipecError as error:
-            if error.scope > Scope.MESSAGE and not self._is_to_blame(row, error):
+            if error.scope > Scope.MESSAGE and not self._breaks.is_to_blame(row, error):
                 raise
             del waiting[row.ref]
             self._leave_out(folder, row, error.message)
@@ -321,10 +307,10 @@ class Reader:
                 raise
             return ""
         self._backoff.progressed()
-        self._note_progress(folder)
+        self._breaks.answered(folder.number)
         if self._sizes.accepts(row, spooled):
             del waiting[row.ref]
-            self._arrive(folder, row, spooled, fetched)
+            self._intake.add(folder, row, spooled, fetched)
             return ""
         size = spooled.key.size
         spooled.discard()
@@ -339,41 +325,20 @@ class Reader:
             return "the source lists this message with no bytes, and gives none"
         return f"the source gave {size} bytes of a message that it lists with {row.size}"
 
-    # -- what breaks connections ---------------------------------------------------------------
-
-    def _note_progress(self, folder: FolderWork) -> None:
-        """Take note of an answer: whatever broke the connection before, it is passed, or elsewhere."""
-        number = folder.number
-        del self._breaks[number], self._bad_messages[number]
-        if number in self._careful:
-            self._careful[number] -= 1
-            if not self._careful[number]:
-                del self._careful[number]
-
     def _note_break(
         self, folder: FolderWork, waiting: dict[str, SourceMessage], error: ArchipecError
     ) -> None:
-        """Take note of a lost connection: the second one without an answer between makes this one careful."""
-        if not isinstance(error, TransientError) or error.retry_after is not None:
-            return
-        number = folder.number
-        self._breaks[number] += 1
-        if number not in self._careful:
-            if self._breaks[number] > 1:
-                self._careful[number] = max(len(waiting), 1)
-        elif len(waiting) == 1:
-            (row,) = waiting.values()
-            self._broke_alone[row.id] += 1
-            if self._broke_alone[row.id] >= _BREAKS_ALONE:
-                waiting.clear()
-                self._leave_out(folder, row, f"each time it is asked for, {error}")
-                self._note_bad(folder, error)
+        """Take note of a lost connection, and leave out the message that it is lost for."""
+        row = self._breaks.broke(folder.number, waiting.values(), error)
+        if row is not None:
+            waiting.clear()
+            self._leave_out(folder, row, f"each time it is asked for, {error}")
+            self._note_bad(folder, error)
 
     def _note_bad(self, folder: FolderWork, error: ArchipecError) -> None:
         """Go on without a message, and at last without a folder, that broke every connection."""
         self._backoff.progressed()
-        self._bad_messages[folder.number] += 1
-        if self._bad_messages[folder.number] >= _BAD_MESSAGES:
+        if self._breaks.is_folder(folder.number):
             self._work.drop(folder)
             left_out = Incomplete(
                 f'folder "{folder.name}" is left out: each time it is read, {error}',
@@ -389,56 +354,7 @@ class Reader:
         if not folder.dropped:
             self._work.give_back(folder, [*doubtful, *waiting])
 
-    def _is_to_blame(self, row: SourceMessage, error: ArchipecError) -> bool:
-        """Return whether a connection broke so often at this message that the others should go on without it."""
-        self._broke_at[row.id] += 1
-        return isinstance(error, TransientError) and self._broke_at[row.id] >= _BREAKS
-
-    def _arrive(self, folder: FolderWork, row: SourceMessage, spooled: Spooled, fetched: Fetched) -> None:
-        facts = header_facts(row, spooled.head, asks_message_id=self._work.asks_message_id)
-        wanted = self._work.wants(folder.name, row, facts)
-        if self._may_hold_certification(folder, row, facts) and _holds_certification(spooled):
-            facts = facts._replace(claims=True)
-            wanted = True
-        if wanted is False or facts.claims:
-            self._ledger.sources.record_headers([facts])
-        if wanted is False:
-            self._work.deselect()
-            spooled.discard()
-            return
-        self._arrivals.append(
-            Arrival(
-                folder.name,
-                row,
-                spooled,
-                facts.kind,
-                facts.date,
-                facts.date_from,
-                fetched.saved,
-                fetched.loose,
-                facts.claims,
-                facts.system,
-            )
-        )
-        self._arrived_bytes += spooled.key.size
-        if len(self._arrivals) >= _HANDOVER_MESSAGES or self._arrived_bytes >= _HANDOVER_BYTES:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._arrivals:
-            self._budget.take(self._arrived_bytes)
-            self._events.put(Arrived(self._arrivals))
-            self._arrivals = []
-            self._arrived_bytes = 0
-
     def _report_gone(self, rows: Sequence[SourceMessage]) -> None:
         if rows:
             self._ledger.sources.record_gone(row.id for row in rows)
             self._events.put(Gone(len(rows)))
-
-
-def _holds_certification(spooled: Spooled) -> bool:
-    if spooled.body is not None:
-        return holds_certification(spooled.body)
-    with spooled.open() as file:
-        return holds_certification(FileBuffer(file))

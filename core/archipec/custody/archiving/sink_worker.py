@@ -7,13 +7,13 @@ others go on, and the next run completes what this sink lacks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from queue import Queue, SimpleQueue
-from typing import Any
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType, SupportsFinish, SupportsIterate
-from archipec.custody.archiving.events import Batch, BatchItem, Delivered, Event
+from archipec.custody.archiving.batches import Arrival, Batch, Outcomes
 from archipec.custody.ledger import Content
 from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
@@ -23,6 +23,8 @@ from archipec.plugins.boundary import described
 from archipec.supervision import supervised
 
 __all__ = ["SinkWorker"]
+
+Settle: TypeAlias = Callable[[int, Batch, Outcomes], None]
 
 _ADOPT_PAGE = 5000
 # Bytes of a message that fits wherever there is any space.
@@ -34,18 +36,18 @@ class SinkWorker:
 
     Attributes:
         name: the sink's, unique in the pipeline; number: the ledger's.
-        inbox: batches to deliver, then None. Bounded: a slow sink slows the run down, not the memory up.
+        inbox: batches to deliver, then None.
         error: why this sink is out for the rest of the run.
         made_root: the directory of its archive was made by this run.
         settled: what it said, at the end, of what it had not confirmed; settling: it is being asked for that, or that
             is where it failed.
     """
 
-    def __init__(self, sink: Endpoint[SinkType[Any]], run: Run[Any], events: SimpleQueue[Event]) -> None:
+    def __init__(self, sink: Endpoint[SinkType[Any]], run: Run[Any]) -> None:
         self._sink = sink
         self._run = run
         self._ledger = run.ledger
-        self._events = events
+        self._settle: Settle
         self._backoff = run.backoff(sink)
         self._asks_all = False
         self._undone: Batch | None = None
@@ -53,14 +55,19 @@ class SinkWorker:
         self._uncertain: set[int] = set()
         self.name = sink.name
         self.number = run.ledger.copies.sink_number(sink.where)
-        self.inbox: Queue[Batch | None] = Queue(1)
+        self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.error: ArchipecError | None = None
         self.made_root = False
         self.settled = SettleCounts()
         self.settling = False
 
-    def run(self) -> None:
-        """Deliver until the inbox ends."""
+    def run(self, settle: Settle) -> None:
+        """Deliver until the inbox ends.
+
+        Args:
+            settle: is told what came of each batch.
+        """
+        self._settle = settle
         with supervised(self._leave_behind):
             self._work()
 
@@ -116,20 +123,20 @@ class SinkWorker:
         Where a small one does not fit, the sink is out.
         """
         batch, outcomes = self._undone, dict[int, Receipt | str]()
-        entries = iter(() if batch is None else [one for one in batch.entries if self.number in one.sinks])
+        arrivals = iter(() if batch is None else [one for one in batch.arrivals if self.number in one.sinks])
         while self.error is None:
-            entry = next(entries, None)
-            if entry is None:
+            arrival = next(arrivals, None)
+            if arrival is None:
                 break
             try:
                 with self._run.open(self._sink) as sink:
-                    while entry is not None:
-                        outcomes |= self._store(sink, [entry], ask_all=True)
-                        entry = next(entries, None)
+                    while arrival is not None:
+                        outcomes |= self._store(sink, [arrival], ask_all=True)
+                        arrival = next(arrivals, None)
             except NoRoom as error:
-                assert entry is not None
-                outcomes[entry.number] = error.message
-                if entry.item.key.size <= _SMALL:
+                assert arrival is not None
+                outcomes[arrival.number] = error.message
+                if arrival.item.key.size <= _SMALL:
                     self.error = error
             except ArchipecError as error:
                 self.error = error
@@ -137,12 +144,12 @@ class SinkWorker:
             self.error = full  # no message is to blame
         else:
             reason = str(self.error)
-            for one in batch.entries:
+            for one in batch.arrivals:
                 if self.number in one.sinks:
                     outcomes.setdefault(one.number, reason)
             self._undone = None
             self._record({n: one for n, one in outcomes.items() if isinstance(one, Receipt)})
-            self._events.put(Delivered(self.number, batch, outcomes))
+            self._settle(self.number, batch, outcomes)
 
     def adopt(self) -> None:
         """Record what this archive holds already, when the ledger knows nothing of it.
@@ -165,37 +172,36 @@ class SinkWorker:
             self._ledger.copies.adopt(self.number, page, now())
 
     def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
-        outcomes = self._store(sink, batch.entries, ask_all=ask_all)
+        outcomes = self._store(sink, batch.arrivals, ask_all=ask_all)
         self._record(outcomes)
-        self._events.put(Delivered(self.number, batch, outcomes))
+        self._settle(self.number, batch, outcomes)
 
-    def _store(self, sink: Sink, entries: Sequence[BatchItem], *, ask_all: bool) -> dict[int, Receipt | str]:
+    def _store(self, sink: Sink, arrivals: Sequence[Arrival], *, ask_all: bool) -> dict[int, Receipt | str]:
         outcomes: dict[int, Receipt | str] = {}
-        put: dict[ContentKey, BatchItem] = {}
-        for entry in entries:
-            if self.number not in entry.sinks:
+        put: dict[ContentKey, int] = {}
+        for arrival in arrivals:
+            if self.number not in arrival.sinks:
                 continue
-            asks = ask_all or self.number in entry.ask
+            asks = ask_all or self.number in arrival.ask
             try:
-                found = sink.find(entry.item.key) if asks else None
+                found = sink.find(arrival.item.key) if asks else None
                 asks = False
                 if found is None:
-                    sink.put(entry.item)
+                    sink.put(arrival.item)
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
-                outcomes[entry.number] = error.message
+                outcomes[arrival.number] = error.message
                 if asks:
-                    self._uncertain.add(entry.number)
+                    self._uncertain.add(arrival.number)
             else:
                 if found is None:
-                    put[entry.item.key] = entry
+                    put[arrival.item.key] = arrival.number
                 else:
-                    outcomes[entry.number] = found
+                    outcomes[arrival.number] = found
         for receipt in sink.commit():
-            entry_put = put.pop(receipt.key, None)
-            if entry_put is not None:
-                outcomes[entry_put.number] = receipt
+            if (number := put.pop(receipt.key, None)) is not None:
+                outcomes[number] = receipt
         if put:
             raise PluginBug(
                 f"{described(self._sink.record)} gave no receipt for {len(put)} of the messages it took"
@@ -219,5 +225,5 @@ class SinkWorker:
     def _refuse(self, batch: Batch) -> None:
         """Say that a batch was not delivered. Its intents stay: the next run asks this sink before it puts."""
         reason = str(self.error)
-        mine = [entry for entry in batch.entries if self.number in entry.sinks]
-        self._events.put(Delivered(self.number, batch, {entry.number: reason for entry in mine}))
+        mine = [arrival for arrival in batch.arrivals if self.number in arrival.sinks]
+        self._settle(self.number, batch, {arrival.number: reason for arrival in mine})

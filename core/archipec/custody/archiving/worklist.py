@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
 from archipec.pec.claims import is_unrecognised
+from archipec.pec.kind import UNSEALED
 
-__all__ = ["FolderWork", "WorkList", "answer", "matches_nothing"]
+__all__ = ["ROWS_AT_ONCE", "FolderWork", "WorkList", "answer", "matches_nothing"]
 
 _PAGE = 1000
+ROWS_AT_ONCE = 50
+"""Rows that a reader takes at a time: several may share a folder, and none is to take what would keep others at work."""
 
 
 class FolderWork:
@@ -112,18 +115,22 @@ class WorkList:
                 self._changed.wait()
             return None
 
-    def take(self, folder: FolderWork) -> SourceMessage | None:
-        """Return the folder's next wanted row.
+    def take(self, folder: FolderWork, most: int) -> list[SourceMessage]:
+        """Return the folder's next wanted rows, not more than ``most``.
 
-        None when there is none left, or when headers must be read first (`take_undecided`).
+        None of them when none is left, or when headers must be read first (`take_undecided`).
         """
         with self._changed:
             while not self._stopped and not folder.dropped:
                 if folder.ready:
-                    return folder.ready.popleft()
+                    return [folder.ready.popleft() for _ in range(min(most, len(folder.ready)))]
                 if folder.undecided or not self._refill(folder):
-                    return None
-            return None
+                    return []
+            return []
+
+    def is_over(self, folder: FolderWork) -> bool:
+        """Return whether no more of a folder is to be read in this run."""
+        return self._stopped or folder.dropped
 
     def take_undecided(self, folder: FolderWork) -> list[SourceMessage]:
         """Return the rows that the selection can't decide on from a listing alone."""
@@ -161,6 +168,12 @@ class WorkList:
     def wants(self, folder: str, row: SourceMessage, facts: HeaderFacts | None = None) -> bool | None:
         """Ask the selection, by what the row or its header says."""
         return answer(self._selection, self._ledger, folder, row, facts)
+
+    def may_hold_certification(self, folder: str, row: SourceMessage, facts: HeaderFacts) -> bool:
+        """Return whether only the whole message can say that the selection must not leave it out."""
+        if facts.kind not in UNSEALED or facts.claims or self.wants(folder, row, facts) is not False:
+            return False
+        return self.wants(folder, row, facts._replace(claims=True)) is not False
 
     def drop(self, folder: FolderWork) -> None:
         """Leave a folder for the next run."""
@@ -227,6 +240,8 @@ def answer(
     selection: Selection, ledger: Ledger, folder: str, row: SourceMessage, facts: HeaderFacts | None = None
 ) -> bool | None:
     """Ask a selection about a row, by what the row or its header says (None: not known yet)."""
+    if selection.takes_all:
+        return True
     known = row if facts is None else facts
     date = known.date if known.date is not None else row.received
     sent = None

@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -18,8 +17,7 @@ from archipec.message import ContentKey, Receipt, State
 __all__ = ["Content", "Copies", "Copy", "Overdue"]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What is known of a message's bytes: ``date`` in Unix seconds, ``date_from`` the clock it was read from."""
 
     key: ContentKey
