@@ -14,6 +14,10 @@ import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = [
     "drop_cached",
@@ -202,11 +206,16 @@ def sync_files(root: str | Path, paths: Sequence[str | Path]) -> None:
         for path in paths:
             _sync_path(path)
         return
+    for _ in _pool().map(_sync_path, paths):
+        pass
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Return the threads that flush, made once: starting them for each batch took longer than what they do."""
     from concurrent.futures import ThreadPoolExecutor  # 10 ms that few commands need
 
-    with ThreadPoolExecutor(min(_THREADS, len(paths))) as pool:
-        for _ in pool.map(_sync_path, paths):
-            pass
+    return ThreadPoolExecutor(_THREADS, "flush")
 
 
 def write_file(path: Path, data: bytes, *, keep_mode: bool = False) -> None:

@@ -10,7 +10,6 @@ import struct
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from archipec_plugins.files import layout
 from archipec_plugins.files.key_index import KeyIndex
 from archipec_plugins.files.manifest import Line, Manifest, is_listable
 from archipec_plugins.files.staging import Staging, is_interrupted
-from archipec_plugins.files.streams import CHUNK
+from archipec_plugins.files.streams import CHUNK, unix_time
 from archipec_plugins.files.timestamps import Timestamps
 from archipec_plugins.files.toc import regular_size
-from archipec_plugins.files.tree import TreeSink
+from archipec_plugins.files.tree import NewCopy, TreeSink
 
 _OFFSET = struct.Struct(">Q")
 _FEWEST = 4  # bytes of a digest that a name has
@@ -88,13 +87,14 @@ class EmlIndex:
     def prepare(self, staging: Staging) -> None:
         """Nothing to learn: the names suit every file system."""
 
-    def new_path(self, item: Item) -> str:
+    def new_copy(self, item: Item) -> NewCopy:
+        """The time of change is the message's date, which its name has too."""
         folder, digest = self._folder_of(item), bytes.fromhex(item.key.sha256)
         for name in eml_names(item):
             path = f"{folder}/{name}"
             if self._is_free(name, digest) and not os.path.lexists(f"{self._root}/{path}"):
                 self._named.setdefault(digest[:_FEWEST], set()).add(digest)
-                return path
+                return NewCopy(folder, name, unix_time(item.date))
         raise AssertionError("names have no end")
 
     def _is_free(self, name: str, digest: bytes) -> bool:
@@ -104,11 +104,10 @@ class EmlIndex:
         staged = {other for other in self._named.get(mark[:_FEWEST], ()) if other.startswith(mark)}
         return listed | staged <= {digest}
 
-    def changed(self, item: Item) -> datetime:
-        """Return the message's date, which its name has too."""
-        return item.date
+    def add(self, copy: NewCopy, sha256: str) -> None:
+        self._list(copy.path, sha256)
 
-    def add(self, path: str, sha256: str) -> None:
+    def _list(self, path: str, sha256: str) -> None:
         digest = bytes.fromhex(sha256)
         self._loaded().add(digest, _OFFSET.pack(self._manifest.add(sha256, path)))
         self._named.pop(digest[:_FEWEST], None)
@@ -166,7 +165,7 @@ class EmlIndex:
         self._count -= sum(map(len, found.values()))
         for sha256, paths in found.items():
             for path in paths:
-                self.add(path, sha256)
+                self._list(path, sha256)
 
     def __iter__(self) -> Iterator[tuple[ContentKey, str]]:
         """Raises OSError: the manifest can't be read."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
 
 from archipec.durability import make_directory
 from archipec.message import Item
-from archipec_plugins.files.streams import CREATE, item_chunks, unix_time, write_all
+from archipec_plugins.files.streams import CREATE, item_chunks, write_all
 
 _DIRECTORY = ".archipec.tmp"
 # FAT can't tell an earlier time of change.
 _FIRST_SECOND_OF_FAT = 315_532_800 + 86_400
+# Not on Windows. Elsewhere a path need not be looked up once more.
+_BY_DESCRIPTOR = os.utime in os.supports_fd
 
 
 def is_interrupted(root: str) -> bool:
@@ -58,23 +59,26 @@ class Staging:
         """Return where a staged message lies."""
         return f"{self._path}/{name}"
 
-    def write(self, item: Item, name: str, changed: datetime) -> None:
-        """Stage an item under a name, with this time of change.
+    def write(self, item: Item, name: str, changed: int) -> None:
+        """Stage an item under a name, with this time of change in Unix seconds.
 
         Raises:
             IntegrityError: its reader gave other bytes than those of its key.
             OSError: the disk did not take it. Nothing is left of it in either case.
         """
         path = f"{self._path}/{name}"
+        times = (max(changed, _FIRST_SECOND_OF_FAT),) * 2
         descriptor = os.open(path, CREATE, 0o600)
         try:
             try:
                 for chunk in item_chunks(item):
                     write_all(descriptor, chunk)
+                if _BY_DESCRIPTOR:
+                    os.utime(descriptor, times)
             finally:
                 os.close(descriptor)
-            seconds = max(unix_time(changed), _FIRST_SECOND_OF_FAT)
-            os.utime(path, (seconds, seconds))
+            if not _BY_DESCRIPTOR:
+                os.utime(path, times)
         except BaseException:
             self.discard([name])
             raise

@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -38,6 +37,26 @@ from archipec_plugins.files.timestamps import Timestamps
 from archipec_plugins.files.toc import missing_from_record
 
 
+class NewCopy(NamedTuple):
+    """Where a message is to be kept.
+
+    Attributes:
+        directory: relative to the root; file: the name in it.
+        changed: the time of change that the file is to have, in Unix seconds.
+        place: what `FileIndex.add` needs to know of it.
+    """
+
+    directory: str
+    file: str
+    changed: int
+    place: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The path, relative to the root."""
+        return f"{self.directory}/{self.file}"
+
+
 class FileIndex(Protocol):
     """How the files of an archive are named and found. All paths are relative to its root.
 
@@ -56,15 +75,12 @@ class FileIndex(Protocol):
         """Whether it knows the files yet."""
 
     def prepare(self, staging: Staging) -> None:
-        """Learn what the file system allows, before the first `new_path`."""
+        """Learn what the file system allows, before the first `new_copy`."""
 
-    def new_path(self, item: Item) -> str:
-        """Return the path for a new copy, where nothing is."""
+    def new_copy(self, item: Item) -> NewCopy:
+        """Return where a new copy goes, where nothing is."""
 
-    def changed(self, item: Item) -> datetime:
-        """Return the time of change that a new copy is to have."""
-
-    def add(self, path: str, sha256: str) -> None:
+    def add(self, copy: NewCopy, sha256: str) -> None:
         """Note a new copy, and give it a line in the manifest."""
 
     def existing(self, key: ContentKey) -> list[str]:
@@ -99,8 +115,8 @@ class FileIndex(Protocol):
 
 
 class _Staged(NamedTuple):
-    directory: str
-    file: str
+    copy: NewCopy
+    path: str
     key: ContentKey
 
 
@@ -164,12 +180,12 @@ class TreeSink:
 
     def _stage(self, item: Item) -> Receipt:
         staging = self._ready()
-        path = self._index.new_path(item)
-        directory, _, file = path.rpartition("/")
-        if directory not in self._made:
-            self._make(directory)
-        staging.write(item, file, self._index.changed(item))
-        self._staged.append(_Staged(directory, file, item.key))
+        copy = self._index.new_copy(item)
+        if copy.directory not in self._made:
+            self._make(copy.directory)
+        staging.write(item, copy.file, copy.changed)
+        path = copy.path
+        self._staged.append(_Staged(copy, path, item.key))
         return Receipt(item.key, State.STORED, path)
 
     def _ready(self) -> Staging:
@@ -197,32 +213,30 @@ class TreeSink:
         if self._staging is None or not staged:
             return receipts
         try:
-            sync_files(self._root, [self._staging.path(each.file) for each in staged])
+            sync_files(self._root, [self._staging.path(each.copy.file) for each in staged])
             self._publish(self._staging, staged)
             self._inventory.add(self._entry(each) for each in staged)
         except OSError as error:
             self._inventory.interrupt()
-            self._staging.discard(each.file for each in staged)
+            self._staging.discard(each.copy.file for each in staged)
             raise from_os_error(error, error.filename or self._root) from error
         return receipts
 
     def _entry(self, staged: _Staged) -> Entry:
-        path = f"{staged.directory}/{staged.file}"
-        return Entry(staged.key, path if self._index.whole_paths else staged.directory)
+        return Entry(staged.key, staged.path if self._index.whole_paths else staged.copy.directory)
 
     def _publish(self, staging: Staging, staged: Sequence[_Staged]) -> None:
         self._manifest.open()  # now, while nothing is in view yet
         self._publishing = True
-        touched = {each.directory for each in staged}
+        touched = {each.copy.directory for each in staged}
         new = touched - self._flushed
         self._flushed -= touched
-        for directory, file, key in staged:
-            path = f"{directory}/{file}"
+        for copy, path, key in staged:
             target = f"{self._root}/{path}"
             if os.path.lexists(target):  # a rename would replace it
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-            os.rename(staging.path(file), target)
-            self._index.add(path, key.sha256)
+            os.rename(staging.path(copy.file), target)
+            self._index.add(copy, key.sha256)
         self._manifest.write()
         touched |= {parent for directory in new for parent in _parents(directory)}
         self._flush(touched)
@@ -362,7 +376,7 @@ class TreeSink:
     def close(self) -> None:
         """Take back what was staged and not committed."""
         if self._staging is not None:
-            self._staging.discard(each.file for each in self._staged)
+            self._staging.discard(each.copy.file for each in self._staged)
             if not self._publishing and not self._manifest.waits:
                 self._staging.close()  # else it stays, and tells the next run to mend the manifest
         self._manifest.close()

@@ -7,7 +7,6 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
 from hashlib import sha256 as new_sha256
 from itertools import islice
 from pathlib import Path
@@ -22,7 +21,7 @@ from archipec_plugins.files.manifest import Line, Manifest, is_listable
 from archipec_plugins.files.staging import Staging
 from archipec_plugins.files.streams import unix_time
 from archipec_plugins.files.timestamps import Timestamps
-from archipec_plugins.files.tree import TreeSink
+from archipec_plugins.files.tree import NewCopy, TreeSink
 from archipec_plugins.maildir import MaildirSinkConfig, names
 
 _PLACE = struct.Struct(">IQHIQ")  # directory, time, copy, info, size
@@ -86,27 +85,21 @@ class MaildirIndex:
         name = names.ArchivedName(0, new_sha256().hexdigest(), 1, 0, ":2,")
         self._separator = ":" if sys.platform != "win32" and staging.allows(str(name)) else ";"
 
-    def new_path(self, item: Item) -> str:
-        copies = self._copies(item.key)
-        name = names.ArchivedName(
-            unix_time(item.date),
-            item.key.sha256,
-            copies[0][1].copy + 1 if copies else 1,
-            item.key.size,
-            names.info_of(item.flags, self._separator),
-        )
-        return f"{self._maildir_of(item)}/cur/{name}"
+    def new_copy(self, item: Item) -> NewCopy:
+        """The time of change is that of receipt: mail programs take it for that."""
+        time = unix_time(item.date)
+        key, copies = item.key, self._copies(item.key)
+        number = copies[0][1].copy + 1 if copies else 1
+        info = names.info_of(item.flags, self._separator)
+        name = names.ArchivedName(time, key.sha256, number, key.size, info)
+        directory = f"{self._maildir_of(item)}/cur"
+        changed = time if item.received is None else unix_time(item.received)
+        return NewCopy(directory, str(name), changed, self._packed(directory, name))
 
-    def changed(self, item: Item) -> datetime:
-        """Return when it was received: mail programs take the time of change for that."""
-        return item.received or item.date
-
-    def add(self, path: str, sha256: str) -> None:
-        self._manifest.add(sha256, path)
-        directory, _, file = path.rpartition("/")
-        name = names.parse_archived(file)
-        if self._index is not None and name is not None:
-            self._index.add(bytes.fromhex(sha256), self._packed(directory, name))
+    def add(self, copy: NewCopy, sha256: str) -> None:
+        self._manifest.add(sha256, copy.path)
+        if self._index is not None:
+            self._index.add(bytes.fromhex(sha256), copy.place)
             self._count += 1
 
     def held(self) -> Iterator[Entry]:
@@ -123,7 +116,7 @@ class MaildirIndex:
     def existing(self, key: ContentKey) -> list[str]:
         """Raises OSError: the directories can't be read."""
         paths = self._paths(key)
-        if all(os.path.exists(f"{self._root}/{path}") for path in paths):  # noqa: PTH110  many, as strings
+        if not paths or all(os.path.exists(f"{self._root}/{path}") for path in paths):  # noqa: PTH110  many, as strings
             return paths
         self._refresh()
         return self._paths(key)
