@@ -21,11 +21,11 @@ import ssl
 import sys
 import threading
 import time
-import zlib
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from socket import create_connection
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 _BATCH_BYTES, _BATCH_MESSAGES, _AHEAD = 8 << 20, 1000, 100
 _LISTED = re.compile(rb'UID (\d+) RFC822\.SIZE (\d+) INTERNALDATE "([^"]+)" FLAGS \(([^)]*)\)')
@@ -45,100 +45,116 @@ CREATE TABLE copy (content INTEGER NOT NULL REFERENCES content, sink INTEGER NOT
     token TEXT NOT NULL DEFAULT 'null', stored INTEGER, PRIMARY KEY (content, sink)) WITHOUT ROWID;
 """
 
+
+def _columns(count: int, names: str = "") -> str:
+    """The values of a row of the JSON array that a statement is given."""
+    named = names.split() or [""] * count
+    return ", ".join(f"value ->> {number} {name}" for number, name in enumerate(named))
+
+
+_LIST = (
+    f"INSERT INTO occurrence (folder, ref, size, received, flags) SELECT 1, {_columns(4)} FROM json_each(?)"
+)
+_CONTENT = (
+    "INSERT INTO content (id, sha256, size, kind, date, date_from)"
+    f" SELECT {_columns(5)}, 'date-field' FROM json_each(?)"
+)
+_LINK = (
+    f"UPDATE occurrence SET content = j.content FROM (SELECT {_columns(2, 'content id')} FROM json_each(?)) j"
+    " WHERE occurrence.id = j.id"
+)
+_INTEND = f"INSERT INTO copy (content, sink, state) SELECT {_columns(1)}, 1, 'intent' FROM json_each(?)"
+_RECEIVE = (
+    "UPDATE copy SET state = 'stored', token = j.token, stored = j.stored FROM"
+    f" (SELECT {_columns(3, 'content token stored')} FROM json_each(?)) j"
+    " WHERE copy.sink = 1 AND copy.content = j.content"
+)
+
 Batch = list[tuple[int, bytes]]
+
+
+class Stored(NamedTuple):
+    """A message of a batch: its row among the occurrences, its bytes, what is known of it, its path in the archive."""
+
+    row: int
+    raw: bytes
+    sha256: str
+    kind: str
+    date: int
+    path: str
 
 
 class Archive:
     """A Maildir with its manifest and inventory, and the ledger beside it."""
 
     def __init__(self, directory: Path) -> None:
-        self.root, self.staged = directory / "maildir", directory / "maildir" / ".staged"
-        for folder in (self.root / "INBOX" / "cur", self.root / "INBOX" / "new", self.staged):
-            folder.mkdir(parents=True)
-        self._ledger = sqlite3.connect(directory / "ledger.sqlite3", check_same_thread=False)
+        root = directory / "maildir"
+        for folder in ("INBOX/cur", "INBOX/new", ".staged"):
+            (root / folder).mkdir(parents=True)
+        self._root = str(root)
+        self._ledger = sqlite3.connect(directory / "ledger.sqlite3", isolation_level=None)
         self._ledger.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {_TABLES}")
-        self._lists = [(self.root / name).open("ab") for name in ("SHA256SUMS", "archipec.toc")]
-        self._descriptor = os.open(self.root, os.O_RDONLY)
+        self._manifest, self._inventory = (
+            (root / name).open("ab") for name in ("SHA256SUMS", "archipec.toc")
+        )
+        self._descriptor = os.open(root, os.O_RDONLY)
         self._syncfs = ctypes.CDLL(None).syncfs
 
-    def list(self, rows: list[tuple[int, int, int, str]]) -> None:
+    def note(self, rows: list[tuple[int, int, int, str]]) -> None:
         """Record what the folder holds: UID, size, seconds since 1970, flags."""
         self._rows = {uid: number for number, (uid, *_) in enumerate(rows, 1)}
-        with self._ledger as db:
-            db.execute(
-                "INSERT INTO occurrence (folder, ref, size, received, flags) SELECT 1, value ->> 0, value ->> 1,"
-                " value ->> 2, value ->> 3 FROM json_each(?)",
-                (json.dumps(rows),),
-            )
+        self._record((_LIST, rows))
 
     def store(self, batch: Batch) -> None:
         """Keep a batch of messages, durable when this returns."""
-        facts = [(uid, raw, hashlib.sha256(raw).hexdigest(), *_facts(raw)) for uid, raw in batch]
-        columns = "value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'date-field'"
-        contents = json.dumps([(digest, len(raw), kind, date) for _, raw, digest, kind, date in facts])
-        with self._ledger as db:
-            db.execute(
-                f"INSERT INTO content (sha256, size, kind, date, date_from) SELECT {columns} FROM json_each(?)",
-                (contents,),
-            )
-            last = db.execute("SELECT max(id) FROM content").fetchone()[0]
-            numbers = range(last - len(facts) + 1, last + 1)
-            links = json.dumps(
-                [(number, self._rows[uid]) for number, (uid, *_) in zip(numbers, facts, strict=True)]
-            )
-            db.execute(
-                "UPDATE occurrence SET content = j.content FROM"
-                " (SELECT value ->> 0 content, value ->> 1 id FROM json_each(?)) j WHERE occurrence.id = j.id",
-                (links,),
-            )
-            db.execute(
-                "INSERT INTO copy (content, sink, state) SELECT value ->> 0, 1, 'intent' FROM json_each(?)",
-                (links,),
-            )
-        staged, tokens = str(self.staged), []
-        for _, raw, digest, _, date in facts:
-            file = os.open(f"{staged}/{digest}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(file, raw)
-            os.utime(file, (date, date))
+        stored = [self._stored(uid, raw) for uid, raw in batch]
+        first = 1 + (self._ledger.execute("SELECT max(id) FROM content").fetchone()[0] or 0)
+        numbered = list(enumerate(stored, first))
+        self._record(
+            (_CONTENT, [(number, one.sha256, len(one.raw), one.kind, one.date) for number, one in numbered]),
+            (_LINK, [(number, one.row) for number, one in numbered]),
+            (_INTEND, [(number,) for number, _ in numbered]),
+        )
+        for one in stored:
+            file = os.open(f"{self._root}/.staged/{one.sha256}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(file, one.raw)
+            os.utime(file, (one.date, one.date))
             os.close(file)
-            tokens.append(f"INBOX/cur/{date}.{digest}.archipec,S={len(raw)}:2,")
         self._flush()
-        for (_, _, digest, _, _), token in zip(facts, tokens, strict=True):
-            os.rename(f"{staged}/{digest}", f"{self.root}/{token}")  # noqa: PTH104
-        manifest = [f"{one[2]}  {token}\n" for one, token in zip(facts, tokens, strict=True)]
-        inventory = [b"M %b %d INBOX/cur" % (one[2].encode(), len(one[1])) for one in facts]
-        for file_, text in zip(
-            self._lists,
-            (
-                "".join(manifest).encode(),
-                b"".join(b"%b %08x\n" % (one, zlib.crc32(one)) for one in inventory),
-            ),
-            strict=True,
-        ):
-            file_.write(text)
-            file_.flush()
+        for one in stored:
+            os.rename(f"{self._root}/.staged/{one.sha256}", f"{self._root}/{one.path}")  # noqa: PTH104
+        self._manifest.write("".join([f"{one.sha256}  {one.path}\n" for one in stored]).encode())
+        self._manifest.flush()
+        lines = [b"M %b %d INBOX/cur" % (one.sha256.encode(), len(one.raw)) for one in stored]
+        self._inventory.write(b"".join([b"%b %08x\n" % (line, crc32(line)) for line in lines]))
+        self._inventory.flush()
         self._flush()
-        receipts = json.dumps(list(zip(numbers, map(json.dumps, tokens), strict=True)))
-        with self._ledger as db:
-            db.execute(
-                "UPDATE copy SET state = 'stored', token = j.token, stored = ? FROM"
-                " (SELECT value ->> 0 content, value ->> 1 token FROM json_each(?)) j"
-                " WHERE copy.sink = 1 AND copy.content = j.content",
-                (int(time.time()), receipts),
-            )
+        self._record(
+            (_RECEIVE, [(number, json.dumps(one.path), int(time.time())) for number, one in numbered])
+        )
+
+    def _stored(self, uid: int, raw: bytes) -> Stored:
+        head = raw[: raw.find(b"\r\n\r\n")]
+        found = {name.lower(): value.decode("latin-1") for name, value in _FACT.findall(head)}
+        kind = found.get(b"x-ricevuta") or found.get(b"x-trasporto") or "ordinaria"
+        date, sha256 = _seconds(found[b"date"]), hashlib.sha256(raw).hexdigest()
+        path = f"INBOX/cur/{date}.{sha256}.archipec,S={len(raw)}:2,"
+        return Stored(self._rows[uid], raw, sha256, kind, date, path)
+
+    def _record(self, *statements: tuple[str, list[Any]]) -> None:
+        """Run statements on many rows in one transaction."""
+        self._ledger.execute("BEGIN IMMEDIATE")
+        for statement, rows in statements:
+            self._ledger.execute(statement, (json.dumps(rows),))
+        self._ledger.execute("COMMIT")
 
     def _flush(self) -> None:
         if self._syncfs(self._descriptor) != 0:
             raise OSError("syncfs")
 
 
-def _facts(raw: bytes) -> tuple[str, int]:
-    """Kind and date, from the header."""
-    found = {
-        name.lower(): value.decode("latin-1") for name, value in _FACT.findall(raw[: raw.find(b"\r\n\r\n")])
-    }
-    kind = found.get(b"x-ricevuta") or found.get(b"x-trasporto") or "ordinaria"
-    return kind, int(parsedate_to_datetime(found[b"date"]).timestamp())
+def _seconds(date: str) -> int:
+    return int(parsedate_to_datetime(date).timestamp())
 
 
 def _read(file: BinaryIO, send: BinaryIO, uids: list[int], out: queue.Queue[Batch | None]) -> None:
@@ -179,9 +195,9 @@ def main() -> None:
     rows = []
     while not (line := file.readline()).startswith(b"c "):
         if (match := _LISTED.search(line)) is not None:
-            received = int(parsedate_to_datetime(match[3].decode().replace("-", " ")).timestamp())
+            received = _seconds(match[3].decode().replace("-", " "))
             rows.append((int(match[1]), int(match[2]), received, match[4].decode()))
-    archive.list(rows)
+    archive.note(rows)
     batches: queue.Queue[Batch | None] = queue.Queue(1)
     reader = threading.Thread(target=_read, args=(file, send, [row[0] for row in rows], batches))
     reader.start()
