@@ -21,6 +21,7 @@ _COMMANDS = {
     "index": "Make messages searchable that are not yet: those of --no-index runs, and all of an index that was lost.",
     "init": "Ask for a mailbox, try the login, show what it holds, and write archipec.toml.",
     "inspect": "Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.",
+    "invoices": "List electronic invoices (FatturaPA), and what became of those that were sent, by the notices of SdI.",
     "plugins": "What sources, sinks and post-steps are installed.",
     "providers": "List what is known of the PEC providers: servers, logins, folders.",
     "prune": "Free the mailbox of what is proven to be archived.",

@@ -174,9 +174,14 @@ class IndexFile(SqliteFile):
             ),
         )
         db.execute("INSERT INTO record VALUES (?, ?, ?)", (number, facts, texts))
-        identifiers = {record.message_id, record.inner_message_id, record.msgid, record.identificativo} - {""}
+        identifiers = {record.message_id, record.inner_message_id, record.msgid, record.identificativo}
+        # What SdI says of an invoice names its file.
+        identifiers |= {one.file_name for one in record.invoices} | {
+            one.file_name for one in record.sdi_messages
+        }
         db.executemany(
-            "INSERT OR IGNORE INTO identifier VALUES (?, ?)", [(whole(one), number) for one in identifiers]
+            "INSERT OR IGNORE INTO identifier VALUES (?, ?)",
+            [(whole(one), number) for one in identifiers - {""}],
         )
         db.executemany("INSERT INTO attachment VALUES (?, ?)", [(number, name) for name in names])
         marks = ", ".join("?" * (len(COLUMNS) + 1))
@@ -270,7 +275,8 @@ class IndexFile(SqliteFile):
         """Return the messages that a text names, the newest first.
 
         A name is the beginning of a SHA-256 (4 digits or more), a Message-ID with or without angle brackets, of a message
-        or of the original inside, or an `identificativo`, which all messages of a sending share.
+        or of the original inside, an `identificativo`, which all messages of a sending share, or the name of an
+        invoice's file at SdI.
         """
         name = name.strip().strip("<>").strip()
         found = self.rows(

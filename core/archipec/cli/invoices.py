@@ -1,0 +1,196 @@
+"""``archipec invoices``: the electronic invoices in what is archived, and what SdI said of each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from archipec.cli import Settings
+from archipec.cli.terminal import count
+from archipec.config.selection import read_selection
+from archipec.durability import write_file
+from archipec.errors import ATTENTION as NEEDS_A_PERSON
+from archipec.errors import DONE, from_os_error
+from archipec.index.database import IndexFile
+from archipec.index.finding import Filters
+from archipec.index.invoicing import ATTENTION, InvoiceEntry
+from archipec.index.invoicing import invoices as all_invoices
+from archipec.message import Json
+from archipec.terminal import printable
+
+_ROME = ZoneInfo("Europe/Rome")
+# A spreadsheet takes what begins so for a formula (OWASP, CSV injection); a number is what it looks like.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_COLUMNS = (
+    "date", "direction", "status", "number", "invoice_date", "type", "supplier", "supplier_id", "customer", "customer_id",
+    "amount", "currency", "file", "identificativo_sdi", "notices", "sha256",
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--to", "urls", multiple=True, metavar="URL", help="Of this archive alone, without a ledger.")
+@click.option("--since", metavar="DATE", help="First day of the message: 2024-03-31, 2024-03 or 2024.")
+@click.option("--until", metavar="DATE", help="Last day.")
+@click.option("--direction", type=click.Choice(("in", "out")), help="Received, or sent.")
+@click.option(
+    "--missing", is_flag=True, help="Only what needs a person: rejected, not delivered, refused, no notice."
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a table for a spreadsheet.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an invoice.")
+@click.pass_obj
+def invoices(
+    settings: Settings,
+    urls: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    direction: str | None,
+    csv_file: Path | None,
+    *,
+    missing: bool,
+    as_json: bool,
+) -> int:
+    """List electronic invoices (FatturaPA), and what became of those that were sent, by the notices of SdI.
+
+    \b
+      archipec invoices --since 2026-01
+      archipec invoices --missing
+      archipec invoices --csv fatture.csv
+
+    An invoice that is attached to several messages is listed once. Exit code 3: one that was sent needs a person.
+    """
+    asked = {name: day for name, day in (("since", since), ("until", until)) if day}
+    first, after = read_selection(asked, "command line").period
+    filters = Filters(invoices=True, since=first, until=after)
+    attention = shown = 0
+    rows: list[dict[str, Json]] = []
+    with ExitStack() as held:
+        for index in _indexes(settings, urls, held):
+            for one in all_invoices(index, filters, time.time()):
+                needed = one.status in ATTENTION
+                if (direction and one.direction != direction) or (missing and not needed):
+                    continue
+                attention += needed
+                shown += 1
+                if csv_file is not None:
+                    rows.append(_row(one))
+                elif as_json:
+                    click.echo(json.dumps(_as_json(one), ensure_ascii=False))
+                else:
+                    click.echo(_as_text(one))
+    if csv_file is not None:
+        _write(csv_file, rows)
+    if not as_json:
+        click.echo(f"{count(shown)} invoices, {count(attention)} need a person", err=True)
+    return NEEDS_A_PERSON if attention else DONE
+
+
+def _indexes(settings: Settings, urls: Iterable[str], held: ExitStack) -> Iterator[IndexFile]:
+    if not urls:
+        from archipec.index.search import open_index_and_ledger
+
+        yield held.enter_context(open_index_and_ledger(settings.state))[0]
+        return
+    # Slow to import, and seldom needed.
+    from archipec.cli.index import bring_up_to_date
+    from archipec.cli.pipelines import load_registry
+    from archipec.config.pipeline import endpoint
+    from archipec.index.alone import open_archive_index
+
+    registry = load_registry()
+    for sink in [endpoint("sink", url, registry) for url in urls]:
+        index = held.enter_context(open_archive_index(settings.state, sink.where))
+        bring_up_to_date(sink, index)
+        yield index
+
+
+def _as_text(one: InvoiceEntry) -> str:
+    invoice = one.invoice
+    status = one.status.upper() if one.status in ATTENTION else one.status
+    first = f"{_day(one.date)}  {status:<13}  {invoice.number or '(no number)'} of {invoice.date}"
+    lines = [
+        click.style(printable(first), fg="red", bold=True) if one.status in ATTENTION else printable(first),
+        "  "
+        + printable(f"{invoice.supplier or invoice.supplier_id} > {invoice.customer or invoice.customer_id}"),
+        "  " + printable(f"{invoice.amount or 'amount unknown'} {invoice.currency}  {invoice.file_name}"),
+    ]
+    for notice in one.notices:
+        said = f"{notice.notice.code} {notice.notice.outcome} {notice.notice.description}"
+        lines.append("  " + printable(" ".join(f"{_day(notice.date)} SdI {said}".split())))
+    return "\n".join(lines)
+
+
+def _row(one: InvoiceEntry) -> dict[str, Json]:
+    """The columns of the table."""
+    invoice = one.invoice
+    numbers = dict.fromkeys(notice.notice.identificativo_sdi for notice in one.notices)
+    return {
+        "date": _day(one.date) if one.date else "",
+        "direction": one.direction,
+        "status": one.status,
+        "number": invoice.number,
+        "invoice_date": invoice.date,
+        "type": invoice.document_type,
+        "supplier": invoice.supplier,
+        "supplier_id": invoice.supplier_id,
+        "customer": invoice.customer,
+        "customer_id": invoice.customer_id,
+        "amount": invoice.amount,
+        "currency": invoice.currency,
+        "file": invoice.file_name,
+        "identificativo_sdi": next((number for number in numbers if number), ""),
+        "notices": " ".join(notice.notice.code for notice in one.notices),
+        "sha256": one.key.sha256,
+    }
+
+
+def _as_json(one: InvoiceEntry) -> dict[str, Json]:
+    return _row(one) | {
+        "date": datetime.fromtimestamp(one.date, _ROME).isoformat() if one.date else None,
+        "notices": [
+            {
+                "code": notice.notice.code,
+                "date": datetime.fromtimestamp(notice.date, _ROME).isoformat() if notice.date else None,
+                "outcome": notice.notice.outcome,
+                "description": notice.notice.description,
+                "sha256": notice.key.sha256,
+            }
+            for notice in one.notices
+        ],
+    }
+
+
+def _write(path: Path, rows: Iterable[dict[str, Json]]) -> None:
+    """Write a table as spreadsheets open it in Italy: UTF-8 with its mark, semicolons; no cell is a formula."""
+    text = io.StringIO()
+    table = csv.writer(text, delimiter=";")
+    table.writerow(_COLUMNS)
+    table.writerows([_cell(str(row[name])) for name in _COLUMNS] for row in rows)
+    try:
+        write_file(path, text.getvalue().encode("utf-8-sig", "replace"))
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def _day(date: int) -> str:
+    return f"{datetime.fromtimestamp(date, _ROME):%Y-%m-%d}" if date else "date unknown"
