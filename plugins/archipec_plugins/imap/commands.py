@@ -7,6 +7,7 @@ through here is what imaplib and imapclient can't do: they wait after each comma
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
@@ -14,6 +15,7 @@ from archipec_plugins.imap.grammar import StatusResponse, literal_size, parse_st
 from archipec_plugins.net.connection import Connection, printable
 
 _CHUNK = 128 * 1024
+_USUAL_TAIL = b")\r\n"
 _MAX_RESPONSE = 256 * 1024
 _MOST_DROPPED = 2 * 1024**3
 TRANSIENT_CODES = frozenset({"UNAVAILABLE", "SERVERBUG", "INUSE", "LIMIT"})
@@ -96,13 +98,14 @@ class CommandBatch:
 
     def __init__(self, connection: Connection, tags: Iterator[int], first: list[bytes]) -> None:
         self._connection = connection
+        self._inbound = connection.inbound
         self._tags = tags
         self._first = first
         self._useful = False
         self._after_fetch = False
         self._ahead = b""
         self._waiting: set[bytes] = set()
-        self._body: Body | None = None
+        self._body: Iterator[bytes] | None = None
         self._over = False
         self.codes: dict[str, bytes] = {}
 
@@ -155,13 +158,13 @@ class CommandBatch:
         self._useful = True
         self._connection.useful()
 
-    def useless(self, response: bytes, literals: int = 0) -> None:
-        """Say that what came last was not asked for, ``literals`` the bytes of it that are not in ``response``.
+    def useless(self, size: int) -> None:
+        """Say that what came last, so many bytes, was not asked for.
 
         Raises:
             TransientError: there is no end to it.
         """
-        self._connection.useless(len(response) + literals)
+        self._connection.useless(size)
 
     def outcome(self, tag: bytes) -> StatusResponse:
         """Wait until a command is done, and return how it ended; its data responses are dropped."""
@@ -169,7 +172,7 @@ class CommandBatch:
             line = self.line()
             status = self.status(line)
             if status is None:
-                self.useless(line, self._skip(line))
+                self.useless(len(line) + self._skip(line))
             elif status.tag == tag:
                 return status
 
@@ -181,6 +184,20 @@ class CommandBatch:
             self._skip(self._after_body())
         line, self._ahead = self._ahead, b""
         return line or self._connection.readline()
+
+    def usual(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Return the match of the next line, when it is one that is expected, and use it up.
+
+        Returns:
+            None when it is another line, or is not whole yet. The match is void after the next call.
+        """
+        if self._over or self._body is not None or self._ahead:
+            return None
+        inbound = self._inbound
+        match = pattern.match(inbound.data, inbound.at, inbound.end)
+        if match is not None:
+            inbound.at = match.end()
+        return match
 
     def leftover(self) -> bytes:
         """Return what stands behind a FETCH response whose list was closed too early; empty when nothing does."""
@@ -212,7 +229,7 @@ class CommandBatch:
             self._waiting.remove(status.tag)
             self._connection.answered()
             return status
-        self.useless(line)
+        self.useless(len(line))
         if status.word == "BYE":
             raise self._connection.close_with(
                 f"{self._connection} closed the connection: {response_text(status)}"
@@ -253,11 +270,21 @@ class CommandBatch:
             )
         return self._connection.read(size), self._connection.readline()
 
-    def body(self, size: int) -> Body:
-        """Return the literal that the line just read announced, to be streamed."""
-        self._body = Body(self._connection, size)
+    def body(self, size: int) -> Iterator[bytes]:
+        """Return the literal that the line just read announced: a small one whole, a large one streamed."""
+        whole = 0 < size <= _CHUNK
+        self._body = iter((self._connection.read(size),)) if whole else Body(self._connection, size)
         self._after_fetch = True
         return self._body
+
+    def last_body(self, size: int) -> Iterator[bytes]:
+        """Return the same; of what follows it nothing is wanted."""
+        body = self.body(size)
+        inbound = self._inbound
+        if size <= _CHUNK and inbound.data.startswith(_USUAL_TAIL, inbound.at, inbound.end):
+            inbound.at += len(_USUAL_TAIL)
+            self._body = None
+        return body
 
     def tail(self) -> bytes:
         """Return what follows the literal that was streamed last: the end of its response."""

@@ -61,9 +61,7 @@ class ImapFetchPipeline:
         self._names = frozenset((self._name, self._name + b"<0>", peeked))
         self._items = b"(UID %b)" % peeked
         name = re.escape(self._name)
-        self._usual = re.compile(
-            rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) " + name + rb" \{([0-9]{1,18})\}\r\n"
-        ).fullmatch
+        self._usual = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) " + name + rb" \{([0-9]{1,18})\}\r\n")
         self._announced = re.compile(
             rb"[ (](?:" + name + rb"(?:<0>)?|" + re.escape(peeked) + rb") *~?\{[0-9]+\+?\}\r\n\Z",
             re.IGNORECASE,
@@ -175,27 +173,31 @@ class ImapFetchPipeline:
                     place = len(seen) if messages is None else messages.get(message, 0)
                     ref = copies.pop(place, None)
                 if ref is None or body is None:
-                    self._batch.useless(line)
+                    self._batch.useless(len(line))
                 else:
                     self._batch.useful()
                     yield ref, body
 
     def _round(self) -> Iterator[ImapAnswer]:
+        batch, wanted = self._batch, self._wanted
         while self._under_way:
-            line = self._batch.line()
-            match = self._usual(line)
+            line = b""
+            match = batch.usual(self._usual)
+            if match is None:
+                line = batch.line()
+                match = self._usual.fullmatch(line)
             if match is not None:
-                size = int(match[2])
+                uid, size = int(match[1]), int(match[2])
+                length = match.end() - match.start() + size
                 self._bytes += size
-                body = self._batch.body(size)
-                uid = int(match[1])
-                if uid in self._wanted and self._is_in_turn(uid):
-                    self._batch.useful()
-                    yield self._wanted.pop(uid), body
+                body = batch.last_body(size)
+                if uid in wanted and self._is_in_turn(uid):
+                    batch.useful()
+                    yield wanted.pop(uid), body
                 elif not self._set_aside(uid, body):
-                    self._batch.useless(line, size)
+                    batch.useless(length)
                 continue
-            status = self._batch.status(line)
+            status = batch.status(line)
             if status is None:
                 yield from self._unusual(line)
             elif status.tag in self._under_way:
@@ -256,12 +258,12 @@ class ImapFetchPipeline:
         with self._parsed(line) as (attributes, body):
             uid = self._answered(attributes) if self._has_body(attributes) else None
             if uid is None or (body is None and uid not in self._wanted):
-                self._batch.useless(line)
+                self._batch.useless(len(line))
                 return
             in_turn = uid in self._wanted and self._is_in_turn(uid)
             if body is not None and not in_turn:
                 if not self._set_aside(uid, body):
-                    self._batch.useless(line)
+                    self._batch.useless(len(line))
                 return
             self._batch.useful()
             ref = self._wanted.pop(uid)

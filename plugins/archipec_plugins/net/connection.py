@@ -6,14 +6,16 @@ import math
 import re
 import socket
 import ssl
-from io import BufferedReader
+from collections.abc import Callable
 from pathlib import Path
 
 from archipec.durability import read_named
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
 from archipec_plugins.net.account import MailProtocol
+from archipec_plugins.net.inbound import Inbound
 from archipec_plugins.net.masking import Mask
 from archipec_plugins.net.pace import Chatter, Pace, PacedReader, TooSlow
+from archipec_plugins.net.tls import TlsSocket
 
 MAX_LINE = 64 * 1024
 """Bytes of the longest line a server may send: no answer to what is asked here comes near it."""
@@ -21,8 +23,7 @@ MAX_LINE = 64 * 1024
 GREETING_PATIENCE = 3.0
 """Seconds without a greeting after which a server is asked whether it waits for TLS."""
 
-_BUFFER = 128 * 1024
-_AT_ONCE = 64 * 1024
+_AT_ONCE = 128 * 1024
 _SHOWN = 120
 _PROBE = 5.0
 _NOT_TLS = (
@@ -59,6 +60,8 @@ class Connection:
 
     Attributes:
         mask: hides secrets in what the server says before it is shown.
+        inbound: what has come and is not used up yet.
+        secure: TLS has begun.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class Connection:
         self.port = port
         self.protocol = protocol
         self.socket = sock
-        self._reader = self._buffered()
+        self.secure = False
+        self.inbound = Inbound(PacedReader(sock, sock.recv_into, self.pace))
+        self._send: Callable[[bytes], None] = sock.sendall
         self._failure: TransientError | None = None
 
     def __str__(self) -> str:
@@ -82,15 +87,17 @@ class Connection:
         Raises:
             TransientError: the connection is cut or silent, or the line never ends.
         """
-        try:
-            line = self._reader.readline(MAX_LINE)
-        except (OSError, ValueError) as error:
-            raise self._lost(error) from error
-        if line.endswith(b"\r\n"):
+        inbound = self.inbound
+        looked_through = 0
+        while (end := inbound.data.find(b"\n", inbound.at + looked_through, inbound.end)) < 0:
+            looked_through = inbound.end - inbound.at
+            if looked_through >= MAX_LINE:
+                raise self.protocol_error(inbound.take(MAX_LINE))
+            self.more()
+        line = inbound.take(end + 1 - inbound.at)
+        if line.endswith(b"\r\n") and len(line) <= MAX_LINE:
             return line
-        if line.endswith(b"\n") or len(line) == MAX_LINE:
-            raise self.protocol_error(line)
-        raise self._lost()
+        raise self.protocol_error(line[:MAX_LINE])
 
     def read(self, size: int) -> bytes:
         """Return exactly ``size`` bytes.
@@ -98,27 +105,25 @@ class Connection:
         Raises:
             TransientError: the connection is cut or silent.
         """
-        try:
-            data = self._reader.read(size)
-        except (OSError, ValueError) as error:
-            raise self._lost(error) from error
-        if len(data) != size:
-            raise self._lost()
-        return data
+        if size > _AT_ONCE:
+            return b"".join(self.read(min(_AT_ONCE, size - at)) for at in range(0, size, _AT_ONCE))
+        inbound = self.inbound
+        while inbound.end - inbound.at < size:
+            self.more()
+        return inbound.take(size)
 
-    def read_some(self) -> bytes:
-        """Return what has come, waiting until that is at least one byte.
+    def more(self) -> None:
+        """Wait until more is in `inbound`.
 
         Raises:
             TransientError: the connection is cut or silent.
         """
         try:
-            data = self._reader.read1(_AT_ONCE)
+            size = self.inbound.more()
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
-        if not data:
+        if not size:
             raise self._lost()
-        return data
 
     def send(self, data: bytes) -> None:
         """Send all of ``data``.
@@ -128,7 +133,7 @@ class Connection:
         """
         try:
             self.pace.begin()
-            self.socket.sendall(data)
+            self._send(data)
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
 
@@ -172,14 +177,14 @@ class Connection:
             PermanentError: the certificate isn't good for this host, or the server speaks no TLS.
             TransientError: the connection is cut or silent.
         """
-        # Closing the reader drops what came in the clear behind the go-ahead: an attacker may have put it there
-        # (CVE-2011-0411).
-        self._reader.close()
         try:
-            self.socket = context.wrap_socket(self.socket, server_hostname=self.host)
+            secure = TlsSocket(self.socket, context, self.host)
         except (OSError, ValueError) as error:
             raise _no_tls(error, self) from error
-        self._reader = self._buffered()
+        # What came in the clear behind the go-ahead is dropped: an attacker may have put it there (CVE-2011-0411).
+        self.inbound.begin_anew(PacedReader(self.socket, secure.recv_into, self.pace))
+        self._send = secure.sendall
+        self.secure = True
 
     def answered(self) -> None:
         """Say that a question is answered: the time to wait for the next answer begins anew."""
@@ -236,11 +241,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection at once."""
-        self._reader.close()
+        self.inbound.begin_anew(_closed)
         self.socket.close()
-
-    def _buffered(self) -> BufferedReader:
-        return BufferedReader(PacedReader(self.socket, self.pace), _BUFFER)
 
     def _lost(self, error: Exception | None = None) -> TransientError:
         if error is None:
@@ -355,6 +357,10 @@ def _no_tls(error: Exception, connection: Connection) -> ArchipecError:
     if isinstance(error, TimeoutError):
         return connection.close_with(f"{connection} has not answered while TLS began")
     return connection.close_with(f"the connection to {connection} broke while TLS began: {_reason(error)}")
+
+
+def _closed(_buffer: memoryview) -> int:
+    raise ValueError("the connection is closed")
 
 
 def _reason(error: Exception) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from io import RawIOBase
 from socket import socket
-from typing import Any, Final
+from typing import Final
 
 _BYTES_A_SECOND: Final = 100
 """A server that sends less, for as long as the timeout, is as good as silent: bad mobile lines bring twenty times that,
@@ -100,27 +99,29 @@ class Pace:
             self._waited, self._bytes = 0.0, 0
 
 
-class PacedReader(RawIOBase):
-    """Reads from a socket at the pace."""
+class PacedReader:
+    """Reads at the pace.
 
-    def __init__(self, sock: socket, pace: Pace) -> None:
-        super().__init__()
+    Args:
+        sock: whose timeout is set to what is left to wait.
+        read_into: reads from it into a buffer, and returns how many bytes.
+    """
+
+    def __init__(self, sock: socket, read_into: Callable[[memoryview], int], pace: Pace) -> None:
         self._socket = sock
+        self._read_into = read_into
         self._pace = pace
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def __call__(self, buffer: memoryview) -> int:
         pace = self._pace
         left = pace.left()
         began = pace.clock()
         if left >= pace.timeout:
-            size = self._socket.recv_into(buffer)
+            size = self._read_into(buffer)
         else:
             self._socket.settimeout(left)
             try:
-                size = self._socket.recv_into(buffer)
+                size = self._read_into(buffer)
             except TimeoutError:
                 # Most of the time went by while something did come: this is no silence.
                 raise TooSlow if left < pace.timeout / 2 else TimeoutError from None

@@ -14,8 +14,10 @@ from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
 from archipec_plugins.net.connection import MAX_LINE, Connection, printable
 
 _CRLF: Final = b"\r\n"
-_END: Final = b"\r\n.\r\n"
-_PIECE: Final = 64 * 1024
+# The dot at the beginning of a line. Looked for by the dot, it is found faster than by the line end before it.
+_DOT: Final = re.compile(rb"\.(?<=\r\n\.)")
+_LAST: Final = b".\r\n"
+_PIECE: Final = 128 * 1024
 # Sizes by LIST are wrong on many servers, but not that wrong.
 _SPARE: Final = 64 * 1024 * 1024
 _MOST_UNKNOWN: Final = 2 * 1024**3
@@ -44,63 +46,64 @@ def refusal(reply: bytes, what: str, scope: Scope) -> ArchipecError:
     return kind(f"{what}: {response_text(reply)}", scope=scope)
 
 
-class _Inbound:
-    """What has come from the server and isn't used up yet."""
+class _Replies:
+    """What comes from the server: lines, and the texts behind some of them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._data = bytearray()
-        self._at = 0
+        self._inbound = connection.inbound
 
     def line(self) -> bytes:
         """Return the next line without its CRLF."""
-        self._tidy()
-        while (end := self._data.find(_CRLF, self._at)) < 0:
-            if len(self._data) - self._at > MAX_LINE:
-                raise self._connection.protocol_error(bytes(self._data[self._at :]))
-            self._data += self._connection.read_some()
-        line = bytes(self._data[self._at : end])
-        self._at = end + 2
+        inbound = self._inbound
+        while (end := inbound.data.find(_CRLF, inbound.at, inbound.end)) < 0:
+            if inbound.end - inbound.at > MAX_LINE:
+                raise self._connection.protocol_error(inbound.take(MAX_LINE))
+            self._connection.more()
+        line = inbound.take(end - inbound.at)
+        inbound.at += len(_CRLF)
         return line
 
     def back_before_line_end(self) -> None:
         """Give back the CRLF of the line just read, so that a text's first line has one before it as others have."""
-        self._at -= 2
+        self._inbound.at -= len(_CRLF)
 
-    def text(self) -> tuple[bytes, bool]:
+    def text(self, skip: int) -> tuple[bytes, bool]:
         """Return more of a text, dots taken off, and whether it is whole now.
 
         Every line comes with the CRLF before it; behind the last one comes its own.
+
+        Args:
+            skip: leave out so many bytes at the beginning.
         """
-        self._tidy()
-        looked_through = self._at
-        while (end := self._data.find(_END, looked_through)) < 0:
-            size = len(self._data)
-            if size - self._at > _PIECE:
-                # What may be the beginning of the end must wait for more.
-                cut = self._data.find(b"\r", size - 4)
-                return self._take(size if cut < 0 else cut), False
-            looked_through = max(self._at, size - 4)
-            # Some servers send a few kB at a time: pieces as small would be slow to process.
-            self._data += self._connection.read_some()
-        piece = self._take(end + 2)
-        self._at = end + 5
-        return piece, True
+        inbound = self._inbound
+        pieces: list[bytes] = []
+        looked_through, room = 0, _PIECE
+        while True:
+            dot = _DOT.search(inbound.data, inbound.at + looked_through, inbound.end)
+            stop = inbound.end if dot is None else dot.start()
+            looked_through = stop - inbound.at
+            over = False
+            if dot is not None and stop + len(_LAST) <= inbound.end:
+                over = inbound.data.startswith(_LAST, stop)
+                next_line = stop + (len(_LAST) if over else 1)
+            elif looked_through > room:
+                # What may be the beginning of the end waits for more.
+                next_line = stop = stop - len(_CRLF)
+            else:
+                self._connection.more()
+                continue
+            room -= looked_through
+            inbound.at += skip
+            pieces.append(inbound.take(stop - inbound.at))
+            inbound.at = next_line
+            skip = looked_through = 0
+            if over or room < 0:
+                return b"".join(pieces), over
 
     def endless(self) -> TransientError:
         """Close the connection, and return the error for a text that is longer than any message can be."""
         return self._connection.close_with(f"{self._connection} does not come to the end of a message")
-
-    def _take(self, end: int) -> bytes:
-        piece = bytes(self._data[self._at : end].replace(b"\r\n.", _CRLF))
-        self._at = end
-        return piece
-
-    def _tidy(self) -> None:
-        if self._at > _PIECE or self._at == len(self._data):
-            # A line end given back stays.
-            del self._data[: max(0, self._at - 2)]
-            self._at = min(self._at, 2)
 
 
 class Text:
@@ -113,12 +116,12 @@ class Text:
             is given without it.
     """
 
-    __slots__ = ("_given", "_inbound", "_most", "_octets", "_over")
+    __slots__ = ("_given", "_most", "_octets", "_over", "_replies")
 
-    def __init__(self, inbound: _Inbound, octets: int | None) -> None:
-        self._inbound = inbound
+    def __init__(self, replies: _Replies, octets: int | None) -> None:
+        self._replies = replies
         self._octets = octets
-        self._given = -len(_CRLF)
+        self._given = 0
         self._most = _MOST_UNKNOWN if octets is None else 2 * octets + _SPARE
         self._over = False
 
@@ -127,14 +130,11 @@ class Text:
 
     def __next__(self) -> bytes:
         while not self._over:
-            piece, self._over = self._inbound.text()
-            if self._given < 0:
-                # The end of the status line.
-                piece = piece[2:]
-                self._given = 0
+            # Before the first line comes the end of the status line.
+            piece, self._over = self._replies.text(0 if self._given else len(_CRLF))
             self._given += len(piece)
             if self._given > self._most:
-                raise self._inbound.endless()
+                raise self._replies.endless()
             if self._over and self._given - len(_CRLF) == self._octets:
                 piece = piece.removesuffix(_CRLF)
             if piece:
@@ -147,23 +147,23 @@ class Pop3Channel:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._inbound = _Inbound(connection)
+        self._replies = _Replies(connection)
         self._current: Pop3Batch | None = None
 
     def begin(self) -> Pop3Batch:
         """Begin a batch of commands. The one before is over: what is still to come of it is read and dropped."""
         if self._current is not None:
             self._current.end()
-        self._current = Pop3Batch(self.connection, self._inbound)
+        self._current = Pop3Batch(self.connection, self._replies)
         return self._current
 
 
 class Pop3Batch:
     """Commands sent and not yet answered."""
 
-    def __init__(self, connection: Connection, inbound: _Inbound) -> None:
+    def __init__(self, connection: Connection, replies: _Replies) -> None:
         self._connection = connection
-        self._inbound = inbound
+        self._replies = replies
         self._has_text: deque[bool] = deque()
         self._text: Text | None = None
         self._over = False
@@ -186,22 +186,22 @@ class Pop3Batch:
         if self._over:
             raise RuntimeError("an iterator of a POP3 source was used after a later call on the same source")
         self._drop_text()
-        line = self._inbound.line()
+        line = self._replies.line()
         if line.startswith(b"-ERR"):
             line = line[:4] + self._connection.mask(line[4:])  # it may be shown
         self._connection.answered()
         has_text = self._has_text.popleft()
         if line.startswith(b"+OK"):
             if has_text:
-                self._inbound.back_before_line_end()
-                self._text = Text(self._inbound, None)
+                self._replies.back_before_line_end()
+                self._text = Text(self._replies, None)
         elif not line.startswith(b"-ERR"):
             raise self._connection.protocol_error(line)
         return line
 
     def text(self, octets: int | None = None) -> Text:
         """Return the text of the reply just read, to be streamed; see `Text`."""
-        self._text = Text(self._inbound, octets)
+        self._text = Text(self._replies, octets)
         return self._text
 
     def whole_text(self, limit: int) -> bytes:

@@ -7,7 +7,6 @@ import math
 import poplib
 import re
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Final, cast
@@ -183,7 +182,7 @@ class _Socket:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._left = _BUDGET
-        self._first = not isinstance(connection.socket, ssl.SSLSocket)
+        self._first = not connection.secure
 
     def makefile(self, mode: str) -> IO[bytes]:
         del mode

@@ -26,7 +26,7 @@ PASSWORD = "secret that nobody logs"
 class ScriptedConnection:
     """As much of `net.connection.Connection` as logins use: answers from a script, keeps what is sent. Nothing else is there."""
 
-    host, port = "mail.example.it", 993
+    host, port, secure = "mail.example.it", 993, False
 
     def __init__(self, *answers: bytes) -> None:
         self.socket, self._other = socket.socketpair()
