@@ -200,7 +200,8 @@ class EmlSource:
         """The bytes of a file, which must stay the one that was listed to the end."""
         total = 0
         try:
-            while chunk := file.read(_CHUNK):
+            # Of a larger buffer than the file fills, most would be made and thrown away.
+            while chunk := file.read(min(_CHUNK, max(ref.size - total, 0) + 1)):
                 total += len(chunk)
                 yield chunk
             now = _Ref.of(ref.name, os.fstat(file.fileno()))
@@ -273,9 +274,9 @@ class EmlSource:
         """Return a file's ref, or why it is left out; None when it isn't there any more."""
         named = path.name.casefold().endswith(".eml")
         try:
-            if self._only is None and path.is_symlink():
+            status = path.lstat() if self._only is None else path.stat()
+            if stat.S_ISLNK(status.st_mode):
                 return self._about_link(path)
-            status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 return _Reason("it is no regular file", message=False)
             with self._open(path) as file:

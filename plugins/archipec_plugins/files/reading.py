@@ -62,7 +62,8 @@ def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
     """
     left = size
     try:
-        while chunk := file.read(CHUNK):
+        # Of a larger buffer than the file fills, most would be made and thrown away.
+        while chunk := file.read(min(CHUNK, max(left, 0) + 1)):
             left -= len(chunk)
             yield chunk
     except OSError as error:

@@ -227,7 +227,9 @@ class MaildirFolder:
                 yield Fetched(ref, raising(read_error(error, path, Scope.MESSAGE)))
                 continue
             with file:
-                skipped = file.seek(self._preamble_format.skip(file.read(_BEGINNING)))
+                skipped = 0
+                if self._preamble_format is not NO_PREAMBLE:
+                    skipped = file.seek(self._preamble_format.skip(file.read(_BEGINNING)))
                 size = os.fstat(file.fileno()).st_size - skipped
                 # What our own archives hold is as the server sent it.
                 own = key_of(path.rpartition("/")[2]) is not None

@@ -27,6 +27,7 @@ _REF = re.compile(r"(mboxrd|mboxo|mboxcl2):([0-9]{1,15})\+([0-9]{1,15}):([0-9a-f
 _TOC_REF = re.compile(r"toc:([0-9]{1,15})\+([0-9]{1,15}):([0-9]{1,15}):([0-9a-f]{64})")
 _MONTHS: Final = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 _BLANK: Final = 2
+_QUOTED: Final = b">From "
 
 
 class OpenedMbox(NamedTuple):
@@ -153,14 +154,17 @@ class MboxFolder:
                     yield Fetched(text, raising(error))
                     continue
                 if chunks is not None:
-                    yield Fetched(text, restored(chunks, ref.dialect), saved=True)
+                    yield Fetched(text, chunks, saved=True)
 
-    def _checked(self, stream: MboxStream, ref: _Ref) -> Iterable[bytes] | None:
-        """Return the stored bytes; None when others lie in their place."""
+    def _checked(self, stream: MboxStream, ref: _Ref) -> Iterator[bytes] | None:
+        """Return the message; None when other bytes lie in its place."""
         if ref.length > _IN_MEMORY:
-            return self._large(stream, ref)
-        chunks = list(_stored(stream, ref))
-        return chunks if digest_of(b"".join(chunks)).hexdigest() == ref.digest else None
+            return restored(self._large(stream, ref), ref.dialect)
+        stored = b"".join(_stored(stream, ref))
+        if digest_of(stored).hexdigest() != ref.digest:
+            return None
+        # In whatever dialect, nothing is quoted in most messages.
+        return restored((stored,), ref.dialect) if _QUOTED in stored else iter((stored,))
 
     def _large(self, stream: MboxStream, ref: _Ref) -> Iterator[bytes]:
         digest = digest_of()

@@ -86,21 +86,19 @@ class ZipArchive:
     def refusal(self, member: ZipMember) -> str | None:
         """Return why a member is not read, None when it may be. Its name is no reason: it never becomes a path."""
         kind = stat.S_IFMT(member.mode)
-        refusals = (
-            (kind == stat.S_IFLNK, "it is a link"),
-            (kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK), "it is no regular file"),
-            (member.flags & _ENCRYPTED, "it is encrypted: unpack the zip with its password first"),
-            (
-                member.method not in (_STORED, _DEFLATED),
-                f"it is compressed by method {member.method}, which is not read here: unpack the zip first",
-            ),
-            (member.number in self._overlapping, "it shares bytes with another member"),
-            (
-                member.size > _HARMLESS and member.size > member.stored * _MOST_SHRUNK,
-                f"it expands from {member.stored} to {member.size} bytes; refused as a possible zip bomb",
-            ),
-        )
-        return next((reason for refused, reason in refusals if refused), None)
+        if kind == stat.S_IFLNK:
+            return "it is a link"
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            return "it is no regular file"
+        if member.flags & _ENCRYPTED:
+            return "it is encrypted: unpack the zip with its password first"
+        if member.method not in (_STORED, _DEFLATED):
+            return f"it is compressed by method {member.method}, which is not read here: unpack the zip first"
+        if member.number in self._overlapping:
+            return "it shares bytes with another member"
+        if member.size > _HARMLESS and member.size > member.stored * _MOST_SHRUNK:
+            return f"it expands from {member.stored} to {member.size} bytes; refused as a possible zip bomb"
+        return None
 
     def open(self, member: ZipMember) -> MemberReader:
         """Open a member that is not refused.
@@ -108,11 +106,11 @@ class ZipArchive:
         Raises:
             IntegrityError: its local header is damaged, or contradicts the directory.
         """
-        header = self.read_at(member.header, _LOCAL.size)
+        header = self.read_at(member.header, _LOCAL.size + len(member.raw_name))
         if len(header) < _LOCAL.size or not header.startswith(b"PK\x03\x04"):
             raise self.damage(member, "its header is damaged")
-        *_, name_size, extra_size = _LOCAL.unpack(header)
-        if self.read_at(member.header + _LOCAL.size, name_size) != member.raw_name:
+        *_, name_size, extra_size = _LOCAL.unpack_from(header)
+        if name_size != len(member.raw_name) or header[_LOCAL.size :] != member.raw_name:
             raise self.damage(member, "its header and the zip's directory call it by two names")
         start = member.header + _LOCAL.size + name_size + extra_size
         if start + member.stored > self.directory.start:
@@ -193,6 +191,8 @@ class MemberReader:
         self._finish()
 
     def _compressed(self) -> bytes:
+        if self._at == self._stop:
+            return b""
         data = self._archive.read_at(self._at, min(_CHUNK, self._stop - self._at))
         self._at += len(data)
         return data

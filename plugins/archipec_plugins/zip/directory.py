@@ -98,10 +98,11 @@ class ZipDirectory:
         name_size, extra_size, _, _, _, attributes, header = fields[10:]
         names = self._read(self._positions[number] + _RECORD.size, name_size + extra_size)
         raw_name, extra = names[:name_size], dict(_extra_fields(names[name_size:]))
-        wide = iter(struct.unpack(f"<{len(extra.get(_ZIP64, b'')) // 8}Q", _whole(extra.get(_ZIP64, b""))))
-        size = next(wide, size) if size == _32 else size
-        stored = next(wide, stored) if stored == _32 else stored
-        header = next(wide, header) if header == _32 else header
+        if _ZIP64 in extra:
+            wide = iter(struct.unpack(f"<{len(extra[_ZIP64]) // 8}Q", _whole(extra[_ZIP64])))
+            size = next(wide, size) if size == _32 else size
+            stored = next(wide, stored) if stored == _32 else stored
+            header = next(wide, header) if header == _32 else header
         mode = attributes >> 16 if made_by >> 8 == 3 else 0
         name = _decoded(raw_name, flags, extra.get(_UNICODE_NAME, b""))
         modified = _modified(extra.get(_TIMES, b""))

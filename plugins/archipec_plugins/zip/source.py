@@ -146,8 +146,7 @@ class _Sorter:
     def mail_folders(self) -> list[MailFolder]:
         """Return the folders of mail, in the order in which they are met."""
         for number, archive in enumerate(self._archives):
-            beside = self._certification_data(archive)
-            self._find_maildirs(archive)
+            beside = self._look_around(archive)
             for member in archive.directory:
                 if member.name.endswith("/") and not member.size:
                     continue
@@ -164,23 +163,22 @@ class _Sorter:
         mail_folders: list[MailFolder] = list(self._messages.values())
         return mail_folders + [self._mbox(names.take(name), parts) for name, parts in self._mboxes.items()]
 
-    def _find_maildirs(self, archive: ZipArchive) -> None:
-        """Note which folders of a zip are Maildirs: in those ``tmp`` holds what was never delivered."""
-        self._maildirs = set()
-        for member in archive.directory:
-            parts = member.name.replace("\\", "/").split("/")
-            if len(parts) > 1 and parts[-2] in ("cur", "new"):
-                self._maildirs.add("/".join(parts[:-2]))
+    def _look_around(self, archive: ZipArchive) -> dict[str, list[str]]:
+        """Note which folders of a zip are Maildirs: in those ``tmp`` holds what was never delivered.
 
-    @staticmethod
-    def _certification_data(archive: ZipArchive) -> dict[str, list[str]]:
-        """Return the names of XML files by folder: they tell what lies beside them."""
-        found: dict[str, list[str]] = {}
+        Returns:
+            The names of XML files by folder: they tell what lies beside them.
+        """
+        self._maildirs = set()
+        certification_data: dict[str, list[str]] = {}
         for member in archive.directory:
             parent, _, name = member.name.replace("\\", "/").rpartition("/")
+            maildir, _, directory = parent.rpartition("/")
+            if directory in ("cur", "new"):
+                self._maildirs.add(maildir)
             if name.lower().endswith(".xml"):
-                found.setdefault(parent, []).append(name)
-        return found
+                certification_data.setdefault(parent, []).append(name)
+        return certification_data
 
     def _place(
         self, number: int, archive: ZipArchive, member: ZipMember, beside: Mapping[str, Iterable[str]]
