@@ -16,13 +16,15 @@ from archipec.index.extraction.charset import decode_text
 from archipec.index.extraction.format import FileFormat, detect_format, media_type_of
 from archipec.index.extraction.limits import (
     MAX_DEPTH,
+    MAX_ENCODED,
     MAX_FILE,
     MAX_FILE_TEXT,
     TOO_LONG,
     TOO_MUCH_TEXT,
+    TOO_MUCH_UNPACKED,
     Extracted,
     ReadingBudget,
-    file_size,
+    too_large,
 )
 from archipec.index.extraction.mail import leaves, part_text
 from archipec.index.extraction.markup import ELEMENTS, html_text, xml_text
@@ -35,12 +37,16 @@ from archipec.index.record import AttachedFile, Filing, Invoice, SdiMessage
 from archipec.pec.headers import header_block
 from archipec.pec.mime import Part, entity
 
-__all__ = ["AttachmentReader"]
+__all__ = ["NOT_TRIED", "AttachmentReader"]
+
+NOT_TRIED: Final = "not read: a file of this message ends the program that reads it, or takes it too long"
+"""What is said of files that are not opened again."""
 
 _MAX_NAME: Final = 255  # characters
 _LAYERS: Final = (".p7m", ".tsd", ".p7s", ".b64", ".pem")
 _FOLDERS: Final = re.compile(r"[\\/]+")
 _XML_BLOCK: Final = 256 * 1024
+_MAX_BODY: Final = 4 << 20  # bytes of a text that is no file, as they stand in the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,9 @@ class AttachmentReader:
         name = _own_name(part.name) or _unnamed(part)
         encoded = part.end - part.body
         path, depth = (f"{parent.path}/{name}", parent.depth + 1) if parent else (name, 0)
-        if self.names_only or encoded > 2 * MAX_FILE:
-            problem = (
-                "" if self.names_only else f"not read: {file_size(encoded)}, more than is read of a file"
-            )
-            self._say(AttachedFile(path=path, media_type=part.media_type, size=encoded, problem=problem))
+        refusal = NOT_TRIED if self.names_only else too_large(encoded, MAX_ENCODED)
+        if refusal:
+            self._say(AttachedFile(path=path, media_type=part.media_type, size=encoded, problem=refusal))
             return
         try:
             content = part.content()
@@ -141,6 +145,7 @@ class AttachmentReader:
                 signers=tuple(map(clean_text, unwrapped.signers)),
             )
             if unwrapped.content is not None:
+                self.budget.unpacked -= len(unwrapped.content)
                 self._read(
                     _inside(
                         file,
@@ -171,14 +176,14 @@ class AttachmentReader:
 
     def _refusal(self, file: _File) -> str:
         """Why a file is not even opened; empty when it is."""
-        if len(file.content) > MAX_FILE:
-            return (
-                f"not read: {file_size(len(file.content))}, more than the {file_size(MAX_FILE)} that are read"
-            )
+        if refusal := too_large(len(file.content), MAX_FILE):
+            return refusal
         if file.depth > MAX_DEPTH:
             return f"not read: more than {MAX_DEPTH} files in one another"
         if file.depth and self.budget.files < 0:
             return "not read: there are more files in files than are read"
+        if file.depth and self.budget.unpacked < 0:
+            return TOO_MUCH_UNPACKED
         if self.budget.is_over:
             return TOO_LONG
         return ""
@@ -266,12 +271,16 @@ class AttachmentReader:
 
 
 def _body(part: Part, budget: ReadingBudget) -> Extracted:
+    """The text of a part that is no file."""
+    cut = part._replace(end=min(part.end, part.body + _MAX_BODY))
     try:
         if part.media_type == "text/html":
-            return html_text(part.content(), part.parameter("charset"), budget)
-        return Extracted(*part_text(part))
+            text, problem = html_text(cut.content(), part.parameter("charset"), budget)
+        else:
+            text, problem = part_text(cut)
     except IntegrityError as error:
         return Extracted("", f"part of its text: {error.message}")
+    return Extracted(text, problem if cut == part else TOO_MUCH_TEXT)
 
 
 def _inside(outer: _File, name: str, content: bytes, signed_name: str = "") -> _File:

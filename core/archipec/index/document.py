@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from archipec.errors import IntegrityError
 from archipec.index.attachments import AttachmentReader
-from archipec.index.extraction.limits import Extracted
+from archipec.index.extraction.limits import MAX_ENCODED, Extracted, too_large
 from archipec.index.filings import filing_by_subject
 from archipec.index.header import HeaderFields, clean_text, read_fields
 from archipec.index.record import MAX_TEXT, Filing, IndexedMessage, IndexedText, Party, Place, Role
@@ -113,6 +113,9 @@ def _original(structure: Structure, found: _Found) -> Part | None:
         return None
     if not part.encoding.lower().startswith((b"base64", b"quoted-printable")):
         return entity(part.raw, part.body, part.end)
+    if refusal := too_large(part.end - part.body, MAX_ENCODED):
+        found.problems.append(f"the original message: {refusal}")
+        return None
     try:
         return entity(part.content())
     except IntegrityError as error:

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from archipec.index.attachments import AttachmentReader
+from archipec.index.extraction.limits import TOO_LONG, TOO_MUCH_UNPACKED, ReadingBudget
 from archipec.index.record import MAX_TEXT, IndexedMessage
+from archipec.pec.mime import entity
 from archipec.simulator import Attachment, compose
-from testbed.hostile_files import hostile_files
-from testbed.indexing import text_in
+from archipec.simulator.files import signed, zipped
+from testbed.hostile_files import hostile_files, raw_zip
+from testbed.indexing import indexed, text_in, with_files
 
 FULL = os.environ.get("ARCHIPEC_DEPTH") == "full"
 COUNT, TOGETHER = (10_000, 250) if FULL else (120, 120)
@@ -64,10 +68,38 @@ def test_each_is_read_within_bounds_and_so_is_what_follows(seed: int, tmp_path: 
     assert peak < 1000, f"{peak} MiB"
 
 
-def test_a_bomb_is_named() -> None:
-    from testbed.hostile_files import raw_zip
-    from testbed.indexing import indexed, with_files
+@pytest.mark.parametrize(
+    "whole", [zipped({"a.txt": b"parola " * 99, "b.txt": b"altra " * 99}), signed(signed(b"parola " * 99))]
+)
+def test_what_is_unpacked_of_one_message_is_bounded(whole: bytes) -> None:
+    reader = AttachmentReader("", budget=ReadingBudget(unpacked=1000))
+    reader.read_part(entity(b"\r\n" + whole))
+    assert [one.problem for one in reader.files if one.problem] == [TOO_MUCH_UNPACKED]
+    ample = AttachmentReader("", budget=ReadingBudget(unpacked=10_000))
+    ample.read_part(entity(b"\r\n" + whole))
+    assert not [one.problem for one in ample.files if one.problem]
 
+
+def test_reading_ends_when_its_time_is_over() -> None:
+    reader = AttachmentReader("", budget=ReadingBudget(ends=0.0))
+    reader.read_part(entity(b"\r\n" + zipped({"a.txt": b"parola"})))
+    assert [one.problem for one in reader.files] == [TOO_LONG]
+
+
+def test_a_text_without_end_is_cut() -> None:
+    for media_type in (b"text/plain", b"text/html"):
+        raw = b"Content-Type: " + media_type + b"\r\n\r\n" + b"parola " * (1 << 20)
+        (text,) = indexed(raw).texts
+        assert len(text.text) <= MAX_TEXT
+        assert any("are indexed" in one for one in indexed(raw).problems)
+
+
+def test_a_file_too_large_is_not_even_decoded() -> None:
+    message = indexed(with_files(("grande.bin", bytes(50 << 20))))
+    assert message.attachments[0].problem == "not read: 68 MiB, more than the 64 MiB that are read"
+
+
+def test_a_bomb_is_named() -> None:
     message = indexed(
         with_files(("a.zip", raw_zip([("b", bytes(1000), 1 << 30), ("c", bytes(1000), 16 << 20)])))
     )

@@ -163,21 +163,24 @@ def _bad_pdf(chance: random.Random) -> tuple[str, bytes]:
 
 def _pdf_bomb(chance: random.Random) -> tuple[str, bytes]:
     """A page whose content is 40 MB when its compression is undone, or a tree of pages that is a loop."""
-    shown = b"BT /F 11 Tf (parola) Tj ET\n"
-    inflated = zlib.compress(shown * (chance.choice([2, 40]) * MB // len(shown)), 9)
-    twice = zlib.compress(inflated, 9)
-    stream = chance.choice(
-        [
-            b"<</Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream" % (len(inflated), inflated),
-            b"<</Filter[/FlateDecode/FlateDecode]/Length %d>>\nstream\n%s\nendstream" % (len(twice), twice),
-        ]
-    )
     whole = pdf("parola")
-    at, end = whole.index(b"<</Length"), whole.index(b"endstream") + 9
-    bomb = whole[:at] + stream + whole[end:]
+    bomb = inflating_pdf(chance.choice([2, 40]) * MB, twice=chance.random() < 0.5)
     loop = whole.replace(b"/Kids[4 0 R]", b"/Kids[2 0 R]")
     count = whole.replace(b"/Count 1/", b"/Count 2000000000/")
     return "bomba.pdf", chance.choice([bomb, loop, count])
+
+
+def inflating_pdf(size: int, *, twice: bool = False) -> bytes:
+    """A PDF with a page whose content has so many bytes once its compression is undone."""
+    shown = b"BT /F 11 Tf (parola) Tj ET\n"
+    stream = zlib.compress(shown * (size // len(shown)), 9)
+    filters = b"/FlateDecode"
+    if twice:
+        stream, filters = zlib.compress(stream, 9), b"[/FlateDecode/FlateDecode]"
+    whole = pdf("parola")
+    at, end = whole.index(b"<</Length"), whole.index(b"endstream") + 9
+    head = b"<</Filter%s/Length %d>>\nstream\n" % (filters, len(stream))
+    return whole[:at] + head + stream + b"\nendstream" + whole[end:]
 
 
 def _bad_office(chance: random.Random) -> tuple[str, bytes]:

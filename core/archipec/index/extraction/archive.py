@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from archipec.errors import IntegrityError
-from archipec.index.extraction.limits import MAX_FILE, ReadingBudget, file_size
+from archipec.index.extraction.limits import MAX_FILE, TOO_MUCH_UNPACKED, ReadingBudget, too_large
 
 __all__ = ["ArchivedFile", "blocks_of", "members", "open_zip", "read_member"]
 
@@ -88,10 +88,8 @@ def blocks_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: ReadingBu
         raise IntegrityError("not read: encrypted with a password")
     if info.compress_type not in _METHODS:
         raise IntegrityError(f"not read: compressed by a method that is not supported ({info.compress_type})")
-    if info.file_size > MAX_FILE:
-        raise IntegrityError(
-            f"not read: {file_size(info.file_size)}, more than the {file_size(MAX_FILE)} that are read"
-        )
+    if refusal := too_large(info.file_size):
+        raise IntegrityError(refusal)
     if info.file_size > _SUSPICIOUS and info.file_size > _MAX_RATIO * max(info.compress_size, 1):
         raise IntegrityError(
             f"expands from {info.compress_size} to {info.file_size} bytes; refused as a possible zip bomb"
@@ -103,7 +101,7 @@ def blocks_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: ReadingBu
                 size += len(block)
                 budget.unpacked -= len(block)
                 if size > MAX_FILE or budget.unpacked < 0:
-                    raise IntegrityError("not read: the files in this message are more than are unpacked")
+                    raise IntegrityError(TOO_MUCH_UNPACKED)
                 yield block
     except _DAMAGE as error:
         raise IntegrityError("not read: broken in its zip file") from error

@@ -12,22 +12,28 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_ENCODED",
     "MAX_FILE",
     "MAX_FILE_TEXT",
     "TOO_LONG",
     "TOO_MUCH_TEXT",
+    "TOO_MUCH_UNPACKED",
     "Extracted",
     "ReadingBudget",
-    "file_size",
+    "too_large",
 ]
 
 MAX_FILE: Final = 32 << 20
 """Bytes of a file that is read for its text, its transfer encoding and compression undone."""
 
+MAX_ENCODED: Final = 2 * MAX_FILE
+"""Bytes that such a file may have as it stands in a message."""
+
 MAX_FILE_TEXT: Final = 512 * 1024
 """Characters of text that are taken from one file."""
 
 TOO_MUCH_TEXT: Final = f"only its first {MAX_FILE_TEXT:,} characters are indexed"
+TOO_MUCH_UNPACKED: Final = "not read: what the files of this message hold is more than is unpacked"
 TOO_LONG: Final = "not read to its end: it takes too long"
 
 MAX_DEPTH: Final = 8
@@ -65,6 +71,6 @@ class ReadingBudget:
         return time.process_time() > self.ends
 
 
-def file_size(size: int) -> str:
-    """A number of bytes for a person."""
-    return f"{size} bytes" if size < 1 << 20 else f"{size >> 20} MiB"
+def too_large(size: int, most: int = MAX_FILE) -> str:
+    """Why a file of so many bytes is not read; empty when it is."""
+    return f"not read: {size >> 20} MiB, more than the {most >> 20} MiB that are read" if size > most else ""
