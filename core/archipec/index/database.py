@@ -42,6 +42,7 @@ PER_SECOND: Final = 256
 
 _UNDATED = 1 << 40
 _LARGEST_RECORD = 64 << 20  # bytes
+_WINDOW, _MEMORY = 13, 6  # of zlib: 8 KiB
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "sender": frozenset({Role.FROM, Role.REPLY_TO}),
@@ -56,11 +57,13 @@ class IndexEntry(NamedTuple):
 
     Attributes:
         date: of the message, Unix seconds; 0 when it is not known.
+        content: its number in the ledger, None without a ledger.
     """
 
     key: ContentKey
     date: int
     record: IndexedMessage
+    content: int | None = None
 
 
 class StaleIndex(PermanentError):
@@ -68,11 +71,13 @@ class StaleIndex(PermanentError):
 
 
 _SCHEMA = (
-    # attachments: without the files in files. invoices: whether electronic invoices are attached. seal: its status by itself; where there is a ledger, that knows better.
+    # content: the ledger's number of it; another ledger may have given it to another message, so who relies on it compares
+    # the SHA-256. attachments: without the files in files. invoices: whether electronic invoices are attached. seal: its status by itself; where there is a ledger, that knows better.
     """CREATE TABLE message (
         id INTEGER PRIMARY KEY,
         sha256 TEXT NOT NULL,
         size INTEGER NOT NULL,
+        content INTEGER,
         date INTEGER NOT NULL,
         kind TEXT NOT NULL,
         system TEXT NOT NULL,
@@ -161,10 +166,11 @@ class IndexFile(SqliteFile):
         record, number = entry.record, _free_number(db, entry.date)
         names = {folded(one.name) for one in record.attachments} - {""}
         db.execute(
-            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 *entry.key,
+                entry.content,
                 entry.date,
                 record.kind,
                 record.system,
@@ -191,6 +197,14 @@ class IndexFile(SqliteFile):
             (number, *(words[name] for name in COLUMNS)),
         )
 
+    def renumber(self, contents: Iterable[tuple[ContentKey, int]]) -> None:
+        """Record which numbers a ledger has for messages."""
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE message SET content = ?3 WHERE sha256 = ?1 AND size = ?2 AND content IS NOT ?3",
+                [(*key, content) for key, content in contents],
+            )
+
     def remove(self, keys: Iterable[ContentKey]) -> None:
         """Take messages out, all in one transaction: nothing of them is left to be found."""
         with self.transaction() as db:
@@ -216,9 +230,9 @@ class IndexFile(SqliteFile):
         )
         return (rows[0][0], tuple(rows[0][1:])) if rows else (0, ("", 0, 0))
 
-    def filled_from(self) -> list[tuple[int, int]]:
-        """Return the archives, by a ledger's numbers, whose messages it has, each with how many of them it has."""
-        return self.rows("SELECT archive, copies FROM progress", (), "integer integer")
+    def filled_from(self) -> list[int]:
+        """Return the archives, by a ledger's numbers, whose messages it has."""
+        return [archive for (archive,) in self.rows("SELECT archive FROM progress", (), "integer")]
 
     def set_progress(self, archive: int, upto: int, tally: tuple[str, int, int]) -> None:
         """Remember that; another tally will tell that the archive holds others by then."""
@@ -372,7 +386,9 @@ def _packed(record: IndexedMessage) -> tuple[bytes, bytes]:
 
 
 def _compressed(value: object) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"))
+    # To set up its usual window takes twice as long as to compress what is here.
+    packer = zlib.compressobj(wbits=_WINDOW, memLevel=_MEMORY)
+    return packer.compress(json.dumps(value, separators=(",", ":")).encode("ascii")) + packer.flush()
 
 
 def decompressed(data: bytes) -> Any:

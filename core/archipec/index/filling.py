@@ -75,8 +75,10 @@ class Indexing(Analysis):
         error: what went wrong with the index, None when nothing did.
         indexed: messages so far; unread: those of them that nothing could be read of.
         observe: called when some were put into the index.
+        numbered: the numbers are those of a ledger.
     """
 
+    numbered = False
     undone = "the messages can't be indexed"
 
     def __init__(
@@ -111,7 +113,11 @@ class Indexing(Analysis):
             return
         try:
             known = self._contents([number for number, _ in answers])
-            self._index.add(_entry(known[number], answer) for number, answer in answers if number in known)
+            self._index.add(
+                _entry(number if self.numbered else None, known[number], answer)
+                for number, answer in answers
+                if number in known
+            )
         except ArchipecError as error:
             self.error = error
             return
@@ -126,6 +132,8 @@ class LedgerIndexing(Indexing):
     Args:
         again: those too that are in the index.
     """
+
+    numbered = True
 
     def __init__(self, index: IndexFile, trust: TrustFiles, ledger: Ledger, *, again: bool = False) -> None:
         super().__init__(index, trust, ledger.copies.contents)
@@ -168,10 +176,11 @@ class LedgerIndexing(Indexing):
         lacking: list[int] = []
         after = passed = self._passed(sink)
         while copies := self._ledger.copies.in_states(sink, HELD, after, _PAGE):
+            self._index.renumber((copy.receipt.key, copy.content) for copy in copies)
             lacking += [copy.content for copy in self._wanted(copies)]
             after = copies[-1].content
         upto = lacking[0] - 1 if lacking else after
-        if upto != passed and not self._again:
+        if upto != passed:
             self._index.set_progress(sink, upto, self._ledger.copies.tally(sink, upto))
         return lacking
 
@@ -239,7 +248,7 @@ def _unobserved() -> None:
     """Observe nothing."""
 
 
-def _entry(content: Content, answer: Any) -> IndexEntry:
+def _entry(number: int | None, content: Content, answer: Any) -> IndexEntry:
     if answer is None:
         record = IndexedMessage(
             kind=content.kind or "unknown",
@@ -256,4 +265,4 @@ def _entry(content: Content, answer: Any) -> IndexEntry:
         date = content.date
     else:
         date = record.certified or content.date or record.dated or 0
-    return IndexEntry(content.key, date, record)
+    return IndexEntry(content.key, date, record, number)

@@ -137,13 +137,13 @@ def search_archive(
 
 def behind_ledger(index: IndexFile, ledger: Ledger) -> int:
     """Return how many messages the index lacks of the archives that it is filled from, as far as is known without looking."""
-    return max(
-        (
-            sum(ledger.copies.holdings(archive).get(state, (0, 0))[0] for state in HELD) - copies
-            for archive, copies in index.filled_from()
-        ),
-        default=0,
-    )
+    behind = 0
+    for archive in index.filled_from():
+        upto, tally = index.progress(archive)
+        held = sum(ledger.copies.holdings(archive).get(state, (0, 0))[0] for state in HELD)
+        sound = ledger.copies.tally(archive, upto) == tally
+        behind = max(behind, held - tally[1] if sound else held)
+    return behind
 
 
 def _search(
@@ -217,7 +217,7 @@ class _Ledger:
 
     def clauses(self, request: SearchRequest) -> Iterator[Clause]:
         if request.archives is not None:
-            yield Clause(*held_in(request.archives))
+            yield Clause(*held_in(self._ledger.holdings.sinks_at(request.archives)))
         if request.seals:
             yield Clause(*sealed(sorted(request.seals)))
         if request.selection.folders:

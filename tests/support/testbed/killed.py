@@ -65,6 +65,8 @@ ANALYSIS_POINTS = (
     "after-verdicts",
 )
 """Passed while workers judge: messages are theirs to judge; verdicts that came of it are recorded, the first table done."""
+INDEX_POINTS = ("before-index", "amid-index", "after-index", "before-progress", "after-progress")
+"""Passed while messages are put into the index, and when it remembers up to where that is done."""
 
 
 class Trap:
@@ -119,6 +121,7 @@ def install(trap: Trap) -> None:
     _install_for_zip(trap)
     _install_for_probe(trap)
     _install_for_analysis(trap)
+    _install_for_index(trap)
     ad_hoc = archipec.config.pipeline.ad_hoc
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
@@ -186,6 +189,16 @@ def _install_for_analysis(trap: Trap) -> None:
     vars(verdicts)["columns"] = passing
 
 
+def _install_for_index(trap: Trap) -> None:
+    from archipec.index.database import IndexFile
+
+    IndexFile.add = trap.around(IndexFile.add, "before-index", "after-index")  # type: ignore[method-assign]
+    IndexFile._insert = trap.around(IndexFile._insert, "", "amid-index")  # type: ignore[method-assign]
+    IndexFile.set_progress = trap.around(  # type: ignore[method-assign]
+        IndexFile.set_progress, "before-progress", "after-progress"
+    )
+
+
 def _install_for_zip(trap: Trap) -> None:
     from archipec_plugins.zip.writer import ZipWriter
 
@@ -214,6 +227,6 @@ def _opening(open_sink: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     name, _, number = os.environ["KILL_AT"].partition(":")
-    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS + PROBE_POINTS + ANALYSIS_POINTS
+    assert name in POINTS + PRUNE_POINTS + ZIP_POINTS + PROBE_POINTS + ANALYSIS_POINTS + INDEX_POINTS
     install(Trap(name, int(number), Path(os.environ["KILL_REACHED"])))
     main()

@@ -1,7 +1,7 @@
 """The part of the ledger that tells of single messages what it knows: their names, seals, folders and archives.
 
-What is found in the index is narrowed by conditions in SQL on ``m``, a row with ``sha256`` and ``size``, in a database to which
-the ledger is attached under the name `ATTACHED`.
+What is found in the index is narrowed by conditions in SQL on ``m``, a row with ``content``, the number that this ledger has for
+a message or that another one had, and its ``sha256``, in a database to which the ledger is attached under the name `ATTACHED`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ATTACHED", "Condition", "HeldCopy", "HeldMessages", "Holding"]
 
 ATTACHED: Final = "ledger"
 
-_CONTENT = "(SELECT t.id FROM ledger.content t WHERE t.sha256 = m.sha256 AND t.size = m.size)"
+_SAME = "(SELECT t.sha256 FROM ledger.content t WHERE t.id = m.content) = m.sha256"
 _VERDICT = "t.id IN (SELECT v.content FROM verdict v WHERE v.{} = ?1)"
 _SHORTEST = 4  # digits of a SHA-256 that name a message
 _HELD = "c.state IN ('stored', 'pending')"
@@ -177,25 +177,35 @@ class HeldMessages(LedgerTable):
         """Return the numbers of all archives."""
         return [number for (number,) in self._db.rows("SELECT id FROM sink", (), "integer")]
 
+    def sinks_at(self, places: Iterable[str]) -> list[int]:
+        """Return the numbers of the archives with these `where`."""
+        rows = self._db.rows(
+            "SELECT id FROM sink WHERE place IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(places)),),
+            "integer",
+        )
+        return [number for (number,) in rows]
+
     def folders(self, wanted: Callable[[str], bool]) -> list[int]:
         """Return the numbers of the folders whose name is wanted, of all sources."""
         rows = self._db.rows("SELECT id, name FROM folder", (), "integer text")
         return [number for number, name in rows if wanted(name)]
 
 
-def held_in(places: Iterable[str]) -> Condition:
-    """The condition that one of these archives holds it."""
+def held_in(sinks: Iterable[int]) -> Condition:
+    """The condition that one of these archives, by their numbers, holds it."""
     return Condition(
-        f"EXISTS (SELECT 1 FROM ledger.copy c JOIN ledger.sink s ON s.id = c.sink WHERE c.content = {_CONTENT}"
-        f" AND {_HELD} AND s.place IN (SELECT value FROM json_each(?)))",
-        (json.dumps(list(places)),),
+        "EXISTS (SELECT 1 FROM ledger.copy c WHERE c.content = m.content"
+        f" AND {_HELD} AND c.sink IN (SELECT value FROM json_each(?))) AND {_SAME}",
+        (json.dumps(list(sinks)),),
     )
 
 
 def sealed(statuses: Iterable[str]) -> Condition:
     """The condition that its seal was judged so."""
     return Condition(
-        f"(SELECT v.seal FROM ledger.verdict v WHERE v.content = {_CONTENT}) IN (SELECT value FROM json_each(?))",
+        "m.content IN (SELECT v.content FROM ledger.verdict v"
+        f" WHERE v.seal IN (SELECT value FROM json_each(?))) AND {_SAME}",
         (json.dumps(list(statuses)),),
     )
 
@@ -203,6 +213,7 @@ def sealed(statuses: Iterable[str]) -> Condition:
 def seen_in(folders: Iterable[int]) -> Condition:
     """The condition that it was seen in one of these folders, by their numbers."""
     return Condition(
-        f"{_CONTENT} IN (SELECT o.content FROM ledger.occurrence o WHERE o.folder IN (SELECT value FROM json_each(?)))",
+        "m.content IN (SELECT o.content FROM ledger.occurrence o"
+        f" WHERE o.folder IN (SELECT value FROM json_each(?))) AND {_SAME}",
         (json.dumps(list(folders)),),
     )

@@ -55,6 +55,8 @@ _DELETION = (
     )""",
     "CREATE INDEX deletion_open ON deletion (source) WHERE state IN ('ordered', 'unknown')",
 )
+# Verdicts by the status of the seal are found without reading what else they say.
+_SEAL = "CREATE INDEX verdict_seal ON verdict (seal)"
 _ATTEMPT = (
     # Every try of a pipeline, on record before it begins. source: its where, '' where the configuration did not tell.
     # lock: the file in the state folder's locks that is held as long as it runs. but_settling: the exit code but for
@@ -214,6 +216,7 @@ SCHEMA = (
     "CREATE INDEX verdict_identificativo ON verdict (identificativo) WHERE identificativo IS NOT NULL",
     "CREATE INDEX verdict_msgid ON verdict (msgid) WHERE msgid IS NOT NULL",
     "CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id IS NOT NULL",
+    _SEAL,
     """CREATE INDEX verdict_riferimento ON verdict (riferimento)
         WHERE riferimento IS NOT NULL AND identificativo IS NULL""",
     # An original that was saved without the envelope that bears its seal.
@@ -272,6 +275,7 @@ STEPS = {
         "UPDATE occurrence SET kind = NULL, date = NULL, date_from = NULL WHERE kind = 'ordinaria'",
         "DELETE FROM verdict WHERE iif(json_valid(record), json_extract(record, '$.rem'), NULL) IS NOT NULL",
         "DROP INDEX IF EXISTS occurrence_folder",
+        _SEAL,
         *_OCCURRENCES,
         *_ATTEMPT,
         *_PRUNING,
