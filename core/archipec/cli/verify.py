@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +27,9 @@ from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, UnfitRecord, counted, exit_code
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
+
+if TYPE_CHECKING:
+    from archipec.custody.seals.judge import Judges
 
 _FINDINGS_SHOWN = 20
 _MEANING = {
@@ -82,10 +87,10 @@ def _archives(
     registry = load_registry()
     sinks = [endpoint("sink", url, registry) for url in urls]
     codes = []
-    with tempfile.TemporaryDirectory(prefix="archipec-") as temp:
+    with tempfile.TemporaryDirectory(prefix="archipec-") as temp, _judging(stop, seals=seals) as judges:
         for sink in sinks:
             with progress(sink.name, quiet=False) as update:
-                report = verify_archive(sink, Path(temp), stop, _observer(update), seals=seals, trust=trust)
+                report = verify_archive(sink, Path(temp), stop, _observer(update), judges=judges, trust=trust)
             _show(report, as_json=as_json)
             codes.append(report.exit_code)
     return codes
@@ -101,14 +106,30 @@ def _pipelines(
             report = VerifyReport(pipeline.name)
         else:
             with progress(pipeline.name, quiet=False) as update:
-                report = run_verify(pipeline, Run(ledger, settings.state, stop, _observer(update)))
+                run = Run(ledger, settings.state, stop, _observer(update))
+                report = run_verify(pipeline, run, judges)
         worked = ledger.runs.last_archived().get((pipeline.name, pipeline.source.where))
         if empty and (worked is None or len(empty) < len(pipeline.archives)):
             report.errors.extend(_NothingThere(sink.where) for sink in empty)
         return report
 
-    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+    with (
+        Ledger(settings.state / "ledger.sqlite3") as ledger,
+        _judging(stop, seals=any(one.seals for one in pipelines)) as judges,
+    ):
         return run_each(settings, pipelines, ledger, stop, act, partial(_show, as_json=as_json))
+
+
+@contextmanager
+def _judging(stop: Cancellation, *, seals: bool) -> Iterator[Judges | None]:
+    """Yield who judges, for as long as the command verifies; None where seals are not asked for."""
+    if not seals:
+        yield None
+        return
+    from archipec.custody.seals.judge import Judges
+
+    with Judges(stop) as judges:
+        yield judges
 
 
 class _NothingThere(ArchipecError):

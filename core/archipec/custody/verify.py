@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
@@ -31,6 +31,10 @@ from archipec.errors import (
 from archipec.inventory import NAME, last_summary
 from archipec.message import ContentKey, Json, Receipt, State
 from archipec.pec.anchors import TrustFiles
+
+# Slow to import, and not every verification judges.
+if TYPE_CHECKING:
+    from archipec.custody.seals.judge import Judges
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_archive"]
 
@@ -147,10 +151,11 @@ class VerifyReport:
         }
 
 
-def verify(pipeline: Pipeline, run: Run[VerifyReport]) -> VerifyReport:
+def verify(pipeline: Pipeline, run: Run[VerifyReport], judges: Judges | None = None) -> VerifyReport:
     """Read back every copy the pipeline's archives should hold, the sinks side by side, and record what was found.
 
-    Then, if the pipeline judges seals, those of everything held, each message once.
+    Args:
+        judges: judge then, if the pipeline judges seals, those of everything held, each message once; None for nobody.
     """
     report = VerifyReport(pipeline.name)
     report.views = [sink.name for sink in pipeline.sinks if sink.record.view]
@@ -179,19 +184,13 @@ def verify(pipeline: Pipeline, run: Run[VerifyReport]) -> VerifyReport:
             thread.start()
         for thread in threads:
             thread.join()
-        if pipeline.seals and threads and not run.stop.is_set():
-            _judge(pipeline, run, held, report)
+        if judges is not None and pipeline.seals and threads and not run.stop.is_set():
+            try:
+                spooled = held.enter_context(run.spool(f"judging {pipeline.source.where}"))
+                judges.judge_again(pipeline, spooled, report.count_seal)
+            except ArchipecError as error:
+                report.errors.append(error)
     return report
-
-
-def _judge(pipeline: Pipeline, run: Run[VerifyReport], held: ExitStack, report: VerifyReport) -> None:
-    from archipec.custody.seals.judge import judge_again
-
-    try:
-        spooled = held.enter_context(run.spool(f"judging {pipeline.source.where}"))
-        judge_again(pipeline, spooled, report.count_seal)
-    except ArchipecError as error:
-        report.errors.append(error)
 
 
 def _check_sink(
@@ -235,13 +234,13 @@ def verify_archive(
     stop: Cancellation,
     observe: Callable[[VerifyReport], None],
     *,
-    seals: bool,
+    judges: Judges | None = None,
     trust: TrustFiles = TrustFiles(),  # noqa: B008 - frozen
 ) -> VerifyReport:
     """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed.
 
     Args:
-        seals: judge the seals too; ``trust``: files that say whom to trust besides the roots of PEC.
+        judges: judge the seals then; None for nobody. ``trust``: files that say whom to trust besides the roots of PEC.
     """
     report = VerifyReport(sink.name)
     try:
@@ -257,10 +256,8 @@ def verify_archive(
                     report.count(sink.name, receipt.key, verdict, reason)
                 observe(report)
             _check_whole(sink, store, stop, report)
-            if seals and not stop.is_set():
-                from archipec.custody.seals.judge import judge_archive
-
-                judge_archive(store, store.iterate(), temp, trust, stop, report.count_seal)
+            if judges is not None and not stop.is_set():
+                judges.judge_archive(store, store.iterate(), temp, trust, report.count_seal)
     except ArchipecError as error:
         report.errors.append(error)
     return report

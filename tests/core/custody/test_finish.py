@@ -134,7 +134,7 @@ def test_verify_reports_what_is_wrong_with_the_archive_as_a_whole(
     assert checked(made, tmp_path / "state").exit_code == 0
     ends.problems = [IntegrityError("the list was altered"), IntegrityError("a seal is missing")]
     by_ledger = checked(made, tmp_path / "state")
-    alone = verify_archive(made.sinks[0], tmp_path, Cancellation(), lambda _report: None, seals=False)
+    alone = verify_archive(made.sinks[0], tmp_path, Cancellation(), lambda _report: None)
     for report, copies in ((by_ledger, 2), (alone, 1)):
         assert (report.ok, report.exit_code) == (copies, 7)
         assert report.errors == ends.problems

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink
@@ -26,7 +26,7 @@ from archipec.message import Receipt
 from archipec.pec.anchors import Anchors, TrustFiles
 from archipec.pec.seal import Status
 
-__all__ = ["SealAnalysis", "judge_again", "judge_archive"]
+__all__ = ["Judges", "SealAnalysis"]
 
 _LISTS = "lists"
 _LARGEST_LIST = 64 << 20  # bytes; larger ones were refused when they were read
@@ -99,6 +99,10 @@ class _SealsAgain(SealAnalysis):
         super().__init__(trust, ledger, state, on_verdict)
         self._sinks: list[int] = []
 
+    def begin(self) -> None:
+        """Begin with other archives."""
+        self._sinks.clear()
+
     def lacking(self, sink: int, after: int, limit: int) -> list[Copy]:
         """Return what none of the sinks holds that were asked about before."""
         if sink not in self._sinks:
@@ -107,41 +111,90 @@ class _SealsAgain(SealAnalysis):
         return self._ledger.verdicts.held_first(sink, before, after, limit)
 
 
-def judge_again(pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
-    """Judge everything held by the pipeline's archives, once, whatever verdict is recorded.
+class Judges:
+    """Workers that judge one archive after the other, for as long as these trust the same: to start them takes longer
+    than to judge hundreds of messages.
 
-    A recorded verdict gives way to the new one unless it is "valid": what was proven once stays proven.
-
-    Args:
-        on_verdict: called with the status of each seal.
-
-    Raises:
-        ArchipecError: a certificate to trust can't be read, a sink can't be opened, there is no worker process.
+    A context: no worker outlives it. One thread uses it.
     """
-    analysis = _SealsAgain(pipeline.trust, run.ledger, run.state, on_verdict)
-    with AnalysisPool([analysis], run.stop) as pool:
+
+    def __init__(self, stop: Cancellation) -> None:
+        self._stop = stop
+        self._trust: TrustFiles | None = None
+        self._analysis: _Judging | None = None
+        self._pool: AnalysisPool | None = None
+        self._on_verdict: Callable[[str], None] = _uncounted
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dismiss()
+
+    def judge_again(self, pipeline: Pipeline, run: Run[Any], on_verdict: Callable[[str], None]) -> None:
+        """Judge everything held by the pipeline's archives, once, whatever verdict is recorded.
+
+        A recorded verdict gives way to the new one unless it is "valid": what was proven once stays proven.
+
+        Args:
+            on_verdict: called with the status of each seal.
+
+        Raises:
+            ArchipecError: a certificate to trust can't be read, a sink can't be opened, there is no worker process.
+        """
+        analysis, pool = self._with(
+            pipeline.trust,
+            lambda count: _SealsAgain(pipeline.trust, run.ledger, run.state, count),
+            on_verdict,
+        )
+        assert isinstance(analysis, _SealsAgain)
+        analysis.begin()
         analyze_stored([analysis], pool, pipeline.archives, run)
-        _raise_first(pool)
+        self._raise_first(pool)
 
-
-def judge_archive(
-    sink: Sink,
-    receipts: Iterable[Receipt],
-    temp: Path,
-    trust: TrustFiles,
-    stop: Cancellation,
-    on_verdict: Callable[[str], None],
-) -> None:
-    """Judge what an archive holds by its own account, without a ledger. Errors as of `judge_again`."""
-    with AnalysisPool([_Judging(trust, on_verdict)], stop) as pool:
+    def judge_archive(
+        self,
+        sink: Sink,
+        receipts: Iterable[Receipt],
+        temp: Path,
+        trust: TrustFiles,
+        on_verdict: Callable[[str], None],
+    ) -> None:
+        """Judge what an archive holds by its own account, without a ledger. Errors as of `judge_again`."""
+        _, pool = self._with(trust, lambda count: _Judging(trust, count), on_verdict)
         pool.feed(read_messages(sink, enumerate(receipts), temp), (0,))
         pool.finish()
-        _raise_first(pool)
+        self._raise_first(pool)
+
+    def _with(
+        self,
+        trust: TrustFiles,
+        make: Callable[[Callable[[str], None]], _Judging],
+        on_verdict: Callable[[str], None],
+    ) -> tuple[_Judging, AnalysisPool]:
+        """Return the workers that trust these files: those at hand, or others."""
+        if self._analysis is None or self._pool is None or trust != self._trust:
+            self._dismiss()
+            self._trust = trust
+            self._analysis = make(lambda status: self._on_verdict(status))
+            self._pool = AnalysisPool([self._analysis], self._stop)
+        self._on_verdict = on_verdict
+        return self._analysis, self._pool
+
+    def _raise_first(self, pool: AnalysisPool) -> None:
+        for error in pool.errors:
+            self._dismiss()
+            raise error
+
+    def _dismiss(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with pool:  # whose end is that of its workers
+                pass
 
 
-def _raise_first(pool: AnalysisPool) -> None:
-    for error in pool.errors:
-        raise error
+def _uncounted(_status: str) -> None:
+    return None
 
 
 def _keep_lists(trust: TrustFiles, anchors: Anchors, state: Path) -> None:
