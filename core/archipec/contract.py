@@ -235,6 +235,7 @@ class Context:
         marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
             steps: it records the marks, durably, so that the next run can take back those of a run that died.
         formats: the kinds of source that tell their format (`SourceType.detects`), for one that reads any of them.
+        compares: the host compares all that a sink's ``read`` gives with the key; a sink that would do so need not.
     """
 
     log: logging.Logger
@@ -244,6 +245,7 @@ class Context:
     version: str
     marking: Callable[[Sequence[DeletionOrder]], None] = _unrecorded
     formats: tuple[SourceType[Any], ...] = ()
+    compares: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,7 +341,7 @@ class Sink(Protocol):
 
         Never those of a file outside the archive that a symbolic link leads to. A stream over a file has its
         ``fileno``: by it the host drops what the page cache has of the file before it proves a copy, and tells one
-        file from two.
+        file from two. Where there is one, several copies may be open at a time, in the one thread.
 
         Raises:
             MissingCopy: the copy is not there.

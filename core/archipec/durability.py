@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,13 @@ def _is_junction(path: str | Path) -> bool:
     if sys.platform != "win32":
         return False
     return os.lstat(path).st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT
+
+
+def fetch_ahead(descriptor: int) -> None:
+    """Let the system begin to read a file from its medium, where it can be asked to; nothing waits for it."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def drop_cached(descriptor: int) -> str:

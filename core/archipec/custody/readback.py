@@ -29,10 +29,13 @@ __all__ = [
     "Medium",
     "ReadBack",
     "Stamp",
+    "at_once",
+    "compared",
     "read_back",
     "read_into",
     "read_whole",
     "stamp_of",
+    "without_copy",
 ]
 
 OK, MISSING, ALTERED = "ok", "missing", "altered"
@@ -117,25 +120,38 @@ def read_back(sink: Sink, receipt: Receipt, medium: Medium) -> ReadBack:
             if (found := stamp_of(stream)) is not None:
                 stamp = found[1]
                 cached = medium.drop(*found)
-            while chunk := stream.read(_CHUNK):
+            size_at_once = at_once(receipt)
+            while chunk := stream.read(size_at_once):
                 head = head or head_of(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-    except MissingCopy as error:
-        return ReadBack(MISSING, error.message)
-    except IntegrityError as error:
-        return ReadBack(ALTERED, error.message)
-    except Unsupported:
-        raise
-    except ArchipecError as error:
-        if error.scope > Scope.MESSAGE:
-            raise
-        return ReadBack(ALTERED, error.message)
-    except OSError as error:
-        return ReadBack(ALTERED, f"it can't be read: {error.strerror or error}")
-    if digest.hexdigest() != receipt.key.sha256:
+    except (ArchipecError, OSError) as error:
+        return without_copy(error)
+    return compared(receipt, digest.hexdigest(), size, ReadBack(OK, "", head, stamp, cached))
+
+
+def compared(receipt: Receipt, sha256: str, size: int, good: ReadBack) -> ReadBack:
+    """Return ``good`` when what was read is the copy, else that it is not."""
+    if sha256 != receipt.key.sha256:
         return ReadBack(ALTERED, f"its {size} bytes are not the {receipt.key.size} that were stored")
-    return ReadBack(OK, "", head, stamp, cached)
+    return good
+
+
+def without_copy(error: ArchipecError | OSError) -> ReadBack:
+    """Return what an error of reading a copy says of it.
+
+    Raises:
+        ArchipecError: this one, where it says nothing of the copy, or something of the others too.
+    """
+    if isinstance(error, OSError):
+        return ReadBack(ALTERED, f"it can't be read: {error.strerror or error}")
+    if isinstance(error, MissingCopy):
+        return ReadBack(MISSING, error.message)
+    if isinstance(error, IntegrityError) or (
+        error.scope <= Scope.MESSAGE and not isinstance(error, Unsupported)
+    ):
+        return ReadBack(ALTERED, error.message)
+    raise error
 
 
 def read_whole(sink: Sink, receipt: Receipt) -> bytes:
@@ -183,6 +199,12 @@ def _proven(sink: Sink, receipt: Receipt) -> Iterator[bytes]:
 
 
 def _chunks(sink: Sink, receipt: Receipt) -> Iterator[bytes]:
+    size = at_once(receipt)
     with sink.read(receipt) as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(size):
             yield chunk
+
+
+def at_once(receipt: Receipt) -> int:
+    """Return how much to read: room for a megabyte costs more than to read a small message."""
+    return min(_CHUNK, receipt.key.size + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def open_standalone(
         purpose: what can't be done with copies that are for looking at: ``verify``.
 
     Returns:
-        a sink that also `SupportsIterate`.
+        whose copies the caller compares with their keys; a sink that also `SupportsIterate`.
 
     Raises:
         Unsupported: it does not say what it holds.
@@ -49,7 +50,8 @@ def open_standalone(
                 f'copies in "{sink.record.name}" are for looking at: there is nothing to {purpose}'
             )
         _hold(sink, held, note)
-        opened = held.enter_context(sink.record.open(sink.config, make_context(sink.name, temp, stop)))
+        context = replace(make_context(sink.name, temp, stop), compares=True)
+        opened = held.enter_context(sink.record.open(sink.config, context))
         if not isinstance(opened, SupportsIterate):
             raise Unsupported(f'a "{sink.record.name}" archive keeps no record of its own')
         yield opened

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,8 +17,9 @@ from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Sink, SinkType, SupportsCheck, SupportsFinish, SupportsIterate
 from archipec.custody.ledger.schema import PROMISED
-from archipec.custody.readback import MISSING, OK, Medium, read_back
-from archipec.custody.run import Cancellation, Run, now
+from archipec.custody.readahead import read_back_each
+from archipec.custody.readback import MISSING, OK, Medium
+from archipec.custody.run import Cancellation, Run, now, open_endpoint
 from archipec.custody.standalone import open_standalone
 from archipec.errors import (
     ArchipecError,
@@ -198,7 +199,7 @@ def _check_sink(
 ) -> None:
     """Compare one sink with the ledger; runs in a thread of its own."""
     try:
-        with run.open(endpoint) as sink:
+        with open_endpoint(endpoint, replace(run.context(endpoint), compares=True)) as sink:
             _check_copies(endpoint, sink, number, run, report)
             _check_whole(endpoint, sink, run.stop, report)
     except ArchipecError as error:
@@ -210,18 +211,17 @@ def _check_copies(
 ) -> None:
     last, medium = 0, Medium()
     while copies := run.ledger.copies.in_states(number, PROMISED, last, _PAGE):
+        last = copies[-1].content
+        contents = {copy.receipt.key: copy.content for copy in copies}
         verdicts = []
-        for copy in copies:
-            if run.stop.is_set():
-                break
-            last = copy.content
-            try:
-                verdict, reason, *_ = read_back(sink, copy.receipt, medium)
-            except Unsupported:
-                report.count_confirmed(copy.receipt)
-                continue
-            report.count(endpoint.name, copy.receipt.key, verdict, reason)
-            verdicts.append((copy.content, verdict))
+        receipts = _until(run.stop, (copy.receipt for copy in copies))
+        with closing(read_back_each(sink, receipts, medium)) as found:
+            for receipt, each in found:
+                if isinstance(each, Unsupported):
+                    report.count_confirmed(receipt)
+                    continue
+                report.count(endpoint.name, receipt.key, each.verdict, each.reason)
+                verdicts.append((contents[receipt.key], each.verdict))
         run.ledger.copies.record_verified(number, verdicts, now())
         run.observe(report)
         if run.stop.is_set():
@@ -246,15 +246,13 @@ def verify_archive(
     try:
         with open_standalone(sink, temp, stop, report.errors.append, "verify") as store:
             assert isinstance(store, SupportsIterate)
-            medium = Medium()
-            for receipt in _until(stop, store.iterate()):
-                try:
-                    verdict, reason, *_ = read_back(store, receipt, medium)
-                except Unsupported:
-                    report.count_confirmed(receipt)
-                else:
-                    report.count(sink.name, receipt.key, verdict, reason)
-                observe(report)
+            with closing(read_back_each(store, _until(stop, store.iterate()), Medium())) as found:
+                for receipt, each in found:
+                    if isinstance(each, Unsupported):
+                        report.count_confirmed(receipt)
+                    else:
+                        report.count(sink.name, receipt.key, each.verdict, each.reason)
+                    observe(report)
             _check_whole(sink, store, stop, report)
             if judges is not None and not stop.is_set():
                 judges.judge_archive(store, store.iterate(), temp, trust, report.count_seal)

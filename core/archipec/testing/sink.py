@@ -8,7 +8,7 @@ import os
 import random
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -327,6 +327,22 @@ class SinkConformance(SinkCases):
             with sink.read(receipt) as stream:
                 assert stream.read(10) == first[:10], "a copy must read back from its first byte each time"
             self.assert_kept(sink, receipts[ContentKey.of(second)], second, "the one after a half-read copy")
+
+    def test_copies_side_by_side(self, under_test: UnderTest[Sink]) -> None:
+        """Rule: where streams tell their files, several copies can be open at a time, in one thread."""
+        messages = small_messages(3)
+        with under_test.open() as sink, ExitStack() as held:
+            receipts = self.keep(sink, [make_item(raw) for raw in messages])
+            streams = []
+            for raw in messages:
+                try:
+                    streams.append(held.enter_context(sink.read(receipts[ContentKey.of(raw)])))
+                    streams[-1].fileno()
+                except (Unsupported, AttributeError, OSError):
+                    return  # the host opens one at a time then
+            beginnings = [stream.read(20) for stream in streams]
+            found = [begun + stream.read() for begun, stream in zip(beginnings, streams, strict=True)]
+            assert found == messages, "copies that are open at a time must each read back byte for byte"
 
     def test_a_later_opening_knows_everything(self, under_test: UnderTest[Sink]) -> None:
         """Rule: receipts outlive the opening they are from: read, find and iterate agree in the next one."""

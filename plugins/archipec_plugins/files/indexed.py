@@ -20,7 +20,7 @@ from archipec.errors import ArchipecError, IntegrityError, MissingCopy, Scope, f
 from archipec_plugins.files.folders import FolderEntry, listing, raising
 from archipec_plugins.files.inventory import InventoryKeeper
 from archipec_plugins.files.reading import check_path, read_error
-from archipec_plugins.files.streams import lookup_error, stream_of
+from archipec_plugins.files.streams import Verify, lookup_error, stream_of, unverified, verify_key
 from archipec_plugins.files.toc import StoredAt, TocIndex
 
 S = TypeVar("S")
@@ -77,12 +77,14 @@ class IndexedArchiveSink(ABC, Generic[S]):
 
     Args:
         index: what the tables tell.
+        compared: the host compares what is read (`archipec.contract.Context.compares`).
     """
 
-    def __init__(self, index: TocIndex, log: logging.Logger) -> None:
+    def __init__(self, index: TocIndex, log: logging.Logger, *, compared: bool = False) -> None:
         self._root = index.root
         self._index = index
         self._log = log
+        self._verify = unverified if compared else verify_key
         self._inventory = InventoryKeeper(self._root, index, log)
         self._staged: dict[ContentKey, S] = {}
         self._held: dict[ContentKey, Receipt] = {}
@@ -118,8 +120,10 @@ class IndexedArchiveSink(ABC, Generic[S]):
         """Open a file where a message begins; MissingCopy, IntegrityError or OSError where there is none."""
 
     @abstractmethod
-    def _chunks(self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
-        """Yield the message that a file was opened at; IntegrityError at its end if it isn't that of the key."""
+    def _chunks(
+        self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey, verify: Verify = verify_key
+    ) -> Iterator[bytes]:
+        """Yield the message that a file was opened at, through ``verify``."""
 
     def _state(self, stored_at: StoredAt) -> State:  # noqa: ARG002 - a format may know of copies that wait
         """Return whether a copy waits for something."""
@@ -223,14 +227,14 @@ class IndexedArchiveSink(ABC, Generic[S]):
 
     @contextmanager
     def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
-        """Open a copy; one with other bytes ends in IntegrityError."""
+        """Open a copy; one with other bytes ends in IntegrityError, unless the host compares them."""
         try:
             stored_at = self._copy_to_read(receipt)
             path = f"{self._root}/{stored_at.file}"
             file = self._open_message(path, stored_at)
         except OSError as error:
             raise lookup_error(error, self._root) from error
-        with file, stream_of(self._chunks(file, path, stored_at, receipt.key), file) as stream:
+        with file, stream_of(self._chunks(file, path, stored_at, receipt.key, self._verify), file) as stream:
             yield stream
 
     def _copy_to_read(self, receipt: Receipt) -> StoredAt:

@@ -7,11 +7,11 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from archipec.durability import open_regular
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, TransientError, from_os_error
@@ -60,6 +60,15 @@ def verify_key(chunks: Iterable[bytes], key: ContentKey, where: str) -> Iterator
         raise IntegrityError(f"{where}: these are not the bytes of message {key}")
 
 
+def unverified(chunks: Iterable[bytes], _key: ContentKey, _where: str) -> Iterator[bytes]:
+    """Pass chunks on as they are: whoever takes them compares them (`archipec.contract.Context.compares`)."""
+    return iter(chunks)
+
+
+Verify: TypeAlias = Callable[[Iterable[bytes], ContentKey, str], Iterator[bytes]]
+"""`verify_key`, or `unverified`."""
+
+
 def map_os_errors(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     """Pass chunks of the file ``what`` on; an OSError that reading them raises becomes an error of archipec."""
     try:
@@ -80,9 +89,8 @@ def open_copy(root: str, path: str, real_folders: dict[str, str]) -> FileIO:
         OSError: it can't be opened.
     """
     folder = path.rpartition("/")[0]
-    if folder not in real_folders:
-        real_root = os.path.realpath(root)
-        expected = str(Path(real_root, *folder.split("/"))) if folder else real_root
+    if folder and folder not in real_folders:
+        expected = str(Path(os.path.realpath(root), *folder.split("/")))
         if os.path.realpath(expected) != expected and Path(expected).is_dir():
             raise IntegrityError(
                 f"{root}/{path} is reached by a symbolic link: what lies behind it is no copy"

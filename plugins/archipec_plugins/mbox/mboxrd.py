@@ -17,7 +17,7 @@ from io import BufferedReader, FileIO
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import map_os_errors, open_archived, stored_chunks, verify_key
+from archipec_plugins.files.streams import Verify, map_os_errors, open_archived, stored_chunks, verify_key
 
 SENDER = b"From archipec@localhost "
 """How archipec's separators begin, and no other program's."""
@@ -118,16 +118,18 @@ def open_message(path: str, offset: int, stored: int) -> FileIO:
     return file
 
 
-def chunks_of(file: FileIO | BufferedReader, path: str, stored: int, key: ContentKey) -> Iterator[bytes]:
+def chunks_of(
+    file: FileIO | BufferedReader, path: str, stored: int, key: ContentKey, verify: Verify = verify_key
+) -> Iterator[bytes]:
     """Yield a message, as it came, from a file that `open_message` opened.
 
     Raises:
-        IntegrityError: at the end: it is not the message of ``key``, or what follows it is damaged.
+        IntegrityError: at the end: what follows it is damaged, or, by ``verify``, it is not the message of ``key``.
         ArchipecError: the file can't be read.
     """
     chunks = map_os_errors(_up_to_blank_line(file, path, stored), path)
     # Quoting only ever adds: a message stored in as many bytes as it has is stored as it is.
-    return verify_key(chunks if stored == key.size else unquote(chunks), key, path)
+    return verify(chunks if stored == key.size else unquote(chunks), key, path)
 
 
 def _up_to_blank_line(file: FileIO | BufferedReader, path: str, stored: int) -> Iterator[bytes]:

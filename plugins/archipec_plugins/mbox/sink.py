@@ -12,7 +12,7 @@ from archipec.contract import ContentKey, Context, Item, Json, Receipt
 from archipec.errors import IntegrityError, from_os_error
 from archipec.inventory import Entry
 from archipec_plugins.files.indexed import IndexedArchiveSink
-from archipec_plugins.files.streams import CHUNK, item_chunks, unix_time
+from archipec_plugins.files.streams import CHUNK, Verify, item_chunks, unix_time, verify_key
 from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox import MboxSinkConfig
 from archipec_plugins.mbox.file import MboxFile, MboxRecord
@@ -24,14 +24,14 @@ _MOST_OPEN = 16
 
 def open_sink(config: MboxSinkConfig, context: Context) -> closing[MboxSink]:
     """Open an archive."""
-    return closing(MboxSink(config, context.log))
+    return closing(MboxSink(config, context.log, compared=context.compares))
 
 
 class MboxSink(IndexedArchiveSink[MboxRecord]):
     """Keeps messages in a few mbox files below a root, which the host made and locked."""
 
-    def __init__(self, config: MboxSinkConfig, log: logging.Logger) -> None:
-        super().__init__(MboxTocIndex(str(config.path)), log)
+    def __init__(self, config: MboxSinkConfig, log: logging.Logger, *, compared: bool = False) -> None:
+        super().__init__(MboxTocIndex(str(config.path)), log, compared=compared)
         self._split = config.split
         self._split_size = config.split_size
         self._open_files: dict[str, MboxFile] = {}
@@ -126,8 +126,10 @@ class MboxSink(IndexedArchiveSink[MboxRecord]):
     def _open_message(self, path: str, stored_at: StoredAt) -> FileIO:
         return open_message(path, stored_at.offset, stored_at.stored)
 
-    def _chunks(self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
-        return chunks_of(file, path, stored_at.stored, key)
+    def _chunks(
+        self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey, verify: Verify = verify_key
+    ) -> Iterator[bytes]:
+        return chunks_of(file, path, stored_at.stored, key, verify)
 
     def close(self) -> None:
         """Close the files, too."""

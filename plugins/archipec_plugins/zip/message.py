@@ -9,7 +9,7 @@ from itertools import chain
 
 from archipec.errors import IntegrityError, MissingCopy
 from archipec.message import ContentKey
-from archipec_plugins.files.streams import map_os_errors, open_archived, stored_chunks, verify_key
+from archipec_plugins.files.streams import Verify, map_os_errors, open_archived, stored_chunks, verify_key
 from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.mbox.mboxrd import SEPARATOR_LENGTH, ending, is_separator, unquote
 from archipec_plugins.zip.deflate import inflated
@@ -41,11 +41,13 @@ def open_message(path: str, place: StoredAt) -> FileIO:
     return file
 
 
-def chunks_of(file: FileIO, path: str, place: StoredAt, key: ContentKey) -> Iterator[bytes]:
+def chunks_of(
+    file: FileIO, path: str, place: StoredAt, key: ContentKey, verify: Verify = verify_key
+) -> Iterator[bytes]:
     """Yield a message, as it came, from a file that `open_message` opened.
 
     Raises:
-        IntegrityError: at the end: it is not the message of ``key``, or what is around it is damaged.
+        IntegrityError: at the end: what is around it is damaged, or, by ``verify``, it is not the message of ``key``.
         ArchipecError: the file can't be read.
     """
     chunks = map_os_errors(stored_chunks(file, path, place.stored), path)
@@ -53,7 +55,7 @@ def chunks_of(file: FileIO, path: str, place: StoredAt, key: ContentKey) -> Iter
         chunks = inflated(chunks, path)
     if place.form & IN_MBOX:
         chunks = _taken_out(chunks, path, key.size)
-    return verify_key(chunks, key, path)
+    return verify(chunks, key, path)
 
 
 def _taken_out(chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.inventory import Entry
 from archipec_plugins.files.indexed import IndexedArchiveSink
-from archipec_plugins.files.streams import lookup_error
+from archipec_plugins.files.streams import Verify, lookup_error, verify_key
 from archipec_plugins.files.toc import StoredAt
 from archipec_plugins.zip import ZipSinkConfig
 from archipec_plugins.zip.format import DEFLATED, STORED
@@ -45,15 +45,15 @@ _NAMES = {form: name for name, form in _FORMS.items()}
 
 def open_sink(config: ZipSinkConfig, context: Context) -> closing[ZipSink]:
     """Open an archive."""
-    return closing(ZipSink(config, context.log))
+    return closing(ZipSink(config, context.log, compared=context.compares))
 
 
 class ZipSink(IndexedArchiveSink[Staged]):
     """Keeps messages in zips below a root, which the host made and locked; a zip is repaired at the end of a run, too."""
 
-    def __init__(self, config: ZipSinkConfig, log: logging.Logger) -> None:
+    def __init__(self, config: ZipSinkConfig, log: logging.Logger, *, compared: bool = False) -> None:
         self._tables = ZipTocIndex(str(config.path))
-        super().__init__(self._tables, log)
+        super().__init__(self._tables, log, compared=compared)
         self._inside = config.inside
         self._split = config.split
         self._deflate = config.deflate
@@ -222,5 +222,7 @@ class ZipSink(IndexedArchiveSink[Staged]):
     def _open_message(self, path: str, stored_at: StoredAt) -> FileIO:
         return open_message(path, stored_at)
 
-    def _chunks(self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey) -> Iterator[bytes]:
-        return chunks_of(file, path, stored_at, key)
+    def _chunks(
+        self, file: FileIO, path: str, stored_at: StoredAt, key: ContentKey, verify: Verify = verify_key
+    ) -> Iterator[bytes]:
+        return chunks_of(file, path, stored_at, key, verify)

@@ -474,6 +474,23 @@ class MissingIsAnOSError(DirectorySink):
         return (self.root / str(receipt.token)).open("rb")
 
 
+@broken("test_copies_side_by_side", says="open at a time")
+class ReadsOneAtATime(DirectorySink):
+    """Has one file open, and closes it for the next."""
+
+    reading: BinaryIO | None = None
+
+    def read(self, receipt: Receipt) -> AbstractContextManager[BinaryIO]:
+        """Go on in the file that is open, from its beginning."""
+        stream = super().read(receipt).__enter__()
+        if self.reading is None or self.reading.closed:
+            self.reading = stream
+        else:
+            os.dup2(stream.fileno(), self.reading.fileno())
+            stream.close()
+        return self.reading
+
+
 @broken("test_settling_is_idempotent", says="a decision stays")
 class ChangesItsMind(MemorySink):
     """Confirms once and then denies."""

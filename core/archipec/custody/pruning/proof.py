@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
@@ -15,7 +15,7 @@ from archipec.custody.ledger import Copy, Ledger
 from archipec.custody.ledger.deletions import ArchivedMessage
 from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
-from archipec.custody.run import Run
+from archipec.custody.run import Run, open_endpoint
 from archipec.errors import ArchipecError, IntegrityError, Interrupted, MissingCopy, UnfitRecord, Unsupported
 from archipec.plugins.boundary import plugin_boundary
 
@@ -171,7 +171,8 @@ class Prover:
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int) -> Sink:
         if number not in self._opened:
-            opened = self._held.enter_context(self._run.open(sink))
+            context = replace(self._run.context(sink), compares=True)
+            opened = self._held.enter_context(open_endpoint(sink, context))
             _check_own_record(opened, sink.where, self._ledger)
             self._opened[number] = opened
         return self._opened[number]
