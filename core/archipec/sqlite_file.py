@@ -161,6 +161,21 @@ class SqliteFile:
             rows = self._db.execute(query, values).fetchall()
         return self.checked(rows, columns) if columns else rows
 
+    def paged(self, query: str, values: Sequence[object], columns: str) -> Iterator[Any]:
+        """Yield the rows that a query answers, a page of them in memory; other statements may run meanwhile.
+
+        Args:
+            columns: see `checked`.
+        """
+        with self._lock, self._readable():
+            cursor = self._db.execute(query, values)
+        while True:
+            with self._lock, self._readable():
+                rows = cursor.fetchmany(_PAGE)
+            if not rows:
+                return
+            yield from self.checked(rows, columns)
+
     def checked(self, rows: list[Any], columns: str) -> list[Any]:
         """Return these rows; a value of another kind than its column's is damage.
 

@@ -98,6 +98,11 @@ class Selection:
             self, "_end", None if self.until is None else _midnight(self.until + timedelta(days=1))
         )
 
+    @property
+    def span(self) -> tuple[float | None, float | None]:
+        """The first second of the days taken, and the one after the last, in Unix seconds; None where there is no limit."""
+        return self._start, self._end
+
     def answer(self, known: MessageFacts) -> bool | None:
         """Tell whether a message is taken, from what is known of it so far.
 

@@ -68,7 +68,15 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> Plans:
         made.steps[query] = [step for *_, step in explained]
         return ask(self, query, values, columns)
 
+    page = SqliteFile.paged
+
+    def paged(self: SqliteFile, query: str, values: Any, columns: str) -> Iterator[Any]:
+        explained = self._db.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+        made.steps[query] = [step for *_, step in explained]
+        return page(self, query, values, columns)
+
     monkeypatch.setattr(SqliteFile, "rows", rows)
+    monkeypatch.setattr(SqliteFile, "paged", paged)
     return made
 
 
@@ -131,6 +139,26 @@ def test_a_sending_is_found_by_its_identifier_without_going_through_the_others(
     (one,) = find(ledger, [1, 2], "opec.1.3.sent@pec.example.it", NOW)
     assert one.oggetto == "Diffida ad adempiere n. 3"
     assert not plans.slow
+
+
+@pytest.mark.parametrize("days", [(0, 1), (0, 0), (1, 1), (3, 9)])
+def test_the_sendings_of_a_period_are_found_by_their_dates(
+    ledger: Ledger, plans: Plans, days: tuple[int, int]
+) -> None:
+    """Of what grows only the dates are gone through; what is found is what is left of all by the period."""
+    folders = ledger.transactions.sent_folders()
+    everything = list(ledger.transactions.clues([1, 2], folders))
+    assert len(everything) == 61
+    assert [one.date for one in everything] == sorted((one.date for one in everything), reverse=True)
+    begin = everything[-1].date
+    first, end = (begin + day * 5_000 for day in days)
+    plans.steps.clear()
+    found = list(ledger.transactions.clues([1, 2], folders, (first, end)))
+    assert found == [one for one in everything if first <= one.date < end]
+    assert list(ledger.transactions.clues([1, 2], folders, (first, None))) == [
+        one for one in everything if first <= one.date
+    ]
+    assert {table for tables in map(plans.scanned, plans.steps) for table in tables} == {"content"}
 
 
 @given(data=st.data())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +38,21 @@ _ALL_HELD = (
 _MESSAGE = (
     "SELECT v.content, t.sha256, t.size, t.date, v.record FROM verdict v JOIN content t ON t.id = v.content"
 )
+_ALWAYS = (-(1 << 62), 1 << 62)
+
+
+def _named(column: str, bounded: bool) -> str:
+    """Return what clues of one kind are looked for in: FROM what, and the beginning of WHERE.
+
+    Of a period, only what has a name that a message of it has: one look at the dates, and then few of many names.
+    """
+    tables = "verdict v JOIN content t ON t.id = v.content WHERE"
+    if not bounded:
+        return tables
+    return (
+        f"{tables} v.{column} IN (SELECT r.{column} FROM content d CROSS JOIN verdict r ON r.content = d.id"
+        " WHERE d.date >= ?3 AND d.date < ?4) AND"
+    )
 
 
 class TransactionRef(NamedTuple):
@@ -54,34 +69,44 @@ class TransactionRef(NamedTuple):
 class Transactions(LedgerTable):
     """What stored messages say of each other. ``sinks`` are the archives that count."""
 
-    def clues(self, sinks: Sequence[int], sent_folders: Sequence[int]) -> list[TransactionRef]:
-        """Return what names a transaction, the newest first.
+    def clues(
+        self,
+        sinks: Sequence[int],
+        sent_folders: Sequence[int],
+        span: tuple[float | None, float | None] = (None, None),
+    ) -> Iterator[TransactionRef]:
+        """Yield what names a transaction, the newest first.
 
         Args:
             sent_folders: numbers of folders whose messages should have an acceptance.
+            span: the first second, and the one after the last, that their dates are in; None for no limit.
         """
-        rows = self._db.rows(
+        first, end = (limit if one is None else int(one) for one, limit in zip(span, _ALWAYS, strict=True))
+        bounded = span != (None, None)
+        held = _HELD if bounded else _ALL_HELD
+        for certified, value, date in self._db.paged(
             "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS dated"
-            " FROM verdict v JOIN content t ON t.id = v.content"
-            f" WHERE v.identificativo IS NOT NULL AND {_ALL_HELD} GROUP BY v.identificativo"
+            f" FROM {_named('identificativo', bounded)} v.identificativo IS NOT NULL AND {held}"
+            " GROUP BY v.identificativo HAVING dated >= ?3 AND dated < ?4"
             # Receipts whose certification data can't be read, and nothing else of that sending.
-            " UNION ALL SELECT 0, v.riferimento, min(t.date) FROM verdict v JOIN content t ON t.id = v.content"
-            " WHERE v.identificativo IS NULL AND v.riferimento IS NOT NULL AND NOT EXISTS"
-            f" (SELECT 1 FROM verdict r WHERE r.msgid = v.riferimento) AND {_ALL_HELD} GROUP BY v.riferimento"
+            f" UNION ALL SELECT 0, v.riferimento, min(t.date) AS dated FROM {_named('riferimento', bounded)}"
+            " v.identificativo IS NULL AND v.riferimento IS NOT NULL AND NOT EXISTS"
+            f" (SELECT 1 FROM verdict r WHERE r.msgid = v.riferimento) AND {held}"
+            " GROUP BY v.riferimento HAVING dated >= ?3 AND dated < ?4"
             # What was sent and got no receipt.
-            " UNION ALL SELECT 0, v.message_id, min(t.date) FROM verdict v JOIN content t ON t.id = v.content"
-            " WHERE v.identificativo IS NULL AND v.riferimento IS NULL AND v.message_id IS NOT NULL"
-            " AND v.content IN (SELECT o.content FROM occurrence o"
-            "  WHERE o.folder IN (SELECT value FROM json_each(?2)))"
+            f" UNION ALL SELECT 0, v.message_id, min(t.date) AS dated FROM {_named('message_id', bounded)}"
+            " v.identificativo IS NULL AND v.riferimento IS NULL AND v.message_id IS NOT NULL"
+            " AND EXISTS (SELECT 1 FROM occurrence o WHERE o.content = v.content"
+            "  AND o.folder IN (SELECT value FROM json_each(?2)))"
             " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.msgid = v.message_id AND r.tipo != 'posta-certificata')"
             " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo = v.message_id)"
             " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo IS NULL AND r.riferimento = v.message_id)"
-            f" AND {_ALL_HELD} GROUP BY v.message_id"
+            f" AND {held} GROUP BY v.message_id HAVING dated >= ?3 AND dated < ?4"
             " ORDER BY dated DESC, 2",
-            (json.dumps(list(sinks)), json.dumps(list(sent_folders))),
+            (json.dumps(list(sinks)), json.dumps(list(sent_folders)), first, end),
             "integer text time?",
-        )
-        return [TransactionRef(bool(certified), value, date) for certified, value, date in rows]
+        ):
+            yield TransactionRef(bool(certified), value, date)
 
     def of_identifiers(self, sinks: Sequence[int], identificativi: Iterable[str]) -> list[MessageRecord]:
         """Return the messages with these certified identifiers."""

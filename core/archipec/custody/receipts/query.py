@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from archipec.config.selection import MessageFacts, Selection
@@ -62,10 +63,10 @@ def transactions(
         sinks: the ledger's numbers of the archives.
         now: aware.
     """
-    clues = ledger.transactions.clues(sinks, ledger.transactions.sent_folders())
-    chosen = [
+    clues = ledger.transactions.clues(sinks, ledger.transactions.sent_folders(), wanted.period.span)
+    chosen = (
         clue for clue in clues if wanted.period.answer(MessageFacts(folder="", date=clue.date)) is not False
-    ]
+    )
     yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
 
 
@@ -155,11 +156,11 @@ def _compared(pec_receipt: MessageRecord, sent: Sent, reader: MessageReader) -> 
 
 
 def _linked(
-    ledger: Ledger, sinks: Sequence[int], clues: Sequence[TransactionRef], now: datetime
+    ledger: Ledger, sinks: Sequence[int], clues: Iterable[TransactionRef], now: datetime
 ) -> Iterator[Transaction]:
     nameless: list[MessageRecord] | None = None
-    for start in range(0, len(clues), _PAGE):
-        page = clues[start : start + _PAGE]
+    waiting = iter(clues)
+    while page := list(islice(waiting, _PAGE)):
         groups = _of_identifiers(ledger, sinks, [clue.value for clue in page if clue.certified])
         joined = _joined(ledger, sinks, groups)
         loose = [clue.value for clue in page if not clue.certified]
