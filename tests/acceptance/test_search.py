@@ -15,6 +15,8 @@ import pytest
 
 from archipec.cli.search import SEALS
 from archipec.pec.seal import Status
+from archipec.simulator import Attachment
+from archipec.simulator.invoices import InvoiceFacts, invoice, sdi_file_name
 from testbed.command import Archipec
 from testbed.office import COMUNE, NOTICE, ORDINARY, STUDIO, Office, received, sending, sha256
 
@@ -160,6 +162,15 @@ def test_a_sending_without_its_delivery_is_found_by_that(office: Office) -> None
     office.archive()
     assert office.hashes("--has", "missing-receipt") == {sha256(acceptance)}
     assert office.hashes("--has", "missing-receipt", "accertamento") == set()
+
+
+def test_an_invoice_is_found_as_one(office: Office) -> None:
+    facts = InvoiceFacts()
+    xml = Attachment(f"{sdi_file_name(facts)}", invoice(facts), "application/xml")
+    carrier = received("Invio", attachments=[xml])
+    office.put(NOTICE, carrier)
+    office.archive()
+    assert office.hashes("--has", "invoice") == {sha256(carrier)}
 
 
 def test_every_status_of_a_seal_can_be_asked_for() -> None:
@@ -348,6 +359,23 @@ def test_another_ledger_of_the_same_size_is_no_reason_to_miss_anything(office: O
     office.put(ORDINARY)
     office.archive()
     assert sha256(ORDINARY) in office.hashes()
+
+
+def test_what_another_ledger_says_is_not_said_of_a_message(office: Office) -> None:
+    office.put(NOTICE)
+    office.archive()
+    shutil.rmtree(office.folder / "mail")
+    shutil.rmtree(office.folder / "PEC")
+    for file in office.state.glob("ledger*"):
+        file.unlink()
+    office.put(ORDINARY)
+    office.archive("--no-index")  # which gives the ordinary message the number that the notice had
+    (hit,) = office.found("planimetria")
+    assert (hit["sha256"], hit["seal"], hit["archives"]) == (sha256(NOTICE), None, [])
+    for narrowed in (["--seal", "unsigned"], ["--in", "studio"], ["--folder", "INBOX"]):
+        assert office.hashes("planimetria", *narrowed) == set()
+    office.run("index")
+    assert office.hashes("--seal", "unsigned", "--in", "studio") == {sha256(ORDINARY)}
 
 
 def test_a_copy_that_is_gone_is_named_and_found_again_when_it_is_back(office: Office) -> None:

@@ -79,7 +79,7 @@ def bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
         ArchipecError: there is nothing in it.
     """
     stop = Cancellation()
-    with on_signals(stop), progress(sink.name, quiet=False) as update:
+    with on_signals(stop), progress(sink.name, quiet=False, by_size=False) as update:
         report = index_archive(sink, index, TrustFiles(), stop, _observer(update))
     for error in report.errors:
         if not index.count():
@@ -101,7 +101,7 @@ def _archives(
     for sink in [endpoint("sink", url, registry) for url in urls]:
         with (
             open_archive_index(settings.state, sink.where) as opened,
-            progress(sink.name, quiet=False) as update,
+            progress(sink.name, quiet=False, by_size=False) as update,
         ):
             report = index_archive(sink, opened, trust, stop, _observer(update), again=full)
         _show(report, as_json=as_json)
@@ -118,7 +118,7 @@ def _pipelines(
     def act(pipeline: Pipeline) -> IndexReport:
         if not pipeline.index:
             return IndexReport(pipeline.name, wanted=False)
-        with progress(pipeline.name, quiet=False) as update:
+        with progress(pipeline.name, quiet=False, by_size=False) as update:
             run = Run(ledger, settings.state, stop, _observer(update))
             report = index_pipeline(pipeline, run, opened, again=full)
         damaged.extend(error for error in report.errors if isinstance(error, StaleIndex))
@@ -138,7 +138,7 @@ def _pipelines(
 
 
 def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[IndexReport], None]:
-    return lambda report: update(report.indexed, report.total, report.indexed, report.total)
+    return lambda report: update(report.indexed, report.total, 0, 0)
 
 
 def _show(report: IndexReport, *, as_json: bool) -> None:

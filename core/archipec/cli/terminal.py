@@ -121,8 +121,14 @@ def on_signals(stop: Cancellation) -> Iterator[None]:
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int, int, int], None]]:
-    """Show progress on a terminal; yield what takes (messages, all messages, bytes, all bytes)."""
+def progress(
+    label: str, *, quiet: bool, by_size: bool = True
+) -> Iterator[Callable[[int, int, int, int], None]]:
+    """Show progress on a terminal; yield what takes (messages, all messages, bytes, all bytes).
+
+    Args:
+        by_size: False where messages are counted alone, and the bytes given say nothing.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _total, _bytes, _all_bytes: None
         return
@@ -140,8 +146,7 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int, int, in
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[messages]}"),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *((DownloadColumn(), TransferSpeedColumn()) if by_size else ()),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
@@ -149,10 +154,11 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int, int, in
         task = bar.add_task(label, total=None, messages="listing")
 
         def update(done: int, total: int, done_bytes: int, total_bytes: int) -> None:
+            completed, whole = (done_bytes, total_bytes) if by_size else (done, total)
             bar.update(
                 task,
-                completed=done_bytes,
-                total=max(total_bytes, done_bytes) or None,
+                completed=completed,
+                total=max(whole, completed) or None,
                 messages=f"{count(done)} of {count(total)} messages",
             )
 

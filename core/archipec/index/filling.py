@@ -224,6 +224,7 @@ def index_pipeline(
     try:
         sinks = [(sink, run.ledger.copies.sink_number(sink.where)) for sink in pipeline.archives]
         report.total = analysis.settle(number for _, number in sinks)
+        run.observe(report)
         # Others are not opened: that would make an archive where there is none.
         lacking = [sink for sink, number in sinks if analysis.lacking(number, 0, 1)]
         if lacking:

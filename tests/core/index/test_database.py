@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archipec.errors import PermanentError
+from archipec.errors import ArchipecError, PermanentError
 from archipec.index.database import IndexEntry, IndexFile, StaleIndex, open_index
 from archipec.index.finding import Clause, Filters, Hit, find
 from archipec.index.query import QueryError, parse_query
@@ -228,6 +228,21 @@ def test_files_are_private(index: IndexFile, tmp_path: Path) -> None:
         modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
         assert len(modes) == 3
         assert set(modes.values()) == {0o600}
+
+
+def test_where_another_database_is_asked_too_nothing_can_be_written(index: IndexFile, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.sqlite3")) as db:
+        db.execute("CREATE TABLE known (sha256)")
+        db.execute("INSERT INTO known VALUES (?)", (EVERYWHERE.key.sha256,))
+        db.commit()
+    index.add([EVERYWHERE, entry("altro")])
+    index.attach(tmp_path / "other.sqlite3", "other")
+    known = Clause("m.sha256 IN (SELECT sha256 FROM other.known)")
+    assert subjects(index, clauses=[known]) == ["oggetto"]
+    with pytest.raises(ArchipecError):
+        index.remove([EVERYWHERE.key])
+    with pytest.raises(ArchipecError), index.transaction() as db:
+        db.execute("DELETE FROM other.known")
 
 
 # -- files that are no good any more -----------------------------------------------------------------
