@@ -32,7 +32,9 @@ def indexing(pipeline: Pipeline, run: Run[Any]) -> Iterator[Sequence[Analysis]]:
     with index:
         analysis = LedgerIndexing(index, pipeline.trust, run.ledger)
         yield (analysis,)
-        lacking = analysis.settle(run.ledger.copies.sink_number(sink.where) for sink in pipeline.archives)
+        lacking = 0
+        if analysis.found_new or analysis.indexed:
+            lacking = analysis.settle(run.ledger.copies.sink_number(sink.where) for sink in pipeline.archives)
         if analysis.error is not None:
             _warn(pipeline, analysis.error.message)
         elif lacking and not run.stop.is_set():

@@ -131,6 +131,9 @@ class LedgerIndexing(Indexing):
 
     Args:
         again: those too that are in the index.
+
+    Attributes:
+        found_new: there was something beyond what is known to be in the index; else there is nothing to `settle`.
     """
 
     numbered = True
@@ -139,6 +142,7 @@ class LedgerIndexing(Indexing):
         super().__init__(index, trust, ledger.copies.contents)
         self._ledger = ledger
         self._again = again
+        self.found_new = False
         self._done: set[int] = set()
 
     def record(self, answers: Sequence[Answer]) -> None:
@@ -155,6 +159,7 @@ class LedgerIndexing(Indexing):
         try:
             after = max(after, self._passed(sink))
             while len(found) < limit and (copies := self._ledger.copies.in_states(sink, HELD, after, _PAGE)):
+                self.found_new = True
                 found += self._wanted(copies)
                 after = copies[-1].content
         except ArchipecError as error:
