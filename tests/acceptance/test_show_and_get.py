@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import subprocess
@@ -283,6 +284,33 @@ def test_what_changes_on_the_disk_is_noticed(office: Office, disk: Path, tmp_pat
             path.unlink()
     done = stranger("get", sha256(NOTICE)[:8], "--from", f"maildir:{disk}", "--to", tmp_path, expect=7)
     assert "no archive holds" in done.err
+
+
+# -- ids through a pipe ----------------------------------------------------------------------------------
+
+
+def test_what_was_found_goes_into_another_archive_by_a_pipe(office: Office, tmp_path: Path) -> None:
+    found = office.run("search", "accesso OR imperdibile", "--json").objects
+    assert {one["sha256"] for one in found} == {sha256(raw) for raw in (ORIGINAL, *RECEIPTS, ORDINARY)}
+    ids = "".join(f"{one['sha256']}\n" for one in found)
+    url = f"zip:{tmp_path / 'found'}"
+    words = ("archive", "--from", office.archive_url, "--to", url, "--only-ids")
+    argv = office.command.argv(*words, "-", "--json")
+    done = subprocess.run(argv, env=office.command.env, input=ids, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["stored"] == 4 and json.loads(done.stdout)["deselected"] == 1
+    # An identificativo stands for the messages of its sending; what is there stays as it is.
+    (transaction,) = office.run("receipts", "--json", "--direction", "out").objects
+    (tmp_path / "ids").write_text(f"<{transaction['identificativo']}>\n{sha256(NOTICE)[:9]}\n", "utf-8")
+    again = office.command(*words, tmp_path / "ids", "--json").object
+    assert (again["stored"], again["failed"]) == (1, 0)
+    checked = Archipec(tmp_path / "state")("verify", "--to", url, "--no-seals", "--json", expect=None).object
+    assert checked["ok"] == 5
+    (tmp_path / "ids").write_text("abcdef0123\n<nessuno@qui>\n", "utf-8")
+    lost = office.command(*words, tmp_path / "ids", expect=3)
+    assert "no message has a SHA-256 that begins with abcdef0123" in lost.err
+    assert "no message has the Message-ID <nessuno@qui>" in lost.err
+    (tmp_path / "ids").write_text("\n", "utf-8")
+    assert "there is no id in it" in office.command(*words, tmp_path / "ids", expect=2).err
 
 
 # -- names ---------------------------------------------------------------------------------------------

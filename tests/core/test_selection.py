@@ -274,3 +274,28 @@ def test_it_is_cheap() -> None:
     for _ in range(50_000):
         selection.answer(MessageFacts(**GOOD))  # type: ignore[arg-type]
     assert time.process_time() - start < 0.5
+
+
+# -- ids --------------------------------------------------------------------------------------------------------
+
+HASH = "3fa9" + "0" * 60
+
+
+@pytest.mark.parametrize(
+    ("ids", "known", "expected"),
+    [
+        ([HASH], {}, None),
+        ([HASH], {"message_id": "a@b.it"}, None),
+        ([HASH], {"sha256": HASH}, True),
+        (["3FA9"], {"sha256": HASH}, True),
+        (["3fa90"], {"sha256": "3fa91" + "0" * 59}, False),
+        (["<A@b.it>"], {}, None),
+        (["<A@b.it>"], {"message_id": "a@B.it"}, True),
+        (["<A@b.it>"], {"message_id": "c@b.it"}, False),
+        (["a@b.it", "ffff"], {"message_id": "a@b.it"}, True),
+        (["a@b.it", "ffff"], {"message_id": "c@b.it", "sha256": HASH}, False),
+        (["a@b.it", "ffff"], {"sha256": HASH}, None),
+    ],
+)
+def test_ids_are_hashes_and_message_ids(ids: list[str], known: dict[str, Any], expected: bool | None) -> None:
+    assert answer({"ids": ids}, **known) is expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TextIO
 
 import click
 
@@ -14,6 +15,7 @@ from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
+from archipec.config.selection import is_hash
 from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
@@ -32,6 +34,12 @@ _FAILURES_SHOWN = 10
 @click.option("--then", "then_urls", multiple=True, metavar="URL", help="Post-step of an ad hoc run.")
 @selection_options
 @click.option("--message-id", multiple=True, metavar="ID", help="Take only this message; may be repeated.")
+@click.option(
+    "--only-ids",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="Take only the messages that FILE (- for stdin) names, an id a line: a SHA-256 or its beginning, a Message-ID.",
+)
 @click.option(
     "--full", is_flag=True, help="List the source from the start, not from where the last run ended."
 )
@@ -58,6 +66,7 @@ def archive(
     until: str | None,
     folder: tuple[str, ...],
     message_id: tuple[str, ...],
+    only_ids: TextIO | None,
     trust: TrustFiles,
     *,
     full: bool,
@@ -77,6 +86,8 @@ def archive(
       archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC --to mbox:PEC.mbox
       archipec archive --from 'imaps://user@host/INBOX?password=env:PEC_PASSWORD' --to maildir:PEC --dry-run
       archipec archive --from eml:Downloads/pec --to maildir:PEC --only receipts --since 2024
+    What a search found, into another archive:
+      archipec search ricorso --json | jq -r .sha256 | archipec archive --from maildir:PEC --to zip:Ricorsi --only-ids -
 
     Interrupted by Ctrl-C, a cut connection or a full disk, the same command goes on where it stopped.
     """
@@ -87,6 +98,7 @@ def archive(
         "until": until,
         "folders": list(folder),
         "message_id": list(message_id),
+        "ids": None if only_ids is None else _ids(only_ids, settings),
     }
     pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
     if loose:
@@ -113,6 +125,22 @@ def archive(
             secrets=True,
         )
     return exit_code(codes)
+
+
+def _ids(file: TextIO, settings: Settings) -> list[str]:
+    """Read ids, a line each. An identificativo stands for the messages of its sending, where the ledger knows them."""
+    names = [line.strip().strip("<>") for line in file if line.strip()]
+    if not names:
+        raise click.UsageError("--only-ids: there is no id in it")
+    path = settings.state / "ledger.sqlite3"
+    if not path.exists():
+        return names
+    with Ledger(path) as ledger:
+        found = []
+        for name in names:
+            known = [] if is_hash(name.lower()) else ledger.holdings.named(name)
+            found += [key.sha256 for key in known] or [name]
+    return found
 
 
 def _run(

@@ -15,12 +15,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from archipec.errors import ConfigError
+from archipec.errors import ConfigError, counted
 from archipec.options import Option, byte_size, nearest, read_options, strings
 from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, OTHER_NAMES, in_group
 
 # Certified mail began in 2005; outside these years a period is a slip of the pen.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_HASH = re.compile("[0-9a-f]{4,64}")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 SENT_GROUPS: Final[Mapping[str, str]] = MappingProxyType(
     {"sent-certified": "certificato", "sent-ordinary": "esterno"}
@@ -43,6 +44,7 @@ class MessageFacts(NamedTuple):
         date: Unix seconds; the received date of a listing stands in until a better one is known.
         kind: as `archipec.pec.kind` names it.
         message_id: without angle brackets; empty when it has none.
+        sha256: of its exact bytes.
         sent: the kinds of recipients ("certificato", "esterno") in the acceptance of this message, empty when
             no acceptance is recorded: what is not known is taken.
         unrecognised: whether it passes for certified mail of a kind that this version does not know: to archive,
@@ -54,6 +56,7 @@ class MessageFacts(NamedTuple):
     date: float | None = None
     kind: str | None = None
     message_id: str | None = None
+    sha256: str | None = None
     sent: frozenset[str] | None = None
     unrecognised: bool = False
 
@@ -70,6 +73,7 @@ class Selection:
         min_size: bytes of the smallest message taken.
         max_size: bytes of the largest message taken.
         message_ids: Message-IDs taken, without angle brackets and in lower case; empty takes all.
+        ids: beginnings of the SHA-256 of messages taken, or their Message-IDs as above; empty takes all.
         folders: globs (``*``, ``?``, ``[…]``; ``*`` also stands for the hierarchy separator), matched without
             regard to case; empty takes all.
     """
@@ -81,7 +85,9 @@ class Selection:
     min_size: int | None = None
     max_size: int | None = None
     message_ids: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
+    _hashes: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _kinds: frozenset[str] | None = field(init=False, repr=False, compare=False)
     _start: float | None = field(init=False, repr=False, compare=False)
     _end: float | None = field(init=False, repr=False, compare=False)
@@ -92,6 +98,7 @@ class Selection:
         if self.only or self.exclude:
             kinds = frozenset(kind for kind in (*KINDS, _OTHER) if self._wants_kind(kind))
         object.__setattr__(self, "_kinds", kinds)
+        object.__setattr__(self, "_hashes", tuple(one for one in sorted(self.ids) if is_hash(one)))
         object.__setattr__(self, "_start", None if self.since is None else _midnight(self.since))
         object.__setattr__(self, "_takes_all", not str(self))
         object.__setattr__(
@@ -116,6 +123,7 @@ class Selection:
             self._answer_date(known.date),
             known.unrecognised or self._answer_kind(known.kind, known.sent),
             self._answer_message_id(known.message_id),
+            self._answer_ids(known.message_id, known.sha256),
         )
         if False in answers:
             return False
@@ -153,6 +161,15 @@ class Selection:
             return True
         return None if message_id is None else message_id.casefold() in self.message_ids
 
+    def _answer_ids(self, message_id: str | None, sha256: str | None) -> bool | None:
+        if not self.ids or (message_id is not None and message_id.casefold() in self.ids):
+            return True
+        if self._hashes and sha256 is None:
+            return None
+        if sha256 is not None and (sha256 in self.ids or sha256.startswith(self._hashes)):
+            return True
+        return None if message_id is None and len(self._hashes) < len(self.ids) else False
+
     def wants_folder(self, folder: str) -> bool:
         """Tell whether anything in a folder can be taken."""
         return not self.folders or _matches(self.folders, folder)
@@ -180,6 +197,7 @@ class Selection:
             f"at least {self.min_size:,} bytes" if self.min_size is not None else "",
             f"at most {self.max_size:,} bytes" if self.max_size is not None else "",
             f"Message-ID {', '.join(sorted(self.message_ids))}" if self.message_ids else "",
+            f"{counted(len(self.ids), 'id')}" if self.ids else "",
             f"in folders {', '.join(self.folders)}" if self.folders else "",
         ]
         return "; ".join(part for part in parts if part)
@@ -192,7 +210,12 @@ class Selection:
     @property
     def asks_message_id(self) -> bool:
         """Whether answers depend on the Message-ID, for itself or to find an acceptance by."""
-        return bool(self.message_ids) or self.asks_sent(ORDINARIA)
+        return bool(self.message_ids) or len(self._hashes) < len(self.ids) or self.asks_sent(ORDINARIA)
+
+    @property
+    def asks_hash(self) -> bool:
+        """Whether answers may depend on the whole message."""
+        return bool(self._hashes)
 
     def asks_sent(self, kind: str | None) -> bool:
         """Tell whether the answer for messages of a kind depends on to whom they were sent."""
@@ -291,6 +314,18 @@ def _message_ids(value: object) -> frozenset[str]:
     return ids
 
 
+def is_hash(text: str) -> bool:
+    """Tell whether an id is the beginning of a SHA-256, 4 hexadecimal digits or more."""
+    return _HASH.fullmatch(text) is not None
+
+
+def _ids(value: object) -> frozenset[str]:
+    ids = frozenset(one.strip("<> \t").casefold() for one in strings(value))
+    if not all(ids):
+        raise ValueError("must be beginnings of SHA-256, or Message-IDs")
+    return ids
+
+
 def _globs(value: object) -> tuple[str, ...]:
     globs = strings(value)
     if not globs:
@@ -310,6 +345,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _option("min_size", "size of the smallest message to take", byte_size, "bytes"),
     _option("max_size", "size of the largest message to take", byte_size, "bytes"),
     _option("message_id", "Message-IDs of the messages to take", _message_ids),
+    _option("ids", "beginnings of the SHA-256, or Message-IDs, of the messages to take", _ids),
     _option("folders", "globs of the folders to take", _globs),
 )
 """What a selection is configured with, in TOML (``[pipeline.select]``) and on the command line."""

@@ -50,7 +50,7 @@ class Intake:
     def add(self, folder: FolderWork, row: SourceMessage, spooled: Spooled, fetched: Fetched) -> None:
         """Take a message in, and hand over what is gathered when it is enough."""
         facts = header_facts(row, spooled.head, asks_message_id=self._work.asks_message_id)
-        wanted = self._work.wants(folder.name, row, facts)
+        wanted = self._work.wants(folder.name, row, facts, spooled.key.sha256)
         if self._work.may_hold_certification(folder.name, row, facts) and _holds_certification(spooled):
             facts = facts._replace(claims=True)
             wanted = True

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.providers import advised
+from archipec.config.selection import is_hash
 from archipec.custody.archiving.analyzing import Analyzing
 from archipec.custody.archiving.batcher import Batcher
 from archipec.custody.archiving.events import (
@@ -126,24 +127,30 @@ class Transfer(ListingObserver):
         report.omissions.forget_archived(self._archived)
         report.errors.extend(report.omissions.problems())
         self._close()
-        self._check_message_ids()
+        self._check_names()
         if not report.errors and not self._stop.is_set():
             report.remark = matches_nothing(
                 self._pipeline.selection, self._ledger, self._source, report.listed, report.deselected
             )
 
-    def _check_message_ids(self) -> None:
+    def _check_names(self) -> None:
         """Say which messages were asked for by name and are nowhere."""
-        wanted = self._pipeline.selection.message_ids
         if self._report.errors or self._report.left or self._stop.is_set():
             return
-        for identifier in self._ledger.sources.unknown_message_ids(self._source, wanted):
-            self._report.errors.append(
-                Incomplete(
-                    f"no message has the Message-ID <{identifier}>",
-                    hint="the folders that are read were looked through; see the header of the message in the webmail",
-                )
+        selection, sources = self._pipeline.selection, self._ledger.sources
+        names = selection.message_ids | {one for one in selection.ids if not is_hash(one)}
+        lost = [f"has the Message-ID <{name}>" for name in sources.unknown_message_ids(self._source, names)]
+        hashes = [one for one in selection.ids if is_hash(one)]
+        lost += [
+            f"has a SHA-256 that begins with {one}" for one in sources.unknown_hashes(self._source, hashes)
+        ]
+        self._report.errors += [
+            Incomplete(
+                f"no message {what}",
+                hint="the folders that are read were looked through; see the header of the message in the webmail",
             )
+            for what in lost
+        ]
 
     def _archived(self, keys: Sequence[ContentKey]) -> list[ContentKey]:
         """Return those of these messages that every sink of the run holds."""

@@ -154,20 +154,22 @@ class WorkList:
 
     def decide(self, folder: FolderWork, row: SourceMessage, facts: HeaderFacts) -> None:
         """Put a row where the selection wants it, now that its header is known."""
-        if self.wants(folder.name, row, facts):
+        if self.wants(folder.name, row, facts) is False:
+            self.deselect()
+        else:  # where not even that decides, the whole message does
             with self._changed:
                 folder.ready.append(row)
-        else:
-            self.deselect()
 
     def deselect(self) -> None:
         """Count a row as not wanted."""
         with self._changed:
             self.deselected += 1
 
-    def wants(self, folder: str, row: SourceMessage, facts: HeaderFacts | None = None) -> bool | None:
-        """Ask the selection, by what the row or its header says."""
-        return answer(self._selection, self._ledger, folder, row, facts)
+    def wants(
+        self, folder: str, row: SourceMessage, facts: HeaderFacts | None = None, sha256: str | None = None
+    ) -> bool | None:
+        """Ask the selection, by what the row or its header says, and the hash of the whole message."""
+        return answer(self._selection, self._ledger, folder, row, facts, sha256)
 
     def may_hold_certification(self, folder: str, row: SourceMessage, facts: HeaderFacts) -> bool:
         """Return whether only the whole message can say that the selection must not leave it out."""
@@ -237,9 +239,14 @@ def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: i
 
 
 def answer(
-    selection: Selection, ledger: Ledger, folder: str, row: SourceMessage, facts: HeaderFacts | None = None
+    selection: Selection,
+    ledger: Ledger,
+    folder: str,
+    row: SourceMessage,
+    facts: HeaderFacts | None = None,
+    sha256: str | None = None,
 ) -> bool | None:
-    """Ask a selection about a row, by what the row or its header says (None: not known yet)."""
+    """Ask a selection about a row, by what the row or its header says, and the hash of the message (None: not known yet)."""
     if selection.takes_all:
         return True
     known = row if facts is None else facts
@@ -247,9 +254,13 @@ def answer(
     sent = None
     if selection.asks_sent(known.kind) and known.message_id is not None:
         sent = ledger.transactions.sent_as(known.message_id)
+    if sha256 is None and selection.asks_hash and row.content is not None:
+        known_contents = ledger.copies.contents([row.content])
+        sha256 = known_contents[row.content].key.sha256
     return selection.answer(
         MessageFacts(
             folder=folder,
+            sha256=sha256,
             size=row.size,
             date=date,
             kind=known.kind,

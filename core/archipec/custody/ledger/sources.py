@@ -261,6 +261,18 @@ class Sources(LedgerTable):
             )
         ]
 
+    def unknown_hashes(self, source: int, wanted: Iterable[str]) -> list[str]:
+        """Return those beginnings of a SHA-256 (in lower case) that no message has which was read from a source."""
+        return [
+            digits
+            for digits in sorted(wanted)
+            if not self._db.rows(
+                "SELECT 1 FROM content t JOIN occurrence o ON o.content = t.id JOIN folder f ON f.id = o.folder"
+                " WHERE t.sha256 >= ?2 AND t.sha256 < ?2 || 'g' AND f.source = ?1 LIMIT 1",
+                (source, digits),
+            )
+        ]
+
     def read_before(self, source: int) -> Iterator[tuple[str, SourceMessage]]:
         """Yield (folder, message) of what was read from a source and is still there, the newest first."""
         last = 1 << 62

@@ -195,6 +195,7 @@ class Rules:
                 date=date,
                 kind=held.kind,
                 message_id=held.message_id or "",
+                sha256=held.key.sha256,
                 sent=sent,
             )
         )
