@@ -92,8 +92,7 @@ def archive(
     Interrupted by Ctrl-C, a cut connection or a full disk, the same command goes on where it stopped.
     """
     select: dict[str, object] = {
-        "only": list(only),
-        "except": list(except_),
+        **{"only": list(only), "except": list(except_)},
         "since": since,
         "until": until,
         "folders": list(folder),
