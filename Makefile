@@ -27,6 +27,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
+	$(BIN)/python benchmarks/day.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)
