@@ -90,7 +90,7 @@ def test_one_that_lacks_a_column_or_a_table_is_damaged(tmp_path: Path, harm: str
     with closing(sqlite3.connect(path)) as db:
         db.execute(harm)
     with Ledger(path) as ledger, pytest.raises(PermanentError, match="damaged or not a ledger: no such"):
-        ledger.sources.last_listing(1, "INBOX")
+        next(ledger.sources.last_listing(1, "INBOX"))
 
 
 def test_a_seal_once_proven_stays_proven(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_an_old_ledger_becomes_a_new_one_and_loses_nothing(old: Path, tmp_path: Path) -> None:
     for _ in range(2):
         with Ledger(old) as ledger:
-            held = ledger.deletions.held_of(1, [1])
+            held = ledger.deletions.held_of(1, [1], ["7/1", "7/2", "7/3"])
             assert {ref: one.copies[1] for ref, one in held.items()} == {
                 "7/1": ("stored", 1700000200),
                 "7/2": ("altered", None),

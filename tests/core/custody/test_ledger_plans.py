@@ -118,6 +118,8 @@ def test_a_run_that_finds_nothing_new_goes_through_nothing_but_the_mailbox(
         lambda ledger: ledger.deletions.twins_of(1, [1, 2]),
         lambda ledger: ledger.deletions.held_by_key([ContentKey("0" * 64, 1)], [1]),
         lambda ledger: ledger.copies.stored_copies(1, [1, 2]),
+        lambda ledger: ledger.deletions.held_of(1, [1, 2], ["1:1", "1:2"]),
+        lambda ledger: list(ledger.sources.last_listing(1, "INBOX")),
         lambda ledger: ledger.transactions.left_unjudged([1, 2]),
         lambda ledger: ledger.verdicts.unjudged(1, 0, 10),
         lambda ledger: ledger.runs.has_copies(SINK),

@@ -91,12 +91,13 @@ class PlannedMessage(NamedTuple):
 class Deletions(LedgerTable):
     """Proof, orders, outcomes."""
 
-    def held_of(self, folder: int, sinks: Sequence[int]) -> dict[str, ArchivedMessage]:
-        """Return what is known of a folder's messages, by ref: those whose bytes were read once."""
+    def held_of(self, folder: int, sinks: Sequence[int], refs: Iterable[str]) -> dict[str, ArchivedMessage]:
+        """Return what is known of some of a folder's messages, by ref: those whose bytes were read once."""
         rows = self._db.rows(
-            f"SELECT o.ref, {_HELD}, o.accepted FROM occurrence o JOIN content t ON t.id = o.content"
-            " LEFT JOIN verdict v ON v.content = t.id WHERE o.folder = ?1",
-            (folder, json.dumps(list(sinks))),
+            f"SELECT o.ref, {_HELD}, o.accepted FROM json_each(?3) j"
+            " CROSS JOIN occurrence o ON o.folder = ?1 AND o.ref = j.value JOIN content t ON t.id = o.content"
+            " LEFT JOIN verdict v ON v.content = t.id",
+            (folder, json.dumps(list(sinks)), json.dumps(list(refs))),
             "text text integer?",
         )
         found = self._archived([text for _, text, _ in rows])

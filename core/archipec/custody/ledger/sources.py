@@ -302,15 +302,14 @@ class Sources(LedgerTable):
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def last_listing(self, folder: int, name: str) -> list[Listed]:
-        """Return a folder's messages as they were last listed, in that order."""
-        rows = self._db.rows(
+    def last_listing(self, folder: int, name: str) -> Iterator[Listed]:
+        """Yield a folder's messages as they were last listed, in that order."""
+        for ref, size, received, flags in self._db.paged(
             "SELECT ref, size, received, flags FROM occurrence WHERE folder = ? AND NOT gone ORDER BY id",
             (folder,),
             "text integer? time? text",
-        )
-        return [
-            Listed(
+        ):
+            yield Listed(
                 name,
                 ref,
                 size,
@@ -318,8 +317,6 @@ class Sources(LedgerTable):
                 tuple(flags.split()),
                 None,
             )
-            for ref, size, received, flags in rows
-        ]
 
 
 def _lacking(

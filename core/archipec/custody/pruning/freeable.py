@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
@@ -11,7 +14,6 @@ from archipec.custody.pruning.rules import (
     Candidate,
     Rules,
     bytes_to_free,
-    oldest_first,
     required_sinks,
     unfinished,
 )
@@ -19,6 +21,8 @@ from archipec.custody.receipts.query import TransactionFilter, transactions
 from archipec.message import Quota
 
 __all__ = ["Freeable", "freeable", "rules_now"]
+
+_PAGE: Final = 1000
 
 
 class Freeable(NamedTuple):
@@ -37,17 +41,33 @@ def freeable(pipeline: Pipeline, ledger: Ledger, quota: Quota | None) -> Freeabl
     sinks = [ledger.copies.sink_number(sink.where) for sink in required_sinks(pipeline)]
     if not policy.has_rule or not sinks:
         return None
-    rules = rules_now(pipeline, sinks, ledger)
-    candidates = []
-    for number, name, _ in ledger.sources.folders(ledger.sources.number(pipeline.source.where)):
-        held = ledger.deletions.held_of(number, sinks)
-        for listed in ledger.sources.last_listing(number, name):
-            judged = rules.judge(listed, held.get(listed.ref))
-            if isinstance(judged, Candidate):
-                candidates.append(judged)
     size = None if quota is None else bytes_to_free(policy, quota)[0]
-    going = list(oldest_first(candidates, size))
-    return Freeable(len(going), sum(one.size for one in going))
+    # Numbers alone: of a million messages nothing else is to be held.
+    dates, sizes = array("q"), array("q")
+    for candidate in _candidates(pipeline, sinks, ledger):
+        dates.append(candidate.date)
+        sizes.append(candidate.size)
+    if size is None:
+        return Freeable(len(sizes), sum(sizes))
+    messages = freed = 0
+    for one in sorted(range(len(dates)), key=dates.__getitem__):
+        if freed >= size:
+            break
+        messages += 1
+        freed += sizes[one]
+    return Freeable(messages, freed)
+
+
+def _candidates(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Iterator[Candidate]:
+    rules = rules_now(pipeline, sinks, ledger)
+    for number, name, _ in ledger.sources.folders(ledger.sources.number(pipeline.source.where)):
+        listing = ledger.sources.last_listing(number, name)
+        while page := list(islice(listing, _PAGE)):
+            held = ledger.deletions.held_of(number, sinks, [one.ref for one in page])
+            for listed in page:
+                judged = rules.judge(listed, held.get(listed.ref))
+                if isinstance(judged, Candidate):
+                    yield judged
 
 
 def rules_now(pipeline: Pipeline, sinks: list[int], ledger: Ledger) -> Rules:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import Source
-from archipec.custody.ledger.deletions import PlannedMessage
+from archipec.custody.ledger.deletions import ArchivedMessage, PlannedMessage
 from archipec.custody.pruning.freeable import rules_now
 from archipec.custody.pruning.plan import Action, PlanEntry
 from archipec.custody.pruning.proof import Prover
@@ -18,6 +18,7 @@ from archipec.custody.pruning.rules import Candidate, KeepReason, bytes_to_free
 from archipec.custody.pruning.survey import MailboxSurvey, fetch_keys, trash_of
 from archipec.custody.run import Run
 from archipec.errors import Refused
+from archipec.message import Listed
 
 __all__ = ["Planner"]
 
@@ -67,9 +68,7 @@ class Planner:
         source = self._ledger.sources.number(self._pipeline.source.where)
         known = {name: number for number, name, _ in self._ledger.sources.folders(source)}
         for name, listing in mailbox.folders.items():
-            held = self._ledger.deletions.held_of(known[name], self._sinks) if name in known else {}
-            for listed in listing:
-                archived = held.get(listed.ref)
+            for listed, archived in self._known(known.get(name), listing):
                 entry = PlanEntry(listed, None if archived is None else archived.key)
                 match rules.judge(listed, archived):
                     case Candidate() if not _is_shown(entry, shown):
@@ -82,6 +81,17 @@ class Planner:
                 self._report.entries.append(entry)
         chosen = [entry for entry in self._report.entries if entry.candidate is not None]
         self._prove(chosen, self._bytes_to_free() if shown is None else None, limit)
+
+    def _known(
+        self, folder: int | None, listing: Sequence[Listed]
+    ) -> Iterator[tuple[Listed, ArchivedMessage | None]]:
+        """Yield messages with what the ledger knows of them; of a page of them at a time."""
+        for start in range(0, len(listing), _BATCH):
+            page = listing[start : start + _BATCH]
+            refs = [one.ref for one in page]
+            held = {} if folder is None else self._ledger.deletions.held_of(folder, self._sinks, refs)
+            for listed in page:
+                yield listed, held.get(listed.ref)
 
     def _bytes_to_free(self) -> int | None:
         """Return how many bytes are to be freed: None for all there are."""

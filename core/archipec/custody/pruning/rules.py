@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,6 @@ __all__ = [
     "KeepReason",
     "Rules",
     "bytes_to_free",
-    "oldest_first",
     "percent",
     "required_sinks",
     "unfinished",
@@ -234,16 +233,6 @@ def bytes_to_free(policy: PrunePolicy, quota: Quota) -> tuple[int | None, str]:
 def required_sinks(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
     """Return the sinks whose copies a deletion needs: what is for looking at proves nothing."""
     return [sink for sink in pipeline.sinks if sink.required and not sink.record.view]
-
-
-def oldest_first(candidates: Iterable[Candidate], size: int | None) -> Iterator[Candidate]:
-    """Yield candidates, oldest first, until ``size`` bytes are freed; None: all of them."""
-    freed = 0
-    for one in sorted(candidates, key=lambda candidate: candidate.date):
-        if size is not None and freed >= size:
-            return
-        freed += one.size
-        yield one
 
 
 def unfinished(transactions: Iterable[Transaction]) -> set[int]:
