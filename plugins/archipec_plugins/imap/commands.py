@@ -186,14 +186,16 @@ class CommandBatch:
         return line or self._connection.readline()
 
     def usual(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """Return the match of the next line, when it is one that is expected, and use it up.
+        """Wait for the next line; when it is one that is expected, use it up, and return its match.
 
         Returns:
-            None when it is another line, or is not whole yet. The match is void after the next call.
+            None when it is another line, or not here to its end. The match is void after the next call.
         """
         if self._over or self._body is not None or self._ahead:
             return None
         inbound = self._inbound
+        if inbound.at == inbound.end:
+            self._connection.more()
         match = pattern.match(inbound.data, inbound.at, inbound.end)
         if match is not None:
             inbound.at = match.end()

@@ -37,6 +37,7 @@ class TlsSocket:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._received = memoryview(bytearray(_AT_ONCE))
+        self._ready = False  # there may be something to decrypt
         self._failure: ssl.SSLError | None = None
         try:
             self._carry_out(self._tls.do_handshake)
@@ -53,7 +54,7 @@ class TlsSocket:
             How many bytes; 0 when the other side has closed the connection.
         """
         began = None
-        while (size := self._decrypt(buffer)) is None:
+        while not self._ready or (size := self._decrypt(buffer)) is None:
             try:
                 self._flush()
                 began = self._receive(began)
@@ -66,17 +67,19 @@ class TlsSocket:
         if self._failure is not None:
             raise self._failure
         incoming, read = self._incoming, self._tls.read
-        if not (incoming.pending or incoming.eof or self._tls.pending()):
-            # Asked for what is not there, OpenSSL makes an error, which costs more than a record.
-            return None
         filled, room = 0, len(buffer)
         try:
             # With a buffer it returns how many bytes, whatever typeshed says.
             while size := read(room - filled, buffer[filled:]):
                 filled += size  # type: ignore[operator]
-                if filled == room or not incoming.pending:
+                if filled == room:
+                    break
+                if not incoming.pending:
+                    # Asked for what is not here, OpenSSL makes an error, which costs more than a record.
+                    self._ready = False
                     break
         except ssl.SSLWantReadError:
+            self._ready = False
             return filled or None
         except ssl.SSLEOFError:
             pass
@@ -130,4 +133,5 @@ class TlsSocket:
             self._incoming.write(self._received[:size])
         else:
             self._incoming.write_eof()
+        self._ready = True
         return now if began is None else began
