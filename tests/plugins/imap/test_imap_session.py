@@ -276,7 +276,7 @@ def test_starttls_comes_before_everything_else(logged_in: LoggedIn) -> None:
 
 def test_what_was_slipped_in_before_tls_is_not_heard(logged_in: LoggedIn) -> None:
     replies = {
-        b"STARTTLS": b"<tag> OK go\r\n* CAPABILITY IMAP4rev1 QUOTA\r\n",
+        b"STARTTLS": b"<tag> OK go\r\n* CAPABILITY IMAP4rev1 QUOTA\r\n* BYE go away\r\n",
         b"LOGIN": b"<tag> OK in\r\n",
     }
     with logged_in(replies, starttls=True) as (source, _):
