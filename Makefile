@@ -25,6 +25,7 @@ check: $(VENV)/developing
 bench: $(VENV)/developing
 	sh tests/support/install-servers.sh
 	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
 	$(BIN)/python benchmarks/day.py
