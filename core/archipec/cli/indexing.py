@@ -30,7 +30,7 @@ def indexing(pipeline: Pipeline, run: Run[Any]) -> Iterator[Sequence[Analysis]]:
         yield ()
         return
     with index:
-        analysis = LedgerIndexing(index, pipeline.trust, run.ledger)
+        analysis = LedgerIndexing(index, pipeline, run.ledger)
         yield (analysis,)
         lacking = 0
         if analysis.found_new or analysis.indexed:

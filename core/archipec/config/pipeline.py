@@ -47,6 +47,7 @@ _PIPELINE_KEYS = (
     "prune",
     "seals",
     "index",
+    "ocr",
     "trust",
     "trust_list",
     "crl",
@@ -55,6 +56,12 @@ _PIPELINE_KEYS = (
 _JUDGING = (
     Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
     Option(name="index", help="make what is stored searchable", default=True, convert=boolean),
+    Option(
+        name="ocr",
+        help="read scanned PDF files for their words, by the program ocrmypdf",
+        default=False,
+        convert=boolean,
+    ),
     Option(
         name="trust",
         help="files with certificates to trust besides the roots of PEC",
@@ -82,6 +89,7 @@ class Pipeline:
         prune: what may be deleted from the source; nothing when it isn't configured.
         seals: whether the seals of what is stored are judged.
         index: whether what is stored is put into the index that is searched.
+        ocr: whether scanned PDF files are read for it.
         trust: files that say whom to trust besides the roots of PEC.
         credentials_expire: the day on which the source's password expires, None when it isn't known to.
     """
@@ -94,6 +102,7 @@ class Pipeline:
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     seals: bool = True
     index: bool = True
+    ocr: bool = False
     trust: TrustFiles = field(default_factory=TrustFiles)
     credentials_expire: date | None = None
 
@@ -383,6 +392,7 @@ def _judging(table: Mapping[str, object], what: str, base: Path) -> dict[str, An
     return {
         "seals": values["seals"],
         "index": values["index"],
+        "ocr": values["ocr"],
         "trust": TrustFiles(
             certificates=_files(base, values["trust"]),
             lists=_files(base, values["trust_list"]),

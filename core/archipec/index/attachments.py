@@ -28,7 +28,9 @@ from archipec.index.extraction.limits import (
 )
 from archipec.index.extraction.mail import leaves, part_text
 from archipec.index.extraction.markup import ELEMENTS, html_text, xml_text
-from archipec.index.extraction.pdf import pdf_text
+from archipec.index.extraction.ocr import ocr_text
+from archipec.index.extraction.pdf import NO_TEXT, pdf_text
+from archipec.index.extraction.rtf import rtf_text
 from archipec.index.extraction.tree import parse_tree, root_name
 from archipec.index.filings import FILING_ROOTS, filing_in
 from archipec.index.header import clean_text, read_fields
@@ -37,16 +39,29 @@ from archipec.index.record import AttachedFile, Filing, Invoice, SdiMessage
 from archipec.pec.headers import header_block
 from archipec.pec.mime import Part, entity
 
-__all__ = ["NOT_TRIED", "AttachmentReader"]
+__all__ = ["HARMFUL", "AttachmentReader", "ReadingOptions"]
 
-NOT_TRIED: Final = "not read: a file of this message ends the program that reads it, or takes it too long"
-"""What is said of files that are not opened again."""
+HARMFUL: Final = "not read: a file of this message ends the program that reads it, or takes it too long"
+"""Why files are not opened again."""
 
 _MAX_NAME: Final = 255  # characters
 _LAYERS: Final = (".p7m", ".tsd", ".p7s", ".b64", ".pem")
 _FOLDERS: Final = re.compile(r"[\\/]+")
 _XML_BLOCK: Final = 256 * 1024
 _MAX_BODY: Final = 4 << 20  # bytes of a text that is no file, as they stand in the message
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How files are read.
+
+    Attributes:
+        refusal: why they are not even opened, to be said of each; empty when they are.
+        ocr: those with images of text by ocrmypdf.
+    """
+
+    refusal: str = ""
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +89,11 @@ class AttachmentReader:
 
     Attributes:
         subject: of the message.
-        names_only: read no content: of a message that is known to do harm.
         texts: (position of the file, text) of those that have some.
     """
 
     subject: str
-    names_only: bool = False
+    options: ReadingOptions = ReadingOptions()
     budget: ReadingBudget = field(default_factory=ReadingBudget)
     files: list[AttachedFile] = field(default_factory=list)
     texts: list[tuple[int, str]] = field(default_factory=list)
@@ -92,7 +106,7 @@ class AttachmentReader:
         name = _own_name(part.name) or _unnamed(part)
         encoded = part.end - part.body
         path, depth = (f"{parent.path}/{name}", parent.depth + 1) if parent else (name, 0)
-        refusal = NOT_TRIED if self.names_only else too_large(encoded, MAX_ENCODED)
+        refusal = self.options.refusal or too_large(encoded, MAX_ENCODED)
         if refusal:
             self._say(AttachedFile(path=path, media_type=part.media_type, size=encoded, problem=refusal))
             return
@@ -192,7 +206,7 @@ class AttachmentReader:
         """The text of a file that is not signed; what is in it is read too."""
         match detect_format(file.content, file.name, file.media_type):
             case FileFormat.PDF:
-                return pdf_text(file.content, self.budget)
+                return self._pdf(file)
             case FileFormat.ZIP:
                 return self._zip(file)
             case FileFormat.MAIL:
@@ -204,12 +218,21 @@ class AttachmentReader:
             case FileFormat.TEXT:
                 text, oddity = decode_text(file.content[: 4 * MAX_FILE_TEXT], "")
                 return Extracted(text, oddity)
+            case FileFormat.RTF:
+                return rtf_text(file.content, self.budget)
             case FileFormat.LEGACY_OFFICE:
                 return Extracted("", _legacy(file.content))
             case FileFormat.ARCHIVE:
                 return Extracted("", "not read: compressed, but not a zip file")
             case _:
                 return Extracted("")
+
+    def _pdf(self, file: _File) -> Extracted:
+        found = pdf_text(file.content, self.budget)
+        if found.problem != NO_TEXT or not self.options.ocr or self.budget.scans <= 0:
+            return found
+        self.budget.scans -= 1
+        return ocr_text(file.content)
 
     def _zip(self, file: _File) -> Extracted:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from archipec.errors import IntegrityError
-from archipec.index.attachments import AttachmentReader
+from archipec.index.attachments import AttachmentReader, ReadingOptions
 from archipec.index.extraction.limits import MAX_ENCODED, Extracted, too_large
 from archipec.index.filings import filing_by_subject
 from archipec.index.header import HeaderFields, clean_text, read_fields
@@ -49,7 +49,10 @@ class _Found:
 
 
 def index_message(
-    raw: Octets, structure: Structure, inspection: Inspection, *, names_only: bool = False
+    raw: Octets,
+    structure: Structure,
+    inspection: Inspection,
+    options: ReadingOptions = ReadingOptions(),  # noqa: B008
 ) -> IndexedMessage:
     """Return what is searched of a message, which may be any bytes. Raises nothing.
 
@@ -57,7 +60,7 @@ def index_message(
         raw: the whole message.
         structure: of the message, from `parse_structure`.
         inspection: of the message, from `judge_dissected`.
-        names_only: of attachments take the names alone: where reading them did harm.
+        options: how attachments are read.
     """
     found = _Found()
     block = header_block(raw)
@@ -65,7 +68,7 @@ def index_message(
     certified = inspection.claims_certification
     inner = _original(structure, found) if certified else entity(raw)
     inner_fields = read_fields(header_block(inner.head)) if certified and inner is not None else fields
-    reader = AttachmentReader(inner_fields.subject, names_only)
+    reader = AttachmentReader(inner_fields.subject, options)
     if certified:
         for part in _written_by_provider(structure, inspection.system):
             found.add_all(Place.ENVELOPE, reader.read_bodies(part, repeats=False))

@@ -17,7 +17,7 @@ from archipec.custody.ledger import Content, Copy, Ledger
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.run import Run
 from archipec.errors import ATTENTION, DONE, ArchipecError, exit_code
-from archipec.index.analyzer import FACTORY, LARGEST_ANSWER, MEMORY, SECONDS, ReadingSettings
+from archipec.index.analyzer import FACTORY, LARGEST_ANSWER, MEMORY, ReadingSettings
 from archipec.index.database import IndexEntry, IndexFile
 from archipec.index.record import IndexedMessage
 from archipec.message import Json
@@ -70,6 +70,7 @@ class Indexing(Analysis):
 
     Args:
         contents: returns what is known of messages, by the numbers with which they went to the workers.
+        ocr: read scanned PDF files too.
 
     Attributes:
         error: what went wrong with the index, None when nothing did.
@@ -82,8 +83,14 @@ class Indexing(Analysis):
     undone = "the messages can't be indexed"
 
     def __init__(
-        self, index: IndexFile, trust: TrustFiles, contents: Callable[[Sequence[int]], dict[int, Content]]
+        self,
+        index: IndexFile,
+        trust: TrustFiles,
+        contents: Callable[[Sequence[int]], dict[int, Content]],
+        *,
+        ocr: bool = False,
     ) -> None:
+        self._ocr = ocr
         self._index = index
         self._trust = trust
         self._contents = contents
@@ -98,10 +105,11 @@ class Indexing(Analysis):
             anchors = self._trust.load()
         except ArchipecError as error:
             self.error, anchors = error, Anchors()
+        settings = ReadingSettings(anchors=anchors, ocr=self._ocr)
         return Analyzer(
             factory=FACTORY,
-            settings=ReadingSettings(anchors=anchors),
-            seconds=SECONDS,
+            settings=settings,
+            seconds=settings.seconds,
             memory=MEMORY,
             largest=LARGEST_ANSWER,
             careful=ReadingSettings(anchors=anchors, names_only=True),
@@ -130,6 +138,7 @@ class LedgerIndexing(Indexing):
     """The messages that a ledger knows.
 
     Args:
+        pipeline: says whom to trust, and how to read.
         again: those too that are in the index.
 
     Attributes:
@@ -138,8 +147,8 @@ class LedgerIndexing(Indexing):
 
     numbered = True
 
-    def __init__(self, index: IndexFile, trust: TrustFiles, ledger: Ledger, *, again: bool = False) -> None:
-        super().__init__(index, trust, ledger.copies.contents)
+    def __init__(self, index: IndexFile, pipeline: Pipeline, ledger: Ledger, *, again: bool = False) -> None:
+        super().__init__(index, pipeline.trust, ledger.copies.contents, ocr=pipeline.ocr)
         self._ledger = ledger
         self._again = again
         self.found_new = False
@@ -219,7 +228,7 @@ def index_pipeline(
 
     report = IndexReport(pipeline.name)
     started = time.monotonic()
-    analysis = LedgerIndexing(index, pipeline.trust, run.ledger, again=again)
+    analysis = LedgerIndexing(index, pipeline, run.ledger, again=again)
 
     def observe() -> None:
         report.indexed, report.unread = analysis.indexed, analysis.unread

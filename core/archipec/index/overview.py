@@ -11,6 +11,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.holdings import HeldCopy
 from archipec.custody.receipts.archive_reader import MessageReader
 from archipec.custody.receipts.query import check_short_receipts, find
+from archipec.index.attachments import ReadingOptions
 from archipec.index.database import IndexFile
 from archipec.index.document import index_message
 from archipec.index.record import IndexedMessage
@@ -21,6 +22,8 @@ from archipec.pec.structure import parse_structure
 from archipec.pec.transactions import Transaction
 
 __all__ = ["MessageOverview", "overview"]
+
+_NOT_INDEXED = "not read: the message is not in the index"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ def overview(
         structure = parse_structure(raw)
         inspection = judge_dissected(raw, structure, Anchors())
         facts = facts or dict(record(raw, inspection))
-        content = content or index_message(raw, structure, inspection, names_only=True)
+        content = content or index_message(raw, structure, inspection, ReadingOptions(_NOT_INDEXED))
     return MessageOverview(
         key=key,
         facts=facts,

@@ -12,7 +12,7 @@ from archipec.custody.analysis.analyzer import Analysis, Analyzer, Answer
 from archipec.custody.analysis.pool import AnalysisPool
 from archipec.custody.run import Cancellation
 from archipec.index.analyzer import FACTORY, LARGEST_ANSWER, ReadingSettings
-from archipec.index.attachments import NOT_TRIED
+from archipec.index.attachments import HARMFUL
 from archipec.index.record import IndexedMessage
 from archipec.pec.anchors import Anchors
 from archipec.simulator import Attachment, compose
@@ -65,8 +65,8 @@ def test_a_file_that_ends_the_worker_costs_its_message_the_text_of_its_files_alo
     assert [one.text for one in found[1].texts][-1] == "parola"
     assert [one.text for one in found[2].texts] == ["corpo"]
     assert [(one.path, one.problem) for one in found[2].attachments] == [
-        ("a.pdf", NOT_TRIED),
-        ("bomba.pdf", NOT_TRIED),
+        ("a.pdf", HARMFUL),
+        ("bomba.pdf", HARMFUL),
     ]
     assert found[3] == found[1]
 

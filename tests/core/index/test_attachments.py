@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from archipec.index.attachments import ReadingOptions
 from archipec.index.record import Place
 from archipec.simulator import Attachment, Provider, compose
 from archipec.simulator.files import (
@@ -51,6 +52,16 @@ def test_the_text_of_a_file(name: str, content: bytes) -> None:
     assert TEXT in text
     assert "nascosto" not in text and "�" not in text
     assert not file_at(message, name).problem
+
+
+def test_rich_text_is_read_without_its_commands() -> None:
+    rtf = (
+        rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0\fswiss Arial;}}{\*\generator Riched20 nascosto;}{\info{\author nascosto}}"
+        b"\r\n\\pard\\f0\\fs24 Perch\\'e9 l\\u8217 ?art. 1\\u10004 \\'3f\\b due\\b0\\par tre\\tab quat\r\ntro \\{5\\}{\\pict 0102}}"
+    )
+    assert (
+        text_in(indexed(with_files(("atto.rtf", rtf))), "atto.rtf") == "Perché l’art. 1✔due\ntre quattro {5}"
+    )
 
 
 @pytest.mark.parametrize("name", ["atto.dat", "atto.p7m", "atto"])
@@ -189,9 +200,9 @@ def test_an_encrypted_open_document_is_named() -> None:
     )
 
 
-def test_names_alone_are_taken_of_what_did_harm() -> None:
-    message = indexed(with_files(("a.zip", zipped({"b.pdf": pdf(TEXT)}))), names_only=True)
-    assert paths(message) == ["a.zip"]
+def test_names_alone_are_taken_where_files_are_not_to_be_opened() -> None:
+    message = indexed(with_files(("a.zip", zipped({"b.pdf": pdf(TEXT)}))), ReadingOptions("not now"))
+    assert [(one.path, one.problem) for one in message.attachments] == [("a.zip", "not now")]
     assert not text_of(message, Place.ATTACHMENT)
 
 

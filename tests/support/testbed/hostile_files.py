@@ -226,6 +226,14 @@ def _noise(chance: random.Random) -> tuple[str, bytes]:
     return name, magic + chance.randbytes(chance.choice([0, 10, 5000]))
 
 
+def _bad_rtf(chance: random.Random) -> tuple[str, bytes]:
+    whole = rb"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0 perch\'e9 \u8217 ? parola\par{\*\x y}}"
+    deep = b"{\\rtf1 " + b"{" * 50_000 + b"parola"
+    return "rotto.rtf", chance.choice(
+        [damaged(whole, chance), damaged(whole, chance), deep, whole + b"\\" * 10_000]
+    )
+
+
 def _endless_text(chance: random.Random) -> tuple[str, bytes]:
     return "lungo.txt", chance.choice([b"x", b"\0", b"a ", b"\xe8", "è ".encode(), b"\r"]) * (12 * MB)
 
@@ -257,5 +265,5 @@ HEAVY: list[Maker] = [
 ]  # fmt: skip
 LIGHT: list[Maker] = [
     _bad_pdf, _bad_office, _bad_pdf, _deep_mail, _bad_pdf, _broken_signature, _noise, _bad_sheet, _bad_pdf, _encrypted,
-    _noise, _deep_signature,
+    _noise, _deep_signature, _bad_rtf,
 ]  # fmt: skip

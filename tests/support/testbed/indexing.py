@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archipec.index.attachments import ReadingOptions
 from archipec.index.document import index_message
 from archipec.index.record import AttachedFile, IndexedMessage, Place
 from archipec.pec.anchors import Anchors
@@ -14,10 +15,10 @@ from archipec.simulator import Attachment, compose, shared_authority
 TRUSTED = Anchors((shared_authority().root,))
 
 
-def indexed(raw: bytes, *, names_only: bool = False) -> IndexedMessage:
+def indexed(raw: bytes, options: ReadingOptions = ReadingOptions()) -> IndexedMessage:  # noqa: B008
     """Return what is searched of a message, whose seal may be one of the simulator's."""
     structure = parse_structure(raw)
-    return index_message(raw, structure, judge_dissected(raw, structure, TRUSTED), names_only=names_only)
+    return index_message(raw, structure, judge_dissected(raw, structure, TRUSTED), options)
 
 
 def with_files(*files: tuple[str, bytes], media_type: str = "application/octet-stream") -> bytes:

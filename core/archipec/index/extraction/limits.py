@@ -15,6 +15,8 @@ __all__ = [
     "MAX_ENCODED",
     "MAX_FILE",
     "MAX_FILE_TEXT",
+    "MAX_SCANS",
+    "OCR_SECONDS",
     "TOO_LONG",
     "TOO_MUCH_TEXT",
     "TOO_MUCH_UNPACKED",
@@ -39,6 +41,12 @@ TOO_LONG: Final = "not read to its end: it takes too long"
 MAX_DEPTH: Final = 8
 """Files in files that are entered."""
 
+MAX_SCANS: Final = 2
+"""Files of one message that are read by OCR."""
+
+OCR_SECONDS: Final = 240
+"""For one of them; a page takes some seconds."""
+
 _UNPACKED: Final = 128 << 20
 _FILES: Final = 500
 _SECONDS: Final = 20.0
@@ -58,11 +66,13 @@ class ReadingBudget:
     Attributes:
         unpacked: bytes that may still come out of archives and encodings.
         files: files in files that may still be looked at.
+        scans: files that may still be read by OCR.
         ends: processor seconds of this process at which reading stops.
     """
 
     unpacked: int = _UNPACKED
     files: int = _FILES
+    scans: int = MAX_SCANS
     ends: float = field(default_factory=lambda: time.process_time() + _SECONDS)
 
     @property
