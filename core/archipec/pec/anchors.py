@@ -124,14 +124,17 @@ class TrustFiles:
             ConfigError: one is not what it should be, or a trusted list's signature does not fit.
             ArchipecError: one can't be read.
         """
-        if not (self.certificates or self.lists or self.crls):
-            return Anchors()  # without what it takes to read certificates
-        from archipec.pec.revocation import load_crls
-        from archipec.pec.trusted_list import load_trusted_list
+        # What it takes to read a kind of file is imported where there is one: a run that stores and judges has none, mostly.
+        anchors = load_anchors(self.certificates) if self.certificates else Anchors()
+        if self.lists:
+            from archipec.pec.trusted_list import load_trusted_list
 
-        anchors = load_anchors(self.certificates)
-        lists = dict.fromkeys(map(load_trusted_list, self.lists))
-        return replace(anchors, lists=tuple(lists), crls=load_crls(self.crls))
+            anchors = replace(anchors, lists=tuple(dict.fromkeys(map(load_trusted_list, self.lists))))
+        if self.crls:
+            from archipec.pec.revocation import load_crls
+
+            anchors = replace(anchors, crls=load_crls(self.crls))
+        return anchors
 
 
 @lru_cache(maxsize=16)

@@ -28,6 +28,7 @@ class _Recent:
     def __init__(self) -> None:
         self._messages: dict[int, tuple[bytes, Inspected]] = {}
         self._size = 0
+        self.users = 0
 
     def get(self, raw: bytes) -> Inspected | None:
         found = self._messages.get(id(raw))
@@ -52,6 +53,7 @@ class Inspector:
         self._anchors = anchors
         self._recent = next((recent for trusted, recent in _SHARED if trusted == anchors), None) or _Recent()
         _SHARED.append((anchors, self._recent))
+        self._recent.users += 1
 
     def inspect(self, raw: Octets) -> Inspected:
         """Take a message apart and judge it; raises nothing."""
@@ -60,7 +62,8 @@ class Inspector:
         inspected = self._recent.get(raw)
         if inspected is None:
             inspected = self._inspect(raw)
-            self._recent.put(raw, inspected)
+            if self._recent.users > 1:
+                self._recent.put(raw, inspected)
         return inspected
 
     def _inspect(self, raw: Octets) -> Inspected:
