@@ -25,7 +25,7 @@ _MOST_WORKERS = 4
 """Each takes some 35 MB, and four judge more messages a second than any mailbox gives."""
 _AHEAD = 2  # chunks that a worker has, one of them at work
 _CHUNK_MESSAGES = 64
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 512 << 10
 _HELD_BYTES = 8 << 20
 """Bytes in memory that wait for workers: a batch, which comes at once."""
 _TOGETHER, _TOGETHER_BYTES = 500, 2 << 20  # answers that are recorded together, at least
