@@ -22,7 +22,7 @@ from archipec.custody.run import Cancellation
 from archipec.errors import PermanentError, TransientError
 from testbed.analyzers import Keeping, message
 
-MESSAGES = {number: message(number) for number in range(150)}
+MESSAGES = {number: message(number) for number in range(450)}
 
 
 def analyzed(*analyses: Keeping, messages: dict[int, bytes] = MESSAGES) -> AnalysisPool:
@@ -39,7 +39,7 @@ def expected(messages: dict[int, bytes]) -> dict[int, list[object]]:
 
 @pytest.fixture(params=[1, 3])
 def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(pool_module, "_most_workers", lambda: request.param)
+    monkeypatch.setattr(pool_module, "_most_workers", lambda **_: request.param)
     return int(request.param)
 
 
@@ -159,7 +159,7 @@ def test_what_there_is_no_room_for_is_not_taken() -> None:
 
 
 def test_messages_are_pulled_as_fast_as_they_are_analyzed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_most_workers", lambda: 1)
+    monkeypatch.setattr(pool_module, "_most_workers", lambda **_: 1)
     pulled = most = 0
 
     def pull() -> Iterator[tuple[int, bytes]]:
@@ -199,21 +199,26 @@ def test_no_worker_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert one.prepared == 0
 
 
-def test_there_are_never_more_workers_than_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_most_workers", lambda: 4)
+@pytest.mark.parametrize(("count", "workers"), [(1, 1), (64, 1), (200, 2), (1000, 4)])
+def test_there_are_never_more_workers_than_there_is_to_do(
+    count: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_most_workers", lambda **_: 4)
+    messages = {number: message(number) for number in range(count)}
     one = Keeping()
     with AnalysisPool([one], Cancellation()) as pool:
-        pool.offer(MESSAGES.items())
-        assert len(pool._hands) == 3
+        pool.offer(messages.items())
+        assert len(pool._hands) == workers
         pool.finish()
-    assert one.answers == expected(MESSAGES)
+    assert one.answers == expected(messages)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it isn't told which ones a process may use")
 def test_a_processor_is_left_to_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    for usable, workers in ((1, 1), (2, 1), (3, 2), (64, 4)):
+    for usable, meanwhile, after in ((1, 1, 1), (2, 1, 2), (3, 2, 3), (64, 4, 4)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, usable=usable: set(range(usable)))
-        assert pool_module._most_workers() == workers
+        assert pool_module._most_workers(spared=1) == meanwhile
+        assert pool_module._most_workers() == after
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")

@@ -22,7 +22,7 @@ from archipec.errors import ArchipecError, TransientError
 __all__ = ["AnalysisPool", "Numbered"]
 
 _MOST_WORKERS = 4
-"""Each takes some 35 MB, and four judge more messages a second than any mailbox gives."""
+"""Each takes some 30 MB, and four judge more messages a second than any mailbox gives."""
 _AHEAD = 2  # chunks that a worker has, one of them at work
 _CHUNK_MESSAGES = 64
 _CHUNK_BYTES = 512 << 10
@@ -78,7 +78,7 @@ class AnalysisPool:
                 self._count_done(self._done.get_nowait())
         if self._works:
             for chunk in _chunks(self._while_there_is_room(messages), range(len(self._recorders))):
-                self._put(chunk)
+                self._put(chunk, _most_workers(spared=1))
 
     def _while_there_is_room(self, messages: Iterable[Numbered]) -> Iterator[Numbered]:
         left = iter(messages)
@@ -90,22 +90,26 @@ class AnalysisPool:
     def feed(self, messages: Iterable[Numbered], analyses: Sequence[int]) -> bool:
         """Have messages analyzed, taken as fast as that goes; False when the user asks to stop, or nothing works.
 
+        Only when no download goes on: a worker more is started then.
+
         Args:
             analyses: positions of those that are to be made.
         """
+        workers = _most_workers()
         for chunk in _chunks(messages, analyses):
-            while self._works and self._under_way > _AHEAD * _most_workers() and self._wait():
+            while self._works and self._under_way > _AHEAD * workers and self._wait():
                 pass
             if not self._works or self._stop.is_set():
                 return False
-            self._put(chunk)
+            self._put(chunk, workers)
         return True
 
-    def _put(self, chunk: Chunk) -> None:
+    def _put(self, chunk: Chunk, workers: int) -> None:
         self._under_way += 1
         self._held += chunk.size
         self._chunks.put(chunk)
-        if len(self._hands) < min(self._under_way, _most_workers()):
+        # One that could not even get what it keeps ahead would not be worth its start.
+        if not self._hands or len(self._hands) < min(self._under_way // _AHEAD, workers):
             self._start_worker()
 
     def finish(self) -> None:
@@ -250,10 +254,10 @@ class _Recorder:
             self.error = error
 
 
-def _most_workers() -> int:
-    """A processor is left to the download: what it brings is what the workers wait for."""
+def _most_workers(spared: int = 0) -> int:
+    """Return how many may be at work, with so many processors left to the download: what it brings they wait for."""
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(usable - 1, _MOST_WORKERS))
+    return max(1, min(usable - spared, _MOST_WORKERS))
 
 
 def _weight(message: Message) -> int:
