@@ -88,7 +88,13 @@ def _measure(folder: Path, count: int) -> tuple[dict[str, dict[str, float]], int
             sink = endpoint("sink", f"{kind}:{folder / kind}", registry)
             number = ledger.copies.sink_number(sink.where)
             held = [
-                one for name in _folders(ledger) for one in ledger.deletions.held_of(name, [number]).values()
+                one
+                for folder_number in _folders(ledger)
+                for one in ledger.deletions.held_of(
+                    folder_number,
+                    [number],
+                    [each.ref for each in ledger.sources.last_listing(folder_number, "")],
+                ).values()
             ]
             proven: list[int] = []
 
