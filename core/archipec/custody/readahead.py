@@ -93,7 +93,7 @@ class _Reading:
 def read_back_each(
     sink: Sink, receipts: Iterable[Receipt], medium: Medium
 ) -> Generator[tuple[Receipt, ReadBack | Unsupported], None, None]:
-    """Read copies back in this order and compare each with its key; the header is not told (`ReadBack.head`).
+    """Read copies back in this order and compare each with its key; without the header (`ReadBack.head`).
 
     Where copies are files, some are opened ahead.
 

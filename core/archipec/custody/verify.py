@@ -156,7 +156,7 @@ def verify(pipeline: Pipeline, run: Run[VerifyReport], judges: Judges | None = N
     """Read back every copy the pipeline's archives should hold, the sinks side by side, and record what was found.
 
     Args:
-        judges: judge then, if the pipeline judges seals, those of everything held, each message once; None for nobody.
+        judges: judge then, if the pipeline judges seals, those of everything held, each message once; None: don't.
     """
     report = VerifyReport(pipeline.name)
     report.views = [sink.name for sink in pipeline.sinks if sink.record.view]
@@ -240,7 +240,7 @@ def verify_archive(
     """Read back everything an archive holds and compare it with the archive's own record. No ledger is needed.
 
     Args:
-        judges: judge the seals then; None for nobody. ``trust``: files that say whom to trust besides the roots of PEC.
+        judges: judge the seals then; None: don't. ``trust``: files that say whom to trust besides the roots of PEC.
     """
     report = VerifyReport(sink.name)
     try:
