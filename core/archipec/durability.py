@@ -12,7 +12,7 @@ import functools
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -264,14 +264,11 @@ def _sync_path(path: str | Path) -> None:
 
 def _syncfs(root: str | Path) -> bool:
     """Flush the file system of ``root``; False where there is no such call."""
-    if sys.platform != "linux":
+    call = _syncfs_call()
+    if call is None:
         return False
     import ctypes
 
-    try:
-        call = ctypes.CDLL(None, use_errno=True).syncfs
-    except AttributeError:
-        return False
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if call(descriptor) != 0:
@@ -280,6 +277,16 @@ def _syncfs(root: str | Path) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+@functools.cache
+def _syncfs_call() -> Callable[[int], int] | None:
+    """Return the C library's ``syncfs``, None where there is none."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def sync_directories(paths: Iterable[str | Path]) -> None:

@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -58,7 +57,7 @@ def test_a_flush_of_the_file_system_that_fails_is_told(
         ctypes.set_errno(errno.EIO)
         return -1
 
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=syncfs))
+    monkeypatch.setattr("archipec.durability._syncfs_call", lambda: syncfs)
     paths = [tmp_path / str(number) for number in range(20)]
     for path in paths:
         path.touch()

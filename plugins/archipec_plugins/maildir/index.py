@@ -190,8 +190,11 @@ class MaildirIndex:
 
     def _copies(self, key: ContentKey) -> list[tuple[str, names.ArchivedName]]:
         """Return directory and name of every copy of a message, the latest first."""
+        places = self._loaded().values(bytes.fromhex(key.sha256))
+        if not places:  # as nearly always: most messages are new
+            return []
         found = []
-        for place in self._loaded().values(bytes.fromhex(key.sha256)):
+        for place in places:
             directory, time, copy, info, size = _PLACE.unpack(place)
             if size == key.size:
                 name = names.ArchivedName(time, key.sha256, copy, size, self._infos[info])
