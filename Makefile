@@ -28,6 +28,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/day.py
 
 $(VENV)/installed: pyproject.toml

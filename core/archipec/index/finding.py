@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,7 @@ __all__ = ["Clause", "Filters", "Hit", "find"]
 
 _SNIPPET_WORDS = 16
 _BEGINNING = 160  # characters
+_PAGE = 50  # of those that are ordered by rank
 # Ordering by rank: a word in the subject says more than one in what a provider writes around every message.
 _WEIGHTS: Final = {
     "subject": 10.0,
@@ -26,6 +28,12 @@ _WEIGHTS: Final = {
 }
 # More messages than any hour ever had: numbers of a full second go on in the next (`IndexFile`).
 _SPILL = 3600
+
+
+# Tables to look in, and what their rows are ordered by.
+_FOUND: Final = ("words CROSS JOIN message m ON m.id = words.rowid", "words.rowid")
+_ALL: Final = ("message m", "m.id")
+_SNIPPET: Final = f"snippet(words, -1, char(2), char(3), '…', {_SNIPPET_WORDS})"
 
 
 class Clause(NamedTuple):
@@ -99,23 +107,53 @@ def find(index: IndexFile, query: Query, filters: Filters, *, by_rank: bool = Fa
     where = [*_facts(filters), *filters.clauses]
     if query.exclude:
         where.append(Clause("m.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)", (query.exclude,)))
-    if query.include:
-        where.insert(0, Clause("words MATCH ?", (query.include,)))
-        tables, number = "words CROSS JOIN message m ON m.id = words.rowid", "words.rowid"
-        snippet = f"snippet(words, -1, char(2), char(3), '…', {_SNIPPET_WORDS})"
+    if by_rank and query.include:
+        rows = _best(index, query.include, where)
+    elif query.include:
+        rows = _rows(index, [Clause("words MATCH ?", (query.include,)), *where], _FOUND, _SNIPPET)
     else:
-        tables, number, snippet, by_rank = "message m", "m.id", "NULL", False
-    weights = ", ".join(str(_WEIGHTS.get(name, 1.0)) for name in COLUMNS)
-    order = f"bm25(words, {weights})" if by_rank else f"{number} DESC"
-    conditions = " AND ".join(f"({one.sql})" for one in where) or "true"
-    sql = (
-        f"SELECT m.sha256, m.size, m.date, m.kind, m.system, m.seal, m.attachments, r.facts, r.texts, {snippet}"
-        f" FROM {tables} CROSS JOIN record r ON r.id = m.id WHERE {conditions} ORDER BY {order}"
-    )
-    for row in index.stream(sql, [value for one in where for value in one.values]):
+        rows = _rows(index, where, _ALL, "NULL")
+    for _, *row in rows:
         with index.decoding():
             hit = _hit(row)
         yield hit
+
+
+def _best(index: IndexFile, include: str, where: Sequence[Clause]) -> Iterator[Any]:
+    """Yield the rows that are found, the best first: which they are is known before any of them is read."""
+    match = Clause("words MATCH ?", (include,))
+    weights = ", ".join(str(_WEIGHTS.get(name, 1.0)) for name in COLUMNS)
+    ranked = index.rows(
+        f"SELECT m.id FROM {_FOUND[0]} WHERE {_conditions([match, *where])} ORDER BY bm25(words, {weights}), m.id DESC",
+        _values([match, *where]),
+        "integer",
+    )
+    numbers = [number for (number,) in ranked]
+    for start in range(0, len(numbers), _PAGE):
+        page = numbers[start : start + _PAGE]
+        # The sign keeps FTS5 from looking for one number after the other.
+        these = Clause("+words.rowid IN (SELECT value FROM json_each(?))", (json.dumps(page),))
+        found = {row[0]: row for row in _rows(index, [match, these], _FOUND, _SNIPPET)}
+        yield from (found[number] for number in page if number in found)
+
+
+def _rows(index: IndexFile, where: Sequence[Clause], source: tuple[str, str], snippet: str) -> Iterator[Any]:
+    """Yield rows for `_hit`, each behind its number, the newest first."""
+    tables, number = source
+    return index.stream(
+        "SELECT m.id, m.sha256, m.size, m.date, m.kind, m.system, m.seal, m.attachments, r.facts, r.texts,"
+        f" {snippet} FROM {tables} CROSS JOIN record r ON r.id = m.id WHERE {_conditions(where)}"
+        f" ORDER BY {number} DESC",
+        _values(where),
+    )
+
+
+def _conditions(where: Sequence[Clause]) -> str:
+    return " AND ".join(f"({one.sql})" for one in where) or "true"
+
+
+def _values(where: Sequence[Clause]) -> list[object]:
+    return [value for one in where for value in one.values]
 
 
 def _hit(row: Sequence[Any]) -> Hit:

@@ -222,6 +222,13 @@ def test_by_rank_the_best_comes_first(index: IndexFile) -> None:
     assert subjects(index, "ricorso", by_rank=True) == ["ricorso", "altro"]
 
 
+def test_by_rank_everything_is_found_once(index: IndexFile) -> None:
+    index.add(entry(f"m{number}", 1000 + number, "ricorso " * (number % 7 + 1)) for number in range(130))
+    ranked = hits(index, "ricorso", by_rank=True, since=1010)
+    assert sorted(one.date for one in ranked) == list(range(1010, 1130))
+    assert all("\x02ricorso\x03" in one.snippet for one in ranked)
+
+
 def test_files_are_private(index: IndexFile, tmp_path: Path) -> None:
     index.add([EVERYWHERE])
     if os.name == "posix":
