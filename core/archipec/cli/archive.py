@@ -92,7 +92,8 @@ def archive(
     Interrupted by Ctrl-C, a cut connection or a full disk, the same command goes on where it stopped.
     """
     select: dict[str, object] = {
-        **{"only": list(only), "except": list(except_)},
+        "only": list(only),
+        "except": list(except_),
         "since": since,
         "until": until,
         "folders": list(folder),
@@ -102,15 +103,7 @@ def archive(
     pipelines = chosen(settings, names, from_url, to_urls, then_urls, select)
     if loose:
         pipelines = tuple(replace(one, source=with_option(one.source, "loose", True)) for one in pipelines)
-    pipelines = tuple(
-        replace(
-            one,
-            seals=one.seals and not no_seals,
-            index=one.index and not no_index,
-            trust=one.trust + trust,
-        )
-        for one in pipelines
-    )
+    pipelines = tuple(_asked(one, trust, seals=not no_seals, index=not no_index) for one in pipelines)
     stop = Cancellation()
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
         codes = run_each(
@@ -140,6 +133,16 @@ def _ids(file: TextIO, settings: Settings) -> list[str]:
             known = [] if is_hash(name.lower()) else ledger.holdings.named(name)
             found += [key.sha256 for key in known] or [name]
     return found
+
+
+def _asked(pipeline: Pipeline, trust: TrustFiles, *, seals: bool, index: bool) -> Pipeline:
+    """Return a pipeline with what the command line says of it too."""
+    return replace(
+        pipeline,
+        seals=pipeline.seals and seals,
+        index=pipeline.index and index,
+        trust=pipeline.trust + trust,
+    )
 
 
 def _run(
