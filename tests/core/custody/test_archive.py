@@ -124,6 +124,51 @@ def test_one_connection_does_where_the_sinks_are_slow(run: Callable[..., Archive
     assert box.opened == 1
 
 
+def test_what_has_waited_for_long_is_stored_before_a_batch_is_full(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archipec.custody.archiving.intake._BATCH_SECONDS", 0.0)
+    messages = [message(n) for n in range(3)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    asked = [0]
+
+    def has_arrived(fetched: int) -> bool:
+        asked[0] += 1
+        return len(store.copies) >= fetched or asked[0] > 5000
+
+    # The source has no more to give until the sink has what it gave.
+    box.waits_for = has_arrived
+    assert run(pipeline(box, store)).stored == 3
+    assert asked[0] <= 5000, "messages waited for a full batch"
+    assert holds(store, *messages)
+
+
+def test_a_bug_in_a_thread_ends_the_run(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(*_: object) -> None:
+        raise ZeroDivisionError("a bug of the host")
+
+    monkeypatch.setattr("archipec.custody.archiving.batcher.Batcher.settle", settle)
+    with pytest.raises(ZeroDivisionError):
+        run(pipeline(Mailbox.of(INBOX=[message(1)]), Store()))
+
+
+def test_a_ledger_that_fails_ends_the_run_in_good_order(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def intend(*_: object) -> None:
+        raise TransientError("no room left on the disk of the ledger")
+
+    box, store = Mailbox.of(INBOX=[message(n) for n in range(1100)]), Store()
+    with monkeypatch.context() as patched:
+        patched.setattr("archipec.custody.ledger.copies.Copies.intend", intend)
+        report = run(pipeline(box, store))
+    assert (report.stored, report.exit_code) == (0, 5)
+    assert not store.puts, "nothing is offered to a sink without its intent"
+    assert run(pipeline(box, store)).stored == 1100
+
+
 def test_a_large_message_goes_through_a_file(run: Callable[..., ArchiveReport]) -> None:
     large = message(1, size=5 << 20)
     box, store = Mailbox.of(INBOX=[large, message(2)]), Store()
