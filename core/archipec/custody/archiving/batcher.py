@@ -50,6 +50,7 @@ class Batcher:
         self._budget = Budget(_UNDER_WAY)
         self._in_transit: dict[ContentKey, Arrival] = {}
         self._closed = False
+        self._links: list[tuple[int, int, int | None]] = []
         self._awaited = 0
         self.lock = threading.Lock()
         self.under_way = 0
@@ -144,7 +145,7 @@ class Batcher:
             self._link(first.number, arrival)
 
     def _link(self, number: int, arrival: Arrival) -> None:
-        self._ledger.copies.link([(number, arrival.row.id, arrival.row.size)])
+        self._links.append((number, arrival.row.id, arrival.row.size))
 
     def _is_held_otherwise(self, arrival: Arrival) -> bool:
         """Take a saved message for an occurrence of its original, when every sink holds that or is about to."""
@@ -163,7 +164,10 @@ class Batcher:
         return False
 
     def _pass_on(self, batch: Batch) -> None:
-        """Record the intents; then give the batch to every sink that lacks some of it."""
+        """Record what is known already, and the intents; then give the batch to every sink that lacks some of it."""
+        links, self._links = self._links, []
+        if links:
+            self._ledger.copies.link(links)
         if not batch.arrivals:
             return
         numbers = self._ledger.copies.intend(
