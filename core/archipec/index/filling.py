@@ -209,7 +209,7 @@ class LedgerIndexing(Indexing):
         if self._again:
             return 0
         upto, tally = self._index.progress(sink)
-        return upto if upto and self._ledger.copies.tally(sink, upto) == tally else 0
+        return upto if upto and self._ledger.copies.is_still(sink, upto, tally) else 0
 
 
 def index_pipeline(

@@ -141,7 +141,7 @@ def behind_ledger(index: IndexFile, ledger: Ledger) -> int:
     for archive in index.filled_from():
         upto, tally = index.progress(archive)
         held = sum(ledger.copies.holdings(archive).get(state, (0, 0))[0] for state in HELD)
-        sound = ledger.copies.tally(archive, upto) == tally
+        sound = ledger.copies.is_still(archive, upto, tally)
         behind = max(behind, held - tally[1] if sound else held)
     return behind
 

@@ -123,6 +123,7 @@ def test_a_run_that_finds_nothing_new_goes_through_nothing_but_the_mailbox(
         lambda ledger: ledger.transactions.left_unjudged([1, 2]),
         lambda ledger: ledger.verdicts.unjudged(1, 0, 10),
         lambda ledger: ledger.runs.has_copies(SINK),
+        lambda ledger: ledger.copies.is_still(1, 80, ledger.copies.tally(1, 80)) and None,
         lambda ledger: ledger.sources.backlog(1, [1, 2]),
         lambda ledger: ledger.sources.work(1, [1, 2], 0, 10),
         lambda ledger: ledger.copies.in_states(1, ("pending",)),
@@ -203,6 +204,7 @@ def test_what_is_counted_as_it_changes_is_what_a_count_would_find(
                         db.execute("DELETE FROM copy WHERE content = ?", (number,))
                         db.execute("DELETE FROM verdict WHERE content = ?", (number,))
         held = [ledger.copies.holdings(sink) for sink in sinks]
+        assert_still(ledger, sinks)
     with closing(sqlite3.connect(path)) as db:
         for sink, shown in zip(sinks, held, strict=True):
             counted = db.execute(
@@ -216,3 +218,17 @@ def test_what_is_counted_as_it_changes_is_what_a_count_would_find(
             unjudged
             == db.execute("SELECT id FROM content WHERE id NOT IN (SELECT content FROM verdict)").fetchall()
         )
+
+
+def assert_still(ledger: Ledger, sinks: list[int]) -> None:
+    """What is kept of a sink's contents tells whether they are the same."""
+    for sink in sinks:
+        for upto in (0, 3, 5):
+            tally = ledger.copies.tally(sink, upto)
+            assert ledger.copies.is_still(sink, upto, tally)
+            assert not ledger.copies.is_still(sink, upto, (tally[0], tally[1] + 1, tally[2]))
+            assert not ledger.copies.is_still(sink, upto, (tally[0], tally[1], tally[2] + 1))
+    kept = ledger.rows("SELECT sink, state, contents FROM tally WHERE messages ORDER BY 1, 2")
+    assert kept == ledger.rows(
+        "SELECT sink, state, sum(content) FROM copy WHERE state <> 'intent' GROUP BY 1, 2 ORDER BY 1, 2"
+    )

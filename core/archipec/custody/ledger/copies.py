@@ -110,6 +110,17 @@ class Copies(LedgerTable):
             "text integer integer",
         )[0]
 
+    def is_still(self, sink: int, upto: int, tally: tuple[str, int, int]) -> bool:
+        """Return whether a sink's `tally` up to a number is still this one."""
+        whole = self._db.rows(
+            "SELECT coalesce((SELECT sha256 FROM content WHERE id = ?2), ''), coalesce(sum(messages), 0),"
+            " coalesce(sum(contents), 0) FROM tally WHERE sink = ?1 AND state IN ('stored', 'pending')",
+            (sink, upto),
+            "text integer integer",
+        )[0]
+        # As a rule nothing has come since: then what is kept of all of it says so, and nothing is gone through.
+        return bool(whole == tally) or self.tally(sink, upto) == tally
+
     def record_variants(self, variants: Iterable[tuple[int, Sequence[ContentKey]]]) -> None:
         """Record what contents may have been before a program saved them: (content, keys)."""
         rows = [(*key, content) for content, keys in variants for key in keys]

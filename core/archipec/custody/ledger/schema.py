@@ -25,11 +25,13 @@ UNSETTLED = "state NOT IN ('stored', 'intent')"
 
 _SIZE = "(SELECT size FROM content WHERE id = {}.content)"
 _MORE = (
-    f"INSERT INTO tally SELECT new.sink, new.state, 1, {_SIZE.format('new')} WHERE new.state <> 'intent'"
-    " ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes"
+    f"INSERT INTO tally SELECT new.sink, new.state, 1, {_SIZE.format('new')}, new.content WHERE new.state <> 'intent'"
+    " ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes,"
+    " contents = contents + excluded.contents"
 )
 _FEWER = (
-    f"UPDATE tally SET messages = messages - 1, bytes = bytes - {_SIZE.format('old')}"
+    f"UPDATE tally SET messages = messages - 1, bytes = bytes - {_SIZE.format('old')},"
+    " contents = contents - old.content"
     " WHERE sink = old.sink AND state = old.state"
 )
 
@@ -85,12 +87,13 @@ _OCCURRENCES = (
 )
 _COUNTED = (
     # The copies of each sink by state, and their bytes, but for intents: what a million rows would have to be gone
-    # through for. Kept by triggers, so that it is right whoever writes.
+    # through for. contents: the sum of their numbers. Kept by triggers, so that it is right whoever writes.
     """CREATE TABLE tally (
         sink INTEGER NOT NULL REFERENCES sink,
         state TEXT NOT NULL,
         messages INTEGER NOT NULL,
         bytes INTEGER NOT NULL,
+        contents INTEGER NOT NULL,
         PRIMARY KEY (sink, state)
     ) WITHOUT ROWID""",
     f"CREATE TRIGGER copy_added AFTER INSERT ON copy WHEN new.state <> 'intent' BEGIN {_MORE}; END",
@@ -280,7 +283,7 @@ STEPS = {
         *_ATTEMPT,
         *_PRUNING,
         *_COUNTED,
-        """INSERT INTO tally SELECT c.sink, c.state, count(*), sum(t.size)
+        """INSERT INTO tally SELECT c.sink, c.state, count(*), sum(t.size), sum(t.id)
             FROM copy c JOIN content t ON t.id = c.content WHERE c.state <> 'intent' GROUP BY 1, 2""",
         "INSERT INTO unjudged SELECT id FROM content WHERE id NOT IN (SELECT content FROM verdict)",
     ),
