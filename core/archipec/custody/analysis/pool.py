@@ -256,7 +256,10 @@ class _Recorder:
 
 def _most_workers(spared: int = 0) -> int:
     """Return how many may be at work, with so many processors left to the download: what it brings they wait for."""
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "linux":
+        usable = len(os.sched_getaffinity(0))
+    else:
+        usable = os.cpu_count() or 1
     return max(1, min(usable - spared, _MOST_WORKERS))
 
 
