@@ -107,8 +107,14 @@ def _memory_kib(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
-        total += sum(map(_memory_kib, _children_of(pid)))
+        # One that has not begun its own program yet still has its parent's memory, not as much again: vfork(2).
+        begun = (child for child in _children_of(pid) if _command(child) != _command(pid))
+        total += sum(map(_memory_kib, begun))
     return total
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _adopt_orphans() -> None:

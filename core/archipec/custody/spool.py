@@ -17,7 +17,7 @@ from typing import BinaryIO
 from archipec.errors import ArchipecError, NoRoom, Scope, from_os_error
 from archipec.message import ContentKey
 
-__all__ = ["IN_MEMORY", "Spooled", "return_freed_memory", "spool", "spool_folder"]
+__all__ = ["IN_MEMORY", "Spooled", "return_freed_memory", "return_memory_now", "spool", "spool_folder"]
 
 IN_MEMORY = 1 << 20
 """Bytes above which a message goes through a file."""
@@ -161,3 +161,11 @@ def return_freed_memory() -> None:
         if tune is not None:
             tune(_M_TRIM_THRESHOLD, 1 << 20)
             tune(_M_MMAP_THRESHOLD, 128 << 10)
+
+
+def return_memory_now() -> None:
+    """Have the C library give back what is free between what is in use, too: a download leaves much of that."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

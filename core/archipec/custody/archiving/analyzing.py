@@ -14,6 +14,7 @@ from archipec.config.pipeline import Pipeline
 from archipec.custody.archiving.batches import Arrival
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.run import Run
+from archipec.custody.spool import return_memory_now
 from archipec.errors import ArchipecError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Analyzing:
             return
         from archipec.custody.analysis.stored import analyze_stored
 
+        # Further workers take as much as the messages did that are stored by now.
+        return_memory_now()
         pool = self._start()
         errors: list[ArchipecError] = []
         try:
