@@ -28,12 +28,14 @@ _FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 _MAILBOX: Final = re.compile(
-    rb'(?:"((?:[^"\\]|\\.){0,300})"|([^<>",;@\s][^<>",;@]{0,300})|)[ \t]{0,20}<([^<>\s@]{1,200}@[^<>\s@]{1,255})>'
-    rb'|([^\s<>()\[\],;:"@]{1,200}@[^\s<>()\[\],;:"@]{1,255})'
+    rb'(?:"((?:[^"\\]|\\.){0,300})"|([^<>",;@\s][^<>",;@]{0,300})|)[ \t]{0,20}'
+    rb"<([^\x00-\x20\x7f<>@]{1,200}@[^\x00-\x20\x7f<>@]{1,255})>"
+    rb"|([^\x00-\x20\x7f<>()\[\],;:\"@]{1,200}@[^\x00-\x20\x7f<>()\[\],;:\"@]{1,255})"
 )
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _MESSAGE_ID: Final = re.compile(rb"<([^<>\s]{1,998})>")
-_NOT_TEXT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]+")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class HeaderFields(NamedTuple):
@@ -75,7 +77,7 @@ def read_fields(block: bytes) -> HeaderFields:
 
 def clean_text(text: str) -> str:
     """A text on one line that any program can read: no control characters, no surrogate escapes."""
-    return text if text.isprintable() else _NOT_TEXT.sub(" ", text).strip()
+    return text if text.isprintable() else _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text)).strip()
 
 
 def _mailboxes(role: Role, value: bytes) -> tuple[Party, ...]:

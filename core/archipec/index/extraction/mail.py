@@ -15,7 +15,7 @@ MAX_PARTS: Final = 2000
 """Parts of one message that are looked at, those in parts included."""
 
 _DEPTH: Final = 20
-_SOFT_BREAK: Final = re.compile(r" \n(?!-- \n)(>*) ?")
+_SOFT_BREAK: Final = re.compile(r"(?<!^--) \n(?!-- \n)>* ?", re.MULTILINE)  # "-- " begins a signature
 _SIGNATURES: Final = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 
 

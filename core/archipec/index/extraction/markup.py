@@ -146,6 +146,8 @@ def html_text(data: bytes, charset: str, budget: ReadingBudget) -> Extracted:
     if not charset and (named := _META_CHARSET.search(data[:_BLOCK])):
         charset = named[1].decode("ascii", "replace")
     text, oddity = decode_text(data[:MAX_FILE], charset)
+    if not text.strip():
+        return Extracted("", oddity)
     sink = TextSink(_HTML)
     blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
     problem = _parsed(etree.HTMLParser(target=sink), blocks, sink, budget)
