@@ -26,6 +26,7 @@ bench: $(VENV)/developing
 	sh tests/support/install-servers.sh
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/rem.py
 	$(BIN)/python benchmarks/prune.py
 	$(BIN)/python benchmarks/search.py

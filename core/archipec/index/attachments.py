@@ -49,6 +49,7 @@ _LAYERS: Final = (".p7m", ".tsd", ".p7s", ".b64", ".pem")
 _FOLDERS: Final = re.compile(r"[\\/]+")
 _XML_BLOCK: Final = 256 * 1024
 _MAX_BODY: Final = 4 << 20  # bytes of a text that is no file, as they stand in the message
+_CUT: Final = f"only the first {_MAX_BODY >> 20} MiB of its text are read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ def _body(part: Part, budget: ReadingBudget) -> Extracted:
             text, problem = part_text(cut)
     except IntegrityError as error:
         return Extracted("", f"part of its text: {error.message}")
-    return Extracted(text, problem if cut == part else TOO_MUCH_TEXT)
+    return Extracted(text, problem if cut.end == part.end else _CUT)
 
 
 def _inside(outer: _File, name: str, content: bytes, signed_name: str = "") -> _File:
