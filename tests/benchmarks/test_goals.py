@@ -49,7 +49,7 @@ def whole() -> list[Results]:
     ]
 
 
-RATES = {"SHA-256 and RSA alone": 20_000.0, "seal": 5_000.0}
+RATES = {"SHA-256 and RSA alone": 20_000.0, "verdict": 5_000.0}
 
 
 def outcomes(figures: Figures) -> dict[str, Outcome]:
@@ -103,8 +103,8 @@ def test_memory_and_processor_time_have_goals() -> None:
         "memory with an index, in every scenario",
     ]
     assert (
-        outcomes(Figures(whole(), {**RATES, "seal": 4_999.0}))[
-            "processor time of a seal / of its SHA-256 and RSA alone"
+        outcomes(Figures(whole(), {**RATES, "verdict": 4_999.0}))[
+            "processor time of a verdict / of its SHA-256 and RSA alone"
         ]
         is Outcome.MISSED
     )
@@ -121,7 +121,7 @@ def test_figures_are_medians_and_tell_what_is_not_there() -> None:
         lambda: figures.seconds("provider", "mbsync"),
         lambda: figures.seconds_again("provider", "archipec"),
         lambda: figures.seconds_of_bytes("small"),
-        lambda: figures.rate("seal"),
+        lambda: figures.rate("verdict"),
         lambda: figures.peak_mb("five"),
     ]
     for ask in questions:

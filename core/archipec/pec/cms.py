@@ -317,18 +317,17 @@ def read_time(tag: int, value: bytes) -> datetime | None:
     match = pattern.fullmatch(value) if pattern is not None else None
     if match is None:
         return None
-    digits = match.groups()
-    year = int(digits[0])
+    year, month, day, hour, minute, second = map(int, match.groups(b"0")[:6])
     if tag == _UTC_TIME:  # RFC 5652 §11.3
         year += 1900 if year >= 50 else 2000
     zone = UTC
-    if digits[6]:
-        offset = timedelta(hours=int(digits[7]), minutes=int(digits[8]))
+    if match[7]:
+        offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
         if offset >= timedelta(hours=24):
             return None
-        zone = timezone(-offset if digits[6] == b"-" else offset)
-    month, day, hour, minute = map(int, digits[1:5])
+        zone = timezone(-offset if match[7] == b"-" else offset)
     try:
-        return datetime(year, month, day, hour, minute, int(digits[5] or 0), tzinfo=zone).astimezone(UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        return moment if zone is UTC else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

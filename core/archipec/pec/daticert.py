@@ -9,9 +9,9 @@ what can't be read at all is None.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from archipec.errors import IntegrityError
 from archipec.pec.mending import (
@@ -37,19 +37,20 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _ATTRIBUTES = ("tipo", "errore", "zona")
 _WITH_ATTRIBUTES = frozenset({"destinatari", "data", "ricevuta"})
 _SECTIONS = {"intestazione": HEADING, "dati": FACTS}
-_DAY = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
-_TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*")
+_DAY_AND_TIME = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*\|\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*")
 _ZONE = re.compile(r"\s*([+-])(\d{2}):?(\d{2})\s*")
+_SHORT = 32  # characters of a zone that is remembered
 # Outside these years a date is garbage, and sums of dates and zones could leave what `datetime` can hold.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
-# Values of attributes and texts in which a parser finds nothing to refuse or to change.
-_VALUE = '[^<&"\0-\x1f\ud800-\udfff\ufffe\uffff]*+'
-_TEXT = "[^<\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]*+"
-_BLANK = "[ \t\r\n]*+"
+# Blanks that follow elements are most often a line end and an indentation: literals are passed over faster than a class.
+_BLANK = "\n*+ *+[ \t\n]*+"
+_TEXT = "[^<]*+"
+_VALUE = '[^<&"\t\n]*+'
+_AROUND = "[\ufeff \t\n]*+"
 _PLAIN = re.compile(
-    rf"""<postacert tipo="({_VALUE})"(?: errore="({_VALUE})")?+>{_BLANK}<intestazione>{_BLANK}"""
+    rf"""(?:\s*+<\?xml[^>?]*+\?>)?+{_AROUND}<postacert tipo="({_VALUE})"(?: errore="({_VALUE})")?+>{_BLANK}<intestazione>{_BLANK}"""
     rf"(?:<mittente>({_TEXT})</mittente>{_BLANK})?+"
     rf"""((?:<destinatari(?: tipo="{_VALUE}")?+>{_TEXT}</destinatari>{_BLANK})*+)"""
     rf"(?:<risposte>({_TEXT})</risposte>{_BLANK})?+"
@@ -63,15 +64,16 @@ _PLAIN = re.compile(
     rf"(?:<consegna>({_TEXT})</consegna>{_BLANK})?+"
     rf"((?:<ricezione>{_TEXT}</ricezione>{_BLANK})*+)"
     rf"(?:<errore-esteso>({_TEXT})</errore-esteso>{_BLANK})?+"
-    rf"</dati>{_BLANK}</postacert>"
+    rf"</dati>{_BLANK}</postacert>{_AROUND}"
 )
 _DESTINATARIO = re.compile('<destinatari(?: tipo="([^"]*)")?>([^<]*)')
 _RICEZIONE = re.compile("<ricezione>([^<]*)")
+_CONTROLS = bytes(set(range(0x20)) - set(b"\t\n"))
+_NO_CHARACTERS = ("\ufffe", "\uffff")
 _OTHER_REFERENCE = re.compile("&(?!(?:lt|gt|amp|quot|apos);)")
 
 
-@dataclass(frozen=True, slots=True)
-class Destinatario:
+class Destinatario(NamedTuple):
     """A recipient.
 
     Attributes:
@@ -83,8 +85,7 @@ class Destinatario:
     tipo: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificationData:
+class CertificationData(NamedTuple):
     """What one message certifies. Names are those of the elements; texts are as written, outer blanks removed.
 
     Attributes:
@@ -120,7 +121,7 @@ class CertificationData:
     consegna: str | None
     ricezione: tuple[str, ...]
     errore_esteso: str | None
-    mended: tuple[str, ...] = field(default=(), compare=False)
+    mended: tuple[str, ...] = ()
 
 
 def parse_daticert(xml: bytes) -> CertificationData:
@@ -138,9 +139,7 @@ def parse_daticert(xml: bytes) -> CertificationData:
     if "<!" in text and ENTITIES.search(text):
         raise IntegrityError("daticert.xml declares entities of its own, which no provider does")
     mended = (misdeclared,) if misdeclared else ()
-    bare = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
-    plain = _read_plainly(bare, mended)
-    return plain if plain is not None else _facts(_read_strictly(bare) or read_leniently(text), mended)
+    return _read_plainly(text, mended) or _facts(_read_strictly(text) or read_leniently(text), mended)
 
 
 def _facts(tree: Tree, mended: tuple[str, ...]) -> CertificationData:
@@ -176,40 +175,54 @@ def _read_plainly(text: str, mended: tuple[str, ...]) -> CertificationData | Non
     What it takes is XML that means the same to any parser: the elements of the standard in its order, without any
     others, and in them nothing that a parser would change but references to the characters that XML itself names.
     """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
     match = _PLAIN.fullmatch(text)
-    if match is None or "]]>" in text or ("&" in text and _OTHER_REFERENCE.search(text) is not None):
+    if match is None or not _is_plain(text):
         return None
     (
-        tipo, errore, mittente, destinatari, risposte, oggetto, gestore, zona, giorno, ora, identificativo, msgid,
-        ricevuta, consegna, ricezione, errore_esteso,
-    ) = match.groups()  # fmt: skip
+        tipo, errore, mittente, _destinatari, risposte, oggetto, gestore, zona, giorno, ora, identificativo, msgid,
+        ricevuta, consegna, _ricezione, errore_esteso,
+    ) = [text and text.strip() for text in match.groups()]  # fmt: skip
     return CertificationData(
-        tipo=tipo.strip(),
-        errore="nessuno" if errore is None else errore.strip(),
-        mittente=_unescaped(mittente) or "",
+        tipo=tipo,
+        errore="nessuno" if errore is None else errore,
+        mittente=_unescaped(mittente) if mittente else "",
         destinatari=tuple(
             [
-                Destinatario(_unescaped(one[2]) or "", ("certificato" if one[1] is None else one[1]).strip())
-                for one in _DESTINATARIO.finditer(destinatari)
+                Destinatario(_unescaped(one[2]), "certificato" if one[1] is None else one[1].strip())
+                for one in _DESTINATARIO.finditer(match[4])
             ]
         ),
-        risposte=_unescaped(risposte) or "",
-        oggetto=_unescaped(oggetto) or "",
-        gestore=_unescaped(gestore) or "",
+        risposte=_unescaped(risposte) if risposte else "",
+        oggetto=_unescaped(oggetto) if oggetto else "",
+        gestore=_unescaped(gestore) if gestore else "",
         data=None if zona is None else _date(giorno, ora, zona),
-        identificativo=(_unescaped(identificativo) or "").strip("<>"),
-        msgid=_unescaped(msgid) or None,
-        ricevuta=None if ricevuta is None else ricevuta.strip(),
-        consegna=_unescaped(consegna),
-        ricezione=tuple([_unescaped(one) or "" for one in _RICEZIONE.findall(ricezione)]),
-        errore_esteso=_unescaped(errore_esteso),
+        identificativo=_unescaped(identificativo).strip("<>") if identificativo else "",
+        msgid=_unescaped(msgid) if msgid else None,
+        ricevuta=ricevuta,
+        consegna=consegna and _unescaped(consegna),
+        ricezione=tuple([_unescaped(one) for one in _RICEZIONE.findall(match[15])]),
+        errore_esteso=errore_esteso and _unescaped(errore_esteso),
         mended=mended,
     )
 
 
-def _unescaped(text: str | None) -> str | None:
-    if text is None:
-        return None
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing in it that a parser would refuse, or change in another way than `_unescaped`."""
+    if "]]" in text or ("&" in text and _OTHER_REFERENCE.search(text) is not None):
+        return False
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(encoded.translate(None, _CONTROLS)) == len(encoded) and not any(
+        one in text for one in _NO_CHARACTERS
+    )
+
+
+def _unescaped(text: str) -> str:
+    """A text with the references undone that `_PLAIN` leaves in it, without outer blanks."""
     if "&" in text:
         text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
         text = text.replace("&amp;", "&")
@@ -224,6 +237,7 @@ def _read_strictly(text: str) -> Tree | None:
     """
     from lxml import etree  # type: ignore[import-untyped]
 
+    text = _DECLARATION.sub("", text).strip("\ufeff\0 \t\r\n")
     if ("<!" in text or "<?" in text) and hides_elements(text):
         return None
     try:
@@ -279,19 +293,28 @@ def _text(fields: dict[str, list[Field]], name: str) -> str | None:
 
 def _date(giorno: str, ora: str, zona: str) -> datetime | None:
     """`giorno` and `ora` are local time, `zona` says which."""
-    day, time, zone = _DAY.fullmatch(giorno), _TIME.fullmatch(ora), _ZONE.fullmatch(zona)
-    if day is None or time is None or zone is None or not _FIRST_YEAR <= int(day[3]) <= _LAST_YEAR:
+    match = _DAY_AND_TIME.fullmatch(f"{giorno}|{ora}")
+    zone = _zone(zona) if len(zona) <= _SHORT else _read_zone(zona)
+    if match is None or zone is None:
         return None
-    offset = timedelta(hours=int(zone[2]), minutes=int(zone[3]))
+    day, month, year, hour, minute, second = map(int, match.groups("0"))
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        return None
     try:
-        return datetime(
-            int(day[3]),
-            int(day[2]),
-            int(day[1]),
-            int(time[1]),
-            int(time[2]),
-            min(int(time[3] or 0), 59),
-            tzinfo=timezone(-offset if zone[1] == "-" else offset),
-        )
-    except ValueError:  # no such day, hour or zone
+        return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone)
+    except ValueError:  # no such day or hour
         return None
+
+
+def _read_zone(zona: str) -> timezone | None:
+    match = _ZONE.fullmatch(zona)
+    if match is None:
+        return None
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    try:
+        return timezone(-offset if match[1] == "-" else offset)
+    except ValueError:  # no such zone
+        return None
+
+
+_zone = lru_cache(maxsize=64)(_read_zone)

@@ -18,10 +18,11 @@ MAX_HEADER = 256 * 1024
 """Bytes of a header block that are looked at; what follows counts as absent."""
 
 _LINE_ENDS = (b"\r\n", b"\n", b"\r\r\n")
+_LINE_BEGINS = (b"\r", b"\n")
 _BLANK_LINE = re.compile(rb"\n\r{0,2}\n")
 _COLON = re.compile(rb"[ \t]*:")
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
-_BLANKS = (b" ", b"\t")
+_VALUE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+")
 _OUTER = b" \t\r\0"
 _ENCODED_WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\r\n]*)\?=")
 # Charsets of mail: Python knows many other codecs under a name, some of which are no charsets at all.
@@ -37,16 +38,18 @@ def header_span(raw: Octets, start: int, end: int) -> tuple[int, int]:
     are no field (an mbox `From ` line, garbage) stay where they are: they match no field name. The block ends at the
     first empty line and nowhere else, and is at most `MAX_HEADER` bytes.
     """
-    if raw.startswith((b"\r", b"\n"), start, end):
+    if raw.startswith(_LINE_BEGINS, start, end):
         for line_end in _LINE_ENDS:
             if raw.startswith(line_end, start, end):
                 return start, start + len(line_end)
-    at = min(end, start + MAX_HEADER)
+    at = start + MAX_HEADER
+    at = min(at, end)
+    if isinstance(raw, bytes):
+        match = _BLANK_LINE.search(raw, start, at + 1)
+        return (at, end) if match is None else match.span()
     # Of a message in its file no more is read than a header can be.
-    shift = 0 if isinstance(raw, bytes) else start
-    window = raw if isinstance(raw, bytes) else raw[start : at + 1]
-    match = _BLANK_LINE.search(window, start - shift, at + 1 - shift)
-    return (at, end) if match is None else (match.start() + shift, match.end() + shift)
+    match = _BLANK_LINE.search(raw[start : at + 1])
+    return (at, end) if match is None else (start + match.start(), start + match.end())
 
 
 def header_block(raw: Octets) -> bytes:
@@ -83,22 +86,28 @@ class Header:
 
     def first(self, name: str) -> bytes | None:
         """The unfolded value of the first field called `name` (in any case, without the colon), None without one."""
-        start = self._value(_mark(name), 0)
-        return None if start < 0 else field_value(self.block, start)
+        mark = _mark(name)
+        start = self.folded.find(mark)
+        if start < 0:
+            return None
+        after = start + len(mark)
+        if not self.folded.startswith(b":", after):
+            start = self.find(name, start)
+            return None if start < 0 else field_value(self.block, start)
+        return field_value(self.block, after + 1)
 
     def all(self, name: str) -> list[bytes]:
         """The unfolded values of every field called `name`, in the order of the header (the last added comes first)."""
-        mark = _mark(name)
         found = []
-        start = self._value(mark, 0)
+        start = self.find(name)
         while start >= 0:
             found.append(field_value(self.block, start))
-            start = self._value(mark, start)
+            start = self.find(name, start)
         return found
 
-    def _value(self, mark: bytes, start: int) -> int:
-        """Where the value of the next field of a name begins; negative when there is none."""
-        folded = self.folded
+    def find(self, name: str, start: int = 0) -> int:
+        """Where in `block` the value of the next field of a name begins; negative when there is none."""
+        folded, mark = self.folded, _mark(name)
         while (start := folded.find(mark, start)) >= 0:
             start += len(mark)
             if folded.startswith(b":", start):
@@ -135,6 +144,8 @@ def decoded_text(value: bytes) -> str:
     An encoded word with broken base64 stays as it is; an unknown charset is read as UTF-8. The result may hold
     control characters and surrogate escapes.
     """
+    if b"=?" not in value:
+        return raw_text(value)
     parts: list[tuple[str, bytes]] = []  # (charset, bytes), neighbours of one charset joined
     position = 0
     for match in _ENCODED_WORD.finditer(value):
@@ -188,10 +199,8 @@ def _mark(name: str) -> bytes:
 
 def field_value(block: bytes, start: int) -> bytes:
     """The value that begins at `start` in a header block, its continuation lines joined and outer blanks removed."""
-    end = block.find(b"\n", start)
-    while end >= 0 and block.startswith(_BLANKS, end + 1):
-        end = block.find(b"\n", end + 1)
-    value = (block[start:] if end < 0 else block[start:end]).strip(_OUTER)
+    match = _VALUE.match(block, start)
+    value = match[0].strip(_OUTER) if match is not None else b""
     if b"\n" in value or b"\r" in value:
         return value.translate(None, b"\r\n").strip(_OUTER)
     return value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final, NamedTuple
 
 from archipec.errors import IntegrityError
 from archipec.message import Json
@@ -15,7 +15,7 @@ from archipec.pec.date import origin_date, received_date
 from archipec.pec.daticert import MAX_SIZE, CertificationData, parse_daticert
 from archipec.pec.headers import Header, decoded_text, first_field, header_block, raw_text
 from archipec.pec.kind import ANOMALIA, PEC, POSTA_CERTIFICATA, REM, UNSEALED, kind_of_tipo, marked_kind
-from archipec.pec.mime import Part, entity
+from archipec.pec.mime import Part
 from archipec.pec.rem.detect import NOT_VERIFIED, Rem, detect_rem
 from archipec.pec.rem.evidence import Evidence
 from archipec.pec.rem.facts import evidence_facts, failure_of, rem_facts
@@ -33,8 +33,7 @@ _MAX_ENCODED = 256 * 1024  # bytes of an original that is decoded for its header
 _MAX_ADDRESSES = 64 * 1024  # bytes of a field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What one message is: small, without the message, picklable.
 
     Attributes:
@@ -163,7 +162,7 @@ def judge_dissected(
         if rem is not None:
             notes.append(f"the seal is checked as that of any signed mail: {NOT_VERIFIED}")
     if notes:
-        seal = replace(seal, reason="; ".join((seal.reason, *notes)))
+        seal = seal._replace(reason="; ".join((seal.reason, *notes)))
     return Inspection(
         kind=kind,
         certification=certification,
@@ -196,7 +195,7 @@ def _in_reply_to(structure: Structure, kind: str) -> str:
     if encoded and part.end - part.body > _MAX_ENCODED:
         return ""
     try:
-        inner = Header.of(part.content()) if encoded else entity(part.raw, part.body, part.end).header
+        inner = Header.of(part.content()) if encoded else part.inner_header()
     except IntegrityError:
         return ""
     return raw_text(inner.first("In-Reply-To") or b"")
@@ -234,51 +233,62 @@ def _kind(header_kind: str, certification: CertificationData | None, seal: Seal,
     return told if certified else header_kind
 
 
+_NOTHING: Final = (None,) * len(CertificationData._fields)
+
+
 def describe(judgement: Inspection) -> dict[str, Json]:
     """Return what a message says about itself as a JSON object: that of ``inspect``, without the file.
 
     One of REM has ``rem`` besides, and what PEC has in its certification data by the same names from its evidence.
     """
-    facts, seal = judgement.certification, judgement.seal
+    evidence, reasons = judgement.evidence, judgement.reasons
+    (
+        tipo, errore, mittente, destinatari, risposte, oggetto, gestore, data, identificativo, msgid, ricevuta, consegna,
+        *_, mended,
+    ) = judgement.certification or _NOTHING  # fmt: skip
     shape: dict[str, Json] = {
         "system": judgement.system or None,
         "kind": judgement.kind,
         "event": judgement.event or None,
-        "reason": ", ".join(one.code for one in judgement.reasons) or None,
-        "tipo": judgement.tipo,
-        "errore": facts.errore if facts else None,
-        "identificativo": facts.identificativo if facts else None,
-        "msgid": facts.msgid if facts else None,
+        "reason": ", ".join([one.code for one in reasons]) or None,
+        "tipo": tipo,
+        "errore": errore,
+        "identificativo": identificativo,
+        "msgid": msgid,
         "riferimento": judgement.riferimento,
-        "gestore": facts.gestore if facts else None,
-        "mittente": facts.mittente if facts else None,
-        "destinatari": [
-            {"address": one.address, "tipo": one.tipo} for one in (facts.destinatari if facts else ())
-        ],
-        "risposte": facts.risposte if facts else None,
-        "oggetto": facts.oggetto if facts else None,
-        "data": facts.data.isoformat() if facts and facts.data else None,
-        "ricevuta": facts.ricevuta if facts else None,
-        "consegna": facts.consegna if facts else None,
-        "mended": list(facts.mended) if facts else [],
+        "gestore": gestore,
+        "mittente": mittente,
+        "destinatari": [{"address": address, "tipo": kind} for address, kind in destinatari or ()],
+        "risposte": risposte,
+        "oggetto": oggetto,
+        "data": data.isoformat() if data else None,
+        "ricevuta": ricevuta,
+        "consegna": consegna,
+        "mended": list(mended or ()),
         "outside_seal": [one.as_json() for one in judgement.outside],
-        "seal": {
-            "status": str(seal.status),
-            "reason": seal.reason,
-            "signer": seal.signer,
-            "issuer": seal.issuer,
-            "root": seal.root,
-            "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
-            "digest": seal.digest,
-        }
-        | ({"basis": [dict(one) for one in seal.basis]} if seal.basis else {}),
+        "seal": _seal(judgement.seal),
     }
     if judgement.rem is not None or judgement.verdict is not None:
-        shape["rem"] = rem_facts(judgement.rem, judgement.verdict, judgement.reasons)
+        shape["rem"] = rem_facts(judgement.rem, judgement.verdict, reasons)
     if judgement.header is not None and judgement.header.ua_message_id:
         shape["riferimento"] = f"<{judgement.header.ua_message_id}>"
-    if judgement.evidence is not None:
-        shape |= evidence_facts(judgement.evidence, judgement.header)
+    if evidence is not None:
+        shape |= evidence_facts(evidence, judgement.header)
+    return shape
+
+
+def _seal(seal: Seal) -> dict[str, Json]:
+    shape: dict[str, Json] = {
+        "status": str(seal.status),
+        "reason": seal.reason,
+        "signer": seal.signer,
+        "issuer": seal.issuer,
+        "root": seal.root,
+        "signed_at": seal.signed_at.isoformat() if seal.signed_at else None,
+        "digest": seal.digest,
+    }
+    if seal.basis:
+        shape["basis"] = [dict(one) for one in seal.basis]
     return shape
 
 
@@ -289,7 +299,8 @@ def record(raw: Octets, judgement: Inspection) -> dict[str, Json]:
     which a copy of what was sent is recognised.
     """
     facts = judgement.certification
-    kept = describe(judgement) | {
+    kept = describe(judgement)
+    kept |= {
         "errore_esteso": facts.errore_esteso if facts else failure_of(judgement.reasons, judgement.event),
         "message_id": judgement.message_id,
         "original": judgement.original,

@@ -329,10 +329,11 @@ _BY_RICEVUTA = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["
 _BY_TIPO = {kind.encode("ascii"): kind for kind in KINDS if kind in GROUPS["certified"] & _OF_PEC}
 _BY_EVENT = {event.lower(): kind.name for kind in _TABLE for event in kind.events}
 
+_VALUE = re.compile(rb"(?:[ \t]|\r?\n[ \t])*([^\r\n]*)")
 # Those of TS 102 640, which REM grew out of, begin with X-.
-_MARK = re.compile(
-    rb"\n(?:X-(Trasporto|Ricevuta)|(REM-MessageType|X-REM-Msg-Type)|(REM-EventIdentifier|X-REM-Event|X-REM-Evidence-Type))"
-    rb"[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\r\n]*)",
+_REM_MARK = re.compile(
+    rb"\n(?:(REM-MessageType|X-REM-Msg-Type)|(REM-EventIdentifier|X-REM-Event|X-REM-Evidence-Type))[ \t]*:"
+    + _VALUE.pattern,
     re.IGNORECASE,
 )
 _ANY_FIELD = re.compile(rb"\n[!-9;-~]+[ \t]*:")
@@ -374,24 +375,19 @@ def kind_and_system(head: Octets) -> tuple[str, str]:
 
 def marked_kind(header: Header) -> tuple[str, str]:
     """As `kind_and_system`, of a header that is cut out already."""
-    block = header.block
-    ricevuta: bytes | None = None
+    for name, known in (("X-Trasporto", _BY_TRASPORTO), ("X-Ricevuta", _BY_RICEVUTA)):
+        start = header.find(name)
+        if start >= 0 and (value := _VALUE.match(header.block, start)) is not None:
+            return _named(value[1], known), PEC
     message_type, event = b"", b""
     is_rem = False
-    for match in _MARK.finditer(block):
-        if match[1] is None:
-            is_rem = True
-            message_type = message_type or (match[4] if match[2] else b"")
-            event = event or (match[4] if match[3] else b"")
-        elif match[1][0] in b"Tt":
-            return _named(match[4], _BY_TRASPORTO), PEC
-        elif ricevuta is None:
-            ricevuta = match[4]
-    if ricevuta is not None:
-        return _named(ricevuta, _BY_RICEVUTA), PEC
+    for match in _REM_MARK.finditer(header.block) if b"rem-" in header.folded else ():
+        is_rem = True
+        message_type = message_type or (match[3] if match[1] else b"")
+        event = event or (match[3] if match[2] else b"")
     if is_rem:
         return kind_of_event(_last(event), _last(message_type)), REM
-    return (ORDINARIA if _ANY_FIELD.search(block) else UNKNOWN), ""
+    return (ORDINARIA if _ANY_FIELD.search(header.block) else UNKNOWN), ""
 
 
 def kind_of_event(event: str, message_type: str) -> str:
@@ -439,6 +435,9 @@ def _token(text: str) -> str:
 
 
 def _named(value: bytes, known: Mapping[bytes, str]) -> str:
+    kind = known.get(value)
+    if kind is not None:
+        return kind
     value = value[: 4 * MAX_KIND].strip().lower()
     kind = known.get(value)
     if kind is not None:

@@ -69,6 +69,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_UTF_16 = ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
+_MARKED = tuple(mark for mark, _ in (*_BOMS, *_UTF_16))
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s{0,20}=\s{0,20}["']([\w.:-]{1,40})["']""")
 _UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _ONE_BYTE = re.compile(r"(?:iso-?8859-?|windows-?|cp-?|latin-?)[0-9]{1,4}")
@@ -116,13 +118,14 @@ def decoded(xml: bytes) -> tuple[str, str]:
 
     Bytes that can be UTF-8 are UTF-8, whatever is declared: text in another encoding hardly ever looks like it.
     """
-    for bom, name in _BOMS:
-        if xml.startswith(bom):
-            text = xml.decode(name, "replace").lstrip("\ufeff")
-            return text, ""
-    for mark, name in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
-        if xml.startswith(mark):
-            return xml.decode(name, "replace"), "it is UTF-16 without a byte order mark"
+    if xml.startswith(_MARKED):
+        for bom, name in _BOMS:
+            if xml.startswith(bom):
+                text = xml.decode(name, "replace").lstrip("\ufeff")
+                return text, ""
+        for mark, name in _UTF_16:
+            if xml.startswith(mark):
+                return xml.decode(name, "replace"), "it is UTF-16 without a byte order mark"
     match = _DECLARED.match(xml[:400])
     declared = match[1].decode("ascii", "replace").lower() if match else "utf-8"
     try:
@@ -130,9 +133,9 @@ def decoded(xml: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         text = ""
     if text:
-        ascii_in_both = xml.isascii() and _ONE_BYTE.fullmatch(declared) is not None
-        wrong = declared not in _UNICODE and not ascii_in_both
-        return text, f'it is UTF-8 although it says "{declared}"' if wrong else ""
+        if declared in _UNICODE or (xml.isascii() and _ONE_BYTE.fullmatch(declared) is not None):
+            return text, ""
+        return text, f'it is UTF-8 although it says "{declared}"'
     if _ONE_BYTE.fullmatch(declared):
         try:
             return xml.decode(declared, "replace"), ""

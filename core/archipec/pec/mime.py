@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ MAX_PARTS = 1000
 
 _MAX_MISSES = 10_000  # lines that begin like a boundary and are none
 _MAX_BOUNDARY = 200  # RFC 2046 §5.1.1 allows 70
+_BARE_MULTIPART = re.compile(rb'(multipart/[a-z]{1,40}); boundary="([!#-\[\]-~]{1,200})"')
 _TYPE = re.compile(rb"[ \t]*([!#-'*+.0-9A-Z^-~-]{1,80}/[!#-'*+.0-9A-Z^-~-]{1,80})", re.IGNORECASE)
 _PARAMETER = re.compile(
     rb';[ \t]*([^\s=;"]{1,80})[ \t]*=[ \t]*(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^\s;]*))', re.DOTALL
@@ -30,69 +30,64 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 # The close delimiter ends the multipart whatever follows it: mailing list software appends to that line.
 _MAX_TAIL = 100  # more than the pattern can take: its \Z is the end of the part
 _DELIMITER_TAIL = re.compile(rb"[ \t]{0,80}\r{0,8}(?:\n|\Z)")
+_CR = 0x0D
+_SMALL = 16 * 1024  # bytes that are copied sooner than looked at in their place
 _REMEMBERED = 512  # bytes of a header that is remembered: what comes from outside must not fill the memory
 
 
 class EntityHeader(Header):
-    """The header of a MIME entity: what it says of the body, each thing read when it is first asked for.
+    """The header of a MIME entity: what it says of the body.
 
     Args:
         head: the header block.
     """
 
-    __slots__ = ("_content_type", "_disposition", "_media_type", "_name", "_parameters", "head")
+    __slots__ = (
+        "_encoding",
+        "_parameters",
+        "boundary",
+        "content_type",
+        "disposition",
+        "head",
+        "media_type",
+        "name",
+    )
 
     def __init__(self, head: bytes) -> None:
-        super().__init__(head)
+        self.block = b"\n" + head
+        self.folded = self.block.lower()
         self.head = head
-        self._content_type: bytes | None = None
-        self._disposition: bytes | None = None
-        self._media_type: str | None = None
-        self._name: str | None = None
+        self._encoding: bytes | None = None
         self._parameters: dict[bytes, bytes] | None = None
-
-    @property
-    def content_type(self) -> bytes:
+        self.content_type = self.first("Content-Type") or b""
         """The value of `Content-Type`, empty when it is not there."""
-        if self._content_type is None:
-            self._content_type = self.first("Content-Type") or b""
-        return self._content_type
-
-    @property
-    def disposition(self) -> bytes:
+        self.disposition = self.first("Content-Disposition") or b""
         """The value of `Content-Disposition`, likewise."""
-        if self._disposition is None:
-            self._disposition = self.first("Content-Disposition") or b""
-        return self._disposition
+        self.media_type = "text/plain"
+        """`type/subtype` in lower case; `text/plain` when the header has none."""
+        self.name = ""
+        """The file name that `Content-Disposition` or else `Content-Type` gives, decoded; or nothing."""
+        self.boundary: bytes | None = None
+        """What stands between the parts; None unless it is a multipart with one that can be."""
+        # The header of a multipart is another one in each message, because of its boundary.
+        if (bare := _BARE_MULTIPART.fullmatch(self.content_type)) is not None:
+            self.media_type, self.boundary = bare[1].decode("ascii"), bare[2]
+        elif (match := _TYPE.match(self.content_type)) is not None:
+            self.media_type = match[1].decode("ascii").lower()
+            if self.media_type.startswith("multipart/"):
+                boundary = self.parameters.get(b"boundary", b"").rstrip(b" \t")
+                self.boundary = boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
+        if self.disposition:
+            self.name = _parameter(_parameters(self.disposition), "filename")
+        if not self.name and b"name" in self.content_type.lower():
+            self.name = self.parameter("name")
 
     @property
     def encoding(self) -> bytes:
-        """The value of `Content-Transfer-Encoding`, likewise."""
-        return self.first("Content-Transfer-Encoding") or b""
-
-    @property
-    def media_type(self) -> str:
-        """`type/subtype` in lower case; `text/plain` when the header has none."""
-        if self._media_type is None:
-            match = _TYPE.match(self.content_type)
-            self._media_type = match[1].decode("ascii").lower() if match else "text/plain"
-        return self._media_type
-
-    @property
-    def name(self) -> str:
-        """The file name that `Content-Disposition` or else `Content-Type` gives, decoded; or nothing."""
-        if self._name is None:
-            named = _parameter(_parameters(self.disposition), "filename") if self.disposition else ""
-            self._name = named or self.parameter("name")
-        return self._name
-
-    @property
-    def boundary(self) -> bytes | None:
-        """What stands between the parts; None unless it is a multipart with one that can be."""
-        if not self.media_type.startswith("multipart/"):
-            return None
-        boundary = self.parameters.get(b"boundary", b"").rstrip(b" \t")
-        return boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
+        """The value of `Content-Transfer-Encoding`, empty when it is not there."""
+        if self._encoding is None:
+            self._encoding = self.first("Content-Transfer-Encoding") or b""
+        return self._encoding
 
     @property
     def parameters(self) -> dict[bytes, bytes]:
@@ -107,11 +102,6 @@ class EntityHeader(Header):
 
 
 _remembered_header = lru_cache(maxsize=256)(EntityHeader)
-
-
-def _header(head: bytes) -> EntityHeader:
-    """A provider writes the headers of its parts alike in every message; those that differ are longer."""
-    return _remembered_header(head) if len(head) <= _REMEMBERED else EntityHeader(head)
 
 
 class Part(NamedTuple):
@@ -173,6 +163,10 @@ class Part(NamedTuple):
         """A parameter of `Content-Type`, decoded; empty when it is not there."""
         return self.header.parameter(name)
 
+    def inner_header(self) -> Header:
+        """The header of the message or entity that its body is, where that is not encoded."""
+        return Header(self.raw[self.body : header_span(self.raw, self.body, self.end)[0]])
+
     def content(self) -> bytes:
         """Its body with the transfer encoding undone: base64, quoted-printable, or as it stands.
 
@@ -185,7 +179,11 @@ class Part(NamedTuple):
         raw = self.raw
         if not encoding.startswith((b"base64", b"quoted-printable")):
             return raw[self.body : self.end]
-        body = (memoryview(raw) if isinstance(raw, bytes) else raw)[self.body : self.end]
+        body: bytes | memoryview
+        if isinstance(raw, bytes) and self.end - self.body > _SMALL:
+            body = memoryview(raw)[self.body : self.end]
+        else:
+            body = raw[self.body : self.end]
         return unbase64(body) if encoding.startswith(b"base64") else binascii.a2b_qp(body)
 
 
@@ -193,7 +191,10 @@ def entity(raw: Octets, start: int = 0, end: int | None = None) -> Part:
     """The MIME entity between two offsets; by default the whole message."""
     end = len(raw) if end is None else end
     head_end, body = header_span(raw, start, end)
-    return Part(raw, start, body, end, _header(raw[start:head_end]))
+    head = raw[start:head_end]
+    # A provider writes the headers of its parts alike in every message; those that differ are longer.
+    header = _remembered_header(head) if head_end - start <= _REMEMBERED else EntityHeader(head)
+    return Part(raw, start, body, end, header)
 
 
 class Multipart(NamedTuple):
@@ -220,52 +221,49 @@ def divide(part: Part) -> Multipart:
     boundary = part.header.boundary
     if boundary is None:
         return Multipart([], part.body, part.end)
+    raw, end = part.raw, part.end
+    mark = b"\n--" + boundary
+    size = len(mark)
     parts: list[Part] = []
-    first, behind = part.body, part.end
-    start: int | None = None
-    for before, after, last in _delimiters(part, boundary):
-        if start is None:
+    first = part.body
+    start = -1
+    misses = 0
+    # The line end of the blank line may begin the first delimiter.
+    at = raw.find(mark, max(part.body - 1, 0), end)
+    while at >= 0:
+        after = at + size
+        is_last = False
+        if raw.startswith(b"\r\n", after, end):
+            after += 2
+        elif raw.startswith(b"--", after, end):
+            after += 2
+            is_last = True
+        elif (tail := _DELIMITER_TAIL.match(raw[after : min(after + _MAX_TAIL, end)])) is not None:
+            after += tail.end()
+        else:  # a longer boundary, of a multipart inside
+            misses += 1
+            at = raw.find(mark, after, end) if misses < _MAX_MISSES else -1
+            continue
+        before = at - 1 if at and raw[at - 1] == _CR else at
+        if start < 0:
             first = max(part.body, before)
         else:
-            parts.append(entity(part.raw, start, max(start, before)))
-        start = None if last else after
-        if last or len(parts) == MAX_PARTS:
-            behind = after
-            break
-    if start is not None and len(parts) < MAX_PARTS:
-        parts.append(entity(part.raw, start, max(start, part.end)))
-    return Multipart(parts, first, behind) if parts else Multipart([], part.body, part.end)
+            parts.append(entity(raw, start, max(start, before)))
+            is_last = is_last or len(parts) == MAX_PARTS
+        if is_last:
+            return Multipart(parts, first, after) if parts else Multipart([], part.body, end)
+        start = after
+        # The line end of this delimiter may begin the next one.
+        at = raw.find(mark, max(at + size, after - 1), end)
+    if start < 0:
+        return Multipart([], part.body, end)
+    parts.append(entity(raw, start, max(start, end)))
+    return Multipart(parts, first, end)
 
 
 def children(part: Part) -> list[Part]:
     """The direct parts of a multipart; see `divide`."""
     return divide(part).parts
-
-
-def _delimiters(part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
-    """(where the part before it ends, where the part after it begins, whether it is the last) of each delimiter."""
-    raw, end = part.raw, part.end
-    mark = b"\n--" + boundary
-    at = max(part.body - 1, 0)  # the line end of the blank line may begin the first delimiter
-    misses = 0
-    while misses < _MAX_MISSES and (at := raw.find(mark, at, end)) >= 0:
-        after = at + len(mark)
-        before = at - 1 if raw[at - 1 : at] == b"\r" else at
-        if raw.startswith(b"\r\n", after, end):
-            after += 2
-            yield before, after, False
-        elif raw.startswith(b"--", after, end):
-            yield before, after + 2, True
-            return
-        elif (tail := _DELIMITER_TAIL.match(raw[after : min(after + _MAX_TAIL, end)])) is not None:
-            after += tail.end()
-            yield before, after, False
-        else:  # a longer boundary, of a multipart inside
-            misses += 1
-            at = after
-            continue
-        # The line end of this delimiter may begin the next one.
-        at = max(at + len(mark), after - 1)
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:

@@ -14,10 +14,9 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from archipec.errors import IntegrityError
 from archipec.pec.buffer import iter_blocks
@@ -63,8 +62,7 @@ class Status(enum.StrEnum):
     """There is one, but it can't be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
+class Seal(NamedTuple):
     """The verdict and what it rests on.
 
     Attributes:
@@ -117,8 +115,7 @@ def judge_seal(
     return next((one for one in verdicts if one.status is Status.VALID), verdicts[0])
 
 
-@dataclass(frozen=True, slots=True)
-class WholeSignature:
+class WholeSignature(NamedTuple):
     """A signature that fits what it covers; whether it counts is another question.
 
     Attributes:
@@ -152,8 +149,8 @@ class WholeSignature:
         """
         verdict = _judge_trust(self, senders, certified, now, stamped, proven=proven)
         if self.restored and verdict.status is Status.VALID:
-            return replace(
-                verdict, reason=f"{verdict.reason} (checked with the line ends that this copy has lost)"
+            return verdict._replace(
+                reason=f"{verdict.reason} (checked with the line ends that this copy has lost)"
             )
         return verdict
 
@@ -179,7 +176,7 @@ def whole_signatures(
     found: list[WholeSignature] = []
     for info in structure.seal.signers:
         try:
-            signer = _find_signer(structure.seal.certificates, info.identifier, anchors)
+            signer = _find_signer()(structure.seal.certificates, info.identifier, anchors)
             changed = _check_signature(info, signer, content, structure.seal.content_type)
         except IntegrityError as error:
             return Seal(status=Status.MALFORMED, reason=error.message, digest=info.digest or None)
@@ -234,11 +231,12 @@ def same_mailbox(one: str, other: str) -> bool:
     return bool(local) and local == other_local and domain.lower() == other_domain.lower()
 
 
-def _find_signer(certificates: bytes, identifier: bytes, anchors: Anchors) -> Signer:
+@cache
+def _find_signer() -> Callable[[bytes, bytes, Anchors], Signer]:
     """`trust.find_signer`, imported when it is first needed."""
     from archipec.pec.trust import find_signer
 
-    return find_signer(certificates, identifier, anchors)
+    return find_signer
 
 
 class _Content:
@@ -275,7 +273,7 @@ class _Content:
         if known is None:
             raw, start, end = self._part.raw, self._part.start, self._part.end
             if isinstance(raw, bytes) and not restored:
-                hashed = hashlib.new(digest, memoryview(raw)[start:end], usedforsecurity=False)
+                hashed = getattr(hashlib, digest)(memoryview(raw)[start:end], usedforsecurity=False)
             else:
                 hashed = hashlib.new(digest, usedforsecurity=False)
                 octets = iter_blocks(raw, start, end)
@@ -363,9 +361,7 @@ def _judge_trust(
     if not signer.paths:
         return _verdict(Status.UNTRUSTED, f'the signer "{signer.name}" {signer.fault}', info, signer)
     path = signer.paths[0]
-    if not senders or not all(
-        any(same_mailbox(sender, address) for address in signer.addresses) for sender in senders
-    ):
+    if not _are_all(senders, signer.addresses):
         reason = (
             f'the message is from "{", ".join(senders) or "(no sender)"}" but the seal is'
             f' that of "{", ".join(signer.addresses) or signer.name}"'
@@ -373,7 +369,8 @@ def _judge_trust(
         return _verdict(Status.UNTRUSTED, reason, info, signer, path)
     at = stamped or info.signed_at or certified or now
     zone = (certified.tzinfo if certified is not None else None) or UTC
-    path = next((one for one in signer.paths if one.since <= at <= one.until), path)
+    if not path.since <= at <= path.until:
+        path = next((one for one in signer.paths if one.since <= at <= one.until), path)
     if not path.since <= at <= path.until:
         status = Status.UNTRUSTED if path.listed and signer.since <= at <= signer.until else Status.EXPIRED
         return _verdict(status, _out_of_date(signer, path, at, zone), info, signer, path)
@@ -400,6 +397,20 @@ def _judge_trust(
     if path.historical:
         reason += f'; the root "{path.root}" is historical: it certifies no longer'
     return _verdict(Status.VALID, reason, info, signer, path)
+
+
+def _are_all(senders: Iterable[str], addresses: tuple[str, ...]) -> bool:
+    """Whether there are senders, and each is one of the addresses."""
+    is_one = False
+    for sender in senders:
+        is_one = False
+        for address in addresses:
+            if same_mailbox(sender, address):
+                is_one = True
+                break
+        if not is_one:
+            return False
+    return is_one
 
 
 def _out_of_date(signer: Signer, path: Path, at: datetime, zone: tzinfo) -> str:

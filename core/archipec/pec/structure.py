@@ -67,8 +67,7 @@ class Outside:
         return {"place": self.place, "name": self.name, "type": self.media_type, "size": self.size}
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """What a message is made of.
 
     Attributes:
@@ -111,7 +110,8 @@ def parse_structure(raw: Octets) -> Structure:
             found: _Found | None = None
             outside: tuple[Iterable[Outside], ...] = ()
             if _is_sealed(part, parts):
-                found, outside = _detached(parts), (nested.beside(), _in_seal(part, divided))
+                found = _detached(parts)
+                outside = (nested.beside(), _in_seal(part, divided))
             elif part.media_type in _OPAQUE_TYPES:
                 found, outside = _opaque(part), (nested.beside(),)
             if found is not None:
@@ -160,10 +160,12 @@ def _named(outside: Iterable[Iterable[Outside]]) -> tuple[Outside, ...]:
 def _in_seal(part: Part, divided: Multipart) -> Iterator[Outside]:
     """What stands in a `multipart/signed` beside the signed part and its signature."""
     yield from _text(part, part.body, divided.first, "preamble")
-    signature = next((one for one in divided.parts[1:] if _is_signature(one)), None)
+    is_seen = False
     for one in divided.parts[1:]:
-        if one is not signature:
+        if is_seen or not _is_signature(one):
             yield from _leaves(one)
+        else:
+            is_seen = True
     yield from _text(part, divided.behind, part.end, "epilogue")
 
 
@@ -175,11 +177,12 @@ def _leaves(part: Part, depth: int = 0) -> Iterator[Outside]:
         yield from _leaves(one, depth + 1)
 
 
-def _text(part: Part, start: int, end: int, place: str) -> Iterator[Outside]:
+def _text(part: Part, start: int, end: int, place: str) -> tuple[Outside, ...]:
     """Text before or behind the parts of a multipart, unless it is blank or what programs usually put there."""
     text = part.raw[start : min(end, start + _TEXT_LOOKED_AT)].strip()
     if end - start > _TEXT_LOOKED_AT or (text and not (place == "preamble" and _is_usual(text))):
-        yield Outside(place, "", "text/plain", end - start)
+        return (Outside(place, "", "text/plain", end - start),)
+    return ()
 
 
 def _is_usual(text: bytes) -> bool:
@@ -199,7 +202,8 @@ def _is_sealed(part: Part, parts: list[Part]) -> bool:
 
 def _is_signature(part: Part) -> bool:
     # By its name too: gateways give attachments other types.
-    return part.media_type in _SIGNATURE_TYPES or part.name.lower() == "smime.p7s"
+    header = part.header
+    return header.media_type in _SIGNATURE_TYPES or header.name.lower() == "smime.p7s"
 
 
 class _Found(NamedTuple):
@@ -288,17 +292,23 @@ def _daticert(parts: list[Part]) -> Part | None:
     """The certification data: by its name, whatever type a gateway gave it, else the first XML without a name."""
     unnamed: Part | None = None
     for part in parts:
-        name = part.name
-        if name.lower() == "daticert.xml":
+        header = part.header
+        name = header.name
+        if name and name.lower() == "daticert.xml":
             return part
-        if unnamed is None and not name and part.media_type in _XML_TYPES:
+        if unnamed is None and not name and header.media_type in _XML_TYPES:
             unnamed = part
     return unnamed
 
 
 def _postacert(parts: list[Part]) -> Part | None:
     """The original message, or what is left of it, likewise."""
+    message: Part | None = None
     for part in parts:
-        if part.name.lower() == "postacert.eml":
+        header = part.header
+        name = header.name
+        if name and name.lower() == "postacert.eml":
             return part
-    return next((part for part in parts if part.media_type == "message/rfc822"), None)
+        if message is None and header.media_type == "message/rfc822":
+            message = part
+    return message

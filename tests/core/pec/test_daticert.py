@@ -6,7 +6,6 @@ import re
 import time
 import tracemalloc
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -45,6 +44,11 @@ XML = """<?xml version="1.0" encoding="UTF-8"?>
     </dati>
 </postacert>
 """
+
+
+def stated(xml: bytes) -> CertificationData:
+    """What a file says, whatever had to be put right to read it."""
+    return parse_daticert(xml)._replace(mended=())
 
 
 def test_every_field() -> None:
@@ -142,7 +146,7 @@ def test_unknown_values_are_kept_as_they_stand() -> None:
     ],
 )
 def test_variants_say_the_same(variant: bytes) -> None:
-    assert parse_daticert(variant) == parse_daticert(XML.encode())
+    assert stated(variant) == stated(XML.encode())
 
 
 def test_bytes_that_are_no_utf_8_do_not_stop_it() -> None:
@@ -210,7 +214,7 @@ def test_what_is_no_xml_is_read_and_said(written: str, subject: str, words: str)
     assert facts.oggetto == subject
     assert any(words in one for one in facts.mended), facts.mended
     whole = parse_daticert(XML.encode())
-    assert replace(facts, oggetto="") == replace(whole, oggetto="")
+    assert facts._replace(oggetto="", mended=()) == whole._replace(oggetto="", mended=())
     assert whole.mended == ()
 
 
@@ -233,15 +237,15 @@ def test_what_is_no_xml_is_read_and_said(written: str, subject: str, words: str)
 )  # fmt: skip
 def test_mended_files_say_the_same(raw: bytes, words: str) -> None:
     facts = parse_daticert(raw)
-    assert facts == parse_daticert(XML.encode())
+    assert facts._replace(mended=()) == stated(XML.encode())
     assert not words or any(words in one for one in facts.mended), facts.mended
 
 
 def test_names_in_another_case_and_with_a_prefix() -> None:
     upper = re.sub(r"</?[a-z-]+", lambda match: match[0].upper(), XML)
-    assert parse_daticert(upper.encode()) == parse_daticert(XML.encode())
+    assert stated(upper.encode()) == stated(XML.encode())
     prefixed = re.sub(r"(</?)([a-z])", r"\1pec:\2", XML)
-    assert parse_daticert(prefixed.encode()) == parse_daticert(XML.encode())
+    assert stated(prefixed.encode()) == stated(XML.encode())
 
 
 def test_where_a_file_is_cut_short_nothing_is_read_that_may_be_half() -> None:

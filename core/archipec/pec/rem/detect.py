@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from archipec.errors import IntegrityError
 from archipec.pec.headers import Header, raw_text
-from archipec.pec.mime import Part, children
+from archipec.pec.mime import EntityHeader, Part, children
 
 if TYPE_CHECKING:
     from archipec.pec.structure import Structure
@@ -47,13 +47,23 @@ class Rem:
 def detect_rem(structure: Structure) -> Rem | None:
     """Whether a message is REM; None when nothing says so. Raises nothing."""
     marked = _is_marked(structure.header)
+    sections = [
+        (part, is_section)
+        for part in structure.parts
+        if (is_section := _is_marked(part.header)) or _may_be_evidence(part.header)
+    ]
+    if not marked and not sections:
+        return None
     evidence: list[str] = []
     original = False
-    for part in _sections(structure):
+    # Some providers put evidence one level below.
+    for part in [part for part, is_section in sections if is_section]:
+        sections += [(child, _is_marked(child.header)) for child in children(part)]
+    for part, is_section in sections:
         event = ""
-        header = part.header
-        if _is_marked(header):
+        if is_section:
             marked = True
+            header = part.header
             section = header.first("REM-Section-Type") or header.first("X-REM-Section-Type")
             original = original or (section or b"").lower().endswith(b"original")
             event = raw_text(header.first("X-REM-Evidence-Type") or header.first("X-REM-Event") or b"")
@@ -67,22 +77,17 @@ def _is_marked(header: Header) -> bool:
     return b"rem-" in header.folded and _MARKS.search(header.block) is not None
 
 
-def _sections(structure: Structure) -> list[Part]:
-    """The parts that can be sections: direct ones, and those one level below, where some providers put evidence."""
-    parts = list(structure.parts)
-    for part in structure.parts:
-        if _is_marked(part.header):
-            parts += children(part)
-    return parts
+def _may_be_evidence(header: EntityHeader) -> bool:
+    name = header.name.lower()
+    return (header.media_type.endswith("/xml") or name.endswith(".xml")) and name != "daticert.xml"
 
 
 def _event(part: Part) -> str:
     """The event that an XML part is evidence of, by what it says, else by its name; empty when it is something else."""
-    kind = part.media_type
-    if kind.startswith(("multipart/", "message/")) or part.end - part.body > _MAX_XML:
+    if not _may_be_evidence(part.header):
         return ""
-    name = part.name
-    if not (kind.endswith("/xml") or name.lower().endswith(".xml")) or name.lower() == "daticert.xml":
+    kind, name = part.media_type, part.name
+    if kind.startswith(("multipart/", "message/")) or part.end - part.body > _MAX_XML:
         return ""
     try:
         content = part.content()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -126,7 +126,7 @@ class _Examination:
             where = fault.reason
         # Where the signed part is as it was, the seal itself is what was changed.
         if seal.status is Status.ALTERED and seal.reason.startswith(CHANGED):
-            seal = replace(seal, reason=f"{seal.reason}: {where}")
+            seal = seal._replace(reason=f"{seal.reason}: {where}")
         return self._with(seal)
 
     def verdict(self, signatures: list[WholeSignature], senders: list[str], now: datetime) -> RemVerdict:
@@ -168,14 +168,14 @@ class _Examination:
         when = f"{stamp.at:%Y-%m-%d %H:%M:%S} UTC"
         if verdict.status is Status.VALID and stamp.fault:
             reason = f'the time stamp of {when} proves nothing: "{stamp.authority}" {stamp.fault}'
-            return replace(verdict, status=Status.UNTRUSTED, reason=reason)
+            return verdict._replace(status=Status.UNTRUSTED, reason=reason)
         if verdict.status is Status.UNTRUSTED and not signature.signer.paths:
-            return replace(verdict, reason=f"intact, but {verdict.reason}{_WAY_OUT}")
+            return verdict._replace(reason=f"intact, but {verdict.reason}{_WAY_OUT}")
         if verdict.status is Status.VALID:
             stamped = f'evidence time-stamped by "{stamp.authority}" on {when}'
             if stamp.root is None:
                 stamped += ", an authority that you did not say to trust"
-            return replace(verdict, reason=f"{verdict.reason}; {stamped}")
+            return verdict._replace(reason=f"{verdict.reason}; {stamped}")
         return verdict
 
     def _with(self, seal: Seal) -> RemVerdict:
