@@ -24,7 +24,7 @@ from archipec.pec.inspection import inspect_message, record
 from archipec.pec.mime import EntityHeader, unbase64
 from archipec.pec.seal_template import read_seal
 from archipec.pec.structure import parse_structure
-from archipec.simulator import STYLES, Provider, compose
+from archipec.simulator import STYLES, Provider, Style, compose
 from archipec.simulator.mime import base64_lines
 from testbed.seals import indefinite, signature, signed_entity
 from testbed.verdict_mutants import Originals, trust
@@ -118,6 +118,15 @@ def by_template(text: bytes) -> SignedData | str:
         return error.message
 
 
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_a_seal_with_any_octet_changed_is_read_by_no_template_that_it_does_not_fit(style: Style) -> None:
+    der = octets(SEALS[style.name])
+    assert by_template(base64_lines(der)) == in_full(base64_lines(der))
+    for at in range(max(len(der) - 700, 0), len(der)):
+        text = base64_lines(der[:at] + bytes((der[at] ^ 1,)) + der[at + 1 :])
+        assert by_template(text) == in_full(text), at
+
+
 @given(st.data())
 def test_a_seal_says_the_same_read_by_a_template(data: st.DataObject) -> None:
     """A byte or some of a known seal, before or after base64, made another, more, or fewer; most near its end."""
@@ -134,8 +143,8 @@ def test_a_seal_says_the_same_read_by_a_template(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
-def test_the_next_seal_of_a_provider_says_what_it_says(style: object) -> None:
-    provider = Provider(style=style)  # type: ignore[arg-type]
+def test_the_next_seal_of_a_provider_says_what_it_says(style: Style) -> None:
+    provider = Provider(style=style)
     read = {}
     for number in range(3):
         der = octets(provider.acceptance(compose(subject=f"n. {number}")))
