@@ -22,7 +22,7 @@ __all__ = ["IN_MEMORY", "Spooled", "return_freed_memory", "return_memory_now", "
 IN_MEMORY = 1 << 20
 """Bytes above which a message goes through a file."""
 _HEAD = 64 << 10
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # mallopt(3)
 
 
 class Spooled:
@@ -154,13 +154,14 @@ def return_freed_memory() -> None:
     """Have the C library give freed memory back to the system from now on.
 
     glibc keeps more of it the larger the pieces were: a run's messages in transit would stay with it while their
-    seals are judged.
+    seals are judged. And what one thread has freed is to serve the next, not each thread have a heap of its own.
     """
     if sys.platform == "linux":
         tune = getattr(ctypes.CDLL(None), "mallopt", None)
         if tune is not None:
             tune(_M_TRIM_THRESHOLD, 1 << 20)
             tune(_M_MMAP_THRESHOLD, 128 << 10)
+            tune(_M_ARENA_MAX, 1)
 
 
 def return_memory_now() -> None:
