@@ -53,7 +53,7 @@ def test_equal_messages_are_not_mixed_up_and_few_are_kept(
     judged: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspections, "_MOST", 2)
-    inspector = Inspector(Anchors())
+    inspector, _ = Inspector(Anchors()), Inspector(Anchors())
     messages = [b"Subject: %d\r\n\r\n" % number + b"x" * number for number in range(5)]
     for raw in messages:
         assert inspector.inspect(raw).structure.parts == ()

@@ -51,9 +51,12 @@ class Inspector:
 
     def __init__(self, anchors: Anchors) -> None:
         self._anchors = anchors
-        self._recent = next((recent for trusted, recent in _SHARED if trusted == anchors), None) or _Recent()
-        _SHARED.append((anchors, self._recent))
-        self._recent.users += 1
+        shared = next((recent for trusted, recent in _SHARED if trusted == anchors), None)
+        if shared is None:
+            shared = _Recent()
+            _SHARED.append((anchors, shared))
+        shared.users += 1
+        self._recent = shared
 
     def inspect(self, raw: Octets) -> Inspected:
         """Take a message apart and judge it; raises nothing."""
