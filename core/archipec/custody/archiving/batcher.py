@@ -216,7 +216,7 @@ class Batcher:
                 counts.stored += 1
 
     def finish(self, batch: Batch) -> None:
-        """Count the messages of a batch that every sink has dealt with, and let go of them."""
+        """Count the messages of a batch that every sink has dealt with, and free their bytes."""
         with self.lock:
             for arrival in batch.arrivals:
                 del self._in_transit[arrival.item.key]

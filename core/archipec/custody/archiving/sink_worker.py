@@ -65,7 +65,7 @@ class SinkWorker:
         """Deliver until the inbox ends.
 
         Args:
-            settle: is told what came of each batch.
+            settle: called with what came of each batch.
         """
         self._settle = settle
         with supervised(self._leave_behind):

@@ -1,7 +1,7 @@
 """The transfer of a pipeline's messages: one source, any number of sinks, every message once.
 
 Threads: a few connections read (`Reader`), each sink has its own (`SinkWorker`), and whole batches go from the one kind
-to the other through the `Batcher`. The thread that calls `Transfer.execute` waits for what they tell it, lets go of
+to the other through the `Batcher`. The thread that calls `Transfer.execute` waits for their events, frees
 batches that are done, and shows the progress.
 """
 
