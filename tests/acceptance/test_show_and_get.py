@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from archipec.custody.ledger import Ledger
 from archipec.pec.structure import parse_structure
 from archipec.simulator import Attachment
 from testbed.command import Archipec
@@ -228,6 +229,13 @@ def test_an_archive_that_was_filled_before_is_not_filled_twice(office: Office, t
 
 def test_files_and_a_url_at_once_make_no_sense(office: Office) -> None:
     assert "give a folder" in office.run("get", "abcd", "--inner", "--to", "mbox:x", expect=2).err
+    assert "leave out --inner" in office.run("get", "abcd", "--inner", "--attachments", expect=2).err
+
+
+def test_no_folder_is_made_for_attachments_that_are_not_there(office: Office, tmp_path: Path) -> None:
+    done = office.run("get", sha256(ORDINARY)[:8], "--attachments", "--to", tmp_path / "out")
+    assert "has no attachments" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 # -- an archive alone ----------------------------------------------------------------------------------
@@ -259,6 +267,25 @@ def test_a_copied_disk_is_read_without_its_ledger(office: Office, disk: Path, tm
         "receipts", "--to", f"maildir:{disk}", *trust, "--export", tmp_path / "notifica", "istanza", "--json"
     ).object
     assert exported["complete"], exported
+
+
+def test_one_that_the_ledger_knows_and_one_that_it_does_not(
+    office: Office, disk: Path, tmp_path: Path
+) -> None:
+    stranger = Archipec(tmp_path / "state")
+    stranger("get", sha256(NOTICE)[:8], "--from", f"maildir:{disk}", "--to", f"mbox:{tmp_path / 'known'}")
+    for command, option in (("show", "--to"), ("get", "--from")):
+        urls = (option, f"mbox:{tmp_path / 'known'}", option, f"maildir:{disk}")
+        (one,) = stranger(command, sha256(ORDINARY)[:8], *urls, "--json").objects
+        assert one["sha256"] == sha256(ORDINARY)
+
+
+def test_a_ledger_without_an_archive_says_that_nothing_was_archived(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.state.mkdir()
+    with Ledger(office.state / "ledger.sqlite3"):
+        pass
+    assert "nothing was archived yet" in office.command("get", "abcd", expect=4).err
 
 
 def test_whom_to_trust_decides_anew(office: Office, disk: Path, tmp_path: Path) -> None:
@@ -311,6 +338,8 @@ def test_what_was_found_goes_into_another_archive_by_a_pipe(office: Office, tmp_
     assert "no message has the Message-ID <nessuno@qui>" in lost.err
     (tmp_path / "ids").write_text("\n", "utf-8")
     assert "there is no id in it" in office.command(*words, tmp_path / "ids", expect=2).err
+    (tmp_path / "ids").write_bytes(b"\xff\xfe\x00")
+    assert "that is no text" in office.command(*words, tmp_path / "ids", expect=2).err
 
 
 # -- names ---------------------------------------------------------------------------------------------
@@ -327,3 +356,11 @@ def test_the_beginning_of_several_hashes_is_refused_with_those_that_it_begins(tm
     said = office.run("show", one[:4], expect=2).err
     assert f'begin with "{one[:4]}"' in said and one[:8] in said and other[:8] in said
     assert shown(office, one[:12])["sha256"] == one
+
+
+def test_an_id_that_looks_like_the_beginning_of_a_hash_may_be_a_message_id(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    raw = b"Message-ID: <20250310093001>\r\nSubject: Cifre\r\n\r\n"
+    office.put(raw)
+    office.archive("--no-index")
+    assert shown(office, "<20250310093001>")["sha256"] == sha256(raw)

@@ -121,7 +121,10 @@ def archive(
 
 def _ids(file: TextIO, settings: Settings) -> list[str]:
     """Read ids, a line each. An identificativo stands for the messages of its sending, where the ledger knows them."""
-    names = [line.strip().strip("<>") for line in file if line.strip()]
+    try:
+        names = [line.strip().strip("<>") for line in file if line.strip()]
+    except UnicodeDecodeError as error:
+        raise click.UsageError("--only-ids: that is no text: give an id a line") from error
     if not names:
         raise click.UsageError("--only-ids: there is no id in it")
     path = settings.state / "ledger.sqlite3"

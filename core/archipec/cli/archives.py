@@ -47,25 +47,31 @@ def open_given_archives(
         ArchipecError: as of `open_archives`.
     """
     registry = load_registry()
+    path = settings.state / "ledger.sqlite3"
+    known: list[str] = []
     if urls:
         sinks = [endpoint("sink", url, registry) for url in urls]
-    elif not (settings.state / "ledger.sqlite3").exists():
-        raise PermanentError(
-            f"nothing was archived yet, by the state folder {settings.state}",
-            hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
-        )
     else:
         sinks = []
-        if settings.config.exists():
-            sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
+        if path.exists():
+            with Ledger(path) as ledger:
+                known = ledger.holdings.archives()
+            if settings.config.exists():
+                sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
+        if not known and not sinks:
+            raise PermanentError(
+                f"nothing was archived yet, by the state folder {settings.state}",
+                hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
+            )
         named = {sink.where for sink in sinks}
-        with Ledger(settings.state / "ledger.sqlite3") as ledger:
-            others = [where for where in ledger.holdings.archives() if where not in named]
-        for where in others:
+        for where in known:
             # Of one that needs more than its URL, the configuration that had it is gone.
             with suppress(ConfigError):
-                sinks.append(endpoint("sink", where, registry))
-    with open_archives(settings, sinks, stop, trust) as opened:
+                if where not in named:
+                    sinks.append(endpoint("sink", where, registry))
+    with (
+        _by_ledger(settings, sinks, stop) if known else open_archives(settings, sinks, stop, trust)
+    ) as opened:
         yield opened
 
 
@@ -73,7 +79,7 @@ def open_given_archives(
 def open_archives(
     settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]], stop: Cancellation, trust: TrustFiles
 ) -> Iterator[OpenArchives]:
-    """Open archives for reading single messages. Those that the ledger does not know are opened by their own record.
+    """Open archives for reading single messages: where the ledger does not know all of them, by their own record.
 
     Args:
         trust: whom to trust besides the roots of PEC, where seals have to be judged.
@@ -84,11 +90,11 @@ def open_archives(
     path = settings.state / "ledger.sqlite3"
     if path.exists():
         with Ledger(path) as ledger:
-            if any(ledger.runs.has_copies(sink.where) for sink in sinks):
-                numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
-                with ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader:
-                    yield OpenArchives(ledger, numbers, reader, known=True)
-                return
+            known = all(ledger.runs.has_copies(sink.where) for sink in sinks)
+        if known:
+            with _by_ledger(settings, sinks, stop) as opened:
+                yield opened
+            return
     # Slow to import, and seldom needed.
     from archipec.custody.standalone_ledger import open_standalone_ledger
 
@@ -97,3 +103,13 @@ def open_archives(
 
     with open_standalone_ledger(sinks, settings.state, trust, stop, note) as alone:
         yield OpenArchives(alone.ledger, alone.sinks, alone, known=False)
+
+
+@contextmanager
+def _by_ledger(
+    settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]], stop: Cancellation
+) -> Iterator[OpenArchives]:
+    with Ledger(settings.state / "ledger.sqlite3") as ledger:
+        numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
+        with ArchiveReader(sinks, Run(ledger, settings.state, stop)) as reader:
+            yield OpenArchives(ledger, numbers, reader, known=True)

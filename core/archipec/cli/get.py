@@ -100,6 +100,8 @@ def get(
     is_url = _URL.match(target) is not None
     if is_url and (attachments or inner):
         raise click.UsageError("--attachments and --inner write files: give a folder with --to")
+    if attachments and inner:
+        raise click.UsageError("--attachments takes them out of the original already: leave out --inner")
     stop = Cancellation()
     codes = [DONE]
     with on_signals(stop), open_given_archives(settings, urls, stop, TrustFiles()) as opened:

@@ -194,7 +194,7 @@ def _archives_of(names: Sequence[str], ledger: Ledger) -> tuple[str, ...]:
         f'no pipeline "{name}" was ever run{nearest(name, known)}' for name in names if name not in known
     ]
     if unknown:
-        raise ConfigError(unknown, hint=f"there are {', '.join(sorted(known))}" if known else "")
+        raise ConfigError(unknown, hint=f"those that were run: {', '.join(sorted(known))}" if known else "")
     return tuple(dict.fromkeys(where for name in names for where in known[name]))
 
 

@@ -86,10 +86,12 @@ def restore(
             settle_sink(opened, recorded, run.ledger, SettleCounts())
         if isinstance(opened, SupportsFinish):
             opened.finish()
+    if recorded is None:
+        return done
     states = run.ledger.copies.copies_of([one.key for one in done])
     return [
         one._replace(outcome=State.STORED)
-        if one.outcome == State.PENDING and states[one.key][1].get(number) == State.STORED
+        if one.outcome == State.PENDING and states[one.key][1].get(recorded) == State.STORED
         else one
         for one in done
     ]

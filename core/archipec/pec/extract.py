@@ -48,13 +48,17 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
 
 
 def extract_attachments(message: Part, directory: Path) -> Iterator[Path | ArchipecError]:
-    """Write what is attached to a message into a folder, which is made if it is not there; otherwise as `extract`.
+    """Write what is attached to a message into a folder, which is made if it is needed; otherwise as `extract`.
 
     Args:
         message: as `archipec.pec.mime.entity` gives it.
     """
+    parts = _attachments(message)
+    first = next(parts, None)
+    if first is None:
+        return iter(())
     make_folder(directory)
-    return _write_attachments(_attachments(message), directory)
+    return _write_attachments(chain((first,), parts), directory)
 
 
 def _write_attachments(parts: Iterator[Part], folder: Path) -> Iterator[Path | ArchipecError]:

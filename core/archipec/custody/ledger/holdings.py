@@ -72,8 +72,10 @@ class HeldMessages(LedgerTable):
         a message calls itself comes before what others call it.
         """
         digits = name.lower()
-        if len(digits) >= _SHORTEST and not digits.strip("0123456789abcdef"):
-            return self._keys("t.sha256 >= ?1 AND t.sha256 < ?1 || 'g'", digits)
+        # A Message-ID or an identificativo may look like the beginning of a hash.
+        is_digits = len(digits) >= _SHORTEST and not digits.strip("0123456789abcdef")
+        if is_digits and (found := self._keys("t.sha256 >= ?1 AND t.sha256 < ?1 || 'g'", digits)):
+            return found
         for condition in (
             _VERDICT.format("message_id"),
             f"{_VERDICT.format('identificativo')} OR {_VERDICT.format('msgid')}",
