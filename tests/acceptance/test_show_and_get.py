@@ -274,10 +274,12 @@ def test_one_that_the_ledger_knows_and_one_that_it_does_not(
 ) -> None:
     stranger = Archipec(tmp_path / "state")
     stranger("get", sha256(NOTICE)[:8], "--from", f"maildir:{disk}", "--to", f"mbox:{tmp_path / 'known'}")
-    for command, option in (("show", "--to"), ("get", "--from")):
-        urls = (option, f"mbox:{tmp_path / 'known'}", option, f"maildir:{disk}")
-        (one,) = stranger(command, sha256(ORDINARY)[:8], *urls, "--json").objects
-        assert one["sha256"] == sha256(ORDINARY)
+    urls = f"mbox:{tmp_path / 'known'}", f"maildir:{disk}"
+    one = stranger("show", sha256(ORDINARY)[:8], "--to", urls[0], "--to", urls[1], "--json").object
+    assert one["sha256"] == sha256(ORDINARY)
+    stranger("get", sha256(ORDINARY)[:8], "--from", urls[0], "--from", urls[1], "--to", tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.read_bytes() == ORDINARY
 
 
 def test_a_ledger_without_an_archive_says_that_nothing_was_archived(tmp_path: Path) -> None:
