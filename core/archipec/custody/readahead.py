@@ -64,6 +64,8 @@ class _Reading:
                 while chunk := self._stream.read(size):
                     self.size += len(chunk)
                     yield chunk
+                    if self.size > self.receipt.key.size:  # it has grown since, nobody knows how much
+                        size = _TOGETHER
         except (ArchipecError, OSError) as error:
             self._note(error)
 
@@ -146,7 +148,7 @@ def _hashed(
             waiting.append((under_way or threads.submit(_hash, []), [reading]))
             group, size = [], 0
         else:
-            raw = b"".join(reading.chunks())
+            raw = _small(reading)
             group.append((reading, raw))
             size += len(raw)
             if size >= _TOGETHER:
@@ -157,6 +159,17 @@ def _hashed(
     waiting.append((threads.submit(_hash, group), [one for one, _ in group]))
     for one in waiting:
         yield from _results(*one)
+
+
+def _small(reading: _Reading) -> bytes:
+    """Return the bytes of a small copy; of one that has grown since they are hashed here, and few are in memory."""
+    pieces: list[bytes] = []
+    for chunk in reading.chunks():
+        pieces.append(chunk)
+        if reading.size > _TOGETHER:
+            _hash([(reading, b"".join(pieces))])
+            pieces.clear()
+    return b"".join(pieces)
 
 
 def _results(

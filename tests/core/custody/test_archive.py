@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -167,6 +167,24 @@ def test_a_ledger_that_fails_ends_the_run_in_good_order(
     assert (report.stored, report.exit_code) == (0, 5)
     assert not store.puts, "nothing is offered to a sink without its intent"
     assert run(pipeline(box, store)).stored == 1100
+
+
+def test_a_ledger_that_fails_while_a_silent_source_is_left_behind_does_not_keep_the_run(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def supervised(abandon: Callable[[ArchipecError], None]) -> Iterator[None]:
+        abandon(TransientError("no sign of life"))
+        yield
+
+    def hand_over(*_: object) -> None:
+        raise PermanentError("the ledger can't be written")
+
+    monkeypatch.setattr("archipec.custody.archiving.reader.supervised", supervised)
+    monkeypatch.setattr("archipec.custody.archiving.reader.Reader._read_all", lambda _reader: None)
+    monkeypatch.setattr("archipec.custody.archiving.intake.Intake.hand_over", hand_over)
+    report = run(pipeline(Mailbox.of(INBOX=[message(1)]), Store()))
+    assert [error.message for error in report.errors] == ["the ledger can't be written", "no sign of life"]
 
 
 def test_a_large_message_goes_through_a_file(run: Callable[..., ArchiveReport]) -> None:

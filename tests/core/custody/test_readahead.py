@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,3 +125,20 @@ def test_who_looks_no_further_leaves_nothing_open(sink: Files) -> None:
     found.close()
     assert sink.open == 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("hash")]
+
+
+def test_a_small_copy_that_has_grown_is_not_taken_into_memory(tmp_path: Path) -> None:
+    sink = Files(tmp_path, as_files=True)
+    receipts = kept(sink, 3)
+    with (tmp_path / receipts[2].key.sha256).open("ab") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        verdicts = [shown for _, shown in read_back_each(sink, receipts, Medium())]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    grown = verdicts[2]
+    assert not isinstance(grown, Unsupported)
+    assert (grown.verdict, grown) == (ALTERED, read_back(sink, receipts[2], Medium())._replace(head=b""))
+    assert peak < 8 << 20

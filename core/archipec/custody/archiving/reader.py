@@ -21,9 +21,11 @@ from archipec.config.endpoint import Endpoint
 from archipec.contract import Source, SourceType, SupportsCheapReads, SupportsHeaders, SupportsQuota
 from archipec.custody.archiving.breaks import Breaks
 from archipec.custody.archiving.events import (
+    Crashed,
     Event,
     FolderFailed,
     Gone,
+    LedgerFailed,
     Omitted,
     QuotaRead,
     ReaderFinished,
@@ -109,7 +111,13 @@ class Reader:
         threading.Thread(target=self._end, args=(error,), name="without-source", daemon=True).start()
 
     def _end(self, error: ArchipecError | None) -> None:
-        self._intake.hand_over()
+        # Whatever comes of it, the run is told that this connection has ended: it would wait for ever.
+        try:
+            self._intake.hand_over()
+        except ArchipecError as failure:  # the ledger's
+            self._events.put(LedgerFailed(failure))
+        except BaseException as bug:  # noqa: BLE001 - raised by the run
+            self._events.put(Crashed(bug))
         if self._lister is not None:
             self._work.end()
         self._events.put(ReaderFinished(error, self._lister is None))
