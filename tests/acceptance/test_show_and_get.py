@@ -227,6 +227,15 @@ def test_an_archive_that_was_filled_before_is_not_filled_twice(office: Office, t
     assert checked["ok"] == 5
 
 
+def test_what_another_ledger_put_there_is_put_on_record(office: Office, tmp_path: Path) -> None:
+    url = f"mbox:{tmp_path / 'shared'}"
+    office.run("get", sha256(NOTICE)[:8], "--to", url)
+    Archipec(tmp_path / "elsewhere")("archive", "--from", f"eml:{office.folder / 'mail'}", "--to", url)
+    (done,) = office.run("get", sha256(ORDINARY)[:8], "--to", url, "--json").objects
+    assert done["outcome"] == "already there"
+    assert url in [copy["where"] for copy in shown(office, sha256(ORDINARY)[:8])["archives"]]
+
+
 def test_files_and_a_url_at_once_make_no_sense(office: Office) -> None:
     assert "give a folder" in office.run("get", "abcd", "--inner", "--to", "mbox:x", expect=2).err
     assert "leave out --inner" in office.run("get", "abcd", "--inner", "--attachments", expect=2).err

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType, SupportsFinish, SupportsIterate
 from archipec.custody.adoption import adopt
-from archipec.custody.ledger import Content
+from archipec.custody.ledger import Content, Ledger
+from archipec.custody.ledger.schema import HELD
 from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.custody.spool import head_of
 from archipec.errors import PluginBug
-from archipec.message import ContentKey, Item, State
+from archipec.message import ContentKey, Item, Receipt, State
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.kind import kind_of
 from archipec.plugins.boundary import described
@@ -108,11 +109,15 @@ def _put(
     """Put some messages and commit them; the intent is recorded before, the receipts after."""
     outcomes = {}
     new = []
+    found = []
     for one in batch:
-        if sink.find(one.content.key) is None:
+        if (receipt := sink.find(one.content.key)) is None:
             new.append(one)
         else:
+            found.append((one.content, receipt))
             outcomes[one.content.key] = RestoredMessage(one.content.key, ALREADY, "")
+    if number is not None:
+        _record_found(run.ledger, number, found)
     numbers = {}
     if number is not None:
         numbers = run.ledger.copies.intend([(one.content, (), (number,)) for one in new])
@@ -131,6 +136,16 @@ def _put(
     for key, receipt in receipts.items():
         outcomes[key] = RestoredMessage(key, str(State(receipt.state)), receipt.reason)
     return [outcomes[one.content.key] for one in batch]
+
+
+def _record_found(ledger: Ledger, number: int, found: Sequence[tuple[Content, Receipt]]) -> None:
+    """Record what a sink has and the ledger does not know of: put by another ledger, or before a crash."""
+    known = ledger.copies.copies_of([content.key for content, _ in found])
+
+    def is_held(key: ContentKey) -> bool:
+        return key in known and known[key][1].get(number) in HELD
+
+    ledger.copies.adopt(number, [one for one in found if not is_held(one[0].key)], now())
 
 
 def _item(one: StoredMessage, raw: bytes) -> Item:
