@@ -150,3 +150,23 @@ def test_a_time_that_not_every_zone_can_show_is_none_and_no_damage(
         assert listed.received is None
         (row,) = ledger.sources.work(folder, [ledger.copies.sink_number("maildir:/A")], 0, 10)
         assert row.received is None
+
+
+@pytest.mark.parametrize("odd", ["\udce9", "\0"])
+def test_a_reason_that_names_an_odd_file_is_read_again(tmp_path: Path, odd: str) -> None:
+    reason, kept = f'"caf{odd}" is full', '"caf\ufffd" is full'
+    key = ContentKey("a" * 64, 10)
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        sink = ledger.copies.sink_number("maildir:a")
+        folder = ledger.sources.open_folders(ledger.sources.number("imap:studio"), ["INBOX"])["INBOX"].number
+        ledger.sources.record_listing([(folder, [Listed("INBOX", "7/1", 10, DATE, (), 1)])], [sink])
+        (row,) = ledger.sources.work(folder, [sink], 0, 10)
+        (number,) = ledger.copies.intend([(Content(key, "", 1, ""), [(row.id, 10)], [sink])]).values()
+        ledger.copies.record_receipts(sink, [(number, Receipt(key, State.REJECTED, None, reason))], (), 1)
+        assert ledger.copies.reasons(sink) == [("rejected", kept, 1)]
+        ledger.copies.record_waiting(sink, [(number, Receipt(key, State.PENDING, None, reason))])
+        assert ledger.copies.reasons(sink) == [("pending", kept, 1)]
+        ledger.copies.record_receipts(sink, (), [(number, reason)], 1)
+        (copy,) = ledger.copies.in_states(sink, ["failed"])
+        assert copy.receipt.reason == kept
+        ledger.sources.record_failure(row.id, reason)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import LedgerTable, columns
+from archipec.custody.ledger.database import LedgerTable, columns, readable
 from archipec.custody.ledger.schema import UNSETTLED
 from archipec.errors import counted
 from archipec.message import ContentKey, Receipt, State
@@ -178,10 +178,10 @@ class Copies(LedgerTable):
     ) -> None:
         """Record what a sink answered: (content, receipt), and (content, reason) of what it could not keep."""
         kept = [
-            (content, receipt.state.value, json.dumps(receipt.token), receipt.reason)
+            (content, receipt.state.value, json.dumps(receipt.token), readable(receipt.reason))
             for content, receipt in receipts
         ]
-        lost = [(content, "failed", "null", reason) for content, reason in failures]
+        lost = [(content, "failed", "null", readable(reason)) for content, reason in failures]
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE copy SET state = j.state, token = j.token, reason = j.reason,"
@@ -193,7 +193,9 @@ class Copies(LedgerTable):
 
     def record_waiting(self, sink: int, receipts: Iterable[tuple[int, Receipt]]) -> None:
         """Record what copies wait for, (content, receipt): none of them is newly stored by that."""
-        rows = [(content, json.dumps(receipt.token), receipt.reason) for content, receipt in receipts]
+        rows = [
+            (content, json.dumps(receipt.token), readable(receipt.reason)) for content, receipt in receipts
+        ]
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE copy SET state = 'pending', token = j.token, reason = j.reason FROM"

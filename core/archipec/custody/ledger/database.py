@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
 
 from archipec.custody.ledger.schema import APPLICATION_ID, JSON_COLUMNS, SCHEMA, STEPS, VERSION
 from archipec.errors import ArchipecError, PermanentError
 from archipec.sqlite_file import SqliteFile
 
-__all__ = ["Database", "LedgerTable", "columns"]
+__all__ = ["Database", "LedgerTable", "columns", "readable"]
+
+_UNREADABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Database(SqliteFile):
@@ -47,3 +50,11 @@ def columns(count: int, *names: str) -> str:
     """
     labels = names or [f"c{number}" for number in range(count)]
     return ", ".join(f"json_extract(value, '$[{number}]') AS {label}" for number, label in enumerate(labels))
+
+
+def readable(text: str) -> str:
+    """Return a text that the ledger can give back, for one of any origin: an error may name a file of any name.
+
+    SQLite ends texts from JSON at NUL, and keeps half of a surrogate pair as what is no text to who reads it.
+    """
+    return _UNREADABLE.sub("\ufffd", text)

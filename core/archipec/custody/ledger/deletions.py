@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archipec.custody.ledger.database import LedgerTable, columns
+from archipec.custody.ledger.database import LedgerTable, columns, readable
 from archipec.message import ContentKey, DeletionOrder
 
 __all__ = ["ArchivedMessage", "CopyState", "DeletionOutcome", "Deletions", "PlannedMessage", "Rescue"]
@@ -152,7 +152,7 @@ class Deletions(LedgerTable):
 
     def record_outcomes(self, outcomes: Iterable[DeletionOutcome], now: int) -> None:
         """Record what came of orders; what is deleted the source no longer has."""
-        ended = json.dumps(list(outcomes))
+        ended = json.dumps([one._replace(reason=readable(one.reason)) for one in outcomes])
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE deletion SET state = j.state, reason = j.reason, ended = ? FROM"

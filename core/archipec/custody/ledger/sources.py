@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import LedgerTable, columns
+from archipec.custody.ledger.database import LedgerTable, columns, readable
 from archipec.custody.ledger.schema import WRONG_SIZE
 from archipec.message import Json, Listed
 from archipec.sqlite_file import unix_seconds
@@ -246,7 +246,7 @@ class Sources(LedgerTable):
     def record_failure(self, row: int, reason: str) -> None:
         """Record why a message could not be read."""
         with self._db.transaction() as db:
-            db.execute("UPDATE occurrence SET reason = ? WHERE id = ?", (reason, row))
+            db.execute("UPDATE occurrence SET reason = ? WHERE id = ?", (readable(reason), row))
 
     def unknown_message_ids(self, source: int, wanted: Iterable[str]) -> list[str]:
         """Return those Message-IDs (in lower case) that no recorded message of a source has."""
