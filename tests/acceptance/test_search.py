@@ -218,6 +218,11 @@ def test_on_a_terminal_the_pager_shows_it(filled: Office, tmp_path: Path) -> Non
     assert shown.count("\n") == 2, shown
     assert "PAGED" not in on_a_terminal(filled, {"PAGER": "cat"}, "search")
     assert "planimetria" in on_a_terminal(filled, {"PAGER": ""}, "search", "planimetria")
+    # Nor does one that can't be started keep what was found from the user.
+    (tmp_path / "broken").write_bytes(b"\0")
+    (tmp_path / "broken").chmod(0o700)
+    for broken in (str(tmp_path / "broken"), "less '"):
+        assert "planimetria" in on_a_terminal(filled, {"PAGER": broken}, "search", "planimetria")
 
 
 def on_a_terminal(office: Office, env: dict[str, str], *words: str) -> str:

@@ -27,7 +27,8 @@ def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:
     Raises:
         UnknownId: none; or it is the beginning of several hashes.
     """
-    plain = name.strip().strip("<>").strip()
+    # What of an argument is no text names nothing.
+    plain = name.encode("utf-8", "replace").decode("utf-8").strip().strip("<>").strip()
     found = opened.ledger.holdings.named(plain)
     if not found:
         raise UnknownId(

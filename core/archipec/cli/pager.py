@@ -25,19 +25,12 @@ def show(texts: Iterable[str]) -> None:
 
     What a user does not want to see is not taken.
     """
-    command = _pager() if sys.stdout.isatty() and sys.stdin is not None and sys.stdin.isatty() else []
-    if not command:
+    started = _start() if sys.stdout.isatty() and sys.stdin is not None and sys.stdin.isatty() else None
+    if started is None:
         for text in texts:
             click.echo(text)
         return
-    with subprocess.Popen(  # noqa: S603 - the user's own
-        command,
-        stdin=subprocess.PIPE,
-        stdout=sys.stdout.fileno(),
-        env={"LESS": _LESS, **os.environ},
-        encoding="utf-8",
-        errors="backslashreplace",
-    ) as pager:
+    with started as pager:
         assert pager.stdin is not None
         # It ended: the user has seen enough.
         with suppress(BrokenPipeError):
@@ -53,10 +46,23 @@ def show(texts: Iterable[str]) -> None:
                 return
 
 
-def _pager() -> list[str]:
-    """Return the command of the pager; nothing where there is none, or the user wants none."""
-    words = shlex.split(os.environ.get("PAGER", "less"), posix=os.name != "nt")
-    if not words or words[0] == "cat":
-        return []
-    program = shutil.which(words[0])
-    return [program, *words[1:]] if program else []
+def _start() -> subprocess.Popen[str] | None:
+    """Start the pager; None where there is none that can be started, or the user wants none."""
+    try:
+        words = shlex.split(os.environ.get("PAGER", "less"), posix=os.name != "nt")
+    except ValueError:  # a quotation mark that is not closed
+        return None
+    program = shutil.which(words[0]) if words and words[0] != "cat" else None
+    if program is None:
+        return None
+    try:
+        return subprocess.Popen(  # noqa: S603 - the user's own
+            [program, *words[1:]],
+            stdin=subprocess.PIPE,
+            stdout=sys.stdout.fileno(),
+            env={"LESS": _LESS, **os.environ},
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+    except OSError:  # no program of this system
+        return None
