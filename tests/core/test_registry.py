@@ -448,6 +448,19 @@ def test_entry_points_that_are_no_text_are_named(site: Site, tmp_path: Path) -> 
     assert "its metadata can't be read" in problem
 
 
+def test_a_folder_of_another_name_than_its_distribution_is_named_and_harms_no_other(
+    site: Site, tmp_path: Path
+) -> None:
+    """`importlib.metadata` finds it in the list of all and not by its name."""
+    site.install("archipec-acme", yields("record()"))
+    site.declare("archipec-moved", "[archipec]\nmoved = moved\n")
+    (tmp_path / "archipec_moved-1.0.dist-info").rename(tmp_path / "elsewhere-1.0.dist-info")
+    registry = Registry.load()
+    assert [plugin.distribution for plugin in strangers(registry)] == ["archipec-acme"]
+    (problem,) = problems(registry)
+    assert "archipec-moved" in problem and "can't be read" in problem
+
+
 def test_a_record_made_by_hand() -> None:
     record: SinkType[Any] = SinkType(api=1, name="mine", summary="s", parse=dict, where=str, open=_never)
     registry = Registry([Plugin("here", "1", "mine", "sink", record)])

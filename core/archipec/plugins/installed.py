@@ -137,15 +137,17 @@ def _as_metadata_has_them(unreadable: Callable[[str, str, str, Exception], None]
             where = str(getattr(distribution, "_path", distribution))
             unreadable(where, "?", "its metadata", error)
     for name in names:
-        # Asked for by name, because a distribution hides those of the same name further down the path.
-        distribution = importlib.metadata.distribution(name)
-        metadata = distribution.metadata
+        version = "?"
         try:
+            # Asked for by name, because a distribution hides those of the same name further down the path.
+            distribution = importlib.metadata.distribution(name)
+            metadata = distribution.metadata
+            version = metadata["Version"] or version
             for point in distribution.entry_points:
                 if point.group == _GROUP:
-                    yield Installed(metadata["Name"], metadata["Version"] or "?", point)
+                    yield Installed(metadata["Name"], version, point)
         except Exception as error:  # noqa: BLE001 - a plugin's
-            unreadable(name, metadata["Version"] or "?", "its entry points", error)
+            unreadable(name, version, "its entry points", error)
 
 
 def _canonical(name: str) -> str:
