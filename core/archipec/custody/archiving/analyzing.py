@@ -75,9 +75,10 @@ class Analyzing:
             return
         from archipec.custody.analysis.stored import analyze_stored
 
-        # Further workers take as much as the messages did that are stored by now.
-        return_memory_now()
         pool = self._start()
+        pool.finish()
+        # A worker more takes as much as the messages did that are done with by now.
+        return_memory_now()
         errors: list[ArchipecError] = []
         try:
             analyze_stored(self._analyses, pool, self._pipeline.archives, run)
