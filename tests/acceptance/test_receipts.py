@@ -647,6 +647,36 @@ def test_a_received_notice_whose_seal_is_no_good_is_not_complete(office: Office,
     assert "the envelope is not proven" in done["missing"][0]
 
 
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--to", A), {"R.G. 12/2025", "R.G. 13/2025"}),
+        (("--to", "comune"), {"R.G. 12/2025"}),
+        (("--from", STUDIO), {"R.G. 12/2025", "R.G. 13/2025"}),
+        (("--from", "nessuno@altrove.example"), set()),
+        (("--attachment", "*.pdf"), {"R.G. 12/2025", "R.G. 13/2025"}),
+        (("--attachment", "*.zip"), set()),
+        (("--kind", "delivery", "--to", B), {"R.G. 12/2025"}),
+        (("--kind", "anomalia"), set()),
+        (("--folder", "Inviata"), {"R.G. 12/2025"}),
+        (("--seal", "altered"), set()),
+        (("--has", "invoice"), set()),
+    ],
+)
+def test_the_filters_of_search_choose_transactions(
+    office: Office, notice: Sending, options: tuple[str, ...], found: set[str]
+) -> None:
+    assert notice.msgid
+    subjects = [one["oggetto"] for one in office.receipts("--json", *options).objects]
+    assert {subject.partition(" - ")[2] for subject in subjects} == found
+    archive = ("--to", f"maildir:{office.folder / 'PEC'}", "--json", *options)
+    alone = Archipec(office.folder / "alone")(
+        "receipts", "--trust", office.folder / "root.pem", *archive, expect=None
+    )
+    if "--folder" not in options:
+        assert len(alone.objects) == len(subjects)
+
+
 def test_exported_twice(office: Office, notice: Sending, tmp_path: Path) -> None:
     out = tmp_path / "out"
     office.receipts("--export", out, notice.identificativo)

@@ -18,7 +18,7 @@ from archipec.errors import ArchipecError, ConfigError, PermanentError
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import say_error
 
-__all__ = ["OpenArchives", "open_archives", "open_given_archives"]
+__all__ = ["OpenArchives", "ledger_knows", "open_archives", "open_given_archives"]
 
 
 class OpenArchives(NamedTuple):
@@ -73,6 +73,15 @@ def open_given_archives(
         _by_ledger(settings, sinks, stop) if known else open_archives(settings, sinks, stop, trust)
     ) as opened:
         yield opened
+
+
+def ledger_knows(settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]]) -> bool:
+    """Tell whether the ledger of the state folder knows what one of these archives holds."""
+    path = settings.state / "ledger.sqlite3"
+    if not path.exists():
+        return False
+    with Ledger(path) as ledger:
+        return any(ledger.runs.has_copies(sink.where) for sink in sinks)
 
 
 @contextmanager

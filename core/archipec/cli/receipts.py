@@ -12,10 +12,11 @@ from typing import Any
 import click
 
 from archipec.cli import Settings
-from archipec.cli.archives import open_archives
+from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
+from archipec.cli.filters import URL, chosen_messages, message_filters, requested
 from archipec.cli.pipelines import chosen, load_registry
 from archipec.cli.terminal import count, on_signals
-from archipec.cli.transactions import as_json, as_text, headline
+from archipec.cli.transactions import as_json, as_text, headline, messages_of
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import endpoint
@@ -36,13 +37,19 @@ _CANDIDATES = 20
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[PIPELINE]... [ID]")
-@click.option("--from", "from_url", metavar="URL", help="Source of an ad hoc run, with --to.")
+@click.option(
+    "--from",
+    "senders",
+    multiple=True,
+    metavar="ADDRESS|URL",
+    help="Sent by: an address, a name, or a part. A URL is the source of an ad hoc run, with --to.",
+)
 @click.option(
     "--to",
-    "to_urls",
+    "recipients",
     multiple=True,
-    metavar="URL",
-    help="An archive of an ad hoc run, or without --from any archive, also one without its ledger; may be repeated.",
+    metavar="ADDRESS|URL",
+    help="Sent to. A URL is an archive of an ad hoc run or, without --from URL, any archive, also one without its ledger.",
 )
 @click.option("--missing", is_flag=True, help="Show only what needs a person.")
 @click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
@@ -51,6 +58,7 @@ _CANDIDATES = 20
     "--direction", type=click.Choice(("in", "out", "all")), default="all", help="Received, sent or both."
 )
 @click.option("--party", default="", metavar="ADDRESS", help="Sender or recipient, or a part of the address.")
+@message_filters
 @click.option("--subject", default="", metavar="WORDS", help="Words that are all in the subject.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the newest N.")
 @click.option(
@@ -67,9 +75,10 @@ _CANDIDATES = 20
 @click.pass_obj
 def receipts(
     settings: Settings,
+    /,
     names: tuple[str, ...],
-    from_url: str | None,
-    to_urls: tuple[str, ...],
+    senders: tuple[str, ...],
+    recipients: tuple[str, ...],
     since: str | None,
     until: str | None,
     direction: str,
@@ -81,6 +90,7 @@ def receipts(
     *,
     missing: bool,
     as_json_: bool,
+    **filters: Any,
 ) -> int:
     """Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt.
 
@@ -88,6 +98,7 @@ def receipts(
       archipec receipts
       archipec receipts studio --missing
       archipec receipts --direction in --since 2026-09 --party comune --subject "accesso atti"
+      archipec receipts --to comune.example.it --attachment '*.p7m' --missing
     What a lawyer files for one notice (L. 53/1994); ID is a Message-ID, a PEC identifier or words:
       archipec receipts --export notifica '<20260915.1234@studio.example>'
     A notice that was received, by words of its subject:
@@ -101,17 +112,26 @@ def receipts(
     wanted = TransactionFilter(
         period=read_selection(period, "command line"), direction=direction, party=party, subject=subject
     )
+    from_url = next((one for one in senders if URL.match(one)), None)
+    to_urls = [one for one in recipients if URL.match(one)]
+    addresses = [[one for one in given if not URL.match(one)] for given in (senders, recipients)]
+    request = requested((addresses[0], addresses[1]), filters)
     sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
     stop = Cancellation()
     alone = bool(to_urls) and from_url is None
-    with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as (ledger, numbers, reader):
+    only = None
+    if request is not None:
+        # Before the archives are opened: they have one lock.
+        unknown = alone and not ledger_knows(settings, sinks)
+        only = chosen_messages(settings, request, sinks if unknown else ())
+    with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as (ledger, numbers, reader, _):
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
-            named = find(ledger, numbers, words, datetime.now(UTC), direction)
-            one = check_short_receipts(_only(words, named, direction), ledger, reader)
+            named = _with_any(only, find(ledger, numbers, words, datetime.now(UTC), direction))
+            one = check_short_receipts(_only(words, list(named), direction), ledger, reader)
             codes.append(_export(one, reader, directory, as_json_=as_json_))
         else:
-            found = transactions(ledger, numbers, wanted, datetime.now(UTC))
+            found = _with_any(only, transactions(ledger, numbers, wanted, datetime.now(UTC)))
             checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
             codes.append(_list(checked, limit, missing=missing, as_json_=as_json_))
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else DONE])
@@ -125,11 +145,11 @@ def _opened(
     trust: TrustFiles,
     *,
     alone: bool,
-) -> Iterator[tuple[Ledger, Sequence[int], MessageReader]]:
+) -> Iterator[OpenArchives]:
     """Open archives: by the ledger, or, where they may stand alone and it does not know them, by their own record."""
     if alone:
         with open_archives(settings, sinks, stop, trust) as opened:
-            yield opened.ledger, opened.sinks, opened.reader
+            yield opened
         return
     with (
         Ledger(settings.state / "ledger.sqlite3") as ledger,
@@ -141,7 +161,7 @@ def _opened(
                 f"warning: the ledger knows nothing of {', '.join(sink.where for sink in sinks)}", err=True
             )
             click.echo("hint: `archipec archive` records what an archive holds", err=True)
-        yield ledger, numbers, reader
+        yield OpenArchives(ledger, numbers, reader, known=True)
 
 
 def _archives(
@@ -167,6 +187,13 @@ def _archives(
     if exporting and not "".join(words).strip():
         raise click.UsageError("say what to export: a Message-ID, a PEC identifier, or words of its subject")
     return list({sink.where: sink for sink in sinks}.values()), " ".join(words)
+
+
+def _with_any(only: frozenset[str] | None, found: Iterable[Transaction]) -> Iterator[Transaction]:
+    """Leave out what has none of these messages, by their SHA-256; None leaves out nothing."""
+    for one in found:
+        if only is None or any(record.key.sha256 in only for record in messages_of(one)):
+            yield one
 
 
 def _until(stop: Cancellation, found: Iterable[Transaction]) -> Iterator[Transaction]:

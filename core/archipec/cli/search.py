@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from archipec.cli import Settings
+from archipec.cli.filters import HAS, SEALS, URL
 from archipec.cli.pager import show
 from archipec.config.selection import read_selection
 from archipec.custody.ledger import Ledger
@@ -32,10 +33,7 @@ from archipec.message import Json
 from archipec.options import nearest
 from archipec.terminal import printable
 
-SEALS = ("valid", "altered", "untrusted", "expired", "unsigned", "malformed")
-_HAS = ("attachment", "invoice", "missing-receipt")
 _ROME = ZoneInfo("Europe/Rome")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _NARROWEST, _WIDEST = 60, 120
 _MARKS = re.compile("\x02([^\x02\x03]*)\x03?|\x03")
 
@@ -80,7 +78,7 @@ class _Words(click.Command):
 @click.option(
     "--attachment", default="", metavar="GLOB", help="Only with an attachment of such a name: '*.pdf'."
 )
-@click.option("--has", "has", multiple=True, type=click.Choice(_HAS), help="Only with one of these.")
+@click.option("--has", "has", multiple=True, type=click.Choice(HAS), help="Only with one of these.")
 @click.option("--direction", type=click.Choice(DIRECTIONS), help="Received, or sent with its receipts.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")
 @click.option("--rank", "by_rank", is_flag=True, help="The best first, not the newest.")
@@ -117,7 +115,7 @@ def search(
     All words must occur, in any place of a message; case and accents count for nothing. A phrase stands in double quotes,
     which the shell has to be kept from taking away. AND, OR, NOT are written in capitals; -word leaves out.
     """
-    urls = [one for one in recipients if _URL.match(one)]
+    urls = [one for one in recipients if URL.match(one)]
     asked: dict[str, object] = {"only": list(kind), "since": since, "until": until, "folders": list(folders)}
     request = SearchRequest(
         words=" ".join(words),

@@ -18,7 +18,7 @@ from archipec.cli.facts import facts_table
 from archipec.cli.naming import named_messages, short_id
 from archipec.cli.terminal import on_signals, size
 from archipec.cli.transactions import as_json as transaction_as_json
-from archipec.cli.transactions import as_text
+from archipec.cli.transactions import as_text, messages_of
 from archipec.cli.trusting import trust_options
 from archipec.custody.run import Cancellation
 from archipec.errors import ArchipecError
@@ -27,7 +27,7 @@ from archipec.index.overview import MessageOverview, overview
 from archipec.index.record import AttachedFile, IndexedMessage, Place, Role
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import TrustFiles
-from archipec.pec.transactions import MessageRecord, Transaction
+from archipec.pec.transactions import Transaction
 from archipec.terminal import printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
@@ -196,21 +196,13 @@ def _facts(one: MessageOverview) -> str:
 def _transaction(transaction: Transaction, opened: OpenArchives) -> str:
     lines = [_title("Sent, and what became of it" if transaction.direction == "out" else "Received")]
     lines.append(_indented(as_text(transaction)))
-    for record in _messages(transaction):
+    for record in messages_of(transaction):
         date = f"{record.date.astimezone(_ROME):%Y-%m-%d %H:%M}" if record.date else "date unknown    "
         about = f"  {printable(record.about[0])}" if len(record.about) == 1 else ""
         lines.append(
             f"  {click.style(short_id(opened, record.key), fg='yellow')}  {date}  {printable(record.kind)}{about}"
         )
     return "\n".join(lines)
-
-
-def _messages(transaction: Transaction) -> Iterator[MessageRecord]:
-    """The messages of a transaction, each once."""
-    records = [] if transaction.sent is None else [transaction.sent.record]
-    records += [] if transaction.acceptance is None else [transaction.acceptance]
-    records += [receipt for recipient in transaction.recipients for receipt in recipient.receipts]
-    yield from {one.number: one for one in (*records, *transaction.envelopes, *transaction.unproven)}.values()
 
 
 def _held(one: MessageOverview, opened: OpenArchives) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from archipec.message import Json
 from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction
 from archipec.terminal import printable
 
-__all__ = ["as_json", "as_text", "headline"]
+__all__ = ["as_json", "as_text", "headline", "messages_of"]
 
 _ROME = ZoneInfo("Europe/Rome")
 _SAID = {
@@ -135,3 +136,11 @@ def _moment(date: datetime | None) -> str:
 
 def _iso(date: datetime | None) -> str | None:
     return None if date is None else date.isoformat()
+
+
+def messages_of(transaction: Transaction) -> Iterator[MessageRecord]:
+    """Yield the messages of a transaction, each once."""
+    records = [] if transaction.sent is None else [transaction.sent.record]
+    records += [] if transaction.acceptance is None else [transaction.acceptance]
+    records += [receipt for recipient in transaction.recipients for receipt in recipient.receipts]
+    yield from {one.number: one for one in (*records, *transaction.envelopes, *transaction.unproven)}.values()
