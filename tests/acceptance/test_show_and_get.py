@@ -184,6 +184,8 @@ def test_attachments_come_out_with_safe_names(tmp_path: Path) -> None:
     assert sorted(path.read_bytes() for path in out.iterdir()) == sorted(
         f"{n} {name}".encode() for n, name in enumerate(names)
     )
+    assert office.run("get", sha256(raw)[:8], "--attachments", "--to", out, "--json").objects == done
+    assert len(list(out.iterdir())) == len(names)
     assert not (tmp_path / "evil.txt").exists()
     assert {one.name for one in (tmp_path / "a").iterdir()} == {"b"}
 
@@ -324,6 +326,15 @@ def test_what_changes_on_the_disk_is_noticed(office: Office, disk: Path, tmp_pat
             path.unlink()
     done = stranger("get", sha256(NOTICE)[:8], "--from", f"maildir:{disk}", "--to", tmp_path, expect=7)
     assert "no archive holds" in done.err
+
+
+def test_a_search_says_what_it_could_not_read(disk: Path, tmp_path: Path) -> None:
+    for path in disk.rglob("*"):
+        if path.is_file() and path.read_bytes() == ORDINARY:
+            path.write_bytes(ORDINARY.swapcase())
+    done = Archipec(tmp_path / "state")("search", "--to", f"maildir:{disk}", "--json")
+    assert len(done.objects) == 4
+    assert "1 message not found, as no sound copy was read" in done.err
 
 
 # -- ids through a pipe ----------------------------------------------------------------------------------

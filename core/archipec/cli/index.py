@@ -24,7 +24,7 @@ from archipec.index.alone import index_archive, open_archive_index
 from archipec.index.database import IndexFile, StaleIndex, index_path, open_index, remove_index
 from archipec.index.filling import IndexReport, index_pipeline
 from archipec.pec.anchors import TrustFiles
-from archipec.terminal import say_error
+from archipec.terminal import printable, say_error
 
 
 @click.command()
@@ -76,6 +76,7 @@ def bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
     """Index what an archive holds and its index lacks. What goes wrong is said: what is in the index can be searched.
 
     Raises:
+        Interrupted: it was stopped.
         ArchipecError: there is nothing in it.
     """
     stop = Cancellation()
@@ -85,6 +86,12 @@ def bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
         if not index.count():
             raise error
         say_error(error, sink.name)
+    if stop.is_set():
+        raise Interrupted("stopped as asked", hint="run again: what is in the index by now stays in it")
+    if report.missing:
+        missing = counted(report.missing, "message")
+        click.echo(f"warning: {sink.name}: {missing} not found, as no sound copy was read", err=True)
+        click.echo(f"hint: `archipec verify --to {printable(sink.where)}` says why", err=True)
 
 
 def _archives(

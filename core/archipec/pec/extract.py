@@ -48,7 +48,9 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
 
 
 def extract_attachments(message: Part, directory: Path) -> Iterator[Path | ArchipecError]:
-    """Write what is attached to a message into a folder, which is made if it is needed; otherwise as `extract`.
+    """Write what is attached to a message into a folder, which is made if it is needed, as `extract` does.
+
+    What is there and equal stays as it is.
 
     Args:
         message: as `archipec.pec.mime.entity` gives it.
@@ -58,17 +60,19 @@ def extract_attachments(message: Part, directory: Path) -> Iterator[Path | Archi
     if first is None:
         return iter(())
     make_folder(directory)
-    return _write_attachments(chain((first,), parts), directory)
+    return _write_attachments(chain((first,), parts), directory, keep_equal=True)
 
 
-def _write_attachments(parts: Iterator[Part], folder: Path) -> Iterator[Path | ArchipecError]:
+def _write_attachments(
+    parts: Iterator[Part], folder: Path, *, keep_equal: bool = False
+) -> Iterator[Path | ArchipecError]:
     for number, part in enumerate(parts):
         if number == _MAX_FILES:
             yield IntegrityError(
                 f"the original has more than {_MAX_FILES} attachments: the others are left out"
             )
             return
-        yield _written(part, folder, safe_name(part.name or _unnamed(part)))
+        yield _written(part, folder, safe_name(part.name or _unnamed(part)), keep_equal=keep_equal)
 
 
 def _attachments(part: Part, depth: int = 0) -> Iterator[Part]:
@@ -89,12 +93,12 @@ def _unnamed(part: Part) -> str:
     return "message.eml" if part.media_type == "message/rfc822" else "attachment.bin"
 
 
-def _written(part: Part, directory: Path, name: str) -> Path | ArchipecError:
+def _written(part: Part, directory: Path, name: str, *, keep_equal: bool = False) -> Path | ArchipecError:
     try:
         content = part.content()
     except IntegrityError as error:
         return IntegrityError(f"{name}: {error.message}")
-    return write_new_file(directory, name, content)
+    return write_new_file(directory, name, content, keep_equal=keep_equal)
 
 
 def _own_folder(directory: Path, name: str) -> Path:
