@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -100,6 +101,15 @@ def test_no_message_is_blamed_for_a_worker_that_can_t_be_started(
     left = iter(MESSAGES.items())
     pool.offer(left)
     assert next(left)[0] == 0, "nothing is taken for nothing"
+
+
+def test_a_bug_in_what_records_is_not_taken_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(*_: object) -> None:
+        raise ZeroDivisionError("a bug of the host")
+
+    monkeypatch.setattr(Keeping, "record", record)
+    with AnalysisPool([Keeping()], Cancellation()) as pool, pytest.raises(ZeroDivisionError):
+        pool.feed(((number, message(number)) for number in itertools.count()), (0,))
 
 
 def test_an_analysis_that_can_t_be_prepared_costs_the_other_nothing() -> None:

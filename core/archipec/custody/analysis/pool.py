@@ -99,6 +99,7 @@ class AnalysisPool:
         for chunk in _chunks(messages, analyses):
             while self._works and self._under_way > _AHEAD * workers and self._wait():
                 pass
+            self._raise_bug()
             if not self._works or self._stop.is_set():
                 return False
             self._put(chunk, workers)
@@ -118,6 +119,9 @@ class AnalysisPool:
             pass
         for recorder in self._recorders:
             recorder.flush()
+        self._raise_bug()
+
+    def _raise_bug(self) -> None:
         if self._bug is not None:
             raise self._bug
 
@@ -169,7 +173,7 @@ class AnalysisPool:
         except NotStarted as error:
             if not self._ending:
                 self._not_started = self._not_now(error)
-        except BaseException as error:  # noqa: BLE001 - raised by `finish`
+        except BaseException as error:  # noqa: BLE001 - raised where the pool is used
             self._bug = error
         else:
             return
