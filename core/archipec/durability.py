@@ -119,7 +119,7 @@ def _is_junction(path: str | Path) -> bool:
 
 def fetch_ahead(descriptor: int) -> None:
     """Let the system begin to read a file from its medium, where it can be asked to; nothing waits for it."""
-    if hasattr(os, "posix_fadvise"):
+    if sys.platform == "linux":
         with suppress(OSError):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
@@ -265,7 +265,7 @@ def _sync_path(path: str | Path) -> None:
 def _syncfs(root: str | Path) -> bool:
     """Flush the file system of ``root``; False where there is no such call."""
     call = _syncfs_call()
-    if call is None:
+    if call is None or sys.platform == "win32":
         return False
     import ctypes
 
