@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -167,6 +168,20 @@ def test_a_ledger_that_fails_ends_the_run_in_good_order(
     assert (report.stored, report.exit_code) == (0, 5)
     assert not store.puts, "nothing is offered to a sink without its intent"
     assert run(pipeline(box, store)).stored == 1100
+
+
+def test_a_ledger_that_can_t_take_a_failure_does_not_end_the_run_before_its_threads(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record_failure(*_: object) -> None:
+        raise TransientError("no room left on the disk of the ledger")
+
+    monkeypatch.setattr("archipec.custody.ledger.sources.Sources.record_failure", record_failure)
+    box, store = Mailbox.of(INBOX=[message(1), message(2)]), Store()
+    box.fetch_errors["INBOX/1"] = [PermanentError("the server says no", scope=Scope.MESSAGE)]
+    report = run(pipeline(box, store))
+    assert (report.stored, report.failed, report.exit_code) == (len(store.puts), 1, 5)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("source", "sink-"))]
 
 
 def test_a_ledger_that_fails_while_a_silent_source_is_left_behind_does_not_keep_the_run(

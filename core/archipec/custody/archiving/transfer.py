@@ -283,8 +283,11 @@ class Transfer(ListingObserver):
             case Crashed(bug):
                 raise bug
             case _:
-                with self._batcher.lock:
-                    self._note(event)
+                try:
+                    with self._batcher.lock:
+                        self._note(event)
+                except ArchipecError as error:
+                    self._handle(LedgerFailed(error))
 
     def _note(self, event: Event) -> None:
         """Count what the readers found."""
@@ -296,8 +299,8 @@ class Transfer(ListingObserver):
             case Gone(messages):
                 report.listed -= messages
             case Unreadable(folder, row, reason):
-                self._ledger.sources.record_failure(row.id, reason)
                 report.fail(folder, row.ref, reason)
+                self._ledger.sources.record_failure(row.id, reason)
             case FolderFailed(folder, error):
                 report.errors.append(error)
                 report.note(folder, "", error.message)
