@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from archipec.cli import Settings
-from archipec.cli.filters import HAS, SEALS, URL
+from archipec.cli.filters import URL, message_filters
 from archipec.cli.pager import show
 from archipec.config.selection import read_selection
 from archipec.custody.ledger import Ledger
@@ -49,12 +49,7 @@ class _Words(click.Command):
 
 @click.command(cls=_Words)
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
-@click.option(
-    "--kind",
-    multiple=True,
-    metavar="KIND",
-    help="Only this kind of message or group, by its Italian or English name.",
-)
+@message_filters
 @click.option(
     "--from", "senders", multiple=True, metavar="ADDRESS", help="Sent by: an address, a name, or a part."
 )
@@ -68,17 +63,9 @@ class _Words(click.Command):
 @click.option("--party", "parties", multiple=True, metavar="ADDRESS", help="Sent by or to.")
 @click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
 @click.option("--until", metavar="DATE", help="Last day.")
-@click.option("--seal", "seals", multiple=True, type=click.Choice(SEALS), help="Only with a seal judged so.")
-@click.option(
-    "--folder", "folders", multiple=True, metavar="GLOB", help="Only from these folders of the mailbox."
-)
 @click.option(
     "--in", "pipelines", multiple=True, metavar="PIPELINE", help="Only what this pipeline's archives hold."
 )
-@click.option(
-    "--attachment", default="", metavar="GLOB", help="Only with an attachment of such a name: '*.pdf'."
-)
-@click.option("--has", "has", multiple=True, type=click.Choice(HAS), help="Only with one of these.")
 @click.option("--direction", type=click.Choice(DIRECTIONS), help="Received, or sent with its receipts.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")
 @click.option("--rank", "by_rank", is_flag=True, help="The best first, not the newest.")
@@ -87,7 +74,7 @@ class _Words(click.Command):
 def search(
     settings: Settings,
     words: tuple[str, ...],
-    kind: tuple[str, ...],
+    kinds: tuple[str, ...],
     senders: tuple[str, ...],
     recipients: tuple[str, ...],
     parties: tuple[str, ...],
@@ -116,7 +103,7 @@ def search(
     which the shell has to be kept from taking away. AND, OR, NOT are written in capitals; -word leaves out.
     """
     urls = [one for one in recipients if URL.match(one)]
-    asked: dict[str, object] = {"only": list(kind), "since": since, "until": until, "folders": list(folders)}
+    asked: dict[str, object] = {"only": list(kinds), "since": since, "until": until, "folders": list(folders)}
     request = SearchRequest(
         words=" ".join(words),
         selection=read_selection({name: value for name, value in asked.items() if value}, "command line"),
