@@ -295,6 +295,15 @@ def test_one_that_the_ledger_knows_and_one_that_it_does_not(
     assert file.read_bytes() == ORDINARY
 
 
+def test_what_another_archive_holds_is_not_in_the_one_that_is_named(office: Office, tmp_path: Path) -> None:
+    url = f"mbox:{tmp_path / 'one'}"
+    office.run("get", sha256(NOTICE)[:8], "--to", url)
+    assert shown(office, sha256(NOTICE)[:8], "--to", url)["sha256"] == sha256(NOTICE)
+    for command, option in (("show", "--to"), ("get", "--from")):
+        done = office.run(command, sha256(ORDINARY)[:8], option, url, expect=2)
+        assert "no archived message is called" in done.err
+
+
 def test_a_ledger_without_an_archive_says_that_nothing_was_archived(tmp_path: Path) -> None:
     office = Office(tmp_path)
     office.state.mkdir()

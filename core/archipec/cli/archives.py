@@ -28,12 +28,14 @@ class OpenArchives(NamedTuple):
         ledger: that knows what they hold.
         sinks: its numbers of them.
         known: the ledger is that of the state folder; else it was made of what the archives say.
+        only: what other archives hold is not meant.
     """
 
     ledger: Ledger
     sinks: Sequence[int]
     reader: MessageReader
     known: bool
+    only: bool = False
 
 
 @contextmanager
@@ -72,16 +74,16 @@ def open_given_archives(
     with (
         _by_ledger(settings, sinks, stop) if known else open_archives(settings, sinks, stop, trust)
     ) as opened:
-        yield opened
+        yield opened._replace(only=bool(urls))
 
 
 def ledger_knows(settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]]) -> bool:
-    """Tell whether the ledger of the state folder knows what one of these archives holds."""
+    """Tell whether the ledger of the state folder knows what each of these archives holds."""
     path = settings.state / "ledger.sqlite3"
     if not path.exists():
         return False
     with Ledger(path) as ledger:
-        return any(ledger.runs.has_copies(sink.where) for sink in sinks)
+        return all(ledger.runs.has_copies(sink.where) for sink in sinks)
 
 
 @contextmanager
@@ -96,14 +98,10 @@ def open_archives(
     Raises:
         ArchipecError: an archive without a ledger can't be opened or judged.
     """
-    path = settings.state / "ledger.sqlite3"
-    if path.exists():
-        with Ledger(path) as ledger:
-            known = all(ledger.runs.has_copies(sink.where) for sink in sinks)
-        if known:
-            with _by_ledger(settings, sinks, stop) as opened:
-                yield opened
-            return
+    if ledger_knows(settings, sinks):
+        with _by_ledger(settings, sinks, stop) as opened:
+            yield opened
+        return
     # Slow to import, and seldom needed.
     from archipec.custody.standalone_ledger import open_standalone_ledger
 

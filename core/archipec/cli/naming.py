@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archipec.cli.archives import OpenArchives
+from archipec.custody.ledger.schema import PROMISED
 from archipec.errors import USAGE, ConfigError
 from archipec.message import ContentKey
 from archipec.terminal import printable
@@ -30,6 +31,8 @@ def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:
     # What of an argument is no text names nothing.
     plain = name.encode("utf-8", "replace").decode("utf-8").strip().strip("<>").strip()
     found = opened.ledger.holdings.named(plain)
+    if opened.only:
+        found = _in_these(opened, found)
     if not found:
         raise UnknownId(
             f'no archived message is called "{printable(name)}"',
@@ -41,6 +44,12 @@ def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:
             [f'{len(found)} archived messages begin with "{plain}"', *lines], hint="give more digits"
         )
     return found
+
+
+def _in_these(opened: OpenArchives, keys: Sequence[ContentKey]) -> list[ContentKey]:
+    """Return the messages that one of the archives holds, or should hold."""
+    copies = opened.ledger.copies.copies_of(keys)
+    return [key for key in keys if any(copies[key][1].get(number) in PROMISED for number in opened.sinks)]
 
 
 def short_id(opened: OpenArchives, key: ContentKey) -> str:

@@ -124,7 +124,8 @@ def receipts(
         # Before the archives are opened: they have one lock.
         unknown = alone and not ledger_knows(settings, sinks)
         only = chosen_messages(settings, request, sinks if unknown else ())
-    with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as (ledger, numbers, reader, _):
+    with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as opened:
+        ledger, numbers, reader = opened.ledger, opened.sinks, opened.reader
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
         if directory is not None:
             named = _with_any(only, find(ledger, numbers, words, datetime.now(UTC), direction))
