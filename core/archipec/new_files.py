@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from archipec.durability import sync_file
 from archipec.errors import PermanentError, from_os_error
 
 __all__ = ["make_folder", "write_new_file"]
@@ -26,7 +27,7 @@ def make_folder(directory: Path) -> None:
 
 
 def write_new_file(directory: Path, name: str, content: bytes, *, keep_equal: bool = False) -> Path:
-    """Write a new file, 0600; where its name is taken a number is added.
+    """Write a new file, 0600, flushed; where its name is taken a number is added.
 
     Args:
         name: safe (`archipec.paths.safe_name`).
@@ -51,6 +52,8 @@ def write_new_file(directory: Path, name: str, content: bytes, *, keep_equal: bo
         try:
             with open(descriptor, "wb") as file:
                 file.write(content)
+                file.flush()
+                sync_file(file.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
             raise from_os_error(error, path) from error
