@@ -93,6 +93,18 @@ def printable(text: str) -> str:
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def json_line(value: object) -> str:
+    """Return a value as JSON in one line that does nothing to a terminal: other letters stay, what steers one is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(char: str) -> str:
+    return json.dumps(char)[1:-1]  # beyond the BMP as two escapes
+
+
 def say(line: str) -> None:
     """Say a line on standard error."""
     click.echo(printable(line), err=True)
@@ -109,7 +121,7 @@ def say_error(error: ArchipecError, pipeline: str = "") -> None:
     if as_json:
         shape: dict[str, object] = {"pipeline": pipeline} if pipeline else {}
         shape |= {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}
-        click.echo(json.dumps(shape, ensure_ascii=False), err=True)
+        click.echo(json_line(shape), err=True)
         return
     named = f"{pipeline}: " if pipeline else ""
     for problem in problems:

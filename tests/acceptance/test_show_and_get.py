@@ -144,6 +144,23 @@ def test_hostile_names_steer_no_terminal(tmp_path: Path) -> None:
     office.archive()
     assert "\x1b" not in office.run("show", sha256(raw)[:8]).out
     assert "\u202e" not in office.run("show", sha256(raw)[:8]).out
+    for words in (("show", sha256(raw)[:8]), ("search", "testo"), ("receipts",)):
+        line = office.run(*words, "--json").out
+        assert line.rstrip("\n").isprintable(), words
+        assert "rosso\u202e" in json.dumps(json.loads(line), ensure_ascii=False), words
+
+
+def test_what_an_archive_can_t_give_back_keeps_nothing_else(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.put(NOTICE, ORDINARY)
+    office.archive()
+    (lost,) = (
+        path for path in (tmp_path / "PEC").rglob("*") if path.is_file() and path.read_bytes() == NOTICE
+    )
+    lost.unlink()
+    done = office.run("get", sha256(NOTICE)[:8], sha256(ORDINARY)[:8], "--to", tmp_path / "out", expect=7)
+    assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [ORDINARY]
+    assert "is no longer in" in done.err
 
 
 # -- get -----------------------------------------------------------------------------------------------

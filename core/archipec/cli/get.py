@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,6 +22,7 @@ from archipec.errors import (
     ArchipecError,
     IntegrityError,
     Interrupted,
+    Scope,
     exit_code,
     from_os_error,
 )
@@ -36,7 +36,7 @@ from archipec.pec.extract import extract_attachments
 from archipec.pec.headers import header_block
 from archipec.pec.mime import Part, entity
 from archipec.pec.structure import parse_structure
-from archipec.terminal import printable, say_error
+from archipec.terminal import json_line, printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -112,7 +112,14 @@ def get(
         for key in keys:
             if stop.is_set():
                 break
-            raw = opened.reader.read(key)
+            try:
+                raw = opened.reader.read(key)
+            except ArchipecError as error:
+                if error.scope > Scope.MESSAGE:
+                    raise
+                say_error(error)
+                codes.append(error.exit_code)
+                continue
             if attachments:
                 own = folder / safe_name(_stem(raw, key, opened)) if len(keys) > 1 else folder
                 outcomes = _attachments(key, raw, own)
@@ -159,7 +166,7 @@ def _restore(
                 "outcome": one.outcome,
                 "reason": one.reason,
             }
-            click.echo(json.dumps(shape, ensure_ascii=False))
+            click.echo(json_line(shape))
         else:
             reason = f": {one.reason}" if one.reason else ""
             click.echo(printable(f"{one.key.sha256}  {sink.where}  {one.outcome}{reason}"))
@@ -176,7 +183,7 @@ def _say(outcomes: Iterator[_Written | ArchipecError], key: ContentKey, *, as_js
             yield ATTENTION
         elif as_json:
             shape: dict[str, Json] = {"message": key.sha256, "file": str(one.path), "sha256": one.sha256}
-            click.echo(json.dumps(shape, ensure_ascii=False))
+            click.echo(json_line(shape))
         else:
             click.echo(f"{one.sha256}  {printable(str(one.path))}")
     if not written:

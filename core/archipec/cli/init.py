@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from archipec.errors import AuthError, ConfigError
 from archipec.masking import hide
 from archipec.options import file_path, read_options
 from archipec.plugins.registry import Registry
-from archipec.terminal import command_line
+from archipec.terminal import command_line, json_line
 
 _IN_KEYRING = f"keyring:{SERVICE}"
 
@@ -89,7 +88,7 @@ def init(
     if as_json:
         shape = {"config": str(settings.config), "pipeline": name, "source": mailbox.source}
         shape |= {"sinks": sinks, "folders": [vars(folder) for folder in folders]}
-        click.echo(json.dumps(shape, ensure_ascii=False))
+        click.echo(json_line(shape))
     else:
         ours = (
             () if settings.config == default_config_path() else ("--config", str(settings.config.absolute()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -26,7 +25,7 @@ from archipec.index.finding import Filters
 from archipec.index.invoicing import ATTENTION, InvoiceEntry
 from archipec.index.invoicing import invoices as all_invoices
 from archipec.message import Json
-from archipec.terminal import printable
+from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
 # A spreadsheet takes what begins so for a formula (OWASP, CSV injection); a number is what it looks like.
@@ -91,7 +90,7 @@ def invoices(
                 if csv_file is not None:
                     rows.append(_row(one))
                 elif as_json:
-                    click.echo(json.dumps(_as_json(one), ensure_ascii=False))
+                    click.echo(json_line(_as_json(one)))
                 else:
                     click.echo(_as_text(one))
     if csv_file is not None:

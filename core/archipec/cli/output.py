@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 from archipec.errors import TransientError
 from archipec.masking import mask, mask_json
 from archipec.supervision import beat, in_plugin
+from archipec.terminal import json_line
 
 __all__ = ["failure", "take_over"]
 
@@ -105,7 +106,7 @@ def _masked(text: str) -> str:
             lines.append(mask(line))
         else:
             # As data: numbers and keys stay, and so does what makes it JSON.
-            lines.append(json.dumps(mask_json(value), ensure_ascii=False) + line[len(line.rstrip("\r\n")) :])
+            lines.append(json_line(mask_json(value)) + line[len(line.rstrip("\r\n")) :])
     return "".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +29,7 @@ from archipec.errors import ArchipecError, ConfigError
 from archipec.message import Json
 from archipec.pec.kind import GROUPS
 from archipec.plugins.registry import Registry
-from archipec.terminal import command_line, printable, say_error
+from archipec.terminal import command_line, json_line, printable, say_error
 
 __all__ = [
     "as_json",
@@ -260,7 +259,7 @@ def run_one(
 def as_json(shape: Mapping[str, Json], report: CommandReport, errors: Iterable[ArchipecError]) -> str:
     """Return a report as its line of JSON, with its errors and exit code."""
     lines = [line for error in errors for line in error_lines(error)]
-    return json.dumps({**shape, "error": lines, "exit_code": report.exit_code}, ensure_ascii=False)
+    return json_line({**shape, "error": lines, "exit_code": report.exit_code})
 
 
 def error_lines(error: ArchipecError) -> Sequence[str]:
@@ -281,6 +280,6 @@ def say_failed(pipeline: str, errors: Sequence[ArchipecError], *, with_error: bo
         click.echo(printable(f"{pipeline}: failed: {errors[0].message} (exit code {code})"))
     elif with_error:
         shapes = [error_shape(error) for error in errors]
-        click.echo(json.dumps({"pipeline": pipeline} | shapes[0] | {"exit_code": code}, ensure_ascii=False))
+        click.echo(json_line({"pipeline": pipeline} | shapes[0] | {"exit_code": code}))
     for error in errors if with_error else ():
         say_error(error, pipeline)

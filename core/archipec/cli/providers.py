@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
 from archipec.config.providers import MailProvider, find
 from archipec.config.providers import providers as all_providers
+from archipec.terminal import json_line
 
 _COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
 
@@ -29,7 +29,7 @@ def providers(names: tuple[str, ...], *, as_json: bool) -> None:
     chosen = [find(name) for name in names] or list(all_providers().values())
     if as_json:
         for provider in chosen:
-            click.echo(json.dumps(provider.as_json(), ensure_ascii=False))
+            click.echo(json_line(provider.as_json()))
     elif names:
         click.echo("\n\n".join(map(_text, chosen)))
     elif sys.stdout.isatty():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ from archipec.index.search import (
 )
 from archipec.message import Json
 from archipec.options import nearest
-from archipec.terminal import printable
+from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
 _NARROWEST, _WIDEST = 60, 120
@@ -198,7 +197,7 @@ def _show(found: Iterable[Found], *, as_json: bool) -> int:
 
     if as_json:
         for one in counted_in():
-            click.echo(json.dumps(_as_json(one), ensure_ascii=False))
+            click.echo(json_line(_as_json(one)))
     else:
         width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
         show(_as_text(one, width) for one in counted_in())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from archipec.index.record import AttachedFile, IndexedMessage, Place, Role
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
-from archipec.terminal import printable, say_error
+from archipec.terminal import json_line, printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
 _SHOWN = ("From", Role.FROM), ("To", Role.TO), ("Cc", Role.CC), ("Bcc", Role.BCC)
@@ -81,7 +80,7 @@ def show(
 
         if as_json:
             for key in dict.fromkeys(key for keys in found for key in keys):
-                click.echo(json.dumps(_as_json(look(key), opened), ensure_ascii=False))
+                click.echo(json_line(_as_json(look(key), opened)))
         else:
             pager.show(text for keys in found for text in _texts([*map(look, keys)], opened))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -21,7 +20,7 @@ from archipec.custody.run import now
 from archipec.custody.status import FULL, PipelineStatus, Try, fullness, in_words, statuses
 from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, counted, exit_code
 from archipec.options import nearest
-from archipec.terminal import printable, say_error
+from archipec.terminal import json_line, printable, say_error
 
 if TYPE_CHECKING:
     from archipec.custody.pruning.freeable import Freeable
@@ -65,7 +64,7 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
         room = full.get(one.pipeline)
         shape = one.as_json() | ({} if day is None else {"credentials_expire": day.isoformat()})
         shape |= {} if room is None else {"freeable": {"messages": room.messages, "bytes": room.size}}
-        click.echo(json.dumps(shape, ensure_ascii=False) if as_json else _text(one))
+        click.echo(json_line(shape) if as_json else _text(one))
     if mistake is not None:
         say_error(mistake)
     for name, day in expiring.items():
