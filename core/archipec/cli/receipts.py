@@ -27,7 +27,7 @@ from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReade
 from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
-from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, exit_code
+from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, counted, exit_code
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
@@ -262,7 +262,7 @@ def _only(name: str, found: Sequence[Transaction], direction: str) -> Transactio
         lines.append(f"and {count(len(found) - _CANDIDATES)} more")
     was = "sent" if found[0].direction == "out" else "received"
     raise _Unclear(
-        [f'{count(len(found))} {was} messages fit "{printable(name)}"', *lines],
+        [f'{counted(len(found), f"{was} message")} fit "{printable(name)}"', *lines],
         hint="give the PEC identifier of the one that you mean",
     )
 
