@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -206,3 +207,26 @@ def test_dates_of_arrival_survive_a_second_move(target: Dovecot, archipec: Archi
             client.select("INBOX", readonly=True)
             answer = client.fetch("1", "(INTERNALDATE)")[1][0]
     assert b'"31-Mar-2019 01:59:59 +0000"' in (answer if isinstance(answer, bytes) else b"")
+
+
+def test_single_messages_are_put_back_once_whatever_goes_wrong(
+    target: Dovecot, archipec: Archipec, tmp_path: Path
+) -> None:
+    """By ``get``: a refused password, a connection that is cut, and the same again."""
+    (tmp_path / "in").mkdir()
+    messages = [b"Subject: %d\r\n\r\n%b\r\n" % (number, b"x" * 900) for number in range(6)]
+    for number, message in enumerate(messages):
+        (tmp_path / "in" / f"{number}.eml").write_bytes(message)
+    archipec("archive", "--from", f"eml:{tmp_path / 'in'}", "--to", f"maildir:{tmp_path / 'PEC'}")
+    ids = [hashlib.sha256(message).hexdigest() for message in messages]
+    stranger = Archipec(archipec.state, {"PEC_PASSWORD": "sbagliata"})
+    refused = stranger("get", *ids, "--to", url(target), expect=6)
+    assert "sbagliata" not in refused.out + refused.err
+    with Proxy(target.port, cut_after=[2_500], reset=True) as proxy:
+        archipec("get", *ids, "--to", url(target, port=proxy.port), expect=5)
+    done = archipec("get", *ids, "--to", url(target), "--json").objects
+    assert {one["outcome"] for one in done} <= {"stored", "already there"}
+    assert sum(contents(target).values(), Counter()) == Counter(messages)
+    again = archipec("get", *ids, "--to", url(target), "--json").objects
+    assert {one["outcome"] for one in again} == {"already there"}
+    assert sum(contents(target).values(), Counter()) == Counter(messages)

@@ -670,11 +670,13 @@ def test_the_filters_of_search_choose_transactions(
     subjects = [one["oggetto"] for one in office.receipts("--json", *options).objects]
     assert {subject.partition(" - ")[2] for subject in subjects} == found
     archive = ("--to", f"maildir:{office.folder / 'PEC'}", "--json", *options)
-    alone = Archipec(office.folder / "alone")(
-        "receipts", "--trust", office.folder / "root.pem", *archive, expect=None
-    )
-    if "--folder" not in options:
-        assert len(alone.objects) == len(subjects)
+    if "--folder" in options:
+        refused = Archipec(office.folder / "alone")("receipts", *archive, expect=2)
+        assert "--folder needs the ledger" in refused.err
+        return
+    trust = ("--trust", office.folder / "root.pem")
+    alone = Archipec(office.folder / "alone")("receipts", *trust, *archive, expect=None)
+    assert len(alone.objects) == len(subjects)
 
 
 def test_exported_twice(office: Office, notice: Sending, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
 from archipec.custody.run import Cancellation, Run
-from archipec.errors import ArchipecError, ConfigError, PermanentError
+from archipec.errors import ConfigError, PermanentError
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import say_error
 
@@ -105,10 +105,7 @@ def open_archives(
     # Slow to import, and seldom needed.
     from archipec.custody.standalone_ledger import open_standalone_ledger
 
-    def note(error: ArchipecError) -> None:
-        say_error(error)
-
-    with open_standalone_ledger(sinks, settings.state, trust, stop, note) as alone:
+    with open_standalone_ledger(sinks, settings.state, trust, stop, say_error) as alone:
         yield OpenArchives(alone.ledger, alone.sinks, alone, known=False)
 
 

@@ -1,9 +1,8 @@
-"""The filters of ``search`` for what ``receipts`` lists: which messages they choose."""
+"""The filters that ``search`` and ``receipts`` share: their options, and which messages they choose."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -14,14 +13,19 @@ from archipec.config.selection import read_selection
 from archipec.contract import SinkType
 from archipec.index.search import SearchRequest, open_index_and_ledger, search_archive, search_ledger
 
-__all__ = ["HAS", "SEALS", "URL", "chosen_messages", "message_filters", "requested"]
+__all__ = [
+    "HAS",
+    "SEALS",
+    "chosen_messages",
+    "message_filters",
+    "message_request",
+    "refuse_what_needs_a_ledger",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 SEALS: Final = ("valid", "altered", "untrusted", "expired", "unsigned", "malformed")
 HAS: Final = ("attachment", "invoice", "missing-receipt")
-URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-"""How a URL begins: no address has a colon."""
 
 _OPTIONS = (
     click.option(
@@ -51,29 +55,49 @@ def message_filters(command: F) -> F:
     return command
 
 
-def requested(addresses: tuple[Sequence[str], Sequence[str]], given: dict[str, Any]) -> SearchRequest | None:
-    """Return what the options ask for, None for nothing.
+def message_request(
+    filters: Mapping[str, Any], *, since: str | None = None, until: str | None = None
+) -> SearchRequest:
+    """Return what the options ask for.
 
     Args:
-        addresses: senders and recipients.
-        given: the values of the options, by their names.
+        filters: the values of the options, by their names.
 
     Raises:
-        ConfigError: a kind is not one.
+        ConfigError: a kind or a date is not one.
     """
-    if not any((*addresses, *given.values())):
-        return None
-    asked = {"only": list(given["kinds"]), "folders": list(given["folders"])}
+    asked: dict[str, object] = {
+        "only": list(filters["kinds"]),
+        "since": since,
+        "until": until,
+        "folders": list(filters["folders"]),
+    }
     return SearchRequest(
         selection=read_selection({name: value for name, value in asked.items() if value}, "command line"),
-        senders=tuple(addresses[0]),
-        recipients=tuple(addresses[1]),
-        attachment=given["attachment"],
-        attachments="attachment" in given["has"],
-        invoices="invoice" in given["has"],
-        missing_receipt="missing-receipt" in given["has"],
-        seals=frozenset(given["seals"]),
+        attachment=filters["attachment"],
+        attachments="attachment" in filters["has"],
+        invoices="invoice" in filters["has"],
+        missing_receipt="missing-receipt" in filters["has"],
+        seals=frozenset(filters["seals"]),
     )
+
+
+def refuse_what_needs_a_ledger(request: SearchRequest, pipelines: Sequence[str] = ()) -> None:
+    """Refuse filters that an archive alone knows nothing of.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    asked = {
+        "--in": pipelines,
+        "--folder": request.selection.folders,
+        "--has missing-receipt": request.missing_receipt,
+    }
+    for option, given in asked.items():
+        if given:
+            raise click.UsageError(
+                f"{option} needs the ledger: an archive that is searched by --to URL has none"
+            )
 
 
 def chosen_messages(
@@ -90,6 +114,7 @@ def chosen_messages(
     if not alone:
         with open_index_and_ledger(settings.state) as (index, ledger):
             return frozenset(one.hit.key.sha256 for one in search_ledger(index, ledger, request))
+    refuse_what_needs_a_ledger(request)
     # Slow to import, and seldom needed.
     from archipec.cli.index import bring_up_to_date
     from archipec.index.alone import open_archive_index

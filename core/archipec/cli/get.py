@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, open_given_archives
 from archipec.cli.naming import all_named, short_id
 from archipec.cli.terminal import on_signals
+from archipec.config.url import is_url
 from archipec.custody.run import Cancellation
 from archipec.errors import (
     ATTENTION,
@@ -39,7 +39,6 @@ from archipec.pec.structure import parse_structure
 from archipec.terminal import json_line, printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _LONGEST_SUBJECT = 60
 
 
@@ -92,13 +91,13 @@ def get(
       archipec get 3fa9c1d2 77d0aa31 --to imaps://me@pec.example.it@imaps.example.it/Ripristinati
       archipec get 3fa9c1d2 --from maildir:/media/disk/PEC
 
-    ID is what `search`, `receipts` and `status` print: the beginning of a SHA-256, a Message-ID or an identificativo, which
+    ID is what `search` and `receipts` print: the beginning of a SHA-256, a Message-ID or an identificativo, which
     names all messages of a sending. Nothing that is there is replaced; names of attachments are made safe.
 
     Exit code 3: something could not be taken out of a message.
     """
-    is_url = _URL.match(target) is not None
-    if is_url and (attachments or inner):
+    to_archive = is_url(target)
+    if to_archive and (attachments or inner):
         raise click.UsageError("--attachments and --inner write files: give a folder with --to")
     if attachments and inner:
         raise click.UsageError("--attachments takes them out of the original already: leave out --inner")
@@ -106,7 +105,7 @@ def get(
     codes = [DONE]
     with on_signals(stop), open_given_archives(settings, urls, stop, TrustFiles()) as opened:
         keys = all_named(opened, ids)
-        if is_url:
+        if to_archive:
             return _restore(settings, opened, keys, target, stop, as_json=as_json)
         folder = Path(target)
         for key in keys:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archipec.cli.archives import OpenArchives
+from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.custody.ledger.schema import PROMISED
 from archipec.errors import USAGE, ConfigError
 from archipec.message import ContentKey
@@ -13,7 +14,6 @@ from archipec.terminal import printable
 __all__ = ["all_named", "named_messages", "short_id"]
 
 _CANDIDATES = 20
-_SHORTEST = 8
 
 
 class UnknownId(ConfigError):
@@ -53,8 +53,8 @@ def _in_these(opened: OpenArchives, keys: Sequence[ContentKey]) -> list[ContentK
 
 
 def short_id(opened: OpenArchives, key: ContentKey) -> str:
-    """Return the shortest beginning of a SHA-256, of 8 digits at least, that names the message alone."""
-    length = _SHORTEST
+    """Return the shortest beginning of a SHA-256, of `SHORTEST_ID` digits at least, that names the message alone."""
+    length = SHORTEST_ID
     while length < len(key.sha256) and len(opened.ledger.holdings.named(key.sha256[:length])) > 1:
         length += 1
     return key.sha256[:length]

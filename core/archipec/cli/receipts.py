@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
-from archipec.cli.filters import URL, chosen_messages, message_filters, requested
+from archipec.cli.filters import chosen_messages, message_filters, message_request
 from archipec.cli.pipelines import chosen, load_registry
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline, messages_of
@@ -21,6 +22,7 @@ from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import endpoint
 from archipec.config.selection import read_selection
+from archipec.config.url import is_url
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
@@ -112,10 +114,12 @@ def receipts(
     wanted = TransactionFilter(
         period=read_selection(period, "command line"), direction=direction, party=party, subject=subject
     )
-    from_url = next((one for one in senders if URL.match(one)), None)
-    to_urls = [one for one in recipients if URL.match(one)]
-    addresses = [[one for one in given if not URL.match(one)] for given in (senders, recipients)]
-    request = requested((addresses[0], addresses[1]), filters)
+    from_url = next((one for one in senders if is_url(one)), None)
+    to_urls = [one for one in recipients if is_url(one)]
+    senders, recipients = (tuple(one for one in given if not is_url(one)) for given in (senders, recipients))
+    request = None
+    if any((senders, recipients, *filters.values())):
+        request = replace(message_request(filters), senders=senders, recipients=recipients)
     sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
     stop = Cancellation()
     alone = bool(to_urls) and from_url is None

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from archipec.cli import Settings
-from archipec.cli.filters import URL, message_filters
+from archipec.cli.filters import message_filters, message_request, refuse_what_needs_a_ledger
 from archipec.cli.pager import show
-from archipec.config.selection import read_selection
+from archipec.config.url import is_url
 from archipec.custody.ledger import Ledger
 from archipec.errors import ConfigError, counted
 from archipec.index.search import (
@@ -101,24 +101,19 @@ def search(
     All words must occur, in any place of a message; case and accents count for nothing. A phrase stands in double quotes,
     which the shell has to be kept from taking away. AND, OR, NOT are written in capitals; -word leaves out.
     """
-    urls = [one for one in recipients if URL.match(one)]
-    asked: dict[str, object] = {"only": list(kinds), "since": since, "until": until, "folders": list(folders)}
-    request = SearchRequest(
+    urls = [one for one in recipients if is_url(one)]
+    filters = {"kinds": kinds, "seals": seals, "folders": folders, "attachment": attachment, "has": has}
+    request = replace(
+        message_request(filters, since=since, until=until),
         words=" ".join(words),
-        selection=read_selection({name: value for name, value in asked.items() if value}, "command line"),
         senders=senders,
         recipients=tuple(one for one in recipients if one not in urls),
         parties=parties,
-        attachment=attachment,
-        attachments="attachment" in has,
-        invoices="invoice" in has,
-        missing_receipt="missing-receipt" in has,
-        seals=frozenset(seals),
         direction=direction or "",
     )
     with ExitStack() as held:
         if urls:
-            _refuse_what_needs_a_ledger(request, pipelines)
+            refuse_what_needs_a_ledger(request, pipelines)
             found: Iterable[Found] = _in_archives(settings, urls, request, held, by_rank=by_rank)
             behind = 0
         else:
@@ -133,19 +128,6 @@ def search(
         if behind:
             click.echo(f"warning: {counted(behind, 'archived message')} not in the index yet", err=True)
             click.echo("hint: `archipec index` adds what is missing", err=True)
-
-
-def _refuse_what_needs_a_ledger(request: SearchRequest, pipelines: Sequence[str]) -> None:
-    asked = {
-        "--in": pipelines,
-        "--folder": request.selection.folders,
-        "--has missing-receipt": request.missing_receipt,
-    }
-    for option, given in asked.items():
-        if given:
-            raise click.UsageError(
-                f"{option} needs the ledger: an archive that is searched by --to URL has none"
-            )
 
 
 def _in_archives(

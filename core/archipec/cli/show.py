@@ -61,7 +61,7 @@ def show(
       archipec show 3fa9c1d2 --source > message.eml
       archipec show 3fa9c1d2 --to maildir:/media/disk/PEC
 
-    ID is what `search`, `receipts` and `status` print: the beginning of a SHA-256, a Message-ID or an identificativo. Where
+    ID is what `search` and `receipts` print: the beginning of a SHA-256, a Message-ID or an identificativo. Where
     several messages share one, what was sent is shown with all that belongs to it.
     """
     stop = Cancellation()

@@ -25,12 +25,18 @@ from archipec.options import Option
 
 # From two letters up: one letter and a colon are a Windows drive.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
+_BEGINNING = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%25[^\]]+)?\]|[^\[\]:]*)(?::([0-9]*))?")
 _DRIVE = re.compile(r"/[A-Za-z]:(?![^/\\])")
 _NOT_HERE: Final = (
     "a password does not belong into an address: give a reference, as in ?password=env:NAME, "
     'and write ":" in a user name as %3A and "@" in a folder as %40'
 )
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text begins as a URL does: no address and no drive has a scheme and a colon."""
+    return _BEGINNING.match(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

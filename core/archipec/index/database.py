@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
+from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.errors import ArchipecError, PermanentError, from_os_error
 from archipec.index.record import IndexedMessage, Place, Role
 from archipec.message import ContentKey
@@ -23,16 +24,12 @@ from archipec.sqlite_file import SqliteFile
 __all__ = [
     "COLUMNS",
     "PER_SECOND",
-    "SHORTEST_ID",
     "IndexEntry",
     "IndexFile",
     "StaleIndex",
     "index_path",
     "open_index",
 ]
-
-SHORTEST_ID: Final = 8
-"""Hexadecimal digits of the shortest id that is shown."""
 
 COLUMNS: Final = ("subject", "sender", "recipients", "attachments", "inner", "envelope", "files")
 """Where words are found: ``attachments`` are the names of files and of who signed them, ``files`` what is in them."""

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType, SupportsFinish, SupportsIterate
+from archipec.custody.adoption import adopt
 from archipec.custody.archiving.batches import Arrival, Batch, Outcomes
-from archipec.custody.ledger import Content
 from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
@@ -26,7 +26,6 @@ __all__ = ["SinkWorker"]
 
 Settle: TypeAlias = Callable[[int, Batch, Outcomes], None]
 
-_ADOPT_PAGE = 5000
 # Bytes of a message that fits wherever there is any space.
 _SMALL = 64 << 10
 
@@ -163,13 +162,7 @@ class SinkWorker:
             if not isinstance(sink, SupportsIterate):
                 self._asks_all = True
                 return
-            page: list[tuple[Content, Receipt]] = []
-            for receipt in sink.iterate():
-                page.append((Content(receipt.key, "", 0, ""), receipt))
-                if len(page) >= _ADOPT_PAGE:
-                    self._ledger.copies.adopt(self.number, page, now())
-                    page = []
-            self._ledger.copies.adopt(self.number, page, now())
+            adopt(self._ledger, self.number, sink.iterate())
 
     def _deliver(self, sink: Sink, batch: Batch, *, ask_all: bool) -> None:
         outcomes = self._store(sink, batch.arrivals, ask_all=ask_all)

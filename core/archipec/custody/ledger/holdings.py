@@ -15,9 +15,11 @@ from archipec.custody.ledger.database import LedgerTable
 from archipec.custody.ledger.schema import PROMISED
 from archipec.message import ContentKey
 
-__all__ = ["ATTACHED", "Condition", "HeldCopy", "HeldMessages", "Holding"]
+__all__ = ["ATTACHED", "SHORTEST_ID", "Condition", "HeldCopy", "HeldMessages", "Holding"]
 
 ATTACHED: Final = "ledger"
+SHORTEST_ID: Final = 8
+"""Hexadecimal digits of the shortest id that is shown of a message."""
 
 _SAME = "(SELECT t.sha256 FROM ledger.content t WHERE t.id = m.content) = m.sha256"
 _VERDICT = "t.id IN (SELECT v.content FROM verdict v WHERE v.{} = ?1)"
