@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import load_registry
+from archipec.cli.pipelines import load_registry, sinks_at
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import endpoint, load
 from archipec.contract import SinkType
@@ -48,13 +48,12 @@ def open_given_archives(
         PermanentError: nothing was archived yet.
         ArchipecError: as of `open_archives`.
     """
-    registry = load_registry()
     path = settings.state / "ledger.sqlite3"
     known: list[str] = []
     if urls:
-        sinks = [endpoint("sink", url, registry) for url in urls]
+        sinks = sinks_at(urls)
     else:
-        sinks = []
+        sinks, registry = [], load_registry()
         if path.exists():
             with Ledger(path) as ledger:
                 known = ledger.holdings.archives()

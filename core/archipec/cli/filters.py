@@ -116,12 +116,10 @@ def chosen_messages(
             return frozenset(one.hit.key.sha256 for one in search_ledger(index, ledger, request))
     refuse_what_needs_a_ledger(request)
     # Slow to import, and seldom needed.
-    from archipec.cli.index import bring_up_to_date
-    from archipec.index.alone import open_archive_index
+    from archipec.cli.index import up_to_date_index
 
     found: set[str] = set()
     for sink in alone:
-        with open_archive_index(settings.state, sink.where) as own:
-            bring_up_to_date(sink, own)
+        with up_to_date_index(settings, sink) as own:
             found.update(one.hit.key.sha256 for one in search_archive(own, sink.where, request))
     return frozenset(found)

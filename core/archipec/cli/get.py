@@ -141,13 +141,12 @@ def _restore(
 ) -> int:
     """Put messages into another archive or mailbox."""
     # Slow to import, and not asked for by most.
-    from archipec.cli.pipelines import load_registry
-    from archipec.config.pipeline import endpoint
+    from archipec.cli.pipelines import sinks_at
     from archipec.custody.ledger import Content, Ledger
     from archipec.custody.restoring import StoredMessage, restore
     from archipec.custody.run import Run
 
-    sink = endpoint("sink", url, load_registry())
+    (sink,) = sinks_at([url])
     holdings = opened.ledger.holdings
 
     def stored(key: ContentKey) -> StoredMessage:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,11 +12,11 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
+from archipec.cli.pipelines import chosen, run_each, say_failed, sinks_at
 from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
-from archipec.config.pipeline import Pipeline, endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
@@ -72,13 +73,22 @@ def index(
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else 0])
 
 
-def bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
-    """Index what an archive holds and its index lacks. What goes wrong is said: what is in the index can be searched.
+@contextmanager
+def up_to_date_index(settings: Settings, sink: Endpoint[SinkType[Any]]) -> Iterator[IndexFile]:
+    """Open the index of an archive that stands alone, with all that the archive holds.
+
+    What goes wrong while it is filled is said: what is in it can be searched.
 
     Raises:
         Interrupted: it was stopped.
         ArchipecError: there is nothing in it.
     """
+    with open_archive_index(settings.state, sink.where) as index:
+        _bring_up_to_date(sink, index)
+        yield index
+
+
+def _bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
     stop = Cancellation()
     with on_signals(stop), progress(sink.name, quiet=False, by_size=False) as update:
         report = index_archive(sink, index, TrustFiles(), stop, _observer(update))
@@ -103,9 +113,8 @@ def _archives(
     full: bool,
     as_json: bool,
 ) -> list[int]:
-    registry = load_registry()
     codes = []
-    for sink in [endpoint("sink", url, registry) for url in urls]:
+    for sink in sinks_at(urls):
         with (
             open_archive_index(settings.state, sink.where) as opened,
             progress(sink.name, quiet=False, by_size=False) as update,

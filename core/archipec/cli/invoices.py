@@ -107,16 +107,11 @@ def _indexes(settings: Settings, urls: Iterable[str], held: ExitStack) -> Iterat
         yield held.enter_context(open_index_and_ledger(settings.state))[0]
         return
     # Slow to import, and seldom needed.
-    from archipec.cli.index import bring_up_to_date
-    from archipec.cli.pipelines import load_registry
-    from archipec.config.pipeline import endpoint
-    from archipec.index.alone import open_archive_index
+    from archipec.cli.index import up_to_date_index
+    from archipec.cli.pipelines import sinks_at
 
-    registry = load_registry()
-    for sink in [endpoint("sink", url, registry) for url in urls]:
-        index = held.enter_context(open_archive_index(settings.state, sink.where))
-        bring_up_to_date(sink, index)
-        yield index
+    for sink in sinks_at(urls):
+        yield held.enter_context(up_to_date_index(settings, sink))
 
 
 def _as_text(one: InvoiceEntry) -> str:

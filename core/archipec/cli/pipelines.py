@@ -12,8 +12,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archipec.cli import Settings
-from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, load, names_in
+from archipec.config.endpoint import Endpoint
+from archipec.config.pipeline import AD_HOC, Pipeline, ad_hoc, choose, endpoint, load, names_in
 from archipec.config.selection import SENT_GROUPS, read_selection
+from archipec.contract import SinkType
 from archipec.custody.attempts import (
     AttemptSubject,
     CommandReport,
@@ -73,6 +75,16 @@ def load_registry() -> Registry:
     for problem in registry.problems:
         click.echo(f"warning: {problem}", err=True)
     return registry
+
+
+def sinks_at(urls: Iterable[str]) -> list[Endpoint[SinkType[Any]]]:
+    """Return the archives that URLs name.
+
+    Raises:
+        ConfigError: one is wrong.
+    """
+    registry = load_registry()
+    return [endpoint("sink", url, registry) for url in urls]
 
 
 def chosen(

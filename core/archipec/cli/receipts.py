@@ -15,12 +15,11 @@ import click
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
 from archipec.cli.filters import chosen_messages, message_filters, message_request
-from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.pipelines import chosen, sinks_at
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline, messages_of
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
-from archipec.config.pipeline import endpoint
 from archipec.config.selection import read_selection
 from archipec.config.url import is_url
 from archipec.contract import SinkType
@@ -177,8 +176,7 @@ def _archives(
     if to_urls and (exporting or not names):
         words = names
         if from_url is None:
-            registry = load_registry()
-            sinks = [endpoint("sink", url, registry) for url in to_urls]
+            sinks = sinks_at(to_urls)
         else:
             sinks = [sink for one in chosen(settings, (), from_url, to_urls) for sink in one.archives]
     else:

@@ -135,17 +135,13 @@ def _in_archives(
 ) -> Iterator[Found]:
     """Bring the index of each archive up to date, and search them all."""
     # Slow to import, and most searches are in the state folder.
-    from archipec.cli.index import bring_up_to_date
-    from archipec.cli.pipelines import load_registry
-    from archipec.config.pipeline import endpoint
-    from archipec.index.alone import open_archive_index
+    from archipec.cli.index import up_to_date_index
+    from archipec.cli.pipelines import sinks_at
     from archipec.index.search import search_archive
 
-    registry = load_registry()
     found = []
-    for sink in [endpoint("sink", url, registry) for url in urls]:
-        index = held.enter_context(open_archive_index(settings.state, sink.where))
-        bring_up_to_date(sink, index)
+    for sink in sinks_at(urls):
+        index = held.enter_context(up_to_date_index(settings, sink))
         found.append(search_archive(index, sink.where, request, by_rank=by_rank))
     return chain(*found) if by_rank else merge(*found, key=lambda one: -one.hit.date)
 

@@ -16,10 +16,10 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, load_registry, run_each, say_failed
+from archipec.cli.pipelines import chosen, run_each, say_failed, sinks_at
 from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
-from archipec.config.pipeline import Pipeline, endpoint
+from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import Finding, VerifyReport, verify_archive
@@ -84,8 +84,7 @@ def verify(
 def _archives(
     urls: tuple[str, ...], trust: TrustFiles, stop: Cancellation, *, seals: bool, as_json: bool
 ) -> list[int]:
-    registry = load_registry()
-    sinks = [endpoint("sink", url, registry) for url in urls]
+    sinks = sinks_at(urls)
     codes = []
     with tempfile.TemporaryDirectory(prefix="archipec-") as temp, _judging(stop, seals=seals) as judges:
         for sink in sinks:

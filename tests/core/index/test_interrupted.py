@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
+from archipec.cli import Settings
 from archipec.cli import index as command
-from archipec.cli.pipelines import load_registry
-from archipec.config.pipeline import endpoint
+from archipec.cli.pipelines import sinks_at
 from archipec.custody.run import Cancellation
 from archipec.errors import Interrupted
-from archipec.index.alone import open_archive_index
 from archipec.index.filling import IndexReport
 
 
@@ -22,6 +21,7 @@ def test_what_was_stopped_is_not_searched(tmp_path: Path, monkeypatch: pytest.Mo
         return IndexReport(sink.name)
 
     monkeypatch.setattr(command, "index_archive", stopped)
-    sink = endpoint("sink", f"maildir:{tmp_path / 'PEC'}", load_registry())
-    with open_archive_index(tmp_path, sink.where) as index, pytest.raises(Interrupted):
-        command.bring_up_to_date(sink, index)
+    (sink,) = sinks_at([f"maildir:{tmp_path / 'PEC'}"])
+    settings = Settings(None, tmp_path, verbose=False)
+    with pytest.raises(Interrupted), command.up_to_date_index(settings, sink):
+        pytest.fail("it is not to be searched")
