@@ -103,13 +103,21 @@ def test_no_message_is_blamed_for_a_worker_that_can_t_be_started(
     assert next(left)[0] == 0, "nothing is taken for nothing"
 
 
-def test_a_bug_in_what_records_is_not_taken_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(*_: object) -> None:
-        raise ZeroDivisionError("a bug of the host")
+def test_a_bug_in_what_records_is_raised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[ZeroDivisionError] = []
 
+    def record(*_: object) -> None:
+        raised.append(ZeroDivisionError("a bug of the host"))
+        raise raised[-1]
+
+    monkeypatch.setattr(pool_module, "_most_workers", lambda **_: 1)
     monkeypatch.setattr(Keeping, "record", record)
-    with AnalysisPool([Keeping()], Cancellation()) as pool, pytest.raises(ZeroDivisionError):
-        pool.feed(((number, message(number)) for number in itertools.count()), (0,))
+    with AnalysisPool([Keeping()], Cancellation()) as pool:
+        with pytest.raises(ZeroDivisionError):
+            pool.feed(((number, message(number)) for number in itertools.count()), (0,))
+        # As another worker's thread may do at the same time.
+        pool._recorders[0].add(worker.Answers(0, [(0, None)], 1))
+    assert len(raised) == 1
 
 
 def test_an_analysis_that_can_t_be_prepared_costs_the_other_nothing() -> None:

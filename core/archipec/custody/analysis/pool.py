@@ -156,8 +156,9 @@ class AnalysisPool:
             self._chunks.put(None)
         for thread, _ in self._hands:
             thread.join()
-        for recorder in self._recorders:
-            recorder.flush()
+        if self._bug is None:  # else what records may be what has it, and its error is on its way already
+            for recorder in self._recorders:
+                recorder.flush()
 
     # -- the threads that go with the workers ------------------------------------------------------
 
