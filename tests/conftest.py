@@ -1,6 +1,6 @@
 """Generated inputs are the same in every run, but for a run at full depth: what fails here fails there.
 
-A test that needs what only POSIX has is skipped on Windows.
+Everything speaks English, whatever the developer's language. A test that needs what only POSIX has is skipped on Windows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from hypothesis import settings
 
 from archipec import masking
 from testbed.requirements import lacking
+
+# Tests read what is said in English, in the programs that they start, too.
+os.environ.pop("ARCHIPEC_LANG", None)
+os.environ["LANGUAGE"] = "en"
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.register_profile("full", deadline=None)

@@ -23,7 +23,7 @@ HOST, PLUGINS, THUNDERBIRD = "archipec", "archipec_plugins", "archipec_thunderbi
 
 # The layers of the host, from the ground up. A module imports from its own part and from the layers below it.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"masking"}),
+    frozenset({"language", "masking"}),
     frozenset({"message", "paths", "xml"}),
     frozenset({"errors", "durability"}),
     frozenset({"new_files"}),
@@ -41,16 +41,18 @@ LAYERS: tuple[frozenset[str], ...] = (
 # What some parts may import of the host, however low it stands.
 LIMITS: dict[str, frozenset[str]] = {
     "durability": frozenset(),
-    "terminal": frozenset({"errors", "options"}),
+    "language": frozenset(),
+    "terminal": frozenset({"errors", "language", "options"}),
     "paths": frozenset(),
     "xml": frozenset(),
-    "pec": frozenset({"pec", "durability", "errors", "message", "new_files", "paths", "xml"}),
+    "pec": frozenset({"pec", "durability", "errors", "language", "message", "new_files", "paths", "xml"}),
     "conservation": frozenset(
         {
             "conservation",
             "contract",
             "durability",
             "errors",
+            "language",
             "masking",
             "message",
             "pec",
@@ -62,15 +64,17 @@ LIMITS: dict[str, frozenset[str]] = {
     ),
 }
 # `inventory` and `crc_lines` are formats that the host reads too, and so does any archive that keeps a record of its own;
-# `paths` and `xml` keep hostile names and documents out, which must not be written a second time in each plugin.
+# `paths` and `xml` keep hostile names and documents out, which must not be written a second time in each plugin; what a
+# person reads goes through `language`, whoever says it.
 FOR_PLUGINS = frozenset(
     {
         *("contract", "errors", "message", "hookspecs", "pec", "conservation", "durability", "timestamp"),
-        *("crc_lines", "inventory", "paths", "xml"),
+        *("crc_lines", "inventory", "language", "paths", "xml"),
     },
 )
-# The tool gives the same verdict on a seal as archipec, and the same kind of error, because it is the same code.
-FOR_THE_TOOL = ("durability", "errors", "paths", "pec", "config.providers", "terminal")
+# The tool gives the same verdict on a seal as archipec, and the same kind of error, because it is the same code; it has
+# its sentences in the same catalog, because the two are one distribution.
+FOR_THE_TOOL = ("durability", "errors", "language", "paths", "pec", "config.providers", "terminal")
 # The plugins that know Thunderbird's profiles by the tool.
 CALL_THE_TOOL = (f"{PLUGINS}.thunderbird",)
 

@@ -20,6 +20,7 @@ import pytest
 
 import archipec
 from archipec import cli
+from archipec.language import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -155,6 +156,12 @@ def test_the_wheel_has_every_module(wheel: dict[str, bytes]) -> None:
         shipped = {name for name in wheel if name.startswith(f"{package}/")}
         assert here <= shipped, sorted(here - shipped)
         assert not [name for name in shipped if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_the_wheel_speaks_every_language(wheel: dict[str, bytes]) -> None:
+    for code in LANGUAGES:
+        if code != "en":
+            assert f"archipec/locale/{code}/LC_MESSAGES/archipec.mo" in wheel
 
 
 @pytest.mark.parametrize("package", PACKAGES)

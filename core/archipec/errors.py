@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from archipec.message import ContentKey
 
+from archipec.language import _, ngettext, written
 from archipec.masking import mask
 
 __all__ = [
@@ -223,9 +224,19 @@ _GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, err
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number of things as a message says it: "1 message", "2,500 messages"."""
+    """Return a number of things as a message says it: "1 message", "2,500 messages".
+
+    Args:
+        thing: one of them, in English.
+    """
+    one, many = numbered(thing)
+    return ngettext(one, many, number).format(number=written(number))
+
+
+def numbered(thing: str) -> tuple[str, str]:
+    """Return the sentences for one and for several of a thing, with a place for the number."""
     plural = f"{thing[:-1]}ies" if thing.endswith("y") and thing[-2] not in "aeiou" else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else plural}"
+    return f"{{number}} {thing}", f"{{number}} {plural}"
 
 
 def is_full(error: OSError) -> bool:
@@ -235,20 +246,22 @@ def is_full(error: OSError) -> bool:
 
 def from_os_error(error: OSError, what: str | Path) -> ArchipecError:
     """Translate a failed file operation on ``what`` into the error that the user can act on."""
-    reason = (error.strerror or str(error)).lower()
+    reason = _((error.strerror or str(error)).lower())
     if is_full(error):
         return NoRoom(
-            f"no room left on the disk of {what}",
-            hint="free some space and run the same command again: it goes on where it stopped",
+            _("no room left on the disk of {what}").format(what=what),
+            hint=_("free some space and run the same command again: it goes on where it stopped"),
             retry_after=math.inf,
         )
     if error.errno in _GONE:
         return TransientError(
             f"{what}: {reason}",
-            hint="is the disk connected? run the same command again when it is",
+            hint=_("is the disk connected? run the same command again when it is"),
             retry_after=math.inf,
         )
-    return PermanentError(f"{what}: {reason}", hint="check that the path exists and that you may write there")
+    return PermanentError(
+        f"{what}: {reason}", hint=_("check that the path exists and that you may write there")
+    )
 
 
 def exit_code(codes: Iterable[int]) -> int:

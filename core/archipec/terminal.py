@@ -1,4 +1,5 @@
-"""What every command line of archipec shares: commands that are imported when asked for, and errors as people see them.
+"""What every command line of archipec shares: commands that are imported when asked for, their help in the language of
+who reads it, and errors as people see them.
 
 Standard output is data, standard error is talk. The order of exit codes is `archipec.errors.exit_code`.
 """
@@ -7,14 +8,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from archipec.errors import ArchipecError, ConfigError
+from archipec.language import LANGUAGES, N_, _, choose, current
+
+C = TypeVar("C", bound=click.Command)
+F = TypeVar("F", bound=Callable[..., Any])
+P = TypeVar("P", bound=click.Parameter)
 
 
 class Commands(click.Group):
@@ -22,8 +30,8 @@ class Commands(click.Group):
 
     Args:
         package: the modules of the commands lie in it; ``add-archive`` is the function of the same name in ``add_archive``.
-        commands: every command in the order in which they are listed, and the sentence that its help begins with:
-            to list them none needs to be imported.
+        commands: every command in the order in which they are listed, and the sentence that its help begins with, in
+            English: to list them none needs to be imported.
     """
 
     def __init__(self, *args: Any, package: str, commands: Mapping[str, str], **kwargs: Any) -> None:
@@ -35,25 +43,94 @@ class Commands(click.Group):
         return list(self._summaries)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        width = formatter.width - 6 - max(map(len, self._summaries))
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, click.Command(name, help=summary).get_short_help_str(width))
-                    for name, summary in self._summaries.items()
-                ]
-            )
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, _(summary)) for name, summary in self._summaries.items()])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [_(piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        # click makes it before --lang is read.
+        option = super().get_help_option(ctx)
+        return None if option is None else _translated_parameter(option)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Group.format_help(translated(self), ctx, formatter)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._summaries:
             from archipec.options import nearest
 
-            others = nearest(cmd_name, self._summaries) or f"; there are {', '.join(self._summaries)}"
-            ctx.fail(f'no such command "{cmd_name}"{others}')
+            there = ", ".join(self._summaries)
+            others = nearest(cmd_name, self._summaries) or _("; there are {commands}").format(commands=there)
+            ctx.fail(_('no such command "{name}"').format(name=cmd_name) + others)
         name = cmd_name.replace("-", "_")
         command = getattr(import_module(f"{self._package}.{name}"), name)
         assert isinstance(command, click.Command)
+        return translated(command)
+
+
+# -- help in the language of who reads it -----------------------------------------------------------------
+
+# What click puts into the line that begins with "Usage:".
+_USAGE = (N_("[OPTIONS]"), N_("COMMAND [ARGS]..."))
+
+
+def language_option(command: F) -> F:
+    """Add the option that chooses the language: else it is the user's, and English with --json, which scripts read."""
+
+    def chosen(_context: click.Context, _option: click.Parameter, code: str | None) -> None:
+        choose(code or ("en" if "--json" in sys.argv else None))
+
+    return click.option(
+        "--lang",
+        type=click.Choice(LANGUAGES),
+        callback=chosen,
+        is_eager=True,
+        expose_value=False,
+        help="Speak Italian (it) or English (en); else ARCHIPEC_LANG says it, or the system.",
+    )(command)
+
+
+def translated(command: C) -> C:
+    """Return a command whose help is in the language that is spoken: what is written in its decorators and docstring is English."""
+    if current() == "en":
         return command
+    shown = copy(command)
+    if shown.help:
+        shown.help = map_help(shown.help, _)
+    shown.options_metavar = _(shown.options_metavar or "")
+    shown.params = [_translated_parameter(one) for one in shown.params]
+    if isinstance(shown, click.Group):
+        shown.commands = {name: translated(one) for name, one in shown.commands.items()}
+    return shown
+
+
+def _translated_parameter(parameter: P) -> P:
+    shown = copy(parameter)
+    if shown.metavar:
+        shown.metavar = _(shown.metavar)
+    if isinstance(shown, click.Option) and shown.help:
+        shown.help = _(shown.help)
+    return shown
+
+
+def map_help(text: str, translate: Callable[[str], str]) -> str:
+    """Return a command's help with each of its sentences replaced: a paragraph is one, and so is a line over examples.
+
+    Where lines stand as they are (``\\b``), those that are indented are examples, and no sentences.
+    """
+    blocks = []
+    for block in cleandoc(text).split("\n\n"):
+        if block.startswith("\b"):
+            lines = [line if line.startswith((" ", "\b")) else translate(line) for line in block.split("\n")]
+            blocks.append("\n".join(lines))
+        else:
+            blocks.append(translate(" ".join(block.split())))
+    return "\n\n".join(blocks)
+
+
+# -- what is said ------------------------------------------------------------------------------------------
 
 
 def command_line(program: str, *words: str) -> str:
@@ -125,6 +202,6 @@ def say_error(error: ArchipecError, pipeline: str = "") -> None:
         return
     named = f"{pipeline}: " if pipeline else ""
     for problem in problems:
-        say(f"error: {named}{problem}")
+        say(_("error: {problem}").format(problem=f"{named}{problem}"))
     if error.hint:
-        say(f"hint: {error.hint}")
+        say(_("hint: {hint}").format(hint=error.hint))

@@ -10,27 +10,46 @@ import click
 
 from archipec import __version__
 from archipec.errors import BUG, DONE, ArchipecError, ConfigError, Interrupted, exit_code
-from archipec.terminal import Commands, say_error
+from archipec.language import N_, _, choose
+from archipec.terminal import Commands, language_option, say_error
 
 __all__ = ["Settings", "main"]
 
 _COMMANDS = {
-    "archive": "Bring new messages into the archives: every byte, every message once, nothing changed at the source.",
-    "demo": "Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds.",
-    "get": "Get messages out: the exact bytes that were received, proven by their SHA-256; or their attachments.",
-    "index": "Make messages searchable that are not yet: those of --no-index runs, and all of an index that was lost.",
-    "init": "Ask for a mailbox, try the login, show what it holds, and write archipec.toml.",
-    "inspect": "Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid.",
-    "invoices": "List electronic invoices (FatturaPA), and what became of those that were sent, by the notices of SdI.",
-    "plugins": "What sources, sinks and post-steps are installed.",
-    "providers": "List what is known of the PEC providers: servers, logins, folders.",
-    "prune": "Free the mailbox of what is proven to be archived.",
-    "receipts": "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt.",
-    "search": "Find messages by words in their texts, attachments, names and addresses; the newest first.",
-    "settle": "Deposit what waits in outboxes and ask conservation providers for their reports.",
-    "show": "Show a stored message: its text and attachments, its seal and why, its receipts, and the archives that hold it.",
-    "status": "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing.",
-    "verify": "Read every stored copy back and compare it, byte for byte, with what is recorded.",
+    "archive": N_(
+        "Bring new messages into the archives: every byte, every message once, nothing changed at the source."
+    ),
+    "demo": N_("Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds."),
+    "get": N_(
+        "Get messages out: the exact bytes that were received, proven by their SHA-256; or their attachments."
+    ),
+    "index": N_(
+        "Make messages searchable that are not yet: those of --no-index runs, and all of an index that was lost."
+    ),
+    "init": N_("Ask for a mailbox, try the login, show what it holds, and write archipec.toml."),
+    "inspect": N_(
+        "Say what a PEC message is: kind, certification data, seal, and why when the seal is not valid."
+    ),
+    "invoices": N_(
+        "List electronic invoices (FatturaPA), and what became of those that were sent, by the notices of SdI."
+    ),
+    "plugins": N_("What sources, sinks and post-steps are installed."),
+    "providers": N_("List what is known of the PEC providers: servers, logins, folders."),
+    "prune": N_("Free the mailbox of what is proven to be archived."),
+    "receipts": N_(
+        "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt."
+    ),
+    "search": N_(
+        "Find messages by words in their texts, attachments, names and addresses; the newest first."
+    ),
+    "settle": N_("Deposit what waits in outboxes and ask conservation providers for their reports."),
+    "show": N_(
+        "Show a stored message: its text and attachments, its seal and why, its receipts, and the archives that hold it."
+    ),
+    "status": N_(
+        "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing."
+    ),
+    "verify": N_("Read every stored copy back and compare it, byte for byte, with what is recorded."),
 }
 """Every command, and the sentence that its help begins with."""
 
@@ -73,15 +92,18 @@ class Settings:
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
+    metavar="PATH",
     envvar="ARCHIPEC_CONFIG",
     help="Configuration file (default: archipec.toml in your configuration folder).",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
+    metavar="PATH",
     envvar="ARCHIPEC_STATE",
     help="Folder of the ledger (default: your state folder).",
 )
+@language_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr; show where a bug comes from.")
 @click.version_option(__version__, prog_name="archipec")
 @click.pass_context
@@ -98,8 +120,8 @@ def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose
     # But for the one that writes it.
     if config is not None and ctx.invoked_subcommand != "init" and not config.exists():
         raise ConfigError(
-            f"there is no configuration at {config}",
-            hint="check --config, or ARCHIPEC_CONFIG where it isn't given",
+            _("there is no configuration at {path}").format(path=config),
+            hint=_("check --config, or ARCHIPEC_CONFIG where it isn't given"),
         )
     ctx.obj = Settings(config, state, verbose=verbose)
 
@@ -132,6 +154,7 @@ def main() -> None:
     from archipec.cli.terminal import end_process, interrupt_on_signals
     from archipec.supervision import any_left_behind
 
+    choose()
     take_over()
     interrupt_on_signals(say_error)
     code = _run()
@@ -151,7 +174,7 @@ def _run() -> int:
         set_from_environment()
         code: int | None = _cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        say_error(Interrupted("interrupted"))
+        say_error(Interrupted(_("interrupted")))
         return Interrupted.exit_code
     except click.ClickException as error:
         error.show()
@@ -170,5 +193,5 @@ def _say_bug(error: BaseException) -> None:
     if "-v" in sys.argv or "--verbose" in sys.argv:
         logging.getLogger("archipec").error("this is a bug in archipec", exc_info=error)
         return
-    click.echo(f"bug: {type(error).__name__}: {error}", err=True)
-    click.echo("hint: run again with -v and report what it shows", err=True)
+    click.echo(_("bug: {what}").format(what=f"{type(error).__name__}: {error}"), err=True)
+    click.echo(_("hint: {hint}").format(hint=_("run again with -v and report what it shows")), err=True)

@@ -29,6 +29,7 @@ from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, counted, exit_code
+from archipec.language import _
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
@@ -262,9 +263,10 @@ def _only(name: str, found: Sequence[Transaction], direction: str) -> Transactio
     lines = [f"{headline(one)}  {one.identificativo or one.msgid}" for one in found[:_CANDIDATES]]
     if len(found) > _CANDIDATES:
         lines.append(f"and {count(len(found) - _CANDIDATES)} more")
-    was = "sent" if found[0].direction == "out" else "received"
+    sent = found[0].direction == "out"
+    number = counted(len(found), "sent message") if sent else counted(len(found), "received message")
     raise _Unclear(
-        [f'{counted(len(found), f"{was} message")} fit "{printable(name)}"', *lines],
+        [_('{messages} fit "{name}"').format(messages=number, name=printable(name)), *lines],
         hint="give the PEC identifier of the one that you mean",
     )
 

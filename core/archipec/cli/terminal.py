@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from archipec.errors import ArchipecError, Interrupted
+from archipec.errors import ArchipecError, Interrupted, counted
+from archipec.language import _, written
 from archipec.supervision import hurry, on_give_up, user_interrupted
 
 if TYPE_CHECKING:
@@ -31,17 +32,19 @@ _SAME_WISH = 1.0  # seconds
 
 def count(number: int) -> str:
     """Return a number with its thousands set apart."""
-    return f"{number:,}"
+    return written(number)
 
 
 def size(number: int) -> str:
     """Return a number of bytes as a person says it."""
+    if number < 1000:
+        return counted(number, "byte")
     amount = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+    for unit in ("kB", "MB"):
         amount /= 1000
-    return f"{amount:.1f} GB"
+        if amount < 1000:
+            return f"{written(amount, 1)} {unit}"
+    return f"{written(amount / 1000, 1)} GB"
 
 
 # A closed terminal is SIGHUP, Ctrl-Break on Windows SIGBREAK.
@@ -90,7 +93,7 @@ def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
 def _say_in_handler(words: str) -> None:
     # Not through a stream: it may be at work right where the signal came.
     with suppress(OSError):
-        os.write(2, f"{words}\n".encode("ascii"))
+        os.write(2, f"{words}\n".encode(sys.stderr.encoding or "ascii", "replace"))
 
 
 @contextmanager
@@ -104,10 +107,10 @@ def on_signals(stop: Cancellation) -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if asked and (number == signal.SIGINT or now - asked[0] > _SAME_WISH):
-            _say_in_handler("stopped at once; the next run goes on from here")
+            _say_in_handler(_("stopped at once; the next run goes on from here"))
             os._exit(Interrupted.exit_code)
         if not asked:
-            _say_in_handler("stopping: what has arrived is being stored (again to stop at once)")
+            _say_in_handler(_("stopping: what has arrived is being stored (again to stop at once)"))
         asked.append(now)
         user_interrupted.set()
         stop.set()
@@ -151,7 +154,7 @@ def progress(
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(label, total=None, messages="listing")
+        task = bar.add_task(label, total=None, messages=_("listing"))
 
         def update(done: int, total: int, done_bytes: int, total_bytes: int) -> None:
             completed, whole = (done_bytes, total_bytes) if by_size else (done, total)
@@ -159,7 +162,7 @@ def progress(
                 task,
                 completed=completed,
                 total=max(whole, completed) or None,
-                messages=f"{count(done)} of {count(total)} messages",
+                messages=_("{done} of {total} messages").format(done=count(done), total=count(total)),
             )
 
         yield update

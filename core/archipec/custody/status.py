@@ -21,6 +21,7 @@ from archipec.custody.ledger.schema import HELD
 from archipec.custody.ledger.unsealed import UnsealedOriginal
 from archipec.custody.marker import MARKER, read_marker
 from archipec.errors import ATTENTION, DONE, PermanentError, counted, exit_code
+from archipec.language import _
 from archipec.message import Json, Quota
 
 __all__ = [
@@ -287,10 +288,13 @@ def fullness(quota: Quota | None) -> int:
 
 def in_words(seconds: int) -> str:
     """Return a span of time in its largest whole unit."""
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            return counted(seconds // length, unit)
-    return "less than a minute"
+    if seconds < 60:
+        return _("less than a minute")
+    if seconds < 3_600:
+        return counted(seconds // 60, "minute")
+    if seconds < 86_400:
+        return counted(seconds // 3_600, "hour")
+    return counted(seconds // 86_400, "day")
 
 
 def _iso(at: int | None) -> str | None:
