@@ -73,6 +73,18 @@ class PrunePolicy:
     auto: bool = False
     selections: tuple[Selection, ...] = ()
 
+    def __str__(self) -> str:
+        """What lets messages go, as text; empty when nothing does."""
+        parts = [
+            f"older than {self.older_than}" if self.older_than is not None else "",
+            f"verified for {self.verified_for}" if self.verified_for is not None else "",
+            f"down to {self.free_to} % of the quota" if self.free_to is not None else "",
+            "all receipts have come" if self.receipts_complete else "",
+            *map(str, self.selections),
+            f"trash: {self.trash}" if self.trash else "",
+        ]
+        return "; ".join(part for part in parts if part)
+
     @property
     def has_rule(self) -> bool:
         """Whether anything says which messages may go."""

@@ -122,9 +122,17 @@ class Deletions(LedgerTable):
         return [_held(one) for one in found]
 
     def order(
-        self, pipeline: str, source: int, orders: Sequence[tuple[DeletionOrder, int]], now: int
+        self,
+        pipeline: str,
+        source: int,
+        orders: Sequence[tuple[DeletionOrder, int]],
+        now: int,
+        rule: str = "",
     ) -> list[int]:
         """Record (order, content), before the source is asked.
+
+        Args:
+            rule: what let these messages go, as text.
 
         Returns:
             the number of each order.
@@ -133,8 +141,8 @@ class Deletions(LedgerTable):
             return [
                 int(
                     db.execute(
-                        "INSERT INTO deletion (pipeline, source, folder, ref, content, evidence, state, ordered, expires)"
-                        " VALUES (?, ?, ?, ?, ?, ?, 'ordered', ?, ?) RETURNING id",
+                        "INSERT INTO deletion (pipeline, source, folder, ref, content, evidence, state, ordered, expires,"
+                        " rule) VALUES (?, ?, ?, ?, ?, ?, 'ordered', ?, ?, ?) RETURNING id",
                         (
                             pipeline,
                             source,
@@ -144,6 +152,7 @@ class Deletions(LedgerTable):
                             json.dumps(order.evidence),
                             now,
                             int(order.expires_at.timestamp()),
+                            readable(rule),
                         ),
                     ).fetchone()[0]
                 )

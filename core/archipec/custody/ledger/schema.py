@@ -57,6 +57,8 @@ _DELETION = (
     )""",
     "CREATE INDEX deletion_open ON deletion (source) WHERE state IN ('ordered', 'unknown')",
 )
+# The rules of [pipeline.prune] that let a message go, as text.
+_RULE = "ALTER TABLE deletion ADD COLUMN rule TEXT NOT NULL DEFAULT ''"
 # Verdicts by the status of the seal are found without reading what else they say.
 _SEAL = "CREATE INDEX verdict_seal ON verdict (seal)"
 _ATTEMPT = (
@@ -244,6 +246,7 @@ SCHEMA = (
     )""",
     "CREATE TABLE step (pipeline TEXT, place TEXT, done INTEGER NOT NULL, PRIMARY KEY (pipeline, place))",
     *_DELETION,
+    _RULE,
     *_ATTEMPT,
     *_PRUNING,
     *_COUNTED,
@@ -280,6 +283,7 @@ STEPS = {
         "DROP INDEX IF EXISTS occurrence_folder",
         _SEAL,
         *_OCCURRENCES,
+        _RULE,
         *_ATTEMPT,
         *_PRUNING,
         *_COUNTED,

@@ -263,7 +263,8 @@ class Executor:
         if not orders:
             return []
         given = [(order, entry.candidate.held.content) for order, entry in orders.values() if entry.candidate]
-        made = self._ledger.deletions.order(self._pipeline.name, self._source, given, now())
+        rule = str(self._pipeline.prune)
+        made = self._ledger.deletions.order(self._pipeline.name, self._source, given, now(), rule)
         numbers = dict(zip(orders, made, strict=True))
         self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _) in orders.items()}
         rescues = [self._rescue(numbers[ref], one, file) for ref, (_, one) in orders.items()] if file else []
