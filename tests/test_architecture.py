@@ -34,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"custody"}),
     frozenset({"index"}),
+    frozenset({"report"}),
     frozenset({"cli", "testing"}),
     frozenset({"__main__"}),
 )

@@ -148,6 +148,17 @@ def test_orders_are_on_record_before_the_source_is_asked(house: House) -> None:
         assert not ledger.deletions.open_orders(ledger.sources.number(made.source.where))
 
 
+def test_the_rule_that_let_a_message_go_is_recorded_with_its_deletion(house: House) -> None:
+    box, store = aged(800, 800), Store()
+    made = house.pipeline(box, store)
+    house.archive(made)
+    house.prune(made)
+    with house.ledger() as ledger:
+        freed = ledger.figures.freed(ledger.sources.number(made.source.where), (None, None))
+    assert [(one.rule, one.state, one.messages) for one in freed] == [(str(made.prune), "deleted", 2)]
+    assert str(made.prune).startswith("older than ")
+
+
 def test_at_most_so_many_the_oldest_first(house: House) -> None:
     box, store = aged(400, 900, 700, 500), Store()
     made = house.pipeline(box, store)

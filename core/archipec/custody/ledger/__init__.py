@@ -13,6 +13,7 @@ from pathlib import Path
 from archipec.custody.ledger.copies import Content, Copies, Copy
 from archipec.custody.ledger.database import Database
 from archipec.custody.ledger.deletions import Deletions
+from archipec.custody.ledger.figures import LedgerFigures
 from archipec.custody.ledger.holdings import HeldMessages
 from archipec.custody.ledger.runs import Runs
 from archipec.custody.ledger.sources import FolderState, HeaderFacts, SourceMessage, Sources
@@ -33,6 +34,7 @@ class Ledger(Database):
         holdings: what is known of messages that are found in the index.
         transactions: what certified messages say of each other.
         deletions: plans, orders and what came of them.
+        figures: what is counted for a report.
         unsealed: originals that were saved without their envelope.
         runs: attempts, runs, quotas, steps.
 
@@ -48,5 +50,6 @@ class Ledger(Database):
         self.holdings = HeldMessages(self)
         self.transactions = Transactions(self)
         self.deletions = Deletions(self)
+        self.figures = LedgerFigures(self)
         self.unsealed = Unsealed(self)
         self.runs = Runs(self)

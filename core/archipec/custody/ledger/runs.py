@@ -146,6 +146,32 @@ class Runs(LedgerTable):
         )
         return {(one.pipeline, one.source): one for one in map(self._attempt, rows)}
 
+    def ended(
+        self, pipeline: str, source: str, span: tuple[float | None, float | None], limit: int
+    ) -> tuple[int, int, list[Attempt]]:
+        """Return how often `archive` was begun and reached its end, and the newest attempts by any command that did not.
+
+        Args:
+            span: first second of their beginning, and the one after the last; None for no limit.
+            limit: how many of those that failed.
+        """
+        first, end = span
+        values = (pipeline, source, -(1 << 62) if first is None else first, 1 << 62 if end is None else end)
+        which = "pipeline = ?1 AND source IN (?2, '') AND started >= ?3 AND started < ?4"
+        done = f"exit_code IN ({DONE}, {ATTENTION})"
+        ((begun, succeeded),) = self._db.rows(
+            f"SELECT count(*), coalesce(sum(exit_code IS NOT NULL AND {done}), 0) FROM attempt"
+            f" WHERE {which} AND command = 'archive'",
+            values,
+            "integer integer",
+        )
+        rows = self._db.rows(
+            f"{_ATTEMPT} WHERE {which} AND ended IS NOT NULL AND NOT {done} ORDER BY id DESC LIMIT {int(limit)}",
+            values,
+            _ATTEMPT_COLUMNS,
+        )
+        return begun, succeeded, [self._attempt(row) for row in rows]
+
     def roots(self) -> dict[str, str | None]:
         """Return the directory of each sink that was ever tried, by its ``where``; None where it has none."""
         rows = self._db.rows("SELECT sinks FROM attempt GROUP BY sinks ORDER BY max(id)", (), "text")

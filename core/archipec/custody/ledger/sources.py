@@ -63,6 +63,11 @@ class Sources(LedgerTable):
             db.execute("INSERT INTO source (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])
 
+    def find(self, where: str) -> int | None:
+        """Return the number of a source, None when the ledger does not know it."""
+        rows = self._db.rows("SELECT id FROM source WHERE place = ?", (where,), "integer")
+        return int(rows[0][0]) if rows else None
+
     def open_folders(self, source: int, names: Sequence[str]) -> dict[str, FolderState]:
         """Return each folder as it is recorded, new or known."""
         with self._db.transaction() as db:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable
 from archipec.message import ContentKey
+from archipec.pec.kind import POSTA_CERTIFICATA, UNSEALED
 
 # Slow to import, and part of a ledger that most runs don't ask.
 if TYPE_CHECKING:
@@ -39,6 +40,28 @@ _MESSAGE = (
     "SELECT v.content, t.sha256, t.size, t.date, v.record FROM verdict v JOIN content t ON t.id = v.content"
 )
 _ALWAYS = (-(1 << 62), 1 << 62)
+_CERTIFIED = (
+    "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS dated"
+    " FROM {identificativo} v.identificativo IS NOT NULL AND {held}"
+    " GROUP BY v.identificativo HAVING dated >= ?3 AND dated < ?4"
+)
+_UNCERTIFIED = (
+    # Receipts whose certification data can't be read, and nothing else of that sending.
+    "SELECT 0, v.riferimento, min(t.date) AS dated FROM {riferimento}"
+    " v.identificativo IS NULL AND v.riferimento IS NOT NULL AND NOT EXISTS"
+    " (SELECT 1 FROM verdict r WHERE r.msgid = v.riferimento) AND {held}"
+    " GROUP BY v.riferimento HAVING dated >= ?3 AND dated < ?4"
+    # What was sent and got no receipt.
+    " UNION ALL SELECT 0, v.message_id, min(t.date) AS dated FROM {message_id}"
+    " v.identificativo IS NULL AND v.riferimento IS NULL AND v.message_id IS NOT NULL"
+    " AND EXISTS (SELECT 1 FROM occurrence o WHERE o.content = v.content"
+    "  AND o.folder IN (SELECT value FROM json_each(?2)))"
+    # The envelope of what was sent to oneself names it already.
+    " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.msgid = v.message_id)"
+    " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo = v.message_id)"
+    " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo IS NULL AND r.riferimento = v.message_id)"
+    " AND {held} GROUP BY v.message_id HAVING dated >= ?3 AND dated < ?4"
+)
 
 
 def _named(column: str, bounded: bool) -> str:
@@ -81,28 +104,48 @@ class Transactions(LedgerTable):
             sent_folders: numbers of folders whose messages should have an acceptance.
             span: the first second, and the one after the last, that their dates are in; None for no limit.
         """
+        return self._clues(f"{_CERTIFIED} UNION ALL {_UNCERTIFIED}", sinks, sent_folders, span)
+
+    def uncertified(
+        self,
+        sinks: Sequence[int],
+        sent_folders: Sequence[int],
+        span: tuple[float | None, float | None] = (None, None),
+    ) -> Iterator[TransactionRef]:
+        """Yield those of `clues` that no certification data names: receipts that can't be read, and what got none."""
+        return self._clues(_UNCERTIFIED, sinks, sent_folders, span)
+
+    def sent_to_oneself(self, sinks: Sequence[int]) -> Iterator[TransactionRef]:
+        """Yield what names sendings of which there are the envelope that came back and the copy, and no receipt."""
+        named = (
+            "SELECT e.identificativo, e.content FROM content d CROSS JOIN verdict v ON v.content = d.id"
+            " CROSS JOIN verdict e ON e.{0} = v.message_id"
+            " WHERE d.kind IN (SELECT value FROM json_each(?2)) AND v.message_id IS NOT NULL"
+            f" AND e.identificativo IS NOT NULL AND {_HELD}"
+        )
+        for value, date in self._db.paged(
+            f"SELECT e.identificativo, min(t.date) FROM ({named.format('msgid')} UNION {named.format('identificativo')}) e"
+            " CROSS JOIN content t ON t.id = e.content AND t.kind = ?3"
+            " WHERE NOT EXISTS (SELECT 1 FROM verdict r JOIN content o ON o.id = r.content"
+            "  WHERE r.identificativo = e.identificativo AND o.kind != ?3) GROUP BY e.identificativo",
+            (json.dumps(list(sinks)), json.dumps(sorted(UNSEALED)), POSTA_CERTIFICATA),
+            "text time",
+        ):
+            yield TransactionRef(True, value, date)
+
+    def _clues(
+        self,
+        query: str,
+        sinks: Sequence[int],
+        sent_folders: Sequence[int],
+        span: tuple[float | None, float | None],
+    ) -> Iterator[TransactionRef]:
         first, end = (limit if one is None else int(one) for one, limit in zip(span, _ALWAYS, strict=True))
         bounded = span != (None, None)
-        held = _HELD if bounded else _ALL_HELD
+        columns = ("identificativo", "riferimento", "message_id")
+        named = {column: _named(column, bounded) for column in columns}
         for certified, value, date in self._db.paged(
-            "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS dated"
-            f" FROM {_named('identificativo', bounded)} v.identificativo IS NOT NULL AND {held}"
-            " GROUP BY v.identificativo HAVING dated >= ?3 AND dated < ?4"
-            # Receipts whose certification data can't be read, and nothing else of that sending.
-            f" UNION ALL SELECT 0, v.riferimento, min(t.date) AS dated FROM {_named('riferimento', bounded)}"
-            " v.identificativo IS NULL AND v.riferimento IS NOT NULL AND NOT EXISTS"
-            f" (SELECT 1 FROM verdict r WHERE r.msgid = v.riferimento) AND {held}"
-            " GROUP BY v.riferimento HAVING dated >= ?3 AND dated < ?4"
-            # What was sent and got no receipt.
-            f" UNION ALL SELECT 0, v.message_id, min(t.date) AS dated FROM {_named('message_id', bounded)}"
-            " v.identificativo IS NULL AND v.riferimento IS NULL AND v.message_id IS NOT NULL"
-            " AND EXISTS (SELECT 1 FROM occurrence o WHERE o.content = v.content"
-            "  AND o.folder IN (SELECT value FROM json_each(?2)))"
-            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.msgid = v.message_id AND r.tipo != 'posta-certificata')"
-            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo = v.message_id)"
-            " AND NOT EXISTS (SELECT 1 FROM verdict r WHERE r.identificativo IS NULL AND r.riferimento = v.message_id)"
-            f" AND {held} GROUP BY v.message_id HAVING dated >= ?3 AND dated < ?4"
-            " ORDER BY dated DESC, 2",
+            f"{query.format(held=_HELD if bounded else _ALL_HELD, **named)} ORDER BY dated DESC, 2",
             (json.dumps(list(sinks)), json.dumps(list(sent_folders)), first, end),
             "integer text time?",
         ):
@@ -175,9 +218,11 @@ class Transactions(LedgerTable):
         )
         return [TransactionRef(True, row[0], 0) for row in rows]
 
-    def sent_folders(self) -> list[int]:
-        """Return the folders of any source that are called as folders of sent mail are, or lie below one that is."""
-        rows = self._db.rows("SELECT id, name FROM folder", (), "integer text")
+    def sent_folders(self, source: int | None = None) -> list[int]:
+        """Return the folders of a source, or of any, that are called as folders of sent mail are, or lie below one that is."""
+        rows = self._db.rows(
+            "SELECT id, name FROM folder WHERE ?1 IS NULL OR source = ?1", (source,), "integer text"
+        )
         return [number for number, name in rows if _SENT_FOLDERS & set(_SEPARATORS.split(name.casefold()))]
 
     def left_unjudged(self, sinks: Sequence[int]) -> int:

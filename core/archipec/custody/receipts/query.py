@@ -21,7 +21,7 @@ from archipec.pec.mime import Part
 from archipec.pec.structure import parse_structure
 from archipec.pec.transactions import MessageRecord, Sent, SentFrom, Transaction, with_checks
 
-__all__ = ["TransactionFilter", "check_short_receipts", "find", "original_of", "transactions"]
+__all__ = ["TransactionFilter", "check_short_receipts", "find", "linked", "original_of", "transactions"]
 
 _PAGE = 500
 
@@ -67,7 +67,7 @@ def transactions(
     chosen = (
         clue for clue in clues if wanted.period.answer(MessageFacts(folder="", date=clue.date)) is not False
     )
-    yield from filter(wanted.wants, _linked(ledger, sinks, chosen, now))
+    yield from filter(wanted.wants, linked(ledger, sinks, chosen, now))
 
 
 def find(
@@ -93,7 +93,7 @@ def find(
     references = ledger.transactions.named(sinks, identifier)
     parts = _joined(ledger, sinks, _of_identifiers(ledger, sinks, [one.value for one in references])).parts
     whole = {one._replace(value=parts.get(one.value, one.value)): None for one in references}
-    named = [one for one in _linked(ledger, sinks, list(whole), now) if one.direction == direction]
+    named = [one for one in linked(ledger, sinks, list(whole), now) if one.direction == direction]
     if named or not by_words:
         return named
     words = name.casefold().split()
@@ -155,9 +155,15 @@ def _compared(pec_receipt: MessageRecord, sent: Sent, reader: MessageReader) -> 
     return check_breve(inside(reader.read(pec_receipt.key)), original_of(sent, reader))
 
 
-def _linked(
+def linked(
     ledger: Ledger, sinks: Sequence[int], clues: Iterable[TransactionRef], now: datetime
 ) -> Iterator[Transaction]:
+    """Yield the transactions that clues name, in their order; a page of them is held at a time.
+
+    Args:
+        sinks: the ledger's numbers of the archives.
+        now: aware.
+    """
     nameless: list[MessageRecord] | None = None
     waiting = iter(clues)
     while page := list(islice(waiting, _PAGE)):

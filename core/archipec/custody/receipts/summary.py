@@ -1,0 +1,153 @@
+"""Counts the sendings of archives by what became of them, and finds those that somebody has to look at.
+
+Of most sendings all is well, and what the ledger states without being asked for whole messages shows it. Only the others
+are put together as `archipec.custody.receipts.query` does, which says what became of any sending.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.figures import Archive, SendingPart
+from archipec.custody.ledger.transactions import TransactionRef
+from archipec.custody.receipts.query import linked
+from archipec.pec.kind import ACCETTAZIONE, AVVENUTA_CONSEGNA, PEC, REM
+from archipec.pec.transactions import Outcome, Transaction
+
+__all__ = ["SendingSummary", "summarize"]
+
+_ROME = ZoneInfo("Europe/Rome")
+
+
+@dataclass(slots=True)
+class SendingSummary:
+    """What became of sendings.
+
+    Attributes:
+        by_month: sendings by month ("2026-03", "" when unknown) and outcome.
+        attention: how many somebody has to look at; shown: the newest of them.
+    """
+
+    by_month: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
+    attention: int = 0
+    shown: list[Transaction] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """Sendings by outcome."""
+        found: Counter[Outcome] = Counter()
+        for (_, outcome), number in self.by_month.items():
+            found[outcome] += number
+        return found
+
+
+def summarize(ledger: Ledger, archive: Archive, now: datetime, limit: int) -> SendingSummary:
+    """Count what was sent, by what became of it.
+
+    Short delivery receipts are not compared with what was sent: that takes the messages themselves.
+
+    Args:
+        archive: its period is of the acceptance, or of the oldest message where there is none.
+        now: aware.
+        limit: how many of those that need a look are returned.
+    """
+    summary = SendingSummary()
+    unclear: list[TransactionRef] = []
+    external: list[tuple[TransactionRef, Outcome]] = []
+    has_rem = False
+    for _, group in groupby(ledger.figures.sending_parts(archive), lambda one: one.identificativo):
+        parts = list(group)
+        ref = _ref(parts)
+        if not _is_within(archive, ref.date):
+            continue
+        has_rem = has_rem or any(one.system == REM for one in parts)
+        outcome = _plain_outcome(parts)
+        if outcome is None:
+            unclear.append(ref)
+        elif any(tipo == "esterno" for one in parts for _, tipo in one.recipients):
+            external.append((ref, outcome))
+        else:
+            summary.by_month[_month(ref.date), outcome] += 1
+    for ref, outcome in external:
+        # A receipt of REM may say more of a recipient whom PEC counts as external.
+        if has_rem:
+            unclear.append(ref)
+        else:
+            summary.by_month[_month(ref.date), outcome] += 1
+    _link(summary, ledger, archive, [*unclear, *_without_receipts(ledger, archive)], now, limit)
+    return summary
+
+
+def _link(
+    summary: SendingSummary,
+    ledger: Ledger,
+    archive: Archive,
+    refs: Iterable[TransactionRef],
+    now: datetime,
+    limit: int,
+) -> None:
+    """Put together the sendings that these name, and count them."""
+    newest_first = sorted(refs, key=lambda one: -one.date)
+    for one in linked(ledger, archive.sinks, newest_first, now):
+        if one.direction != "out":
+            continue
+        summary.by_month["" if one.date is None else f"{one.date.astimezone(_ROME):%Y-%m}", one.status] += 1
+        if one.needs_attention:
+            summary.attention += 1
+            if len(summary.shown) < limit:
+                summary.shown.append(one)
+
+
+def _without_receipts(ledger: Ledger, archive: Archive) -> Iterator[TransactionRef]:
+    """Yield what names sendings that no receipt tells of, or only some whose certification data can't be read."""
+    folders = ledger.transactions.sent_folders(archive.source)
+    yield from ledger.transactions.uncertified(archive.sinks, folders, archive.span)
+    for one in ledger.transactions.sent_to_oneself(archive.sinks):
+        if _is_within(archive, one.date):
+            yield one
+
+
+def _ref(parts: Sequence[SendingPart]) -> TransactionRef:
+    valid = [one.date for one in parts if one.seal == "valid"]
+    return TransactionRef(True, parts[0].identificativo, min(valid or [one.date for one in parts]))
+
+
+def _is_within(archive: Archive, date: int) -> bool:
+    first, end = archive.span
+    return (first is None or date >= first) and (end is None or date < end)
+
+
+def _plain_outcome(parts: Sequence[SendingPart]) -> Outcome | None:
+    """Return what became of a sending of PEC of which all is well; None where that is not plain to see.
+
+    All is well when it was accepted, each certified recipient has a delivery receipt, every seal is valid and covers the
+    whole message, and nothing else was said.
+    """
+    if any(one.seal != "valid" or one.system != PEC or one.doubtful for one in parts):
+        return None
+    accepted = [one for one in parts if one.kind == ACCETTAZIONE]
+    delivered = [one for one in parts if one.kind == AVVENUTA_CONSEGNA]
+    if len(accepted) != 1 or 1 + len(delivered) < len(parts):
+        return None
+    recipients = {_folded(address): tipo for address, tipo in accepted[0].recipients}
+    certified = {address for address, tipo in recipients.items() if tipo == "certificato"}
+    others = set(recipients.values()) - {"certificato", "esterno"}
+    if others or "" in recipients or {_folded(one.consegna) for one in delivered} != certified:
+        return None
+    if certified:
+        return Outcome.DELIVERED
+    return Outcome.ORDINARY if recipients else None
+
+
+def _folded(address: str) -> str:
+    return address.strip().casefold()
+
+
+def _month(date: int) -> str:
+    return f"{datetime.fromtimestamp(date, _ROME):%Y-%m}" if date else ""
