@@ -35,7 +35,7 @@ bench: $(VENV)/developing
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[view]'
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed .ci/constraints.txt

@@ -35,6 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"custody"}),
     frozenset({"index"}),
     frozenset({"report"}),
+    frozenset({"view"}),
     frozenset({"cli", "testing"}),
     frozenset({"__main__"}),
 )
@@ -93,6 +94,9 @@ RESERVED: dict[str, str] = {
     "_pytest": f"{HOST}.testing",
     "hypothesis": f"{HOST}.testing",
 }
+
+# Extras, each of which the parts of its name alone may import.
+EXTRAS = ("conservation", "view")
 
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 70  # lines
 SHORTEST_MODULE = 40  # lines, where one module alone imports it
@@ -319,14 +323,18 @@ def test_the_default_install_is_what_is_imported() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     distributions = {name: {one.lower() for one in found} for name, found in packages_distributions().items()}
     default = {Requirement(one).name.lower() for one in project["dependencies"]}
-    deposits = {Requirement(one).name.lower() for one in project["optional-dependencies"]["conservation"]}
+    extras = {
+        part: {Requirement(one).name.lower() for one in project["optional-dependencies"][part]}
+        for part in EXTRAS
+    }
     # Types for type checkers alone, and what the kit asks of who tests a plugin.
     known = {module.partition(".")[0] for module in modules()} | {"_typeshed", "pytest"}
     used = set()
     for module in modules():
         for name in {one.partition(".")[0] for one in imports_of(module)} - known - sys.stdlib_module_names:
             used |= distributions[name]
-            allowed = default | deposits if "conservation" in module else default
+            parts = module.split(".")
+            allowed = default.union(*(packages for part, packages in extras.items() if part in parts))
             assert distributions[name] <= allowed, (module, name)
     assert default - used <= {"tzdata"}  # which zoneinfo reads where the system has none
 

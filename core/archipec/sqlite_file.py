@@ -45,6 +45,7 @@ class SqliteFile:
 
     Args:
         path: made, 0600, when it is not there.
+        read_only: nothing can be written, by no statement; the file is there and in this version.
 
     Attributes:
         what: what the file is, for people: ``ledger``.
@@ -65,11 +66,13 @@ class SqliteFile:
     steps: ClassVar[Mapping[int, Sequence[str]]] = {}
     json_columns: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._lock = threading.RLock()
         self._path = path
+        self._read_only = read_only
         try:
-            path.touch(mode=0o600, exist_ok=True)
+            if not read_only:
+                path.touch(mode=0o600, exist_ok=True)
             if not stat.S_ISREG(path.stat().st_mode):
                 raise PermanentError(
                     f"the {self.what} {path} is not a file", hint="move away what stands there"
@@ -77,7 +80,11 @@ class SqliteFile:
         except OSError as error:
             raise from_os_error(error, path) from error
         with self._readable():
-            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            # SQLite itself then refuses to write.
+            name = f"{path.absolute().as_uri()}?mode=ro" if read_only else path
+            self._db = sqlite3.connect(
+                name, timeout=_WAIT, isolation_level=None, check_same_thread=False, uri=read_only
+            )
             try:
                 self._prepare()
             except BaseException:
@@ -99,6 +106,13 @@ class SqliteFile:
                 f" (format {version}, this one knows {self.version})",
                 hint="update archipec",
             )
+        if self._read_only:
+            if version < self.version:
+                raise PermanentError(
+                    f"the {self.what} {self._path} was written by an older archipec",
+                    hint="`archipec status` brings it forward",
+                )
+            return
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
@@ -117,6 +131,11 @@ class SqliteFile:
             self._db.execute(statement)
         self._db.execute(f"PRAGMA application_id = {self.application_id}")
         self._db.execute(f"PRAGMA user_version = {self.version}")
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def __enter__(self) -> Self:
         return self

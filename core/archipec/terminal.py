@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import click
 
-from archipec.errors import ArchipecError, ConfigError
-from archipec.language import LANGUAGES, N_, _, choose, current
+from archipec.errors import ArchipecError, ConfigError, counted
+from archipec.language import LANGUAGES, N_, _, choose, current, written
 
 C = TypeVar("C", bound=click.Command)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,6 +168,23 @@ def printable(text: str) -> str:
     )
     encoding = sys.stdout.encoding or "utf-8"
     return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def count(number: int) -> str:
+    """Return a number with its thousands set apart."""
+    return written(number)
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as a person says it."""
+    if number < 1000:
+        return counted(number, "byte")
+    amount = float(number)
+    for unit in ("kB", "MB"):
+        amount /= 1000
+        if amount < 1000:
+            return f"{written(amount, 1)} {unit}"
+    return f"{written(amount / 1000, 1)} GB"
 
 
 def json_line(value: object) -> str:

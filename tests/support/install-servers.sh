@@ -37,6 +37,7 @@ want proftpd-core proftpd
 want proftpd-mod-crypto /usr/lib/proftpd/mod_tls.so /usr/lib/*/proftpd/mod_tls.so
 want thunderbird thunderbird
 want libnss3-tools certutil
+want chromium chromium
 want gcc gcc
 want libc6-dev /usr/include/stdio.h
 # The module that Debian leaves out of its Python; other Pythons bring it along.

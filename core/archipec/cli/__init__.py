@@ -50,6 +50,9 @@ _COMMANDS = {
         "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing."
     ),
     "verify": N_("Read every stored copy back and compare it, byte for byte, with what is recorded."),
+    "view": N_(
+        "Show a page to search and read what was archived: on this machine, for you alone, until you end it."
+    ),
 }
 """Every command, and the sentence that its help begins with."""
 

@@ -15,10 +15,18 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ConfigError, PermanentError
+from archipec.options import nearest
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import say_error
 
-__all__ = ["OpenArchives", "ledger_knows", "open_archives", "open_given_archives"]
+__all__ = [
+    "OpenArchives",
+    "archives_of_pipelines",
+    "archives_of_state",
+    "ledger_knows",
+    "open_archives",
+    "open_given_archives",
+]
 
 
 class OpenArchives(NamedTuple):
@@ -48,32 +56,61 @@ def open_given_archives(
         PermanentError: nothing was archived yet.
         ArchipecError: as of `open_archives`.
     """
+    if urls:
+        opening = open_archives(settings, sinks_at(urls), stop, trust)
+    else:
+        sinks, known = archives_of_state(settings)
+        opening = _by_ledger(settings, sinks, stop) if known else open_archives(settings, sinks, stop, trust)
+    with opening as opened:
+        yield opened._replace(only=bool(urls))
+
+
+def archives_of_state(settings: Settings) -> tuple[list[Endpoint[SinkType[Any]]], bool]:
+    """Return the archives that are configured or that the ledger of the state folder knows, and whether it knows any.
+
+    Raises:
+        PermanentError: nothing was archived yet.
+        ConfigError: the configuration is wrong.
+    """
     path = settings.state / "ledger.sqlite3"
     known: list[str] = []
-    if urls:
-        sinks = sinks_at(urls)
-    else:
-        sinks, registry = [], load_registry()
-        if path.exists():
-            with Ledger(path) as ledger:
-                known = ledger.holdings.archives()
-            if settings.config.exists():
-                sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
-        if not known and not sinks:
-            raise PermanentError(
-                f"nothing was archived yet, by the state folder {settings.state}",
-                hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
-            )
-        named = {sink.where for sink in sinks}
-        for where in known:
-            # Of one that needs more than its URL, the configuration that had it is gone.
-            with suppress(ConfigError):
-                if where not in named:
-                    sinks.append(endpoint("sink", where, registry))
-    with (
-        _by_ledger(settings, sinks, stop) if known else open_archives(settings, sinks, stop, trust)
-    ) as opened:
-        yield opened._replace(only=bool(urls))
+    sinks: list[Endpoint[SinkType[Any]]] = []
+    registry = load_registry()
+    if path.exists():
+        with Ledger(path) as ledger:
+            known = ledger.holdings.archives()
+        if settings.config.exists():
+            sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
+    if not known and not sinks:
+        raise PermanentError(
+            f"nothing was archived yet, by the state folder {settings.state}",
+            hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
+        )
+    named = {sink.where for sink in sinks}
+    for where in known:
+        # Of one that needs more than its URL, the configuration that had it is gone.
+        with suppress(ConfigError):
+            if where not in named:
+                sinks.append(endpoint("sink", where, registry))
+    return sinks, bool(known)
+
+
+def archives_of_pipelines(names: Sequence[str], ledger: Ledger) -> tuple[str, ...]:
+    """Return the `where` of the archives that pipelines had when they last ran.
+
+    Raises:
+        ConfigError: for every pipeline that was never run.
+    """
+    known: dict[str, list[str]] = {}
+    for attempt in ledger.runs.last_attempts():
+        if attempt.sinks:
+            known[attempt.pipeline] = [sink.where for sink in attempt.sinks]
+    unknown = [
+        f'no pipeline "{name}" was ever run{nearest(name, known)}' for name in names if name not in known
+    ]
+    if unknown:
+        raise ConfigError(unknown, hint=f"those that were run: {', '.join(sorted(known))}" if known else "")
+    return tuple(dict.fromkeys(where for name in names for where in known[name]))
 
 
 def ledger_knows(settings: Settings, sinks: Sequence[Endpoint[SinkType[Any]]]) -> bool:

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 import click
 
 from archipec.cli import Settings
+from archipec.cli.archives import archives_of_pipelines
 from archipec.cli.filters import message_filters, message_request, refuse_what_needs_a_ledger
 from archipec.cli.pager import show
 from archipec.config.url import is_url
-from archipec.custody.ledger import Ledger
-from archipec.errors import ConfigError, counted
+from archipec.errors import counted
 from archipec.index.search import (
     DIRECTIONS,
     Found,
@@ -29,7 +29,6 @@ from archipec.index.search import (
     search_ledger,
 )
 from archipec.message import Json
-from archipec.options import nearest
 from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
@@ -119,7 +118,7 @@ def search(
         else:
             index, ledger = held.enter_context(open_index_and_ledger(settings.state))
             if pipelines:
-                request = replace(request, archives=_archives_of(pipelines, ledger))
+                request = replace(request, archives=archives_of_pipelines(pipelines, ledger))
             found = search_ledger(index, ledger, request, by_rank=by_rank)
             behind = behind_ledger(index, ledger)
         shown = _show(islice(found, limit), as_json=as_json)
@@ -144,20 +143,6 @@ def _in_archives(
         index = held.enter_context(up_to_date_index(settings, sink))
         found.append(search_archive(index, sink.where, request, by_rank=by_rank))
     return chain(*found) if by_rank else merge(*found, key=lambda one: -one.hit.date)
-
-
-def _archives_of(names: Sequence[str], ledger: Ledger) -> tuple[str, ...]:
-    """Return the `where` of the archives that pipelines had when they last ran."""
-    known: dict[str, list[str]] = {}
-    for attempt in ledger.runs.last_attempts():
-        if attempt.sinks:
-            known[attempt.pipeline] = [sink.where for sink in attempt.sinks]
-    unknown = [
-        f'no pipeline "{name}" was ever run{nearest(name, known)}' for name in names if name not in known
-    ]
-    if unknown:
-        raise ConfigError(unknown, hint=f"those that were run: {', '.join(sorted(known))}" if known else "")
-    return tuple(dict.fromkeys(where for name in names for where in known[name]))
 
 
 # -- what is shown ---------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from archipec.errors import ArchipecError, Interrupted, counted
-from archipec.language import _, written
+from archipec.errors import ArchipecError, Interrupted
+from archipec.language import _
 from archipec.supervision import hurry, on_give_up, user_interrupted
+from archipec.terminal import count, size
 
 if TYPE_CHECKING:
     from archipec.custody.run import Cancellation
@@ -28,23 +29,6 @@ __all__ = [
 ]
 
 _SAME_WISH = 1.0  # seconds
-
-
-def count(number: int) -> str:
-    """Return a number with its thousands set apart."""
-    return written(number)
-
-
-def size(number: int) -> str:
-    """Return a number of bytes as a person says it."""
-    if number < 1000:
-        return counted(number, "byte")
-    amount = float(number)
-    for unit in ("kB", "MB"):
-        amount /= 1000
-        if amount < 1000:
-            return f"{written(amount, 1)} {unit}"
-    return f"{written(amount / 1000, 1)} GB"
 
 
 # A closed terminal is SIGHUP, Ctrl-Break on Windows SIGBREAK.

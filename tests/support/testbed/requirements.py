@@ -84,6 +84,8 @@ def missing(name: str) -> str | None:
     """
     if name == "wsgidav":
         return None if importlib.util.find_spec(name) else "the Python package wsgidav is not installed"
+    if name == "chromium" and not importlib.util.find_spec("playwright"):
+        return "the Python package playwright is not installed"
     if not name.startswith("dovecot"):
         return _missing_file_server(name)
     version = dovecot_version()

@@ -42,8 +42,8 @@ class Ledger(Database):
         ArchipecError: it can't be opened; see `archipec.sqlite_file.SqliteFile`.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        super().__init__(path, read_only=read_only)
         self.sources = Sources(self)
         self.copies = Copies(self)
         self.verdicts = Verdicts(self, self.copies)

@@ -54,6 +54,9 @@ class Copies(LedgerTable):
 
     def sink_number(self, where: str) -> int:
         """Return the number of a sink, new or known."""
+        # Who only looks writes nothing, and may not be able to.
+        if known := self._db.rows("SELECT id FROM sink WHERE place = ?", (where,), "integer"):
+            return int(known[0][0])
         with self._db.transaction() as db:
             db.execute("INSERT INTO sink (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM sink WHERE place = ?", (where,)).fetchone()[0])

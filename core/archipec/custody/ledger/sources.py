@@ -59,6 +59,9 @@ class Sources(LedgerTable):
 
     def number(self, where: str) -> int:
         """Return the number of a source, new or known."""
+        # Who only looks writes nothing, and may not be able to.
+        if known := self._db.rows("SELECT id FROM source WHERE place = ?", (where,), "integer"):
+            return int(known[0][0])
         with self._db.transaction() as db:
             db.execute("INSERT INTO source (place) VALUES (?) ON CONFLICT DO NOTHING", (where,))
             return int(db.execute("SELECT id FROM source WHERE place = ?", (where,)).fetchone()[0])

@@ -1,0 +1,32 @@
+"""The pages, a module each, and the order in which they stand in the navigation."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from archipec.language import N_
+from archipec.view.page import Page
+from archipec.view.pages import overview
+
+__all__ = ["NAVIGATION", "PAGES", "Tab"]
+
+
+class Tab(NamedTuple):
+    """An entry of the navigation.
+
+    Attributes:
+        label: goes through `archipec.language` where it is shown.
+        key: the letter that leads there together with the browser's access keys.
+        by_ledger: it shows what only a ledger of custody knows; not of an archive that stands alone.
+    """
+
+    path: str
+    label: str
+    key: str
+    by_ledger: bool = False
+
+
+NAVIGATION: Final = (Tab("/", N_("Overview"), "o"),)
+
+PAGES: Final[tuple[Page, ...]] = (overview.PAGE,)
+"""Every page. Those with a path of their own come before those whose parameter would take it."""
