@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archipec.cli.filters import SEALS
+from archipec.index.search import SEALS
 from archipec.pec.seal import Status
 from archipec.simulator import Attachment
 from archipec.simulator.invoices import InvoiceFacts, invoice, sdi_file_name

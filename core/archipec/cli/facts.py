@@ -1,9 +1,10 @@
-"""What a message says about itself, as a person reads it: the table of ``inspect`` and ``show``."""
+"""What a message says about itself: the table of ``inspect`` and ``show``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from archipec.index.facts import fact_rows
 from archipec.message import Json
 from archipec.terminal import printable
 
@@ -11,40 +12,5 @@ __all__ = ["facts_table"]
 
 
 def facts_table(shape: Mapping[str, Json]) -> str:
-    """Return the facts of a message for a person to read, a line each; what is empty is left out.
-
-    Args:
-        shape: of `archipec.pec.inspection.describe`, with facts of the caller's.
-    """
-    rows: list[tuple[str, object]] = []
-    recipients, seal, rem = shape["destinatari"], shape["seal"], shape.get("rem")
-    assert isinstance(recipients, list) and isinstance(seal, dict)
-    for name, value in shape.items():
-        if name == "system" and value:
-            rows.append((name, str(value).upper()))
-        elif name == "reason" and isinstance(rem, dict):
-            rows += [("event reason", _meaning(one)) for one in rem["reasons"]]
-        elif name == "destinatari":
-            rows += [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
-            if isinstance(rem, dict) and rem.get("concerned"):
-                rows += [("concerns", one) for one in rem["concerned"]]
-        elif isinstance(value, str | int):
-            rows.append((name, value))
-    mended, outside = shape["mended"], shape["outside_seal"]
-    assert isinstance(mended, list) and isinstance(outside, list)
-    rows += [("mended", one) for one in mended]
-    if isinstance(rem, dict) and not rem["verified"] and rem["evidence"]:
-        rows.append(("evidence", f"{', '.join(rem['evidence'])} (not verified)"))
-    rows.append(("seal", str(seal["status"]).upper()))
-    rows += [
-        ("outside seal", f"{one['name'] or one['place']} ({one['type']}, {one['size']} bytes)")
-        for one in outside
-    ]
-    rows += [
-        (name.replace("_", " "), value) for name, value in seal.items() if name not in ("status", "basis")
-    ]
-    return "\n".join(f"{name:<15}{printable(str(value))}" for name, value in rows if value not in (None, ""))
-
-
-def _meaning(reason: Mapping[str, Json]) -> str:
-    return f"{reason['code']}: {reason['meaning']}" if reason["meaning"] else str(reason["code"])
+    """Return the facts of a message for a person to read, a line each (`fact_rows`)."""
+    return "\n".join(f"{name:<15}{printable(value)}" for name, value in fact_rows(shape))

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from archipec.cli import Settings
 from archipec.config.endpoint import Endpoint
-from archipec.config.selection import read_selection
 from archipec.contract import SinkType
-from archipec.index.search import SearchRequest, open_index_and_ledger, search_archive, search_ledger
+from archipec.index.search import (
+    HAS,
+    SEALS,
+    SearchRequest,
+    open_index_and_ledger,
+    search_archive,
+    search_ledger,
+)
 
-__all__ = [
-    "HAS",
-    "SEALS",
-    "chosen_messages",
-    "message_filters",
-    "message_request",
-    "refuse_what_needs_a_ledger",
-]
+__all__ = ["chosen_messages", "message_filters", "refuse_what_needs_a_ledger"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-SEALS: Final = ("valid", "altered", "untrusted", "expired", "unsigned", "malformed")
-HAS: Final = ("attachment", "invoice", "missing-receipt")
 
 _OPTIONS = (
     click.option(
@@ -53,33 +49,6 @@ def message_filters(command: F) -> F:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def message_request(
-    filters: Mapping[str, Any], *, since: str | None = None, until: str | None = None
-) -> SearchRequest:
-    """Return what the options ask for.
-
-    Args:
-        filters: the values of the options, by their names.
-
-    Raises:
-        ConfigError: a kind or a date is not one.
-    """
-    asked: dict[str, object] = {
-        "only": list(filters["kinds"]),
-        "since": since,
-        "until": until,
-        "folders": list(filters["folders"]),
-    }
-    return SearchRequest(
-        selection=read_selection({name: value for name, value in asked.items() if value}, "command line"),
-        attachment=filters["attachment"],
-        attachments="attachment" in filters["has"],
-        invoices="invoice" in filters["has"],
-        missing_receipt="missing-receipt" in filters["has"],
-        seals=frozenset(filters["seals"]),
-    )
 
 
 def refuse_what_needs_a_ledger(request: SearchRequest, pipelines: Sequence[str] = ()) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -26,20 +24,15 @@ from archipec.errors import (
     exit_code,
     from_os_error,
 )
-from archipec.index.header import read_fields
+from archipec.index.header import message_stem
 from archipec.message import ContentKey, Json
 from archipec.new_files import make_folder, write_new_file
 from archipec.paths import safe_name
 from archipec.pec.anchors import TrustFiles
-from archipec.pec.date import origin_date, received_date
 from archipec.pec.extract import extract_attachments
-from archipec.pec.headers import header_block
 from archipec.pec.mime import Part, entity
 from archipec.pec.structure import parse_structure
 from archipec.terminal import json_line, printable, say_error
-
-_ROME = ZoneInfo("Europe/Rome")
-_LONGEST_SUBJECT = 60
 
 
 class _Written(NamedTuple):
@@ -120,7 +113,9 @@ def get(
                 codes.append(error.exit_code)
                 continue
             if attachments:
-                own = folder / safe_name(_stem(raw, key, opened)) if len(keys) > 1 else folder
+                own = (
+                    folder / safe_name(message_stem(raw, short_id(opened, key))) if len(keys) > 1 else folder
+                )
                 outcomes = _attachments(key, raw, own)
             elif inner:
                 outcomes = _inner(key, raw, folder, opened)
@@ -196,7 +191,9 @@ def _write(key: ContentKey, raw: bytes, folder: Path, opened: OpenArchives) -> _
         ArchipecError: it can't be written.
     """
     make_folder(folder)
-    path = write_new_file(folder, safe_name(f"{_stem(raw, key, opened)}.eml"), raw, keep_equal=True)
+    path = write_new_file(
+        folder, safe_name(f"{message_stem(raw, short_id(opened, key))}.eml"), raw, keep_equal=True
+    )
     return _proven(key, path, key)
 
 
@@ -226,7 +223,7 @@ def _inner(
         yield IntegrityError(f"the original inside {key}: {error.message}")
         return
     make_folder(folder)
-    name = safe_name(f"{_stem(raw, key, opened)}-originale.eml")
+    name = safe_name(f"{message_stem(raw, short_id(opened, key))}-originale.eml")
     path = write_new_file(folder, name, content, keep_equal=True)
     yield _proven(key, path, ContentKey.of(content))
 
@@ -241,12 +238,3 @@ def _attachments(key: ContentKey, raw: bytes, folder: Path) -> Iterator[_Written
         return
     for one in extract_attachments(message, folder):
         yield one if isinstance(one, ArchipecError) else _proven(key, one, None)
-
-
-def _stem(raw: bytes, key: ContentKey, opened: OpenArchives) -> str:
-    """Name a message's file by its day, its subject and its id."""
-    block = header_block(raw)
-    date = received_date(block) or origin_date(block)
-    day = f"{date.astimezone(_ROME):%Y-%m-%d}" if isinstance(date, datetime) else "senza data"
-    subject = read_fields(block).subject[:_LONGEST_SUBJECT].strip()
-    return " ".join(word for word in (day, subject, short_id(opened, key)) if word)

@@ -14,7 +14,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
-from archipec.cli.filters import chosen_messages, message_filters, message_request
+from archipec.cli.filters import chosen_messages, message_filters
 from archipec.cli.pipelines import chosen, sinks_at
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline, messages_of
@@ -29,6 +29,7 @@ from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, counted, exit_code
+from archipec.index.search import message_request
 from archipec.language import _
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction

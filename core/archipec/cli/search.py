@@ -16,15 +16,17 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import archives_of_pipelines
-from archipec.cli.filters import message_filters, message_request, refuse_what_needs_a_ledger
+from archipec.cli.filters import message_filters, refuse_what_needs_a_ledger
 from archipec.cli.pager import show
 from archipec.config.url import is_url
 from archipec.errors import counted
+from archipec.index.finding import snippet_pieces
 from archipec.index.search import (
     DIRECTIONS,
     Found,
     SearchRequest,
     behind_ledger,
+    message_request,
     open_index_and_ledger,
     search_ledger,
 )
@@ -33,7 +35,6 @@ from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
 _NARROWEST, _WIDEST = 60, 120
-_MARKS = re.compile("\x02([^\x02\x03]*)\x03?|\x03")
 
 
 class _Words(click.Command):
@@ -179,7 +180,7 @@ def _as_json(one: Found) -> dict[str, Json]:
         "from": hit.sender,
         "to": list(hit.recipients),
         "subject": hit.subject,
-        "snippet": " ".join(_MARKS.sub(r"\1", hit.snippet).split()),
+        "snippet": " ".join("".join(text for text, _ in snippet_pieces(hit.snippet)).split()),
         "seal": one.seal or None,
         "archives": list(one.archives),
     }
@@ -209,14 +210,8 @@ def _as_text(one: Found, width: int) -> str:
 
 def _snippet(text: str, width: int) -> str:
     """Return a line of the text around what was found, which is emphasised; a long one is cut around the first place."""
-    pieces: list[tuple[str, bool]] = []
-    at = 0
-    for match in _MARKS.finditer(text):
-        pieces += [(text[at : match.start()], False), (match[1] or "", True)]
-        at = match.end()
-    pieces.append((text[at:], False))
     line, left = "", width
-    for piece, is_found in pieces:
+    for piece, is_found in snippet_pieces(text):
         shown = printable(" ".join(f"x{piece}x".split())[1:-1])
         if len(shown) > left:
             shown = _cut(shown, left)

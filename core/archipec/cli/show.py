@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,10 +20,11 @@ from archipec.cli.terminal import on_signals, size
 from archipec.cli.transactions import as_json as transaction_as_json
 from archipec.cli.transactions import as_text, messages_of
 from archipec.cli.trusting import trust_options
+from archipec.custody.receipts.query import check_short_receipts
 from archipec.custody.run import Cancellation
 from archipec.errors import ArchipecError
 from archipec.index.database import IndexFile, index_path
-from archipec.index.overview import MessageOverview, overview
+from archipec.index.overview import MessageOverview, overview, recognised
 from archipec.index.record import AttachedFile, IndexedMessage, Place, Role
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import TrustFiles
@@ -76,7 +78,12 @@ def show(
         index = _index(settings, held) if opened.known else None
 
         def look(key: ContentKey) -> MessageOverview:
-            return overview(key, opened.ledger, opened.sinks, opened.reader, index, datetime.now(UTC))
+            one = overview(key, opened.ledger, opened.sinks, opened.reader, index, datetime.now(UTC))
+            if one.transaction is None:
+                return one
+            return replace(
+                one, transaction=check_short_receipts(one.transaction, opened.ledger, opened.reader)
+            )
 
         if as_json:
             for key in dict.fromkeys(key for keys in found for key in keys):
@@ -165,25 +172,10 @@ def _attachments(one: MessageOverview) -> str:
             f"  {printable(file.path) or '(unnamed)'}  {size(file.size)}  {printable(file.media_type)}"
         )
         lines += [f"    signed by {printable(signer)}" for signer in file.signers]
-        lines += [f"    {text}" for text in _recognised(one.content, number)]
+        lines += [f"    {printable(text)}" for text in recognised(one.content, number)]
         if file.problem and one.complete:
             lines.append(f"    {printable(file.problem)}")
     return "\n".join(lines)
-
-
-def _recognised(content: IndexedMessage, number: int) -> Iterator[str]:
-    for invoice in content.invoices:
-        if invoice.attachment == number:
-            yield printable(
-                f"invoice {invoice.number} of {invoice.date}, {invoice.supplier} to {invoice.customer}:"
-                f" {invoice.amount} {invoice.currency}"
-            )
-    for notice in content.sdi_messages:
-        if notice.attachment == number:
-            yield printable(f"SdI {notice.code} on {notice.file_name} {notice.description}".rstrip())
-    for filing in content.filings:
-        if filing.attachment == number:
-            yield printable(f"{filing.type} {filing.number} {filing.date} {filing.office}".rstrip())
 
 
 def _facts(one: MessageOverview) -> str:

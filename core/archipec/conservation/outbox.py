@@ -29,6 +29,9 @@ from archipec.errors import IntegrityError, MissingCopy, Unsupported, counted, f
 from archipec.message import ContentKey, Item, Json, Receipt, State
 from archipec.sqlite_file import unix_seconds
 
+DATABASE: Final = "outbox.sqlite3"
+"""The outbox's own record, in its folder."""
+
 _CHUNK: Final = 1 << 20
 _PATIENCE: Final = timedelta(days=10)
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){1,3}")
@@ -57,7 +60,7 @@ class Outbox:
         self._folders: set[Path] = set()
         self._intact: dict[str, tuple[object, ...]] = {}
         self._lost: dict[ContentKey, str] = {}
-        self.database = OutboxDatabase(root / "outbox.sqlite3")
+        self.database = OutboxDatabase(root / DATABASE)
 
     def close(self) -> None:
         """Remove what was staged and not committed."""

@@ -117,6 +117,23 @@ class PackageRow(NamedTuple):
     reason: str
 
 
+class Deposit(NamedTuple):
+    """A package and what became of it.
+
+    Attributes:
+        deposited: Unix seconds, None while it was not.
+        attention: whether that needs the user to act.
+        messages: how many are in it, by state.
+    """
+
+    id: str
+    state: str
+    reason: str
+    deposited: int | None
+    attention: bool
+    messages: dict[str, int]
+
+
 class Decision(NamedTuple):
     """What becomes of a message of a package: its state from now on, and why; ``report`` and its hash when proven."""
 
@@ -288,6 +305,21 @@ class OutboxDatabase(SqliteFile):
     def package_ids(self) -> frozenset[str]:
         """Return the ids of all packages."""
         return frozenset(row[0] for row in self.rows("SELECT id FROM package", (), "text"))
+
+    def deposits(self) -> Iterator[Deposit]:
+        """Yield the packages, the newest first."""
+        packages = self.rows(
+            "SELECT id, state, reason, deposited, attention FROM package ORDER BY rowid DESC",
+            (),
+            "text text text time? integer",
+        )
+        for name, state, reason, deposited, attention in packages:
+            counts = self.rows(
+                "SELECT state, count(*) FROM message WHERE package = ? GROUP BY state ORDER BY state",
+                (name,),
+                "text integer",
+            )
+            yield Deposit(name, state, reason, deposited, bool(attention), dict(counts))
 
     def undecided(self, package: str) -> frozenset[str]:
         """Return the SHA-256 of a package's messages that nothing is decided about."""

@@ -109,16 +109,12 @@ class AttachmentReader:
         path, depth = (f"{parent.path}/{name}", parent.depth + 1) if parent else (name, 0)
         refusal = self.options.refusal or too_large(encoded, MAX_ENCODED)
         if refusal:
-            self._say(AttachedFile(path=path, media_type=part.media_type, size=encoded, problem=refusal))
+            self._say_refused(path, part, refusal, depth)
             return
         try:
             content = part.content()
         except IntegrityError as error:
-            self._say(
-                AttachedFile(
-                    path=path, media_type=part.media_type, size=encoded, problem=f"not read: {error.message}"
-                )
-            )
+            self._say_refused(path, part, f"not read: {error.message}", depth)
             return
         self._read(_File(path, name, part.media_type, content, depth))
 
@@ -146,7 +142,9 @@ class AttachmentReader:
     def _read(self, file: _File) -> None:
         if file.depth:
             self.budget.files -= 1
-        number = self._say(AttachedFile(path=file.path, media_type=file.media_type, size=len(file.content)))
+        number = self._say(
+            AttachedFile(path=file.path, media_type=file.media_type, size=len(file.content), depth=file.depth)
+        )
         problem = self._refusal(file)
         if problem:
             self.files[number] = replace(self.files[number], problem=problem)
@@ -184,6 +182,17 @@ class AttachmentReader:
             self.texts.append((number, text))
         if problem:
             self.files[number] = replace(self.files[number], problem=problem)
+
+    def _say_refused(self, path: str, part: Part, problem: str, depth: int) -> None:
+        self._say(
+            AttachedFile(
+                path=path,
+                media_type=part.media_type,
+                size=part.end - part.body,
+                problem=problem,
+                depth=depth,
+            )
+        )
 
     def _say(self, file: AttachedFile) -> int:
         self.files.append(file)
@@ -257,6 +266,7 @@ class AttachmentReader:
                             media_type=media_type_of(name),
                             size=member.size,
                             problem=member.problem,
+                            depth=file.depth + 1,
                         )
                     )
                 else:

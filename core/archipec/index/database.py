@@ -172,7 +172,7 @@ class IndexFile(SqliteFile):
                 record.kind,
                 record.system,
                 record.seal,
-                sum("/" not in one.path for one in record.attachments) or min(len(record.attachments), 1),
+                sum(not one.depth for one in record.attachments),
                 bool(record.invoices),
             ),
         )
@@ -272,6 +272,21 @@ class IndexFile(SqliteFile):
     def count(self) -> int:
         """Return how many messages it holds."""
         return int(self.rows("SELECT count(*) FROM message")[0][0])
+
+    def kind_counts(self, held: tuple[str, Sequence[object]] = ("true", ())) -> dict[str, int]:
+        """Return how many messages it holds of each kind, those with most first.
+
+        Args:
+            held: a condition on ``m``, and its values: which messages count.
+        """
+        sql, values = held
+        return dict(
+            self.rows(
+                f"SELECT m.kind, count(*) FROM message m WHERE {sql} GROUP BY 1 ORDER BY 2 DESC, 1",
+                values,
+                "text integer",
+            )
+        )
 
     def get(self, key: ContentKey) -> IndexedMessage | None:
         """Return all that it holds of a message, None when it holds nothing of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -12,9 +13,10 @@ from archipec.index.query import Query, QueryError, phrase
 from archipec.index.record import Role
 from archipec.message import ContentKey
 
-__all__ = ["Clause", "Filters", "Hit", "find"]
+__all__ = ["Clause", "Filters", "Hit", "find", "snippet_pieces"]
 
 _SNIPPET_WORDS = 16
+_MARKS: Final = re.compile("\x02([^\x02\x03]*)\x03?|\x03")
 _BEGINNING = 160  # characters
 _PAGE = 50  # of those that are ordered by rank
 # Ordering by rank: a word in the subject says more than one in what a provider writes around every message.
@@ -57,6 +59,7 @@ class Filters:
         attachment: a glob of an attachment's name, without regard to case.
         attachments, invoices: there is at least one.
         clauses: what else must hold.
+        before: only what comes behind the message with this number (`Hit.number`), the newest being first.
     """
 
     senders: Sequence[str] = ()
@@ -68,6 +71,7 @@ class Filters:
     attachments: bool = False
     invoices: bool = False
     clauses: Sequence[Clause] = ()
+    before: int | None = None
 
 
 class Hit(NamedTuple):
@@ -78,6 +82,7 @@ class Hit(NamedTuple):
         seal: as the index has it.
         sender, recipients: addresses.
         attachments: how many.
+        number: of the message in this index: the newer, the larger.
         snippet: what was found, each word between ``\\x02`` and ``\\x03``; of a search without words the beginning of the
             text.
     """
@@ -92,6 +97,18 @@ class Hit(NamedTuple):
     subject: str
     attachments: int
     snippet: str
+    number: int
+
+
+def snippet_pieces(snippet: str) -> list[tuple[str, bool]]:
+    """Return a snippet (`Hit.snippet`) in pieces: (text, whether it was searched for)."""
+    pieces: list[tuple[str, bool]] = []
+    at = 0
+    for match in _MARKS.finditer(snippet):
+        pieces += [(snippet[at : match.start()], False), (match[1] or "", True)]
+        at = match.end()
+    pieces.append((snippet[at:], False))
+    return [piece for piece in pieces if piece[0]]
 
 
 def find(index: IndexFile, query: Query, filters: Filters, *, by_rank: bool = False) -> Iterator[Hit]:
@@ -107,13 +124,16 @@ def find(index: IndexFile, query: Query, filters: Filters, *, by_rank: bool = Fa
     where = [*_facts(filters), *filters.clauses]
     if query.exclude:
         where.append(Clause("m.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)", (query.exclude,)))
+    if filters.before is not None:
+        # Of the table that the others are looked up by, so that those in front are not gone through.
+        where.append(Clause(f"{_FOUND[1] if query.include else _ALL[1]} < ?", (filters.before,)))
     if by_rank and query.include:
         rows = _best(index, query.include, where)
     elif query.include:
         rows = _rows(index, [Clause("words MATCH ?", (query.include,)), *where], _FOUND, _SNIPPET)
     else:
         rows = _rows(index, where, _ALL, "NULL")
-    for _, *row in rows:
+    for row in rows:
         with index.decoding():
             hit = _hit(row)
         yield hit
@@ -157,7 +177,7 @@ def _values(where: Sequence[Clause]) -> list[object]:
 
 
 def _hit(row: Sequence[Any]) -> Hit:
-    sha256, size, date, kind, system, seal, attachments, facts, texts, snippet = row
+    number, sha256, size, date, kind, system, seal, attachments, facts, texts, snippet = row
     shape = decompressed(facts)
     parties = shape["parties"]
     senders = [address for role, address, _ in parties if role == Role.FROM]
@@ -175,6 +195,7 @@ def _hit(row: Sequence[Any]) -> Hit:
         shape["subject"] or shape["envelope_subject"],
         attachments,
         snippet,
+        number,
     )
 
 

@@ -1,17 +1,23 @@
-"""The header fields that are searched, read in one pass: subject, people, identifiers."""
+"""The header fields that are searched, read in one pass: subject, people, identifiers; and a name for the message's file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from archipec.index.record import Party, Role
-from archipec.pec.headers import decoded_text, field_value, identifier, raw_text
+from archipec.pec.buffer import Octets
+from archipec.pec.date import origin_date, received_date
+from archipec.pec.headers import decoded_text, field_value, header_block, identifier, raw_text
 
-__all__ = ["HeaderFields", "clean_text", "read_fields"]
+__all__ = ["HeaderFields", "clean_text", "message_stem", "read_fields"]
 
+_ROME: Final = ZoneInfo("Europe/Rome")
+_LONGEST_SUBJECT: Final = 60  # characters of it in the name of a file
 _MAX_VALUE: Final = 64 * 1024  # bytes of a field that are read
 _MAX_PARTIES: Final = 2000  # of one header
 _MAX_REFERENCES: Final = 50
@@ -97,3 +103,15 @@ def _each_mailbox(role: Role, value: bytes) -> Iterator[Party]:
 def _identifiers(value: bytes) -> list[str]:
     found = _MESSAGE_ID.findall(value)
     return [clean_text(raw_text(one)) for one in found[-_MAX_REFERENCES:]]
+
+
+def message_stem(raw: Octets, name: str) -> str:
+    """Return what a message's file is called, without extension: its day, its subject and a name of its own.
+
+    The subject comes from outside: `archipec.paths.safe_name` makes a name of it that a file can have.
+    """
+    block = header_block(raw)
+    date = received_date(block) or origin_date(block)
+    day = f"{date.astimezone(_ROME):%Y-%m-%d}" if isinstance(date, datetime) else "senza data"
+    subject = read_fields(block).subject[:_LONGEST_SUBJECT].strip()
+    return " ".join(word for word in (day, subject, name) if word)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.holdings import HeldCopy
 from archipec.custody.receipts.archive_reader import MessageReader
-from archipec.custody.receipts.query import check_short_receipts, find
+from archipec.custody.receipts.query import find
 from archipec.index.attachments import ReadingOptions
 from archipec.index.database import IndexFile
 from archipec.index.document import index_message
@@ -21,7 +21,7 @@ from archipec.pec.inspection import judge_dissected, record
 from archipec.pec.structure import parse_structure
 from archipec.pec.transactions import Transaction
 
-__all__ = ["MessageOverview", "overview"]
+__all__ = ["MessageOverview", "overview", "recognised"]
 
 _NOT_INDEXED = "not read: the message is not in the index"
 
@@ -36,7 +36,8 @@ class MessageOverview:
         judged: whether they are recorded ones; else they rest on the roots of PEC alone.
         content: its people, texts and attachments.
         complete: whether the files attached to it were read too, for signers, invoices and files in files.
-        transaction: the sending or the received message that it belongs to; None when it belongs to none.
+        transaction: the sending or the received message that it belongs to, without its short receipts compared
+            (`archipec.custody.receipts.query.check_short_receipts`); None when it belongs to none.
         copies: where it is held; seen: (source, folder) of each place where it was seen.
     """
 
@@ -83,17 +84,33 @@ def overview(
         judged=recorded is not None,
         content=content,
         complete=indexed is not None,
-        transaction=_transaction(facts, ledger, sinks, reader, now),
+        transaction=_transaction(facts, ledger, sinks, now),
         copies=ledger.holdings.copies(key),
         seen=ledger.holdings.where(key),
     )
 
 
+def recognised(content: IndexedMessage, number: int) -> Iterator[str]:
+    """Yield what an attached file is found to be, by its position: an invoice, a notice of SdI, a filing."""
+    for invoice in content.invoices:
+        if invoice.attachment == number:
+            yield (
+                f"invoice {invoice.number} of {invoice.date}, {invoice.supplier} to {invoice.customer}:"
+                f" {invoice.amount} {invoice.currency}"
+            )
+    for notice in content.sdi_messages:
+        if notice.attachment == number:
+            yield f"SdI {notice.code} on {notice.file_name} {notice.description}".rstrip()
+    for filing in content.filings:
+        if filing.attachment == number:
+            yield f"{filing.type} {filing.number} {filing.date} {filing.office}".rstrip()
+
+
 def _transaction(
-    facts: Mapping[str, Any], ledger: Ledger, sinks: Sequence[int], reader: MessageReader, now: datetime
+    facts: Mapping[str, Any], ledger: Ledger, sinks: Sequence[int], now: datetime
 ) -> Transaction | None:
     names = [str(facts[name]).strip("<> ") for name in ("identificativo", "message_id") if facts.get(name)]
     for name in names:
         for one in find(ledger, sinks, name, now, by_words=False):
-            return check_short_receipts(one, ledger, reader)
+            return one
     return None

@@ -76,6 +76,7 @@ class AttachedFile:
         size: bytes, its transfer encoding undone.
         problem: why its text is not in the index, or not all of it; empty when it is.
         signers: names of who signed it (.p7m), as their certificates say. Nothing here checks a signature.
+        depth: how many files it is in: 0 for one that stands in the message itself.
     """
 
     path: str
@@ -83,6 +84,7 @@ class AttachedFile:
     size: int
     problem: str = ""
     signers: tuple[str, ...] = ()
+    depth: int = 0
 
     @property
     def name(self) -> str:

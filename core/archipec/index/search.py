@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from archipec.config.selection import Selection
+from archipec.config.selection import Selection, read_selection
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.holdings import ATTACHED, Holding, held_in, sealed, seen_in
 from archipec.custody.ledger.schema import HELD
@@ -24,9 +24,12 @@ from archipec.pec.kind import ANOMALIA, GROUPS, KINDS, POSTA_CERTIFICATA, UNSEAL
 
 __all__ = [
     "DIRECTIONS",
+    "HAS",
+    "SEALS",
     "Found",
     "SearchRequest",
     "behind_ledger",
+    "message_request",
     "missing_receipts",
     "open_index_and_ledger",
     "search_archive",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 DIRECTIONS: Final = ("in", "out")
+SEALS: Final = ("valid", "altered", "untrusted", "expired", "unsigned", "malformed")
+HAS: Final = ("attachment", "invoice", "missing-receipt")
 
 _LARGEST_PAGE = 200
 _RECEIVED: Final = frozenset({POSTA_CERTIFICATA, ANOMALIA})
@@ -53,6 +58,7 @@ class SearchRequest:
         direction: "in", "out" or empty for both: receipts are about what was sent, and go out with it. Ordinary mail goes
             out when it was seen in a folder of sent mail; without a ledger it may be either.
         archives: the `where` of those of which one must hold the message; None for any. Only with a ledger.
+        before: as of `Filters`, to go on behind what was shown.
     """
 
     words: str = ""
@@ -67,6 +73,40 @@ class SearchRequest:
     seals: frozenset[str] = frozenset()
     direction: str = ""
     archives: tuple[str, ...] | None = None
+    before: int | None = None
+
+
+def message_request(
+    filters: Mapping[str, Any],
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    what: str = "command line",
+) -> SearchRequest:
+    """Return what was asked for by names.
+
+    Args:
+        filters: ``kinds``, ``seals`` (of `SEALS`), ``folders``, ``attachment`` and ``has`` (of `HAS`).
+        since, until: days.
+        what: where it was asked, for problems.
+
+    Raises:
+        ConfigError: a kind or a date is not one.
+    """
+    asked: dict[str, object] = {
+        "only": list(filters["kinds"]),
+        "since": since,
+        "until": until,
+        "folders": list(filters["folders"]),
+    }
+    return SearchRequest(
+        selection=read_selection({name: value for name, value in asked.items() if value}, what),
+        attachment=filters["attachment"],
+        attachments="attachment" in filters["has"],
+        invoices="invoice" in filters["has"],
+        missing_receipt="missing-receipt" in filters["has"],
+        seals=frozenset(filters["seals"]),
+    )
 
 
 class Found(NamedTuple):
@@ -159,6 +199,7 @@ def _search(
         attachments=request.attachments,
         invoices=request.invoices,
         clauses=[*_kinds(request), *known.clauses(request)],
+        before=request.before,
     )
     hits = find(index, parse_query(request.words), filters, by_rank=by_rank)
     size = 1

@@ -85,6 +85,7 @@ def test_what_is_signed_is_read_and_its_signers_are_named(encoded: type[bytes]) 
     message = indexed(with_files(("atto.pdf.p7m.p7m", encoded(twice)), media_type="text/plain"))
     outer, inner = "atto.pdf.p7m.p7m", "atto.pdf.p7m.p7m/atto.pdf.p7m"
     assert paths(message) == [outer, inner, f"{inner}/atto.pdf"]
+    assert [one.depth for one in message.attachments] == [0, 1, 2]
     assert file_at(message, outer).signers == ("Anna Bianchi",)
     assert file_at(message, inner).signers == ("Mario Rossi",)
     assert text_in(message, f"{inner}/atto.pdf") == TEXT
@@ -209,3 +210,10 @@ def test_names_alone_are_taken_where_files_are_not_to_be_opened() -> None:
 def test_numbers_and_texts_of_a_sheet_are_found() -> None:
     message = indexed(with_files(("conti.xlsx", xlsx(["Totale", 1234.5], ["IVA", 22]))))
     assert text_in(message, "conti.xlsx").split() == ["Totale", "IVA", "1234.5", "22"]
+
+
+def test_a_file_whose_name_has_folders_stands_in_the_message_itself() -> None:
+    message = indexed(with_files(("a.txt", b"uno"), ("a.txt/b.txt", b"due")))
+    assert [(one.path, one.depth) for one in message.attachments] == [
+        ("a.txt", 0), ("a.txt/b.txt", 0),
+    ]  # fmt: skip

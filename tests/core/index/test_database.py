@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archipec.errors import ArchipecError, PermanentError
-from archipec.index.database import IndexEntry, IndexFile, StaleIndex, open_index
-from archipec.index.finding import Clause, Filters, Hit, find
+from archipec.index.database import PER_SECOND, IndexEntry, IndexFile, StaleIndex, open_index
+from archipec.index.finding import Clause, Filters, Hit, find, snippet_pieces
 from archipec.index.query import QueryError, parse_query
 from archipec.index.record import AttachedFile, IndexedMessage, IndexedText, Invoice, Party, Place, Role
 from archipec.message import ContentKey
@@ -63,7 +64,7 @@ EVERYWHERE = entry(
         Party(Role.CC, "conoscenza@pec.example.it", "Carla Conoscenza"), Party(Role.PROVIDER, "posta@gestore.example.it"),
     ),
     attachments=(AttachedFile(path="archivio.zip", media_type="application/zip", size=9),
-                 AttachedFile(path="archivio.zip/nota.pdf.p7m", media_type="application/pkcs7-mime", size=5,
+                 AttachedFile(path="archivio.zip/nota.pdf.p7m", media_type="application/pkcs7-mime", size=5, depth=1,
                               signers=("Fausto Firmatario",)),),
     texts=(
         IndexedText(Place.INNER, "parola interna"), IndexedText(Place.ENVELOPE, "parola imbustata"),
@@ -90,7 +91,7 @@ def test_a_hit_says_what_the_message_is(index: IndexFile) -> None:
     (hit,) = hits(index, "allegata")
     assert hit == Hit(
         EVERYWHERE.key, 1_700_000_000, "posta-certificata", "pec", "valid", "mittente@pec.example.it",
-        ("destinatario@pec.example.it", "conoscenza@pec.example.it"), "oggetto", 1, "parola \x02allegata\x03",
+        ("destinatario@pec.example.it", "conoscenza@pec.example.it"), "oggetto", 1, "parola \x02allegata\x03", 1_700_000_000 * PER_SECOND,
     )  # fmt: skip
     assert hits(index)[0].snippet == "parola interna parola imbustata parola allegata"
 
@@ -330,3 +331,38 @@ def test_any_text_goes_in_and_comes_out(
     index.remove([key("any")])
     with index.transaction() as db:
         db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+
+
+@pytest.mark.parametrize("words", ["", "parola"])
+def test_a_list_goes_on_behind_the_last_that_was_shown(index: IndexFile, words: str) -> None:
+    # Several in the same second, and some without a date.
+    dates = [0, 0, 1_700_000_000, 1_700_000_000, 1_700_000_000, 1_600_000_000]
+    index.add(entry(f"parola {number}", date) for number, date in enumerate(dates))
+    whole = [one.key for one in find(index, parse_query(words), Filters())]
+    shown: list[object] = []
+    before = None
+    while page := list(islice(find(index, parse_query(words), Filters(before=before)), 2)):
+        shown += [one.key for one in page]
+        before = page[-1].number
+    assert shown == whole
+    assert len(whole) == len(dates)
+
+
+def test_kinds_are_counted(index: IndexFile) -> None:
+    index.add([EVERYWHERE, entry("una", 1, kind="accettazione"), entry("altra", 2, kind="accettazione")])
+    assert index.kind_counts() == {"accettazione": 2, "posta-certificata": 1}
+    assert index.kind_counts(("m.date > ?", (1,))) == {"accettazione": 1, "posta-certificata": 1}
+
+
+@pytest.mark.parametrize(
+    ("snippet", "pieces"),
+    [
+        ("", []),
+        ("a b", [("a b", False)]),
+        ("a \x02b\x03 c\x02d\x03", [("a ", False), ("b", True), (" c", False), ("d", True)]),
+        ("a\x03 \x02b", [("a", False), (" ", False), ("b", True)]),
+        ("\x02\x03a", [("a", False)]),
+    ],
+)
+def test_a_snippet_is_taken_apart(snippet: str, pieces: list[tuple[str, bool]]) -> None:
+    assert snippet_pieces(snippet) == pieces

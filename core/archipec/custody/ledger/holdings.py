@@ -7,7 +7,7 @@ a message or that another one had, and its ``sha256``, in a database to which th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from archipec.custody.ledger.copies import Content
@@ -160,6 +160,37 @@ class HeldMessages(LedgerTable):
             "integer",
         )
         return frozenset(number for (number,) in rows)
+
+    def folder_counts(self, sinks: Sequence[int] | None = None) -> dict[str, int]:
+        """Return how many archived messages were seen in each folder of the mailboxes, by the folders' names.
+
+        Args:
+            sinks: count what one of these archives holds; None for what is known at all.
+        """
+        held = (
+            ""
+            if sinks is None
+            else (
+                f" AND o.content IN (SELECT c.content FROM copy c WHERE {_HELD}"
+                " AND c.sink IN (SELECT value FROM json_each(?)))"
+            )
+        )
+        rows = self._db.rows(
+            "SELECT f.name, count(DISTINCT o.content) FROM folder f JOIN occurrence o ON o.folder = f.id"
+            f" WHERE o.content IS NOT NULL{held} GROUP BY f.name ORDER BY f.name",
+            () if sinks is None else (json.dumps(list(sinks)),),
+            "text integer",
+        )
+        return dict(rows)
+
+    def state(self) -> tuple[int, ...]:
+        """Return what is another one as soon as messages were archived, lost or judged."""
+        rows = self._db.rows(
+            "SELECT coalesce(sum(messages), 0), coalesce(sum(contents), 0), (SELECT count(*) FROM unjudged) FROM tally",
+            (),
+            "integer integer integer",
+        )
+        return tuple(rows[0])
 
     def content(self, key: ContentKey) -> Content | None:
         """Return what is known of a message's bytes, None when nothing is."""

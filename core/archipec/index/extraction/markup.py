@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from archipec.errors import IntegrityError
 from archipec.index.extraction.charset import decode_text
@@ -21,7 +21,17 @@ from archipec.index.extraction.limits import (
     ReadingBudget,
 )
 
-__all__ = ["ELEMENTS", "MarkupRules", "TextSink", "html_text", "xml_text"]
+__all__ = [
+    "ELEMENTS",
+    "Full",
+    "MarkupRules",
+    "MarkupSink",
+    "TextSink",
+    "decode_html",
+    "html_text",
+    "parse_html",
+    "xml_text",
+]
 
 _BLOCK: Final = 64 * 1024
 _ENTITY: Final = re.compile(rb"<\0?!\0?E\0?N\0?T\0?I\0?T\0?Y", re.IGNORECASE)
@@ -66,8 +76,28 @@ _HTML: Final = MarkupRules(
 )
 
 
-class _Full(Exception):
-    """There is as much text as is taken, or time is up."""
+class Full(Exception):
+    """There is as much text as is taken."""
+
+
+class MarkupSink(Protocol):
+    """What a parser calls while it reads. Any of these may raise `Full`, to hear no more."""
+
+    @property
+    def text(self) -> str:
+        """What was collected."""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element begins."""
+
+    def end(self, tag: str) -> None:
+        """An element ends."""
+
+    def data(self, text: str) -> None:
+        """A piece of text."""
+
+    def close(self) -> None:
+        """The document ends."""
 
 
 class TextSink:
@@ -132,7 +162,7 @@ class TextSink:
         self._pieces.append(text[: self._left])
         self._left -= len(text)
         if self._left <= 0:
-            raise _Full
+            raise Full
 
 
 def html_text(data: bytes, charset: str, budget: ReadingBudget) -> Extracted:
@@ -141,17 +171,31 @@ def html_text(data: bytes, charset: str, budget: ReadingBudget) -> Extracted:
     Args:
         charset: as the message says; what the document itself says, where it says nothing.
     """
-    from lxml import etree  # type: ignore[import-untyped]
-
-    if not charset and (named := _META_CHARSET.search(data[:_BLOCK])):
-        charset = named[1].decode("ascii", "replace")
-    text, oddity = decode_text(data[:MAX_FILE], charset)
+    text, oddity = decode_html(data, charset)
     if not text.strip():
         return Extracted("", oddity)
     sink = TextSink(_HTML)
-    blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
-    problem = _parsed(etree.HTMLParser(target=sink), blocks, sink, budget)
+    problem = parse_html(text, sink, budget)
     return Extracted(sink.text, problem or oddity)
+
+
+def decode_html(data: bytes, charset: str) -> tuple[str, str]:
+    """Return an HTML document as text, and what is odd about its charset.
+
+    Args:
+        charset: as the message says; what the document itself says, where it says nothing.
+    """
+    if not charset and (named := _META_CHARSET.search(data[:_BLOCK])):
+        charset = named[1].decode("ascii", "replace")
+    return decode_text(data[:MAX_FILE], charset)
+
+
+def parse_html(text: str, sink: MarkupSink, budget: ReadingBudget) -> str:
+    """Let a sink hear of the elements and texts of an HTML document; return why that was not all of it."""
+    from lxml import etree  # type: ignore[import-untyped]
+
+    blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
+    return _parsed(etree.HTMLParser(target=sink), blocks, sink, budget)
 
 
 def xml_text(
@@ -179,7 +223,7 @@ def xml_text(
     return Extracted(sink.text, problem)
 
 
-def _parsed(parser: Any, blocks: Iterable[bytes | str], sink: TextSink, budget: ReadingBudget) -> str:
+def _parsed(parser: Any, blocks: Iterable[bytes | str], sink: MarkupSink, budget: ReadingBudget) -> str:
     """Parse; return why the text is not whole."""
     from lxml import etree
 
@@ -189,7 +233,7 @@ def _parsed(parser: Any, blocks: Iterable[bytes | str], sink: TextSink, budget: 
                 return TOO_LONG
             parser.feed(block)
         parser.close()
-    except _Full:
+    except Full:
         return TOO_MUCH_TEXT
     except IntegrityError as error:
         return error.message
