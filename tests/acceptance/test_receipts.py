@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -814,3 +815,102 @@ def test_sent_groups(office: Office) -> None:
     report = office.archive("--except", "sent-ordinary")
     assert (report["stored"], report["deselected"]) == (3, 1)
     assert office.archive()["stored"] == 1
+
+
+# -- what someone has dealt with ---------------------------------------------------------------------
+
+
+def test_what_is_handled_needs_a_person_no_more_until_something_else_goes_wrong(office: Office) -> None:
+    first, second = send(A, B, subject="uno"), send(A, subject="due")
+    for sending in (first, second):
+        office.put(OWN.acceptance(sending))
+    office.archive()
+    missing = office.receipts("--missing", "--json", expect=3).objects
+    assert len(missing) == 2 and all(one["attention"] and one["handled"] is None for one in missing)
+    name = next(one["id"] for one in missing if one["oggetto"].endswith("uno"))
+    said = office.receipts("--handled", name, "--note", "spedita per raccomandata", "--json").object
+    assert (said["id"], said["attention"], said["handled"]["note"]) == (
+        name,
+        False,
+        "spedita per raccomandata",
+    )
+    (left,) = office.receipts("--missing", "--json", expect=3).objects
+    assert left["id"] != name
+    office.receipts("--handled", left["id"], "--note", "known")
+    done = office.receipts("--missing")
+    assert done.out == "" and "0 need a person" in done.err
+    assert "handled" in office.receipts().out and "spedita per raccomandata" in office.receipts().out
+
+    # A receipt that puts one recipient right leaves the mark; a failure for the other needs a person.
+    office.put(OWN.delivery(first))
+    office.archive()
+    office.receipts("--missing")
+    office.put(OWN.failure(first, B))
+    office.archive()
+    (again,) = office.receipts("--missing", "--json", expect=3).objects
+    assert (again["id"], again["status"]) == (name, "failed")
+    assert again["handled"]["note"] == "spedita per raccomandata"
+    office.receipts("--handled", name, "--note", "telefonato")
+    office.receipts("--missing")
+
+    # Taken back.
+    office.receipts("--reopen", name)
+    (again,) = office.receipts("--missing", "--json", expect=3).objects
+    assert (again["id"], again["handled"]) == (name, None)
+    assert "was not marked" in office.receipts("--reopen", name).err
+
+
+def test_many_are_handled_at_once_by_their_ids_on_standard_input(office: Office) -> None:
+    for number in range(3):
+        office.put(OWN.acceptance(send(A, subject=f"numero {number}")))
+    office.archive()
+    names = [one["id"] for one in office.receipts("--missing", "--json", expect=3).objects]
+    process = subprocess.run(
+        office.command.argv("--config", office.config, "receipts", "--handled", "-", "--note", "x"),
+        check=False,
+        env=office.command.env,
+        input="\n".join(names) + "\n",
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("handled: x") == 3
+    assert office.receipts("--missing").out == ""
+
+
+def test_marks_that_can_t_be_made_change_nothing(office: Office, tmp_path: Path) -> None:
+    office.put(OWN.acceptance(send(A, subject="uno")))
+    office.archive()
+    (one,) = office.receipts("--missing", "--json", expect=3).objects
+    assert "--note" in office.receipts("--handled", one["id"], expect=2).err
+    nothing = office.receipts("--handled", one["id"], "--handled", "<no@x>", "--note", "x", expect=2)
+    assert "no@x" in nothing.err
+    office.receipts("--missing", expect=3)
+    alone = Archipec(tmp_path / "other")(
+        "receipts",
+        "--to",
+        f"maildir:{office.folder / 'PEC'}",
+        "--handled",
+        one["id"],
+        "--note",
+        "x",
+        expect=4,
+    )
+    assert "ledger" in alone.err
+
+
+def test_a_period_is_also_given_as_an_age(office: Office) -> None:
+    now = datetime.now(UTC)
+    office.put(OWN.acceptance(send(A, subject="vecchia", when=now - timedelta(days=100))))
+    office.put(OWN.acceptance(send(A, subject="nuova", when=now - timedelta(days=5))))
+    office.archive()
+
+    def found(*options: str) -> set[str]:
+        return {one["oggetto"].split()[-1] for one in office.receipts("--json", *options, expect=3).objects}
+
+    assert found() == {"vecchia", "nuova"}
+    assert found("--since", "30d") == {"nuova"}
+    assert found("--until", "2 months") == {"vecchia"}
+    assert found("--since", "1y", "--until", "1d") == {"vecchia", "nuova"}
+    assert "such as 30d" in office.receipts("--since", "ieri", expect=4).err

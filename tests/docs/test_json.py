@@ -40,7 +40,7 @@ RARE = {
     "prune": {"vanished"},
     "status": {"freeable", "missing", "altered", "rejected", "credentials_expire"},
     "verify": {"notes", "confirmed"},
-    "receipts": {"reason", "status", "form"},
+    "receipts": {"reason", "status", "form", "at", "note"},
     "inspect": {"basis", "crl", "trust_list"},
     "settle": set[str](),
 }

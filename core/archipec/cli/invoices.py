@@ -39,7 +39,11 @@ _COLUMNS = (
 
 @click.command()
 @click.option("--to", "urls", multiple=True, metavar="URL", help="Of this archive alone, without a ledger.")
-@click.option("--since", metavar="DATE", help="First day of the message: 2024-03-31, 2024-03 or 2024.")
+@click.option(
+    "--since",
+    metavar="DATE",
+    help="First day of the message: 2024-03-31, 2024-03, 2024 or an age: 30d, 6m, 1y.",
+)
 @click.option("--until", metavar="DATE", help="Last day.")
 @click.option("--direction", type=click.Choice(("in", "out")), help="Received, or sent.")
 @click.option(

@@ -1,23 +1,26 @@
-"""Which stored messages the ids on a command line name."""
+"""Which stored messages and transactions the ids on a command line name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from archipec.cli.archives import OpenArchives
+from archipec.cli.transactions import headline
 from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.custody.ledger.schema import PROMISED
-from archipec.errors import USAGE, ConfigError
+from archipec.errors import USAGE, ConfigError, counted
+from archipec.language import _
 from archipec.message import ContentKey
+from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
 
-__all__ = ["all_named", "named_messages", "short_id"]
+__all__ = ["all_named", "named_messages", "only_transaction", "short_id"]
 
 _CANDIDATES = 20
 
 
 class UnknownId(ConfigError):
-    """An id names nothing, or a beginning names several messages."""
+    """An id names nothing, or what it says fits several."""
 
     exit_code = USAGE
 
@@ -67,3 +70,28 @@ def all_named(opened: OpenArchives, names: Sequence[str]) -> list[ContentKey]:
         UnknownId: as of `named_messages`.
     """
     return list(dict.fromkeys(key for name in names for key in named_messages(opened, name)))
+
+
+def only_transaction(name: str, found: Sequence[Transaction], direction: str) -> Transaction:
+    """Return the only transaction that was found for a name.
+
+    Raises:
+        UnknownId: none was, or several.
+    """
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        which = {"out": "that was sent ", "in": "that was received "}.get(direction, "")
+        raise UnknownId(
+            f'nothing {which}is called "{printable(name)}"',
+            hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
+        )
+    lines = [f"{headline(one)}  {one.name}" for one in found[:_CANDIDATES]]
+    if len(found) > _CANDIDATES:
+        lines.append(f"and {len(found) - _CANDIDATES:,} more")
+    sent = found[0].direction == "out"
+    number = counted(len(found), "sent message") if sent else counted(len(found), "received message")
+    raise UnknownId(
+        [_('{messages} fit "{name}"').format(messages=number, name=printable(name)), *lines],
+        hint="give the PEC identifier of the one that you mean",
+    )

@@ -54,7 +54,9 @@ _SELECTION = (
         help=f"Take only this kind of message or group, one of {', '.join((*GROUPS, *SENT_GROUPS))}; may be repeated.",
     ),
     click.option("--except", "except_", multiple=True, metavar="GROUP", help="Leave this kind or group out."),
-    click.option("--since", metavar="DATE", help="First day to take: 2024-03-31, 2024-03 or 2024."),
+    click.option(
+        "--since", metavar="DATE", help="First day to take: 2024-03-31, 2024-03, 2024 or an age: 30d, 6m, 1y."
+    ),
     click.option("--until", metavar="DATE", help="Last day to take."),
     click.option("--folder", multiple=True, metavar="GLOB", help="Take only these folders of the source."),
 )

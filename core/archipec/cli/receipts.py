@@ -15,12 +15,14 @@ import click
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
 from archipec.cli.filters import chosen_messages, message_filters
+from archipec.cli.marking import Marking, mark_transactions
+from archipec.cli.naming import only_transaction
 from archipec.cli.pipelines import chosen, sinks_at
 from archipec.cli.terminal import count, on_signals
 from archipec.cli.transactions import as_json, as_text, headline, messages_of
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
-from archipec.config.selection import read_selection
+from archipec.config.selection import Selection, read_selection
 from archipec.config.url import is_url
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
@@ -28,14 +30,12 @@ from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReade
 from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
-from archipec.errors import ATTENTION, DONE, USAGE, ConfigError, Interrupted, counted, exit_code
-from archipec.index.search import message_request
+from archipec.errors import ATTENTION, DONE, Interrupted, exit_code
+from archipec.index.search import SearchRequest, message_request
 from archipec.language import _
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable
-
-_CANDIDATES = 20
 
 
 @click.command()
@@ -55,7 +55,7 @@ _CANDIDATES = 20
     help="Sent to. A URL is an archive of an ad hoc run or, without --from URL, any archive, also one without its ledger.",
 )
 @click.option("--missing", is_flag=True, help="Show only what needs a person.")
-@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
+@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03, 2024 or an age: 30d, 6m, 1y.")
 @click.option("--until", metavar="DATE", help="Last day.")
 @click.option(
     "--direction", type=click.Choice(("in", "out", "all")), default="all", help="Received, sent or both."
@@ -71,6 +71,15 @@ _CANDIDATES = 20
     metavar="DIR",
     help="Write to DIR the sent message that ID names, its acceptance and every delivery receipt; or the received one.",
 )
+@click.option(
+    "--handled",
+    multiple=True,
+    metavar="ID",
+    help="Mark this one as dealt with: it needs a person no more, until something else goes wrong; may be repeated, - reads"
+    " ids from stdin, one a line.",
+)
+@click.option("--note", default="", metavar="TEXT", help="With --handled: what was done about it.")
+@click.option("--reopen", multiple=True, metavar="ID", help="Take back what --handled marked.")
 @trust_options
 @click.option(
     "--json", "as_json_", is_flag=True, help="Print one JSON object a transaction, or for the export."
@@ -89,6 +98,9 @@ def receipts(
     subject: str,
     limit: int | None,
     directory: Path | None,
+    handled: tuple[str, ...],
+    note: str,
+    reopen: tuple[str, ...],
     trust: TrustFiles,
     *,
     missing: bool,
@@ -106,14 +118,16 @@ def receipts(
       archipec receipts --export notifica '<20260915.1234@studio.example>'
     A notice that was received, by words of its subject:
       archipec receipts --export ricevuta --direction in "accesso atti"
+    What someone has dealt with needs a person no more:
+      archipec receipts --handled '<20260915.1234@studio.example>' --note "sent again by registered post"
+      archipec receipts --missing --until 90d --json | jq -r .id | archipec receipts --handled - --note "before my time"
 
-    Only receipts with a valid seal count. What is archived but was not judged yet is left out, and said.
-
-    Exit code 3: something needs a person; with --export: something is missing for a complete filing.
+    Only receipts with a valid seal count. What is archived but was not judged yet is left out, and said. Exit code 3:
+    something needs a person; with --export: something is missing for a complete filing.
     """
-    period = {name: day for name, day in (("since", since), ("until", until)) if day}
+    marking = Marking.of(handled, reopen, note)
     wanted = TransactionFilter(
-        period=read_selection(period, "command line"), direction=direction, party=party, subject=subject
+        period=_period(since, until), direction=direction, party=party, subject=subject
     )
     from_url = next((one for one in senders if is_url(one)), None)
     to_urls = [one for one in recipients if is_url(one)]
@@ -124,23 +138,34 @@ def receipts(
     sinks, words = _archives(settings, names, from_url, to_urls, exporting=directory is not None)
     stop = Cancellation()
     alone = bool(to_urls) and from_url is None
-    only = None
-    if request is not None:
-        # Before the archives are opened: they have one lock.
-        unknown = alone and not ledger_knows(settings, sinks)
-        only = chosen_messages(settings, request, sinks if unknown else ())
+    # Before the archives are opened: they have one lock.
+    only = None if request is None else _chosen(settings, request, sinks, alone=alone)
     with on_signals(stop), _opened(settings, sinks, stop, trust, alone=alone) as opened:
         ledger, numbers, reader = opened.ledger, opened.sinks, opened.reader
         codes = [_say_unjudged(ledger.transactions.left_unjudged(numbers))]
-        if directory is not None:
+        if marking:
+            codes.append(mark_transactions(opened, marking, direction, as_json=as_json_))
+        elif directory is not None:
             named = _with_any(only, find(ledger, numbers, words, datetime.now(UTC), direction))
-            one = check_short_receipts(_only(words, list(named), direction), ledger, reader)
+            one = check_short_receipts(only_transaction(words, list(named), direction), ledger, reader)
             codes.append(_export(one, reader, directory, as_json_=as_json_))
         else:
             found = _with_any(only, transactions(ledger, numbers, wanted, datetime.now(UTC)))
             checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
             codes.append(_list(checked, limit, missing=missing, as_json_=as_json_))
     return exit_code([*codes, Interrupted.exit_code if stop.is_set() else DONE])
+
+
+def _chosen(
+    settings: Settings, request: SearchRequest, sinks: Sequence[Endpoint[SinkType[Any]]], *, alone: bool
+) -> frozenset[str]:
+    unknown = alone and not ledger_knows(settings, sinks)
+    return chosen_messages(settings, request, sinks if unknown else ())
+
+
+def _period(since: str | None, until: str | None) -> Selection:
+    days = {name: day for name, day in (("since", since), ("until", until)) if day}
+    return read_selection(days, "command line")
 
 
 @contextmanager
@@ -244,32 +269,6 @@ def _export(one: Transaction, reader: MessageReader, directory: Path, *, as_json
         _show(exported)
     codes = [error.exit_code for error in exported.errors]
     return exit_code([*codes, DONE if exported.complete else ATTENTION])
-
-
-class _Unclear(ConfigError):
-    """What was asked for is nothing, or several things."""
-
-    exit_code = USAGE
-
-
-def _only(name: str, found: Sequence[Transaction], direction: str) -> Transaction:
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        which = {"out": "that was sent ", "in": "that was received "}.get(direction, "")
-        raise _Unclear(
-            f'nothing {which}is called "{printable(name)}"',
-            hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
-        )
-    lines = [f"{headline(one)}  {one.identificativo or one.msgid}" for one in found[:_CANDIDATES]]
-    if len(found) > _CANDIDATES:
-        lines.append(f"and {count(len(found) - _CANDIDATES)} more")
-    sent = found[0].direction == "out"
-    number = counted(len(found), "sent message") if sent else counted(len(found), "received message")
-    raise _Unclear(
-        [_('{messages} fit "{name}"').format(messages=number, name=printable(name)), *lines],
-        hint="give the PEC identifier of the one that you mean",
-    )
 
 
 def _show(exported: Export) -> None:

@@ -60,7 +60,7 @@ class _Words(click.Command):
     help="Sent to. A URL (maildir:DIR) is an archive to search, also one without its ledger.",
 )
 @click.option("--party", "parties", multiple=True, metavar="ADDRESS", help="Sent by or to.")
-@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
+@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03, 2024 or an age: 30d, 6m, 1y.")
 @click.option("--until", metavar="DATE", help="Last day.")
 @click.option(
     "--in", "pipelines", multiple=True, metavar="PIPELINE", help="Only what this pipeline's archives hold."

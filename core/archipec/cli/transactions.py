@@ -30,6 +30,8 @@ def as_json(one: Transaction) -> dict[str, Json]:
         "system": one.system or None,
         "status": str(one.status),
         "attention": one.needs_attention,
+        "handled": None if one.handled is None else {"at": _iso(one.handled.at), "note": one.handled.note},
+        "id": one.name,
         "identificativo": one.identificativo,
         "msgid": one.msgid,
         "date": _iso(one.date),
@@ -110,6 +112,10 @@ def as_text(one: Transaction) -> str:
     ]
     if one.identificativo or one.msgid:
         lines.append(f"  id   {printable(one.identificativo or one.msgid)}")
+    if one.handled is not None:
+        lines.append(f"  handled {_moment(one.handled.at)}: {printable(one.handled.note)}")
+        if one.needs_attention:
+            lines.append("  something went wrong since it was marked as handled")
     if one.answers:
         lines.append(f"  answers {printable(one.answers)}")
     return "\n".join(lines)

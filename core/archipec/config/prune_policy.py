@@ -5,42 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
+from archipec.config.age import Age, read_age
 from archipec.config.selection import OPTIONS as SELECTION_OPTIONS
 from archipec.config.selection import Selection, read_selection
 from archipec.errors import ConfigError
 from archipec.message import Quota
 from archipec.options import Option, boolean, byte_size, choice, read_options
 
-_AGE: Final = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|m|months?|y|years?)", re.IGNORECASE)
 _PERCENT: Final = re.compile(r"(\d{1,3})\s*%?")
-_LONGEST_YEARS: Final = 100
 _MAX_SHARE: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Age:
-    """A span of calendar time; ``text`` is how it was written."""
-
-    months: int
-    days: int
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def before(self, time: datetime) -> datetime:
-        """Return the time that lies this long before an aware one, by the calendar of Europe/Rome."""
-        import calendar
-        from zoneinfo import ZoneInfo
-
-        local = time.astimezone(ZoneInfo("Europe/Rome"))
-        month = local.year * 12 + local.month - 1 - self.months
-        year, month = month // 12, month % 12 + 1
-        day = min(local.day, calendar.monthrange(year, month)[1])
-        return local.replace(year=year, month=month, day=day) - timedelta(days=self.days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +86,6 @@ class PrunePolicy:
         return Quota(listed if reported is None else reported.used, self.quota)
 
 
-def _age(value: object) -> Age:
-    match = _AGE.fullmatch(str(value).strip())
-    if match is None or isinstance(value, bool):
-        raise ValueError('must be an age such as "30 days", "6 months" or "1y"')
-    number, unit = int(match[1]), match[2][0].lower()
-    months = number * {"m": 1, "y": 12}.get(unit, 0)
-    days = number * {"d": 1, "w": 7}.get(unit, 0)
-    if months > 12 * _LONGEST_YEARS or days > 366 * _LONGEST_YEARS:
-        raise ValueError(f"must be an age of at most {_LONGEST_YEARS} years")
-    return Age(months, days, " ".join(str(value).split()))
-
-
 def _percent(value: object) -> int:
     match = _PERCENT.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool) or int(match[1]) > 100:
@@ -138,8 +101,8 @@ def _quota(value: object) -> int:
 
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    Option(name="older_than", help="age from which messages may go", convert=_age),
-    Option(name="verified_for", help="time since when copies have been found intact", convert=_age),
+    Option(name="older_than", help="age from which messages may go", convert=read_age),
+    Option(name="verified_for", help="time since when copies have been found intact", convert=read_age),
     Option(name="free_to", help="share of the quota to get down to, oldest first", convert=_percent),
     Option(name="when_above", help="share of the quota up to which nothing is deleted", convert=_percent),
     Option(

@@ -10,11 +10,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from archipec.config.age import is_age, read_age
 from archipec.errors import ConfigError, counted
 from archipec.options import Option, byte_size, nearest, read_options, strings
 from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, OTHER_NAMES, in_group
@@ -271,10 +272,13 @@ def _midnight(day: date) -> float:
 
 
 def _period(value: object) -> tuple[date, date]:
-    """First and last day of a year, a month or a day."""
+    """First and last day of a year, a month or a day; of an age, the day that is so long ago."""
+    if is_age(value):
+        day_then = read_age(value).before(datetime.now(UTC)).date()
+        return day_then, day_then
     match = _PERIOD.fullmatch(str(value).strip())
     if match is None:
-        raise ValueError("must be a date such as 2024-03-31, 2024-03 or 2024")
+        raise ValueError("must be a date such as 2024-03-31, 2024-03 or 2024, or an age such as 30d")
     year, month, day = (int(group) if group else None for group in match.groups())
     assert year is not None
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
@@ -340,8 +344,8 @@ def _option(name: str, text: str, convert: Callable[[object], object], unit: str
 OPTIONS: Final[tuple[Option, ...]] = (
     _option("only", "kinds or groups of messages to take", _kind_words),
     _option("except", "kinds or groups of messages to leave out", _kind_words),
-    _option("since", "first day (or month, or year) to take", _first_day),
-    _option("until", "last day (or month, or year) to take", _last_day),
+    _option("since", "first day (or month, or year) to take, or an age: 30d, 6m, 1y", _first_day),
+    _option("until", "last day (or month, or year) to take, or an age", _last_day),
     _option("min_size", "size of the smallest message to take", byte_size, "bytes"),
     _option("max_size", "size of the largest message to take", byte_size, "bytes"),
     _option("message_id", "Message-IDs of the messages to take", _message_ids),

@@ -7,7 +7,7 @@ operating system drops with the process.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -40,6 +40,10 @@ class CommandReport(Protocol):
     @property
     def exit_code(self) -> int:
         """The exit code it means."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was done, in numbers, for the history of runs."""
 
 
 T = TypeVar("T", bound=CommandReport)
@@ -90,7 +94,7 @@ def record_attempt(
         shapes = [error_shape(error) for error in errors(report)]
         try:
             but_settling = getattr(report, "but_settling", None)
-            ledger.runs.end_attempt(number, now(), report.exit_code, shapes, but_settling)
+            ledger.runs.end_attempt(number, now(), report.exit_code, shapes, but_settling, report.counts)
         except ArchipecError as error:
             report.errors.append(error)
         return report

@@ -75,6 +75,12 @@ class SettleReport:
         refused = ATTENTION if any(sink.needs_attention for sink in self.sinks.values()) else DONE
         return exit_code([refused, *(error.exit_code for error in self.errors)])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done, in copies."""
+        sinks = self.sinks.values()
+        return {"stored": sum(one.stored for one in sinks), "rejected": sum(one.refused for one in sinks)}
+
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``settle --json``."""
         return {

@@ -87,6 +87,11 @@ class VerifyReport:
         lost = IntegrityError.exit_code if self.missing or self.altered else 0
         return exit_code([lost, *(error.exit_code for error in self.errors)])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done, in copies."""
+        return {"checked": self.checked, "missing": self.missing, "altered": self.altered}
+
     def count(self, sink: str, key: ContentKey, verdict: str, reason: str) -> None:
         """Count a copy that was read back."""
         with self._lock:

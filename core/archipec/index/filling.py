@@ -54,6 +54,11 @@ class IndexReport:
         """The exit code this outcome means."""
         return exit_code([*(error.exit_code for error in self.errors), ATTENTION if self.missing else DONE])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done, in messages."""
+        return {"indexed": self.indexed, "missing": self.missing}
+
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``index --json``."""
         return {

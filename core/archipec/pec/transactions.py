@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from archipec.message import ContentKey
 from archipec.pec import kind as kinds
@@ -20,6 +20,7 @@ from archipec.pec.daticert import Destinatario
 __all__ = [
     "ATTENTION",
     "BY_WEIGHT",
+    "HandledMark",
     "MessageRecord",
     "Outcome",
     "Recipient",
@@ -187,6 +188,19 @@ class Recipient:
     check: Check | None = None
 
 
+class HandledMark(NamedTuple):
+    """A person's word that what is wrong with a transaction was dealt with.
+
+    Attributes:
+        at: aware.
+        concerns: what was wrong then (`Transaction.concerns`): what goes wrong later needs a person again.
+    """
+
+    at: datetime
+    note: str
+    concerns: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """A sending ("out") or a certified message that came in ("in").
@@ -201,6 +215,7 @@ class Transaction:
         problems, notes: of the whole; the recipients have theirs.
         answers: the `identificativo` of the transaction that it answers, empty when it answers none that is archived.
         system: `pec` or `rem`, of the acceptance or of the envelope; empty when there is neither.
+        handled: the mark of who dealt with it; None without one.
     """
 
     direction: str
@@ -219,6 +234,13 @@ class Transaction:
     notes: tuple[str, ...] = ()
     system: str = ""
     answers: str = ""
+    handled: HandledMark | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called where one transaction is meant; the same for one sending and one arrival of it."""
+        records = (*self.envelopes, *self.unproven, *(() if self.sent is None else (self.sent.record,)))
+        return self.identificativo or self.msgid or next((one.key.sha256 for one in records), "")
 
     @property
     def in_reply_to(self) -> str:
@@ -229,8 +251,22 @@ class Transaction:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether somebody has to look at it."""
-        return bool(self.status in ATTENTION or self.problems or any(one.problems for one in self.recipients))
+        """Whether somebody has to look at it: something is wrong that was not marked as handled."""
+        concerns = self.concerns
+        return bool(concerns) and (self.handled is None or not concerns <= self.handled.concerns)
+
+    @property
+    def concerns(self) -> frozenset[str]:
+        """What is wrong with it, the same text in every language: to be compared, not to be shown."""
+        found = {f"{who.address} {who.outcome}" for who in self.recipients if who.outcome in ATTENTION}
+        if self.status in ATTENTION and not found:
+            found.add(str(self.status))
+        for whose, problems in (
+            ("", self.problems),
+            *((who.address, who.problems) for who in self.recipients),
+        ):
+            found |= {f"{whose} problem {number}".strip() for number in range(1, len(problems) + 1)}
+        return frozenset(found)
 
     @property
     def short_receipts(self) -> Iterator[MessageRecord]:

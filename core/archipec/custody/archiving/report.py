@@ -120,6 +120,11 @@ class ArchiveReport:
         attention = self.failed or self.omissions.messages
         return exit_code([*codes, pruned, ATTENTION if attention else DONE])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done, in messages and bytes."""
+        return {"stored": self.stored, "failed": self.failed, "left": self.left, "bytes": self.size}
+
     def fail(self, folder: str, ref: str, reason: str) -> None:
         """Count a message as failed."""
         self.failed += 1

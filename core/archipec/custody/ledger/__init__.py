@@ -14,6 +14,7 @@ from archipec.custody.ledger.copies import Content, Copies, Copy
 from archipec.custody.ledger.database import Database
 from archipec.custody.ledger.deletions import Deletions
 from archipec.custody.ledger.figures import LedgerFigures
+from archipec.custody.ledger.handled import HandledMarks
 from archipec.custody.ledger.holdings import HeldMessages
 from archipec.custody.ledger.runs import Runs
 from archipec.custody.ledger.sources import FolderState, HeaderFacts, SourceMessage, Sources
@@ -33,6 +34,7 @@ class Ledger(Database):
         verdicts: what was judged.
         holdings: what is known of messages that are found in the index.
         transactions: what certified messages say of each other.
+        handled: transactions that someone has dealt with.
         deletions: plans, orders and what came of them.
         figures: what is counted for a report.
         unsealed: originals that were saved without their envelope.
@@ -49,6 +51,7 @@ class Ledger(Database):
         self.verdicts = Verdicts(self, self.copies)
         self.holdings = HeldMessages(self)
         self.transactions = Transactions(self)
+        self.handled = HandledMarks(self)
         self.deletions = Deletions(self)
         self.figures = LedgerFigures(self)
         self.unsealed = Unsealed(self)

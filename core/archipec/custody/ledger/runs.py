@@ -14,10 +14,10 @@ from archipec.message import ContentKey, Json, Quota
 __all__ = ["Attempt", "AttemptSink", "AttemptSubject", "RunRecord", "Runs"]
 
 _ATTEMPT = (
-    "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling"
-    " FROM attempt"
+    "SELECT id, pipeline, source, command, started, ended, exit_code, errors, sinks, urls, lock, but_settling,"
+    " counts FROM attempt"
 )
-_ATTEMPT_COLUMNS = "integer text text text time time? integer? text text text? text integer?"
+_ATTEMPT_COLUMNS = "integer text text text time time? integer? text text text? text integer? text"
 _ERRORS = [{"error": [str], "hint": str}]
 _REPORT = dict.fromkeys(("stored", "failed", "left"), int)
 
@@ -60,6 +60,7 @@ class Attempt(NamedTuple):
         urls: of an ad hoc run, its options as they were typed: ``{"from": [URL], "to": [URL...]}``.
         lock: name of the lock file that is held while it runs.
         but_settling: the exit code but for what sinks had still to confirm, None where there is no such thing.
+        counts: what it did, in numbers: ``stored``, ``failed``, ...
     """
 
     id: int
@@ -74,6 +75,7 @@ class Attempt(NamedTuple):
     urls: dict[str, list[str]] | None
     lock: str
     but_settling: int | None
+    counts: dict[str, int]
 
     @property
     def done(self) -> bool:
@@ -115,17 +117,33 @@ class Runs(LedgerTable):
         exit_code: int,
         errors: Sequence[Mapping[str, Json]],
         but_settling: int | None = None,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         """Record what came of an attempt.
 
         Args:
             but_settling: the exit code but for what sinks had still to confirm; None where there is no such thing.
+            counts: what it did, in numbers.
         """
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE attempt SET ended = ?, exit_code = ?, errors = ?, but_settling = ? WHERE id = ?",
-                (ended, exit_code, json.dumps(errors), but_settling, number),
+                "UPDATE attempt SET ended = ?, exit_code = ?, errors = ?, but_settling = ?, counts = ? WHERE id = ?",
+                (ended, exit_code, json.dumps(errors), but_settling, json.dumps(dict(counts or {})), number),
             )
+
+    def attempts(self, limit: int, since: int = 0) -> list[Attempt]:
+        """Return the latest attempts, the newest first.
+
+        Args:
+            limit: how many at most; negative for all.
+            since: Unix seconds; what began before is left out.
+        """
+        rows = self._db.rows(
+            f"{_ATTEMPT} WHERE started >= ? ORDER BY started DESC, id DESC LIMIT ?",
+            (since, limit),
+            _ATTEMPT_COLUMNS,
+        )
+        return [self._attempt(row) for row in rows]
 
     def last_attempts(self) -> list[Attempt]:
         """Return the last attempt by each command of each pipeline and source, in the order in which they ended."""
@@ -182,7 +200,21 @@ class Runs(LedgerTable):
         return [AttemptSink(*one) for one in self._db.checked(places, "text text text?")]
 
     def _attempt(self, row: Sequence[Any]) -> Attempt:
-        number, pipeline, source, command, started, ended, code, errors, sinks, urls, lock, but_settling = row
+        (
+            number,
+            pipeline,
+            source,
+            command,
+            started,
+            ended,
+            code,
+            errors,
+            sinks,
+            urls,
+            lock,
+            settling,
+            counts,
+        ) = row
         return Attempt(
             number,
             pipeline,
@@ -195,7 +227,8 @@ class Runs(LedgerTable):
             self._sinks(sinks),
             None if urls is None else self._db.parse_json(urls, {str: [str]}),
             lock,
-            but_settling,
+            settling,
+            self._db.parse_json(counts, {str: int}),
         )
 
     def has_copies(self, where: str) -> bool:

@@ -64,7 +64,7 @@ _SEAL = "CREATE INDEX verdict_seal ON verdict (seal)"
 _ATTEMPT = (
     # Every try of a pipeline, on record before it begins. source: its where, '' where the configuration did not tell.
     # lock: the file in the state folder's locks that is held as long as it runs. but_settling: the exit code but for
-    # what sinks had still to confirm. errors: [{"error", "hint", "exit_code"}]; sinks: [{"name", "where", "root"}]; urls: as given on the command line, of an ad hoc run.
+    # what sinks had still to confirm. counts: {WHAT: NUMBER}; errors: [{"error", "hint", "exit_code"}]; sinks: [{"name", "where", "root"}]; urls: as given on the command line, of an ad hoc run.
     """CREATE TABLE attempt (
         id INTEGER PRIMARY KEY,
         pipeline TEXT NOT NULL,
@@ -74,6 +74,7 @@ _ATTEMPT = (
         ended INTEGER,
         exit_code INTEGER,
         but_settling INTEGER,
+        counts TEXT NOT NULL DEFAULT '{}',
         errors TEXT NOT NULL DEFAULT '[]',
         sinks TEXT NOT NULL DEFAULT '[]',
         urls TEXT,
@@ -112,6 +113,16 @@ _COUNTED = (
     # What is not settled is little of much. A query has the same condition, or SQLite takes another way.
     f"CREATE INDEX copy_unsettled ON copy (sink, state) WHERE {UNSETTLED}",
 )
+
+# Transactions that a person has dealt with, by direction and name: concerns is JSON, what was wrong then.
+_HANDLED = """CREATE TABLE handled (
+    direction TEXT NOT NULL,
+    name TEXT NOT NULL,
+    concerns TEXT NOT NULL,
+    note TEXT NOT NULL,
+    marked INTEGER NOT NULL,
+    PRIMARY KEY (direction, name)
+) WITHOUT ROWID"""
 
 _PRUNING = (
     # Orders whose messages are marked at the source and may not be deleted yet.
@@ -250,16 +261,19 @@ SCHEMA = (
     *_ATTEMPT,
     *_PRUNING,
     *_COUNTED,
+    _HANDLED,
 )
 
 JSON_COLUMNS = frozenset(
     {
+        "attempt.counts",
         "attempt.errors",
         "attempt.sinks",
         "attempt.urls",
         "copy.token",
         "deletion.evidence",
         "folder.cursor",
+        "handled.concerns",
         "plan.messages",
         "run.report",
         "verdict.record",
@@ -287,6 +301,7 @@ STEPS = {
         *_ATTEMPT,
         *_PRUNING,
         *_COUNTED,
+        _HANDLED,
         """INSERT INTO tally SELECT c.sink, c.state, count(*), sum(t.size), sum(t.id)
             FROM copy c JOIN content t ON t.id = c.content WHERE c.state <> 'intent' GROUP BY 1, 2""",
         "INSERT INTO unjudged SELECT id FROM content WHERE id NOT IN (SELECT content FROM verdict)",

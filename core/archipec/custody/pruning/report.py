@@ -72,6 +72,14 @@ class PruneReport:
         codes += [ATTENTION] if self.vanished else []
         return exit_code(codes)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done, in messages."""
+        return {
+            "deleted": len(self.with_action(Action.DELETED)),
+            "moved": len(self.with_action(Action.MOVED)),
+        }
+
     def with_action(self, *actions: Action) -> list[PlanEntry]:
         """Return the entries with one of these actions."""
         return [entry for entry in self.entries if entry.action in actions]

@@ -99,7 +99,11 @@ def find(
     words = name.casefold().split()
     found = []
     for one in transactions(ledger, sinks, TransactionFilter(direction=direction), now):
-        if identifier.casefold() in (one.identificativo.casefold(), one.msgid.casefold()):
+        if identifier.casefold() in (
+            one.identificativo.casefold(),
+            one.msgid.casefold(),
+            one.name.casefold(),
+        ):
             return [one]
         text = " ".join((one.oggetto, one.mittente, *(who.address for who in one.recipients))).casefold()
         if words and all(word in text for word in words):
@@ -107,10 +111,15 @@ def find(
     return found
 
 
-def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: MessageReader) -> Transaction:
+def check_short_receipts(
+    transaction: Transaction, ledger: Ledger, reader: MessageReader | None
+) -> Transaction:
     """Return a transaction with its short receipts compared with the original.
 
     A comparison is made once: its outcome is recorded.
+
+    Args:
+        reader: None to go by what is recorded, and read no archive.
     """
     checks = {}
     for pec_receipt in transaction.short_receipts:
@@ -121,13 +130,14 @@ def check_short_receipts(transaction: Transaction, ledger: Ledger, reader: Messa
             continue
         original = transaction.sent.record.number
         check = ledger.transactions.recorded_check(pec_receipt.number, original)
-        if check is None:
+        if check is None and reader is not None:
             try:
                 check = _compared(pec_receipt, transaction.sent, reader)
                 ledger.transactions.record_check(pec_receipt.number, original, check)
             except ArchipecError as error:
                 check = Check(UNCHECKED, sentence=f"its hashes were not checked: {error.message}")
-        checks[pec_receipt.number] = check
+        if check is not None:
+            checks[pec_receipt.number] = check
     return with_checks(transaction, checks) if checks else transaction
 
 
@@ -165,6 +175,7 @@ def linked(
         now: aware.
     """
     nameless: list[MessageRecord] | None = None
+    marks = ledger.handled.all()
     waiting = iter(clues)
     while page := list(islice(waiting, _PAGE)):
         groups = _of_identifiers(ledger, sinks, [clue.value for clue in page if clue.certified])
@@ -190,7 +201,9 @@ def linked(
                     nameless = ledger.transactions.copies_without_name(sinks)
                 candidates = nameless
             linked += build_transactions(records, candidates, now)
-        yield from _with_answers(ledger, sinks, linked)
+        for one in _with_answers(ledger, sinks, linked):
+            mark = marks.get((one.direction, one.name))
+            yield one if mark is None else replace(one, handled=mark)
 
 
 def _with_answers(
