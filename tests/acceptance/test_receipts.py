@@ -274,6 +274,8 @@ def test_delivered(office: Office) -> None:
         "system": "pec",
         "status": "delivered",
         "attention": False,
+        "handled": None,
+        "id": sending.identificativo,
         "identificativo": sending.identificativo,
         "msgid": sending.msgid.strip("<>"),
         "date": "2025-03-10T09:30:01+01:00",
