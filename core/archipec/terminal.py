@@ -187,6 +187,16 @@ def size(number: int) -> str:
     return f"{written(amount / 1000, 1)} GB"
 
 
+def duration(seconds: int) -> str:
+    """Return a span of time as a person says it, in two units at most."""
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def json_line(value: object) -> str:
     """Return a value as JSON in one line that does nothing to a terminal: other letters stay, what steers one is escaped."""
     text = json.dumps(value, ensure_ascii=False)

@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from archipec.simulator import mailbox, shared_authority
-from testbed.command import Archipec, Result
+from testbed.boxes import Boxes, block, imap, set_back
+from testbed.command import Archipec
 from testbed.scripted_imap import Box, ScriptedImap, a_message
 
 
@@ -36,47 +36,9 @@ def source(tmp_path: Path) -> str:
     return f"eml:{folder}"
 
 
-def block(name: str, source: str, sink: Path, more: str = "") -> str:
-    return (
-        f'[[pipeline]]\nname = "{name}"\nseals = false\n{more}\n[pipeline.source]\n{source}\n'
-        f'[[pipeline.sink]]\ntype = "maildir"\npath = "{sink}"\n'
-    )
-
-
-def imap(port: int, ca_file: Path | str, password: str = "env:PEC_PASSWORD", host: str = "127.0.0.1") -> str:
-    return f'type = "imap"\nhost = "{host}"\nport = {port}\nuser = "u"\npassword = "{password}"\nca_file = "{ca_file}"'
-
-
-class Box17:
-    """An office with a configuration."""
-
-    def __init__(self, archipec: Archipec, path: Path) -> None:
-        self.archipec = archipec
-        self.path = path
-
-    def write(self, *blocks: str) -> None:
-        self.path.write_text("\n".join(blocks))
-
-    def __call__(self, *arguments: object, expect: int | None = 0) -> Result:
-        return self.archipec("--config", self.path, *arguments, expect=expect)
-
-    def status(self, *arguments: object, expect: int | None) -> dict[str, dict[str, Any]]:
-        return {one["pipeline"]: one for one in self("status", "--json", *arguments, expect=expect).objects}
-
-
 @pytest.fixture
-def office(archipec: Archipec, tmp_path: Path) -> Box17:
-    return Box17(archipec, tmp_path / "archipec.toml")
-
-
-def set_back(state: Path, days: int) -> None:
-    """Make everything that is on record so much older."""
-    with closing(sqlite3.connect(state / "ledger.sqlite3")) as db:
-        seconds = days * 86_400
-        db.execute("UPDATE attempt SET started = started - ?, ended = ended - ?", (seconds, seconds))
-        db.execute("UPDATE run SET started = started - ?", (seconds,))
-        db.execute("UPDATE copy SET stored = stored - ?", (seconds,))
-        db.commit()
+def office(archipec: Archipec, tmp_path: Path) -> Boxes:
+    return Boxes(archipec, tmp_path / "archipec.toml")
 
 
 # -- what failed -----------------------------------------------------------------------------------------
@@ -88,7 +50,7 @@ def closed_port() -> int:
         return port
 
 
-def test_each_box_that_failed_says_why_and_the_others_are_not_held_up(office: Box17, tmp_path: Path) -> None:
+def test_each_box_that_failed_says_why_and_the_others_are_not_held_up(office: Boxes, tmp_path: Path) -> None:
     with ScriptedImap({b"INBOX": Box.of([a_message(1)])}, tmp_path / "tls") as server:
         ca_file = server.certificate.ca_file
         (tmp_path / "wrong").write_text("not it")
@@ -125,7 +87,7 @@ def test_each_box_that_failed_says_why_and_the_others_are_not_held_up(office: Bo
     assert "failed with exit code 6" in office("status", "wrong", expect=6).out
 
 
-def test_errors_and_objects_in_json_name_their_pipeline(office: Box17, tmp_path: Path) -> None:
+def test_errors_and_objects_in_json_name_their_pipeline(office: Boxes, tmp_path: Path) -> None:
     office.write(
         block("one", f'type = "eml"\npath = "{tmp_path / "PEK"}"', tmp_path / "A"),
         block("two", imap(993, tmp_path / "ca.pem", "env:NOT_SET"), tmp_path / "B"),
@@ -155,7 +117,7 @@ def test_a_success_puts_a_failure_right(archipec: Archipec, source: str, tmp_pat
 
 
 def test_a_configuration_with_a_mistake_is_a_failure_of_each_pipeline_in_it(
-    office: Box17, source: str, tmp_path: Path
+    office: Boxes, source: str, tmp_path: Path
 ) -> None:
     good = block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A")
     office.write(good)
@@ -190,7 +152,7 @@ def test_a_lock_that_is_held_is_a_try_too(archipec: Archipec, source: str, tmp_p
 
 @pytest.mark.parametrize("command", ["verify", "prune", "settle", "archive"])
 def test_every_command_that_fails_is_on_record(
-    office: Box17, source: str, tmp_path: Path, command: str
+    office: Boxes, source: str, tmp_path: Path, command: str
 ) -> None:
     prune = '[pipeline.prune]\nolder_than = "0d"\n'
     one = block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A") + prune
@@ -236,7 +198,7 @@ def test_what_was_killed_did_not_end(archipec: Archipec, tmp_path: Path) -> None
 # -- what never ran, is old, or is gone ------------------------------------------------------------------
 
 
-def test_a_pipeline_that_never_ran_is_listed(office: Box17, source: str, tmp_path: Path) -> None:
+def test_a_pipeline_that_never_ran_is_listed(office: Boxes, source: str, tmp_path: Path) -> None:
     office.write(block("nuovo", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A"))
     result = office("status", expect=3)
     assert "nuovo" in result.out and "never" in result.out and "nuovo: it never ran" in result.err
@@ -246,7 +208,7 @@ def test_a_pipeline_that_never_ran_is_listed(office: Box17, source: str, tmp_pat
     office("status")
 
 
-def test_a_last_success_that_is_old_is_said(office: Box17, source: str, tmp_path: Path) -> None:
+def test_a_last_success_that_is_old_is_said(office: Boxes, source: str, tmp_path: Path) -> None:
     office.write(block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A"))
     office("archive")
     office("status", "--max-age", "1h")
@@ -322,7 +284,7 @@ def test_a_deposit_that_nobody_confirms_raises_an_alarm(
 
 
 def test_an_unknown_name_is_refused_and_the_known_ones_named(
-    office: Box17, source: str, tmp_path: Path
+    office: Boxes, source: str, tmp_path: Path
 ) -> None:
     office.write(block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A"))
     office.archipec("archive", "--from", source, "--to", f"maildir:{tmp_path / 'B'}")
@@ -348,7 +310,7 @@ def test_sources_that_never_worked_come_last_and_stop_counting_once_one_did(
 
 
 def test_what_the_configuration_no_longer_has_does_not_count(
-    office: Box17, source: str, tmp_path: Path
+    office: Boxes, source: str, tmp_path: Path
 ) -> None:
     good = block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A")
     office.write(block("old", f'type = "eml"\npath = "{tmp_path / "PEK"}"', tmp_path / "B"), good)
@@ -363,7 +325,7 @@ def test_what_the_configuration_no_longer_has_does_not_count(
 # -- what did nothing ------------------------------------------------------------------------------------
 
 
-def test_verify_says_when_nothing_was_ever_archived(office: Box17, tmp_path: Path) -> None:
+def test_verify_says_when_nothing_was_ever_archived(office: Boxes, tmp_path: Path) -> None:
     with ScriptedImap({b"INBOX": Box.of([])}, tmp_path / "tls", password="another") as server:
         office.write(block("box17", imap(server.port, server.certificate.ca_file), tmp_path / "A"))
         result = office("verify", expect=3)

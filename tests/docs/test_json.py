@@ -13,6 +13,7 @@ import pytest
 
 from archipec import cli
 from archipec.cli import plugins as plugin_commands
+from archipec.custody.attention import MatterKind
 from archipec.custody.pruning.rules import KeepReason
 from archipec.pec.seal import Status
 from archipec.pec.transactions import Outcome
@@ -27,7 +28,7 @@ from testbed.requirements import require
 from testbed.tool import Tool
 
 PAGE = page("json.md")
-COUNTED = {"kinds", "systems", "seals", "kept", "reasons"}
+COUNTED = {"counts", "kinds", "systems", "seals", "kept", "reasons"}
 """What has an object by words that are data: a count for each."""
 NAMED = {"sinks", "settled"}
 """What has an object by names that the user gave."""
@@ -120,6 +121,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         run("settle")
         run("verify")
         run("status")
+        run("runs")
         run("receipts")
         run("search")
         run("index --full")
@@ -135,6 +137,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     (loose / "daticert.xml").write_bytes(b"<postacert/>")
     (loose / "broken.eml").symlink_to(loose / "daticert.xml")
     run("archive", "--from", f"eml:{loose}", "--to", f"mbox:{root / 'mbox'}")
+    run("todo")
     run("archive", "--loose", "--from", f"eml:{loose}", "--to", f"mbox:{root / 'mbox'}")
     run("status")
     envelope = root / "envelope.eml"
@@ -184,7 +187,12 @@ def test_every_command_is_on_the_page() -> None:
 
 
 def test_every_word_that_stands_for_a_reason_or_an_outcome_is_on_the_page() -> None:
-    for heading, words in (("prune", KeepReason), ("receipts", Outcome), ("inspect", Status)):
+    for heading, words in (
+        ("prune", KeepReason),
+        ("receipts", Outcome),
+        ("inspect", Status),
+        ("todo", MatterKind),
+    ):
         text = section(PAGE, f"## `{heading}`")
         missing = [word.value for word in words if f"`{word.value}`" not in text]
         assert not missing, (heading, missing)

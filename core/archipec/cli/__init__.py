@@ -39,6 +39,7 @@ _COMMANDS = {
     "receipts": N_(
         "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt."
     ),
+    "runs": N_("Say what was run when, for how long, and with what outcome; the latest first."),
     "search": N_(
         "Find messages by words in their texts, attachments, names and addresses; the newest first."
     ),
@@ -49,6 +50,7 @@ _COMMANDS = {
     "status": N_(
         "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing."
     ),
+    "todo": N_("List everything that needs a person, over all pipelines, with the command that deals with it."),
     "verify": N_("Read every stored copy back and compare it, byte for byte, with what is recorded."),
     "view": N_(
         "Show a page to search and read what was archived: on this machine, for you alone, until you end it."

@@ -1,4 +1,4 @@
-"""Which stored messages and transactions the ids on a command line name."""
+"""Which pipelines, stored messages and transactions a command line names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from archipec.cli.archives import OpenArchives
 from archipec.cli.transactions import headline
 from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.custody.ledger.schema import PROMISED
-from archipec.errors import USAGE, ConfigError, counted
+from archipec.errors import USAGE, ArchipecError, ConfigError, counted
 from archipec.language import _
 from archipec.message import ContentKey
+from archipec.options import nearest
 from archipec.pec.transactions import Transaction
-from archipec.terminal import printable
+from archipec.terminal import printable, say_error
 
-__all__ = ["all_named", "named_messages", "only_transaction", "short_id"]
+__all__ = ["all_named", "check_names", "named_messages", "only_transaction", "short_id"]
 
 _CANDIDATES = 20
 
@@ -23,6 +24,25 @@ class UnknownId(ConfigError):
     """An id names nothing, or what it says fits several."""
 
     exit_code = USAGE
+
+
+def check_names(names: Sequence[str], known: Sequence[str], mistake: ArchipecError | None = None) -> None:
+    """Refuse names of pipelines that there are not.
+
+    Args:
+        mistake: why the configuration can't be read; said before.
+
+    Raises:
+        ConfigError: naming those that there are.
+    """
+    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
+    if unknown:
+        if mistake is not None:
+            say_error(mistake)
+        there = ", ".join(dict.fromkeys(known))
+        raise ConfigError(
+            unknown, hint=f"known: {there}" if there else "nothing is configured or was ever archived"
+        )
 
 
 def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:

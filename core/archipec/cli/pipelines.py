@@ -36,6 +36,7 @@ from archipec.terminal import command_line, json_line, printable, say_error
 __all__ = [
     "as_json",
     "chosen",
+    "configured_pipelines",
     "load_registry",
     "run_each",
     "run_one",
@@ -77,6 +78,16 @@ def load_registry() -> Registry:
     for problem in registry.problems:
         click.echo(f"warning: {problem}", err=True)
     return registry
+
+
+def configured_pipelines(settings: Settings) -> tuple[Sequence[Pipeline] | None, ConfigError | None]:
+    """Return the configured pipelines, None without a configuration that can be read, and why it can't be."""
+    if not settings.config.exists():
+        return None, None
+    try:
+        return load(settings.config, load_registry()), None
+    except ConfigError as error:
+        return None, error
 
 
 def sinks_at(urls: Iterable[str]) -> list[Endpoint[SinkType[Any]]]:

@@ -11,15 +11,15 @@ from urllib.parse import unquote
 import click
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import load_registry
+from archipec.cli.naming import check_names
+from archipec.cli.pipelines import configured_pipelines
 from archipec.cli.terminal import count, size
-from archipec.config.pipeline import Pipeline, load
+from archipec.config.pipeline import Pipeline
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.run import now
 from archipec.custody.status import FULL, PipelineStatus, Try, fullness, in_words, statuses
-from archipec.errors import ATTENTION, DONE, ArchipecError, ConfigError, counted, exit_code
-from archipec.options import nearest
+from archipec.errors import ATTENTION, DONE, counted, exit_code
 from archipec.terminal import json_line, printable, say_error
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
     Exit code: that of the last try that failed and was not put right since; 3: something needs a person.
     """
     age = None if max_age is None else _seconds(max_age)
-    configured, mistake = _configured(settings)
+    configured, mistake = configured_pipelines(settings)
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
         known = statuses(ledger, settings.state, configured, now(), age)
-        _check_names(names, [one.pipeline for one in known], mistake)
+        check_names(names, [one.pipeline for one in known], mistake)
         found = [one for one in known if not names or one.pipeline in names]
         chosen = [one for one in configured or () if not names or one.name in names]
         full = _full(found, chosen, ledger)
@@ -73,7 +73,7 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
         if one.pipeline in full:
             click.echo(f"warning: {one.pipeline}: {_fullness(one, full[one.pipeline])}", err=True)
         for problem in one.problems if one.counts else ():
-            click.echo(printable(f"warning: {one.pipeline}: {problem}"), err=True)
+            click.echo(printable(f"warning: {one.pipeline}: {problem.text}"), err=True)
     overflowing = any(fullness(one.quota) == max(FULL) for one in found)
     codes = [one.exit_code for one in found]
     codes += [ATTENTION] if expiring or overflowing else []
@@ -86,32 +86,6 @@ def _seconds(age: str) -> int:
     if match is None:
         raise click.UsageError(f'--max-age must be an age such as 36h, 2d or 1w, not "{age}"')
     return int(match[1]) * {"h": 3_600, "d": 86_400, "w": 604_800}[match[2]]
-
-
-def _configured(settings: Settings) -> tuple[Sequence[Pipeline] | None, ArchipecError | None]:
-    """Return the configured pipelines, None without a configuration, and why it can't be read."""
-    if not settings.config.exists():
-        return None, None
-    try:
-        return load(settings.config, load_registry()), None
-    except ConfigError as error:
-        return None, error
-
-
-def _check_names(names: Sequence[str], known: Sequence[str], mistake: ArchipecError | None) -> None:
-    """Refuse names that the ledger does not know.
-
-    Raises:
-        ConfigError: naming those that there are.
-    """
-    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
-    if unknown:
-        if mistake is not None:
-            say_error(mistake)
-        there = ", ".join(dict.fromkeys(known))
-        raise ConfigError(
-            unknown, hint=f"known: {there}" if there else "nothing is configured or was ever archived"
-        )
 
 
 def _full(

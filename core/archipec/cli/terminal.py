@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from archipec.errors import ArchipecError, Interrupted
 from archipec.language import _
 from archipec.supervision import hurry, on_give_up, user_interrupted
-from archipec.terminal import count, size
+from archipec.terminal import count, duration, size
 
 if TYPE_CHECKING:
     from archipec.custody.run import Cancellation
 
 __all__ = [
     "count",
+    "duration",
     "end_process",
     "interrupt_on_signals",
     "on_signals",

@@ -52,6 +52,7 @@ _PIPELINE_KEYS = (
     "trust_list",
     "crl",
     "credentials_expire",
+    "export_expires",
 )
 _JUDGING = (
     Option(name="seals", help="judge the seals of what is stored", default=True, convert=boolean),
@@ -92,6 +93,7 @@ class Pipeline:
         ocr: whether scanned PDF files are read for it.
         trust: files that say whom to trust besides the roots of PEC.
         credentials_expire: the day on which the source's password expires, None when it isn't known to.
+        export_expires: the day on which a provider deletes the export that is the source, None when it isn't known to.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Pipeline:
     ocr: bool = False
     trust: TrustFiles = field(default_factory=TrustFiles)
     credentials_expire: date | None = None
+    export_expires: date | None = None
 
     @property
     def archives(self) -> tuple[Endpoint[SinkType[Any]], ...]:
@@ -317,10 +320,11 @@ def _from_table(
     prune = problems.catch("", lambda: read_policy(prune_table, f"{what}prune"))
     judging = problems.catch("", lambda: _judging(table, what, base))
     pipeline = _assemble(what, str(name), _Parts(source, selection, sinks, steps), problems)
-    expire = _day(what, table, "credentials_expire", problems)
+    credentials = _day(what, table, "credentials_expire", problems)
+    export = _day(what, table, "export_expires", problems)
     if pipeline is None or judging is None or prune is None:
         return None
-    return replace(pipeline, prune=prune, credentials_expire=expire, **judging)
+    return replace(pipeline, prune=prune, credentials_expire=credentials, export_expires=export, **judging)
 
 
 class _Parts(NamedTuple):

@@ -29,6 +29,7 @@ __all__ = [
     "MAX_AGE",
     "PENDING_AGE",
     "PipelineStatus",
+    "Trouble",
     "SinkStatus",
     "Try",
     "fullness",
@@ -76,12 +77,22 @@ class SinkStatus:
     confirmed_size: int = 0
 
 
+class Trouble(NamedTuple):
+    """What needs attention: ``kind`` for a program, ``about`` an archive's ``where`` or empty, ``since`` in Unix seconds."""
+
+    kind: str
+    about: str
+    text: str
+    since: int | None = None
+
+
 class Try(NamedTuple):
     """An attempt as ``status`` shows it: ``exit_code`` is None while it runs and when it was killed.
 
     Attributes:
         but_settling: the exit code but for what sinks had still to confirm, None where there is no such thing.
         sinks: their ``where``.
+        urls: of an ad hoc run, its options as they were typed, and the folder ("in").
     """
 
     command: str
@@ -92,6 +103,7 @@ class Try(NamedTuple):
     errors: list[dict[str, Any]]
     but_settling: int | None = None
     sinks: frozenset[str] = frozenset()
+    urls: dict[str, list[str]] | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -188,19 +200,27 @@ class PipelineStatus:
         return settled.code == DONE and settled.started >= (failed.ended or failed.started) and asked
 
     @property
-    def problems(self) -> list[str]:
-        """What needs attention beside failed tries and counts, a text each."""
+    def problems(self) -> list[Trouble]:
+        """What needs attention beside failed tries and counts."""
         found = [
-            f"the archive {one.where} {one.problem}" for one in self.sinks if one.problem and one.current
+            Trouble("archive-gone", one.where, f"the archive {one.where} {one.problem}")
+            for one in self.sinks
+            if one.problem and one.current
         ]
         if not self.tries and self.last_run is None:
-            found.append("it never ran")
+            found.append(Trouble("never-ran", "", "it never ran"))
         if self.max_age is not None and self.last_success is not None:
             age = self.now - self.last_success
             if age > self.max_age:
-                found.append(f"its last success is {in_words(age)} old")
+                text = f"its last success is {in_words(age)} old"
+                found.append(Trouble("long-ago", "", text, self.last_success))
         found += [
-            f"{one.where} has waited for a confirmation for {in_words(self.now - one.pending_since)}"
+            Trouble(
+                "no-report",
+                one.where,
+                f"{one.where} has waited for a confirmation for {in_words(self.now - one.pending_since)}",
+                one.pending_since,
+            )
             for one in self.sinks
             if one.pending_since is not None and self.now - one.pending_since > PENDING_AGE
         ]
@@ -238,7 +258,7 @@ class PipelineStatus:
             "last_success_age": None if self.last_success is None else self.now - self.last_success,
             "exit_code": self.exit_code,
             "error": [line for one in self.failed_tries for line in one.lines],
-            "problems": list(self.problems),
+            "problems": [one.text for one in self.problems],
             "last_run": _iso(self.last_run),
             "stored": self.stored,
             "failed": self.failed,
@@ -419,7 +439,15 @@ class _Statuses:
             errors = [{"error": [_WITHOUT_END], "hint": "run it again: it goes on where it stopped"}]
         sinks = frozenset(place.where for place in one.sinks)
         return Try(
-            one.command, one.started, one.ended, running, one.exit_code, errors, one.but_settling, sinks
+            one.command,
+            one.started,
+            one.ended,
+            running,
+            one.exit_code,
+            errors,
+            one.but_settling,
+            sinks,
+            one.urls,
         )
 
     # -- archives ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable
@@ -131,19 +131,26 @@ class Runs(LedgerTable):
                 (ended, exit_code, json.dumps(errors), but_settling, json.dumps(dict(counts or {})), number),
             )
 
-    def attempts(self, limit: int, since: int = 0) -> list[Attempt]:
-        """Return the latest attempts, the newest first.
+    def attempts(self, pipelines: Collection[str] = (), since: int = 0, limit: int = -1) -> list[Attempt]:
+        """Return attempts, the latest first.
 
         Args:
-            limit: how many at most; negative for all.
+            pipelines: their names; none for all.
             since: Unix seconds; what began before is left out.
+            limit: how many at most; negative for all.
         """
         rows = self._db.rows(
-            f"{_ATTEMPT} WHERE started >= ? ORDER BY started DESC, id DESC LIMIT ?",
-            (since, limit),
+            f"{_ATTEMPT} WHERE started >= ?1 AND (?2 = '[]' OR pipeline IN (SELECT value FROM json_each(?2)))"
+            " ORDER BY id DESC LIMIT ?3",
+            (since, json.dumps(list(pipelines)), limit),
             _ATTEMPT_COLUMNS,
         )
         return [self._attempt(row) for row in rows]
+
+    def names(self) -> list[str]:
+        """Return the name of every pipeline that was ever tried."""
+        rows = self._db.rows("SELECT DISTINCT pipeline FROM attempt ORDER BY pipeline", (), "text")
+        return [name for (name,) in rows]
 
     def last_attempts(self) -> list[Attempt]:
         """Return the last attempt by each command of each pipeline and source, in the order in which they ended."""

@@ -1,0 +1,298 @@
+"""Everything that needs a person, over all pipelines: what `todo` lists, `notify` tells, reports and the viewer show.
+
+No server is contacted and no archive is read: it is what the ledger and the configuration know.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from archipec.config.pipeline import AD_HOC, Pipeline
+from archipec.custody.expiry import Expiry, expiries
+from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.runs import RunRecord
+from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
+from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, transactions
+from archipec.custody.status import PipelineStatus, SinkStatus, Try, fullness, statuses
+from archipec.errors import ATTENTION, AuthError, Interrupted, counted
+from archipec.language import _
+from archipec.message import Json
+from archipec.pec.transactions import Transaction
+
+__all__ = ["Matter", "MatterKind", "attention", "late_receipts"]
+
+_SOON: Final = timedelta(days=14)
+"""How long before a password, a certificate or a trusted list expires somebody hears of it."""
+_EXPORT_SOON: Final = timedelta(days=7)
+
+
+class MatterKind(enum.StrEnum):
+    """What a matter is about, the most urgent first."""
+
+    LOGIN_REFUSED = "login-refused"
+    COPY_ALTERED = "copy-altered"
+    COPY_MISSING = "copy-missing"
+    ARCHIVE_GONE = "archive-gone"
+    FAILED = "failed"
+    NEVER_RAN = "never-ran"
+    LONG_AGO = "long-ago"
+    MAILBOX_FULL = "mailbox-full"
+    EXPORT_EXPIRES = "export-expires"
+    CREDENTIALS_EXPIRE = "credentials-expire"
+    TRUST_EXPIRES = "trust-expires"
+    REJECTED = "rejected"
+    NO_REPORT = "no-report"
+    NOT_STORED = "not-stored"
+    LEFT_OUT = "left-out"
+    ENVELOPE_MISSING = "envelope-missing"
+    RECEIPT = "receipt"
+
+
+class Matter(NamedTuple):
+    """Something that needs a person.
+
+    ``kind``, ``pipeline`` and ``about`` say which it is: they stay the same for as long as it is not dealt with.
+
+    Attributes:
+        about: what in the pipeline: a transaction's name, an archive's ``where``, a file, a reason; empty for all of it.
+        text: what is the matter, in one line.
+        since: when it began, in Unix seconds; None where that is not known.
+        command: the words after ``archipec`` that deal with it, or show what there is to know; empty where no command does.
+        folder: where to type it, empty for anywhere.
+    """
+
+    kind: MatterKind
+    pipeline: str
+    about: str
+    text: str
+    since: int | None
+    command: tuple[str, ...]
+    folder: str = ""
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the JSON object of ``todo --json``."""
+        return {
+            "kind": str(self.kind),
+            "pipeline": self.pipeline,
+            "about": self.about,
+            "text": self.text,
+            "since": None if self.since is None else datetime.fromtimestamp(self.since, UTC).isoformat(),
+            "command": list(self.command),
+            "folder": self.folder,
+        }
+
+
+def attention(
+    ledger: Ledger,
+    state: Path,
+    configured: Sequence[Pipeline] | None,
+    now: int,
+    *,
+    receipts: bool = True,
+) -> list[Matter]:
+    """Return everything that needs a person, the most urgent first; of one kind, by pipeline as `statuses` has them.
+
+    Args:
+        state: the folder of the ledger.
+        configured: the pipelines of archipec.toml, None when that does not exist or can't be read.
+        now: in Unix seconds.
+        receipts: False to leave out what was sent and lacks a receipt: looking through all that was ever sent takes longer
+            than all the rest.
+    """
+    runs = {(run.pipeline, run.source): run for run in ledger.runs.last_runs()}
+    known = [one for one in statuses(ledger, state, configured, now) if one.counts]
+    by_name = {one.name: one for one in configured or ()}
+    found: list[Matter] = []
+    for one in known:
+        found += _of_pipeline(one, by_name.get(one.pipeline), runs.get((one.pipeline, one.source)))
+    for pipeline in configured or ():
+        found += _expiring(pipeline, known, datetime.fromtimestamp(now, UTC))
+    if receipts:
+        found += late_receipts(ledger, known, now)
+    order = list(MatterKind)
+    return sorted(found, key=lambda matter: order.index(matter.kind))
+
+
+def late_receipts(ledger: Ledger, known: Iterable[PipelineStatus], now: int) -> Iterator[Matter]:
+    """Yield what was sent, or came in, with something wrong that was not marked as handled; each transaction once."""
+    seen = set()
+    for status in known:
+        sinks = ledger.holdings.sinks_at(one.where for one in status.sinks)
+        if not sinks:
+            continue
+        for one in transactions(ledger, sinks, TransactionFilter(), datetime.fromtimestamp(now, UTC)):
+            if (one.direction, one.name) not in seen:
+                seen.add((one.direction, one.name))
+                checked = check_short_receipts(one, ledger, None)
+                if checked.needs_attention:
+                    yield _receipt(status.pipeline, checked)
+
+
+def _receipt(pipeline: str, one: Transaction) -> Matter:
+    wrong = [who for who in one.recipients if f"{who.address} {who.outcome}" in one.concerns]
+    words = [f"{who.address}: {who.outcome}" for who in wrong] or [*one.problems[:1]]
+    words = words or [who.problems[0] for who in one.recipients if who.problems] or [str(one.status)]
+    subject = one.oggetto or _("(no subject)")
+    command = ("receipts", "--handled", one.name, "--note", "TEXT")
+    since = None if one.date is None else int(one.date.timestamp())
+    return Matter(MatterKind.RECEIPT, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command)
+
+
+# -- of a pipeline ---------------------------------------------------------------------------------------
+
+
+def _of_pipeline(one: PipelineStatus, pipeline: Pipeline | None, run: RunRecord | None) -> Iterator[Matter]:
+    again, folder = _again(one)
+
+    def matter(
+        kind: MatterKind, text: str, about: str = "", since: int | None = None, *, act: str = ""
+    ) -> Matter:
+        command = (act, *again[1:]) if act else again
+        return Matter(kind, one.pipeline, about, text, since, command, folder)
+
+    yield from (_failed(one, each, again, folder) for each in one.failed_tries if _is_failure(each))
+    for problem in one.problems:
+        kind = MatterKind(problem.kind)
+        act = (
+            "settle" if kind is MatterKind.NO_REPORT else "status" if kind is MatterKind.ARCHIVE_GONE else ""
+        )
+        if act and one.pipeline != AD_HOC:
+            yield matter(kind, problem.text, problem.about, problem.since, act=act)
+        else:
+            yield matter(kind, problem.text, problem.about, problem.since)
+    if (full := fullness(one.quota)) and one.quota is not None:
+        share = 100 * one.quota.used // one.quota.limit
+        text = _("the mailbox is {share} % full").format(share=share)
+        rule = () if pipeline is not None and pipeline.prune.has_rule else ("--older-than", "1y")
+        yield Matter(
+            MatterKind.MAILBOX_FULL, one.pipeline, str(full), text, None, ("prune", *again[1:], *rule), folder
+        )
+    yield from _of_messages(run, matter)
+    for sink in one.sinks:
+        yield from _of_archive(one, sink, matter)
+    if one.loose:
+        text = f"{counted(len(one.loose), 'original')}: {ENVELOPE_MISSING}"
+        yield matter(MatterKind.ENVELOPE_MISSING, text, since=min(one.loose_since.values(), default=None))
+
+
+def _is_failure(each: Try) -> bool:
+    """Return whether a try failed as such: what else it left to do is a matter of its own."""
+    return each.code not in {0, ATTENTION} or each.exit_code in {None, Interrupted.exit_code}
+
+
+def _failed(one: PipelineStatus, each: Try, again: tuple[str, ...], folder: str) -> Matter:
+    kind = MatterKind.LOGIN_REFUSED if each.exit_code == AuthError.exit_code else MatterKind.FAILED
+    text = "; ".join(each.lines) or _("it did not end by itself")
+    return Matter(
+        kind, one.pipeline, each.command, text, each.started, (*each.command.split(), *again[1:]), folder
+    )
+
+
+def _again(one: PipelineStatus) -> tuple[tuple[str, ...], str]:
+    """Return what archives a pipeline again, and where that is to be typed."""
+    if one.pipeline != AD_HOC:
+        return ("archive", one.pipeline), ""
+    urls = next((each.urls for each in reversed(one.tries) if each.urls), None) or {}
+    words = tuple(
+        word for name in ("from", "to") for url in urls.get(name, ()) for word in (f"--{name}", url)
+    )
+    return ("archive", *words), next(iter(urls.get("in", ())), "")
+
+
+def _of_messages(run: RunRecord | None, matter: Callable[..., Matter]) -> Iterator[Matter]:
+    """Yield what the last run could not store, and what the source did not show as messages; by reason."""
+    if run is None:
+        return
+    reasons = Counter(str(one["reason"]) for one in _objects(run.report, "failures"))
+    for reason, number in reasons.items():
+        text = _("not stored: {messages}: {reason}").format(
+            messages=counted(number, "message"), reason=reason
+        )
+        yield matter(MatterKind.NOT_STORED, text, reason, run.started)
+    if run.report["left"] and not reasons:
+        text = _("not reached: {messages}").format(messages=counted(run.report["left"], "message"))
+        yield matter(MatterKind.NOT_STORED, text, since=run.started)
+    skipped = Counter(str(one["reason"]) for one in _objects(run.report, "skipped") if one.get("message"))
+    for reason, number in skipped.items():
+        text = _("left out: {messages}: {reason}").format(messages=counted(number, "message"), reason=reason)
+        yield matter(MatterKind.LEFT_OUT, text, reason, run.started)
+
+
+def _objects(report: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list of a report's; those of earlier versions may lack it."""
+    found = report.get(name)
+    return (
+        [one for one in found if isinstance(one, dict) and "reason" in one] if isinstance(found, list) else []
+    )
+
+
+def _of_archive(one: PipelineStatus, sink: SinkStatus, matter: Callable[..., Matter]) -> Iterator[Matter]:
+    lost = {
+        "altered": (MatterKind.COPY_ALTERED, _("{copies} altered in {archive}")),
+        "missing": (MatterKind.COPY_MISSING, _("{copies} missing from {archive}")),
+    }
+    for state, (kind, words) in lost.items():
+        if number := sink.others.get(state):
+            yield matter(kind, words.format(copies=counted(number, "copy"), archive=sink.where), sink.where)
+    if number := sink.others.get("rejected"):
+        text = _("{copies} rejected by {archive}").format(copies=counted(number, "copy"), archive=sink.where)
+        reasons = "; ".join(reason for reason in sink.reasons if reason)
+        yield matter(
+            MatterKind.REJECTED, f"{text}: {reasons}" if reasons else text, sink.where, **_settle(one)
+        )
+    for overdue in sink.overdue:
+        text = f"{counted(overdue.copies, 'copy')}: {overdue.as_text(one.now)}"
+        yield matter(
+            MatterKind.NO_REPORT, text, f"{sink.where} {overdue.reason}", overdue.since, **_settle(one)
+        )
+
+
+def _settle(one: PipelineStatus) -> dict[str, str]:
+    return {} if one.pipeline == AD_HOC else {"act": "settle"}
+
+
+# -- what expires ----------------------------------------------------------------------------------------
+
+
+def _expiring(pipeline: Pipeline, known: Sequence[PipelineStatus], now: datetime) -> Iterator[Matter]:
+    today = now.astimezone().date()
+    day = pipeline.credentials_expire
+    if day is not None and day <= today + _SOON:
+        text = _("the password expires on {day}: renew it, and credentials_expire in the configuration")
+        if day < today:
+            text = _("the password expired on {day}: renew it, and credentials_expire in the configuration")
+        yield Matter(MatterKind.CREDENTIALS_EXPIRE, pipeline.name, "", text.format(day=day), None, ())
+    day = pipeline.export_expires
+    if day is not None and today <= day <= today + _EXPORT_SOON and not _is_archived(pipeline, known):
+        text = _("the provider deletes this export on {day}, and it is not all archived").format(day=day)
+        yield Matter(MatterKind.EXPORT_EXPIRES, pipeline.name, "", text, None, ("archive", pipeline.name))
+    for one in expiries(pipeline.trust):
+        if abs(one.at - now) <= _SOON:
+            text = (
+                _("{what} in {file} expires on {day}")
+                if one.at > now
+                else _("{what} in {file} expired on {day}")
+            )
+            said = text.format(what=_named(one), file=one.file, day=f"{one.at.astimezone():%Y-%m-%d}")
+            yield Matter(
+                MatterKind.TRUST_EXPIRES, pipeline.name, str(one.file), said, int(one.at.timestamp()), ()
+            )
+
+
+def _named(one: Expiry) -> str:
+    if one.kind == "certificate":
+        return _("the certificate of {holder}").format(holder=one.name)
+    return one.name or _("the list of revoked certificates")
+
+
+def _is_archived(pipeline: Pipeline, known: Sequence[PipelineStatus]) -> bool:
+    return any(
+        one.last_success is not None and not one.failed and not one.left
+        for one in known
+        if (one.pipeline, one.source) == (pipeline.name, pipeline.source.where)
+    )
