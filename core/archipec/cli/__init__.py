@@ -50,7 +50,9 @@ _COMMANDS = {
     "status": N_(
         "Say how each pipeline's last try ended, what its archives hold, what waits and what is missing."
     ),
-    "todo": N_("List everything that needs a person, over all pipelines, with the command that deals with it."),
+    "todo": N_(
+        "List everything that needs a person, over all pipelines, with the command that deals with it."
+    ),
     "verify": N_("Read every stored copy back and compare it, byte for byte, with what is recorded."),
     "view": N_(
         "Show a page to search and read what was archived: on this machine, for you alone, until you end it."

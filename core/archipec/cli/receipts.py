@@ -32,7 +32,6 @@ from archipec.custody.receipts.query import TransactionFilter, check_short_recei
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, DONE, Interrupted, exit_code
 from archipec.index.search import SearchRequest, message_request
-from archipec.language import _
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import printable

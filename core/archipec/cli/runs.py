@@ -9,12 +9,12 @@ import click
 from archipec.cli import Settings
 from archipec.cli.naming import check_names
 from archipec.cli.pipelines import configured_pipelines
-from archipec.cli.terminal import count, duration
+from archipec.cli.terminal import duration
 from archipec.config.selection import read_selection
 from archipec.custody.history import PastRun, history
 from archipec.custody.ledger import Ledger
 from archipec.errors import ATTENTION, DONE
-from archipec.language import _
+from archipec.language import _, ngettext, written
 from archipec.terminal import json_line, printable
 
 _SHOWN = 50
@@ -87,7 +87,9 @@ def _outcome(one: PastRun) -> str:
     if one.exit_code is None:
         return _("did not end: it was killed, or the machine stopped")
     counts = ", ".join(
-        f"{count(number)} {said}" for what, said in _counted().items() if (number := one.counts.get(what))
+        said.format(n=written(number))
+        for what, number in one.counts.items()
+        if number and (said := _said(what, number))
     )
     if one.exit_code == DONE:
         return counts or _("done, nothing new")
@@ -99,17 +101,17 @@ def _outcome(one: PastRun) -> str:
     return f"{failed}: {lines[0]}" if lines else failed
 
 
-def _counted() -> dict[str, str]:
-    """What is counted of a run, as it is said."""
+def _said(what: str, number: int) -> str:
+    """Return how a number of a run is said, empty for one that says little."""
     return {
-        "stored": _("stored"),
-        "failed": _("failed"),
-        "left": _("not reached"),
-        "rejected": _("rejected"),
-        "deleted": _("deleted"),
-        "moved": _("moved to the trash"),
-        "checked": _("checked"),
-        "missing": _("missing"),
-        "altered": _("altered"),
-        "indexed": _("indexed"),
-    }
+        "stored": ngettext("{n} stored", "{n} stored", number),
+        "failed": ngettext("{n} failed", "{n} failed", number),
+        "left": ngettext("{n} not reached", "{n} not reached", number),
+        "rejected": ngettext("{n} rejected", "{n} rejected", number),
+        "deleted": ngettext("{n} deleted", "{n} deleted", number),
+        "moved": ngettext("{n} moved to the trash", "{n} moved to the trash", number),
+        "checked": ngettext("{n} checked", "{n} checked", number),
+        "missing": ngettext("{n} missing", "{n} missing", number),
+        "altered": ngettext("{n} altered", "{n} altered", number),
+        "indexed": ngettext("{n} indexed", "{n} indexed", number),
+    }.get(what, "")

@@ -46,8 +46,10 @@ def todo(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
     if mistake is not None:
         say_error(mistake)
     if not as_json:
-        said = counted(len(found), "thing") if found else _("nothing")
-        click.echo(_("{things} to do").format(things=said), err=True)
+        said = (
+            _("{things} to do").format(things=counted(len(found), "thing")) if found else _("nothing to do")
+        )
+        click.echo(said, err=True)
     codes = [ATTENTION if found else DONE]
     return exit_code(codes if mistake is None else [*codes, mistake.exit_code])
 
