@@ -13,7 +13,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ __all__ = [
 ]
 
 # A link is not followed, and a pipe is not waited for.
+_REFUSES_LINKS = hasattr(os, "O_NOFOLLOW")  # Windows doesn't
 _CAREFUL = (
     getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -63,7 +63,7 @@ def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
         OSError: it can't be opened; EINVAL when it is something else, which the error names.
     """
     try:
-        if os.path.islink(path):  # noqa: PTH114  a string as often; Windows has no O_NOFOLLOW
+        if not _REFUSES_LINKS and os.path.islink(path):  # noqa: PTH114  a string as often
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         descriptor = os.open(path, flags | _CAREFUL, mode)
     except OSError as error:
@@ -120,8 +120,10 @@ def _is_junction(path: str | Path) -> bool:
 def fetch_ahead(descriptor: int) -> None:
     """Let the system begin to read a file from its medium, where it can be asked to; nothing waits for it."""
     if sys.platform == "linux":
-        with suppress(OSError):
+        try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        except OSError:
+            return
 
 
 def drop_cached(descriptor: int) -> str:

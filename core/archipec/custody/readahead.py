@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from archipec.contract import Sink
@@ -22,13 +22,16 @@ from archipec.message import Receipt
 __all__ = ["read_back_each"]
 
 _OPEN = 32  # copies
-_TOGETHER = 256 << 10  # bytes of small copies that are hashed in one go
-_UNDER_WAY = 8  # such goes
+_SMALL = 256 << 10  # bytes of a copy that is read in one go
+_TOGETHER = 1 << 20  # bytes of small copies that are hashed in one go
+_UNDER_WAY = 4  # such goes
 _MOST_THREADS = 4
 
 
 class _Reading:
     """A copy that is being read; ``found`` is what is known of it without its bytes, or why nothing is."""
+
+    __slots__ = ("_cached", "_context", "_stamp", "_stream", "digest", "found", "receipt", "size")
 
     def __init__(self, sink: Sink, receipt: Receipt, medium: Medium) -> None:
         self.receipt = receipt
@@ -38,9 +41,11 @@ class _Reading:
         self._stream: BinaryIO | None = None
         self._stamp: Stamp | None = None
         self._cached = "its store is read over a connection"
-        self._held = ExitStack()
+        self._context: AbstractContextManager[BinaryIO] | None = None
         try:
-            self._stream = self._held.enter_context(sink.read(receipt))
+            context = sink.read(receipt)
+            self._stream = context.__enter__()
+            self._context = context
             if (found := stamp_of(self._stream)) is not None:
                 self._stamp = found[1]
                 self._cached = medium.drop(*found)
@@ -60,14 +65,17 @@ class _Reading:
             return
         size = at_once(self.receipt)
         try:
-            with self._held:
-                while chunk := self._stream.read(size):
-                    self.size += len(chunk)
-                    yield chunk
-                    if self.size > self.receipt.key.size:  # it has grown since, nobody knows how much
-                        size = _TOGETHER
+            while chunk := self._stream.read(size):
+                self.size += len(chunk)
+                yield chunk
+                if self.size > self.receipt.key.size:  # it has grown since, nobody knows how much
+                    size = _SMALL
+                elif self._stamp is not None and self.size == self._stamp.size == self.receipt.key.size:
+                    break
+            self.close()
         except (ArchipecError, OSError) as error:
             self._note(error)
+            self.close(error)
 
     def _note(self, error: ArchipecError | OSError) -> None:
         try:
@@ -75,8 +83,21 @@ class _Reading:
         except ArchipecError as wider:
             self.found = wider
 
-    def close(self) -> None:
-        self._held.close()
+    def close(self, error: BaseException | None = None) -> None:
+        """Close it, unless it is closed; what comes of that is noted.
+
+        Args:
+            error: that it is closed for.
+        """
+        context, self._context = self._context, None
+        if context is not None:
+            try:
+                if error is None:
+                    context.__exit__(None, None, None)
+                else:
+                    context.__exit__(type(error), error, error.__traceback__)
+            except (ArchipecError, OSError) as raised:
+                self._note(raised)
 
     def result(self) -> ReadBack | Unsupported:
         """Return what reading showed.
@@ -138,7 +159,7 @@ def _hashed(
     group: list[tuple[_Reading, bytes]] = []
     size = 0
     for reading in readings:
-        if reading.receipt.key.size > _TOGETHER:
+        if reading.receipt.key.size > _SMALL:
             under_way: Future[None] | None = None
             for chunk in reading.chunks():
                 if under_way is not None:
@@ -166,7 +187,7 @@ def _small(reading: _Reading) -> bytes:
     pieces: list[bytes] = []
     for chunk in reading.chunks():
         pieces.append(chunk)
-        if reading.size > _TOGETHER:
+        if reading.size > _SMALL:
             _hash([(reading, b"".join(pieces))])
             pieces.clear()
     return b"".join(pieces)

@@ -209,16 +209,7 @@ class _Opening(AbstractContextManager[Any]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the plugin clean up; that it swallows what the host has to know is not heeded."""
-
-        def leave() -> None:
-            try:
-                self._context.__exit__(kind, error, traceback)
-            except BaseException as raised:
-                if raised is not error:  # the host's own, on its way through
-                    raise
-
-        self._guard.run(leave)
+        self._guard.run(_leave, self._context, kind, error, traceback)
 
 
 # -- what is opened -----------------------------------------------------------------------------------
@@ -239,6 +230,8 @@ def _proxy(origin: _Origin, opened: Any) -> Any:
 
 
 def _method(origin: _Origin, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    if name == "read":
+        return _read_method(_Reading(origin, name, call), call)
     guard = _Guard(origin, name, call)
 
     def method(_self: object, *given: Any, **named: Any) -> Any:
@@ -246,6 +239,13 @@ def _method(origin: _Origin, name: str, call: Callable[..., Any]) -> Callable[..
         return _given(guard, result)
 
     return method
+
+
+def _read_method(guard: _Reading, call: Callable[..., Any]) -> Callable[..., Any]:
+    def read(_self: object, receipt: Receipt) -> _Copy:
+        return _Copy(guard, guard.run(call, receipt))
+
+    return read
 
 
 def _lent(value: Any) -> Any:
@@ -270,10 +270,6 @@ def _given(guard: _Guard, result: Any) -> Any:
         return result
     if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping, AbstractContextManager)):
         return _items(guard, result, expected)
-    if guard.what == "read":
-        return _Opening(
-            _Reading(guard.origin, "read", guard._call), lambda: result, lambda stream: _Stored(guard, stream)
-        )
     if expected and not (result is None and guard.what in _MAY_BE_NONE):
         _check(guard, result, expected)
     return result
@@ -335,6 +331,50 @@ class _Reading(_Guard):
             raise_plugin_error(f"the plugin {self.origin.text}", " in read", error)
 
 
+class _Copy:
+    """A stored copy, in the host's hands: the context that a plugin gave, and the reader that this gives."""
+
+    __slots__ = ("_context", "_guard", "_stream")
+
+    def __init__(self, guard: _Reading, context: AbstractContextManager[BinaryIO]) -> None:
+        self._guard = guard
+        self._context = context
+        self._stream: Any = None
+
+    def __enter__(self) -> Self:
+        self._stream = self._guard.run(_enter, self._context)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._guard.run(_leave, self._context, kind, error, traceback)
+
+    def read(self, size: int = -1) -> bytes:
+        return cast(bytes, self._guard.run(self._stream.read, size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _enter(context: AbstractContextManager[Any]) -> Any:
+    return context.__enter__()
+
+
+def _leave(
+    context: AbstractContextManager[Any],
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    """Let a plugin clean up; that it swallows what the host has to know is not heeded."""
+    try:
+        context.__exit__(kind, error, traceback)
+    except BaseException as raised:
+        if raised is not error:  # the host's own, on its way through
+            raise
+
+
 class _Reader:
     """A reader of the host's in a plugin's hands."""
 
@@ -362,14 +402,3 @@ class _Reader:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-class _Stored(_Reader):
-    """A reader of a plugin's in the host's hands."""
-
-    def __init__(self, guard: _Guard, stream: BinaryIO) -> None:
-        super().__init__(stream)
-        self._guard = _Reading(guard.origin, "read", guard._call)
-
-    def read(self, size: int = -1) -> bytes:
-        return cast(bytes, self._guard.run(self._stream.read, size))

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
+from hashlib import sha256 as new_sha256
 from pathlib import Path
 
 from archipec.contract import Context
@@ -135,6 +136,10 @@ class EmlIndex:
         """Raises OSError: the manifest can't be read."""
         return self._existing(key.sha256)
 
+    def is_again(self, key: ContentKey) -> bool:
+        listed = self._loaded().values(bytes.fromhex(key.sha256))
+        return len(listed) + len(self._found.get(key.sha256, ())) > 1
+
     def holds(self, sha256: str) -> bool:
         return bool(self._existing(sha256))
 
@@ -200,22 +205,22 @@ class EmlIndex:
 
     def _unlisted(self) -> Iterator[tuple[str, str]]:
         """Yield (path, SHA-256) of the files with names of ours, and their contents, that are not listed."""
+        listed = KeyIndex(0)
+        for line in self._manifest:
+            if line.path and self.name_matches(line.path, line.sha256):
+                listed.add(_digest_of(line.path), b"")
         for path in _walk(self._root):
             mark = mark_of(path.rpartition("/")[2])
-            if mark is None or not is_listable(path) or self._lists(path, bytes.fromhex(mark)):
+            if mark is None or not is_listable(path) or _digest_of(path) in listed:
                 continue
             sha256 = _hash_of(f"{self._root}/{path}")
             if sha256.startswith(mark):
                 yield path, sha256
 
-    def _lists(self, path: str, mark: bytes) -> bool:
-        offsets = (_OFFSET.unpack(value)[0] for _, value in self._loaded().starting(mark))
-        return any(_normal(self._manifest.path_at(at)) == _normal(path) for at in offsets)
 
-
-def _normal(path: str) -> str:
-    """Return a path in one form: some file systems of macOS give names back in another than they were given."""
-    return unicodedata.normalize("NFC", path)
+def _digest_of(path: str) -> bytes:
+    """Return what a path is known by, in one form: some file systems of macOS give back another than they were given."""
+    return new_sha256(os.fsencode(unicodedata.normalize("NFC", path))).digest()
 
 
 def _offsets(index: KeyIndex, sha256: str) -> list[int]:

@@ -248,7 +248,8 @@ class InventoryKeeper:
                 lost[entry.file] += 1
                 yield self._missing(entry)
             recorded.add(entry)
-        for entry in self._holdings.claimed():
+        # Where each file is a message, no other table lists more.
+        for entry in self._holdings.claimed() if self._holdings.located else ():
             if not any(places.knows(entry) for places in (held, recorded, claims)):
                 claims.add(entry)
                 lost[entry.file] += 1
@@ -259,7 +260,8 @@ class InventoryKeeper:
             copies, distinct = held.total + claims.total, held.distinct + claims.distinct
             yield from self._without_inventory(marker, claim, copies, distinct)
         yield from self._by_file(lost)
-        if reader.exists and reader.closed and not reader.damage:
+        is_equal = not lost and not self._holdings.located and held.distinct == recorded.distinct
+        if reader.exists and reader.closed and not reader.damage and not is_equal:
             yield from self._surplus(held, recorded)
 
     def _without_inventory(
@@ -377,11 +379,11 @@ class _Places:
     def add(self, entry: Entry) -> None:
         digest = bytes.fromhex(entry.key.sha256)
         self.total += 1
-        self.distinct += not self._index.values(digest)
+        self.distinct += digest not in self._index
         self._index.add(digest, _NUMBER.pack(self._table.number(entry.file)))
 
     def knows(self, entry: Entry) -> bool:
-        return bool(self._index.values(bytes.fromhex(entry.key.sha256)))
+        return bytes.fromhex(entry.key.sha256) in self._index
 
     def files(self, entry: Entry) -> list[str]:
         values = self._index.values(bytes.fromhex(entry.key.sha256))

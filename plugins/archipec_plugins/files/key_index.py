@@ -29,11 +29,22 @@ class KeyIndex:
         bucket += digest
         bucket += value
 
+    def __contains__(self, digest: bytes) -> bool:
+        bucket = self._bucket(digest)
+        at = bucket.find(digest)
+        while at >= 0 and at % self._record:  # not where a record begins
+            at = bucket.find(digest, at + 1)
+        return at >= 0
+
     def values(self, digest: bytes) -> list[bytes]:
         """Return the values of a digest in the order they were added."""
-        if digest not in self._bucket(digest):  # as nearly always: most messages are new
-            return []
-        return [record[_DIGEST:] for record in self._records(digest)]
+        bucket, found = self._bucket(digest), []
+        at = bucket.find(digest)
+        while at >= 0:  # as nearly never when archiving: most messages are new
+            if at % self._record == 0:
+                found.append(bytes(bucket[at + _DIGEST : at + self._record]))
+            at = bucket.find(digest, at + 1)
+        return found
 
     def starting(self, beginning: bytes) -> list[tuple[bytes, bytes]]:
         """Return (digest, value) of all digests with a beginning of two bytes or more, in the order they were added."""

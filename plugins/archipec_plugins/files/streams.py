@@ -77,8 +77,27 @@ def map_os_errors(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
         raise from_os_error(error, what) from error
 
 
+class CopyFile(FileIO):
+    """A file that is a copy, as it is, for the host to read: what keeps it from being read becomes an error of archipec."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor, "rb")
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:  # never None: it does not wait
+        try:
+            return super().read(size) or b""
+        except OSError as error:
+            raise from_os_error(error, self._path) from error
+
+
 def open_copy(root: str, path: str, real_folders: dict[str, str]) -> FileIO:
-    """Open a file of an archive, unbuffered: a regular file below the root, reached by no symbolic link.
+    """Open a file of an archive, unbuffered; see `descriptor_of`."""
+    return FileIO(descriptor_of(root, path, real_folders), "rb")
+
+
+def descriptor_of(root: str, path: str, real_folders: dict[str, str]) -> int:
+    """Open a file of an archive: a regular file below the root, reached by no symbolic link.
 
     Args:
         path: relative to the root.
@@ -97,7 +116,7 @@ def open_copy(root: str, path: str, real_folders: dict[str, str]) -> FileIO:
             )
         real_folders[folder] = expected
     try:
-        return os.fdopen(open_regular(f"{root}/{path}", os.O_RDONLY), "rb", buffering=0)
+        return open_regular(f"{root}/{path}", os.O_RDONLY)
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise IntegrityError(f"{root}/{path} is no copy: {error.strerror}") from error
@@ -138,7 +157,7 @@ def stream_of(chunks: Iterator[bytes], file: FileIO | None = None) -> BinaryIO:
     """Return a reader of chunks; what they raise comes out of ``read``.
 
     Args:
-        file: that they are read from, whose number the reader tells.
+        file: that they are read from: the reader tells its number, and closes it.
     """
     return io.BufferedReader(_ChunkReader(chunks, file))
 
@@ -154,6 +173,11 @@ class _ChunkReader(io.RawIOBase):
 
     def fileno(self) -> int:
         return super().fileno() if self._file is None else self._file.fileno()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         while not self._rest:

@@ -12,11 +12,10 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from io import FileIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.durability import make_directory, sync_directories, sync_files
@@ -27,12 +26,12 @@ from archipec_plugins.files.manifest import Line, Manifest
 from archipec_plugins.files.staging import Staging, is_interrupted
 from archipec_plugins.files.streams import (
     CHUNK,
-    Verify,
+    CopyFile,
+    descriptor_of,
     lookup_error,
     map_os_errors,
     open_copy,
     stream_of,
-    unverified,
     verify_key,
 )
 from archipec_plugins.files.timestamps import Timestamps
@@ -87,6 +86,9 @@ class FileIndex(Protocol):
 
     def existing(self, key: ContentKey) -> list[str]:
         """Return the paths of the copies of a message that are there, the latest first."""
+
+    def is_again(self, key: ContentKey) -> bool:
+        """Return whether several copies of a message are known, of which some may be gone."""
 
     def holds(self, sha256: str) -> bool:
         """Return whether any copy of a message with this hash is there."""
@@ -267,7 +269,7 @@ class TreeSink:
     def _intact(self, key: ContentKey) -> Receipt | None:
         for path in self._index.existing(key):
             try:
-                with self._open(path) as file:
+                with open_copy(self._root, path, self._real_folders) as file:
                     for _ in _chunks(file, path, key):
                         pass
             except IntegrityError:
@@ -284,35 +286,33 @@ class TreeSink:
             sync_directories(f"{self._root}/{each}" for each in directories - self._flushed)
             self._flushed |= directories
 
-    @contextmanager
-    def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
+    def read(self, receipt: Receipt) -> BinaryIO:
         """A copy with other bytes ends in IntegrityError, unless the host compares them."""
         try:
-            path, file = self._open_copy(receipt)
+            path, descriptor = self._find_copy(receipt)
         except OSError as error:
             raise lookup_error(error, self._root) from error
-        verify = unverified if self._context.compares else verify_key
-        with file, stream_of(_chunks(file, path, receipt.key, verify), file) as stream:
-            yield stream
+        if self._context.compares:
+            return cast(BinaryIO, CopyFile(descriptor, path))
+        file = FileIO(descriptor, "rb")
+        return stream_of(_chunks(file, path, receipt.key), file)
 
-    def _open_copy(self, receipt: Receipt) -> tuple[str, FileIO]:
+    def _find_copy(self, receipt: Receipt) -> tuple[str, int]:
         """Open the copy a receipt names; another one when it was renamed, or is known to be stored again since."""
         key, token = receipt.key, receipt.token
-        paths = self._index.existing(key) if self._index.loaded else []
         if (
-            len(paths) < 2
+            not (self._index.loaded and self._index.is_again(key))
             and isinstance(token, str)
             and ".." not in token.split("/")
             and self._index.name_matches(token, key.sha256)
         ):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                return token, self._open(token)
-        for path in paths or self._index.existing(key):
-            return path, self._open(path)
+            try:
+                return token, descriptor_of(self._root, token, self._real_folders)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+        for path in self._index.existing(key):
+            return path, descriptor_of(self._root, path, self._real_folders)
         raise MissingCopy(f"message {key} is no longer in {self._root}")
-
-    def _open(self, path: str) -> FileIO:
-        return open_copy(self._root, path, self._real_folders)
 
     def iterate(self) -> Iterator[Receipt]:
         """Of several copies of a message, the latest."""
@@ -392,7 +392,7 @@ def _parents(directory: str) -> list[str]:
     return ["/".join(parts[:n]) for n in range(len(parts))]
 
 
-def _chunks(file: FileIO, path: str, key: ContentKey, verify: Verify = verify_key) -> Iterator[bytes]:
+def _chunks(file: FileIO, path: str, key: ContentKey) -> Iterator[bytes]:
     # Not more than there should be: room for a megabyte costs more than to read a small message.
     size = min(CHUNK, key.size + 1)
-    return verify(map_os_errors(iter(lambda: file.read(size), b""), path), key, path)
+    return verify_key(map_os_errors(iter(lambda: file.read(size), b""), path), key, path)

@@ -121,16 +121,18 @@ class MaildirIndex:
         self._refresh()
         return self._paths(key)
 
+    def is_again(self, key: ContentKey) -> bool:
+        return len(self._loaded().values(bytes.fromhex(key.sha256))) > 1
+
     def holds(self, sha256: str) -> bool:
         """Goes by what was there when the directories were read."""
-        return bool(self._loaded().values(bytes.fromhex(sha256)))
+        return bytes.fromhex(sha256) in self._loaded()
 
     def is_own(self, file: str) -> bool:
         return names.parse_archived(file) is not None
 
     def name_matches(self, path: str, sha256: str) -> bool:
-        key = names.key_of(path.rpartition("/")[2])
-        return key is not None and key.sha256 == sha256
+        return names.hash_of(path.rpartition("/")[2]) == sha256
 
     def unlisted(self) -> Iterator[str]:
         """A file that was renamed since is listed."""
@@ -157,7 +159,7 @@ class MaildirIndex:
         self._refresh()
         for directory, name in self._walk():
             key, path = ContentKey(name.sha256, name.size), f"{directory}/{name}"
-            if self._paths(key)[:1] == [path]:
+            if not self.is_again(key) or self._paths(key)[:1] == [path]:
                 yield key, path
 
     def _refresh(self) -> None:

@@ -54,6 +54,12 @@ def parse_archived(file: str) -> ArchivedName | None:
     return ArchivedName(int(time), sha256, int(copy or 1), int(size), info)
 
 
+def hash_of(file: str) -> str | None:
+    """Return the SHA-256 that a file's name records; None when it isn't one of ours."""
+    match = _NAME.fullmatch(file)
+    return None if match is None else match[2]
+
+
 def key_of(file: str) -> ContentKey | None:
     """Return the content key that a file's name records; None when it isn't one of ours."""
     name = parse_archived(file)
