@@ -244,6 +244,7 @@ def test_status_loads_no_library_and_nothing_of_certified_mail_but_its_kinds(tmp
         name for name in loaded if name.startswith(tuple(f"archipec.custody.{one}" for one in working))
     ]
     plugins = [name.split(".") for name in loaded if name.startswith("archipec_plugins.")]
+    assert {one[1] for one in plugins} == {"files", "imap", "maildir", "net"}, "what the configuration names"
     assert not [
         one for one in plugins if one[-1] in ("answer", "fetch", "http", "session", "sink", "source", "tree")
     ]

@@ -244,7 +244,7 @@ class Context:
     cancelled: Callable[[], bool]
     version: str
     marking: Callable[[Sequence[DeletionOrder]], None] = _unrecorded
-    formats: tuple[SourceType[Any], ...] = ()
+    formats: Sequence[SourceType[Any]] = ()
     compares: bool = False
 
 

@@ -76,6 +76,47 @@ def problems(registry: Registry) -> list[str]:
     return [str(problem) for problem in registry.problems if problem.distribution != "archipec"]
 
 
+def test_where_there_are_no_others_a_built_in_is_loaded_when_it_is_asked_for() -> None:
+    script = textwrap.dedent("""
+        import sys
+        from archipec.plugins.registry import Registry
+
+        def loaded():
+            return {name.split(".")[1] for name in sys.modules if name.startswith("archipec_plugins.")}
+
+        registry = Registry.load()
+        assert not loaded(), loaded()
+        assert registry.sink("maildir").name == "maildir"
+        assert registry.source("pop3s").name == "pop3"
+        assert registry.sink("conservation+directory").name == "conservation-directory"
+        assert loaded() == {"maildir", "pop3", "conservation", "files", "net"}, loaded()
+        assert [one.name for one in registry.sources] == sorted(one.name for one in registry.sources)
+        assert loaded() >= {"dump", "eml", "imap", "mbox", "quota", "thunderbird", "zip"}
+    """)
+    ran = subprocess.run(
+        [sys.executable, "-Ic", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_no_two_built_ins_have_a_word_in_common() -> None:
+    registry = Registry.load(strict=True)
+    assert not registry.problems
+    assert len({(one.kind, word) for one in registry.plugins for word in one.names}) == sum(
+        len(one.names) for one in registry.plugins
+    )
+
+
+def test_with_another_distribution_all_are_loaded_at_once(site: Site) -> None:
+    site.install("archipec-acme", "import nothing_of_this_name\n")
+    assert problems(Registry.load()), "it is known before anything is asked for"
+
+
+def test_a_word_that_nothing_has_is_compared_with_all_there_are() -> None:
+    with pytest.raises(ConfigError, match=r'unknown sink "maildri", did you mean "maildir"'):
+        Registry.load().sink("maildri")
+
+
 def test_a_plugin_is_found_with_its_distribution(site: Site) -> None:
     site.install("archipec-acme", yields("record()"), version="2.5")
     registry = Registry.load()
@@ -487,7 +528,7 @@ def test_start_loads_no_library_but_pluggy() -> None:
     code = """
         import json, sys
         from archipec.plugins.registry import Registry
-        Registry.load()
+        Registry.load().plugins  # all of them
         loaded = {name.partition(".")[0] for name in sys.modules if not name.startswith("_")}
         print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))
         print(json.dumps(sorted(loaded & {"asyncio", "email", "http", "multiprocessing", "sqlite3", "ssl", "xml"})))

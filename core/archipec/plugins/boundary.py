@@ -187,7 +187,7 @@ class _Open(_Guard):
             beat()
             return context.cancelled()
 
-        watched = replace(context, cancelled=cancelled, formats=tuple(self._formats))
+        watched = replace(context, cancelled=cancelled, formats=self._formats)
         return _Opening(self, lambda: self._call(config, watched), lambda opened: _proxy(self.origin, opened))
 
 

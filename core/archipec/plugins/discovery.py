@@ -86,14 +86,11 @@ class Problem:
         return f"plugin {self.entry_point} of {self.distribution} {self.version}: {self.message}"
 
 
-def discover(formats: Sequence[SourceType[Any]] = ()) -> tuple[list[Plugin], list[Problem]]:
-    """Load every installed plugin, the built-ins first, in an order that depends on names only.
-
-    Args:
-        formats: what `archipec.contract.Context.formats` is to hold, looked at when a plugin is opened.
+def discover() -> tuple[list[Installed], list[Problem]]:
+    """Find every installed plugin, the built-ins first, in an order that depends on names only. None is loaded.
 
     Returns:
-        the sound records, and a problem for whatever is not. Nothing is raised on behalf of a plugin.
+        their entry points, and a problem for whatever can't be read.
     """
     problems: list[Problem] = []
 
@@ -101,14 +98,27 @@ def discover(formats: Sequence[SourceType[Any]] = ()) -> tuple[list[Plugin], lis
         message = f"{what} can't be read: {misbehaviour(error)}"
         problems.append(Problem(distribution, version, "?", message, error=error))
 
-    plugins = [plugin for found in installed(unreadable) for plugin in _plugins(found, problems, formats)]
-    return plugins, problems
+    return installed(unreadable), problems
+
+
+def load_plugin(
+    found: Installed, formats: Sequence[SourceType[Any]] = ()
+) -> tuple[list[Plugin], list[Problem]]:
+    """Load one plugin.
+
+    Args:
+        formats: what `archipec.contract.Context.formats` is to hold.
+
+    Returns:
+        its records that are sound, and a problem for whatever is not. Nothing is raised on its behalf.
+    """
+    problems: list[Problem] = []
+    return list(_plugins(found, problems, formats)), problems
 
 
 def _plugins(
     found: Installed, problems: list[Problem], formats: Sequence[SourceType[Any]]
 ) -> Iterator[Plugin]:
-    """Load one plugin and yield its records that are sound."""
     source = (found.distribution, found.version, found.point.name)
     where = f"{found.point.name} of {found.distribution} {found.version}"
     try:
