@@ -19,10 +19,9 @@ from archipec.config.pipeline import Pipeline, load
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
-from archipec.custody.status import in_words
 from archipec.errors import DONE, ConfigError, Interrupted, PermanentError
 from archipec.index.database import IndexFile, index_path
-from archipec.language import _
+from archipec.language import _, written
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import json_line, say, say_error
 from archipec.view.viewed import ViewedArchives
@@ -198,7 +197,7 @@ def _serve(
         was_idle = serve(guard, listener, use, idle)
     finally:
         file.remove()
-    say(_("ended: it was not used for {time}").format(time=in_words(idle)) if was_idle else _("ended"))
+    say(_("ended: it was not used for {seconds} s").format(seconds=written(idle)) if was_idle else _("ended"))
     _leave_no_thread()
 
 

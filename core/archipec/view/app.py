@@ -33,7 +33,7 @@ __all__ = ["make_app"]
 _LOG = logging.getLogger("archipec.view")
 _AT_A_TIME: Final = 4
 """Pages that are made at once: each may hold a message in memory."""
-_PATIENCE: Final = 10.0  # seconds for what is posted to arrive
+_PATIENCE: Final = 5.0  # seconds for what is posted to arrive
 _CHUNK: Final = 1 << 16
 _STATIC: Final = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _UNFIT: Final = re.compile(r'[\x00-\x1f\x7f"*/:<>?\\|\ud800-\udfff]')
@@ -53,6 +53,7 @@ class _Viewer:
         routes.append(Route("/static/{name}", _static, methods=["GET"]))
         handlers: Any = {HTTPException: self._http_error, Exception: self._bug}
         self.app = Starlette(routes=routes, exception_handlers=handlers)
+        self.app.router.redirect_slashes = False
 
     def _route(self, page: Page) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -25,7 +25,7 @@ from archipec.view.guard import HOST, Use
 __all__ = ["bind", "serve"]
 
 _HEADERS: Final = 32 << 10  # bytes of a request's head: cookies of every port of this machine are among them
-_PATIENCE: Final = 10.0  # seconds for a request's head to arrive
+_PATIENCE: Final = 5.0  # seconds for a request's head to arrive
 _FAREWELL: Final = 2  # seconds for answers that are under way when it ends
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)

@@ -19,7 +19,10 @@ from testbed.requirements import find, require
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["Reply", "Viewer", "Window", "chromium", "running"]
+__all__ = ["EVIL", "Reply", "Viewer", "Window", "chromium", "running"]
+
+EVIL = "evil.example"
+"""A host that the browser finds on this machine."""
 
 _WAIT = 60  # seconds
 
@@ -173,6 +176,8 @@ def chromium(home: Path) -> Iterator[Browser]:
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
                 "--disable-background-networking",
+                # A name of an attacker's that leads here, as with DNS rebinding.
+                f"--host-resolver-rules=MAP {EVIL} 127.0.0.1",
             ],
             env={**os.environ, "HOME": str(home)},
         )
