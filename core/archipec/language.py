@@ -25,6 +25,7 @@ __all__ = [
     "choose",
     "current",
     "ngettext",
+    "pgettext",
     "preferred",
     "speaking",
     "translation",
@@ -98,8 +99,16 @@ def ngettext(one: str, many: str, number: int) -> str:
     return translation(current()).ngettext(one, many, number)
 
 
-def N_(sentence: str) -> str:  # noqa: N802  the name that gettext's tools know
-    """Mark a sentence that stands where no language is chosen yet, at the top of a module; ``_`` is called where it is used."""
+def pgettext(context: str, word: str) -> str:
+    """Return a word in the language that is spoken, where it says that of a certain thing: others have a gender."""
+    return translation(current()).pgettext(context, word)
+
+
+def N_(sentence: str, context: str = "") -> str:  # noqa: ARG001, N802  the name that gettext's tools know
+    """Mark a sentence that stands where no language is chosen yet, at the top of a module.
+
+    Where it is used ``_`` is called with it, or `pgettext` with the same context.
+    """
     return sentence
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from inspect import cleandoc
@@ -106,11 +106,30 @@ def translated(command: C) -> C:
     return shown
 
 
+class FilledOption(click.Option):
+    """An option whose help names values: they are filled in after it was translated.
+
+    Args:
+        values: what stands for each name in braces.
+    """
+
+    def __init__(self, names: Sequence[str], *, help: str, values: Mapping[str, str], **kwargs: Any) -> None:  # noqa: A002
+        super().__init__(names, help=help.format(**values), **kwargs)
+        self._sentence = help
+        self._values = values
+
+    def translated_help(self) -> str:
+        """Return the help in the language that is spoken."""
+        return _(self._sentence).format(**self._values)
+
+
 def _translated_parameter(parameter: P) -> P:
     shown = copy(parameter)
     if shown.metavar:
         shown.metavar = _(shown.metavar)
-    if isinstance(shown, click.Option) and shown.help:
+    if isinstance(shown, FilledOption):
+        shown.help = shown.translated_help()
+    elif isinstance(shown, click.Option) and shown.help:
         shown.help = _(shown.help)
     return shown
 

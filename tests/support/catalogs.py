@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
@@ -44,8 +44,13 @@ TEMPLATES: Final = (".html", ".j2", ".typ", ".svg")
 
 DESCRIBING: Final = frozenset({"help", "summary", "metavar"})
 
-Sentence = str | tuple[str, str]
-"""What is looked up: a sentence, or one for one thing and one for several."""
+
+class Sentence(NamedTuple):
+    """What is looked up: a sentence, or one for one thing and one for several; and of what it is said, where that matters."""
+
+    one: str
+    many: str = ""
+    context: str = ""
 
 
 class NotASentence(ValueError):
@@ -63,9 +68,9 @@ def sentences(source: str) -> Iterator[tuple[int, Sentence]]:
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
-            yield from ((node.lineno, one) for one in _of_call(node) if one)
+            yield from ((node.lineno, one) for one in _of_call(node) if one.one)
         elif isinstance(node, ast.FunctionDef) and _is_command(node):
-            yield from ((node.lineno, one) for one in _of_help(ast.get_docstring(node) or ""))
+            yield from ((node.lineno, Sentence(one)) for one in _of_help(ast.get_docstring(node) or ""))
 
 
 def _of_help(text: str) -> list[str]:
@@ -81,12 +86,16 @@ def _of_help(text: str) -> list[str]:
 
 def _of_call(node: ast.Call) -> Iterator[Sentence]:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
-    if name == "N_" or (name == "_" and _is_put_together(node.args[0])):
-        yield _constant(node.args[0])
+    if name == "N_":
+        yield Sentence(_constant(node.args[0]), context=_constant(node.args[1]) if node.args[1:] else "")
+    elif name == "_" and _is_put_together(node.args[0]):
+        yield Sentence(_constant(node.args[0]))
+    elif name == "pgettext" and _is_put_together(node.args[1]):
+        yield Sentence(_constant(node.args[1]), context=_constant(node.args[0]))
     elif name == "ngettext" and _is_put_together(node.args[0]):
-        yield _constant(node.args[0]), _constant(node.args[1])
+        yield Sentence(_constant(node.args[0]), _constant(node.args[1]))
     elif name == "counted" and len(node.args) > 1:
-        yield numbered(_constant(node.args[1]))
+        yield Sentence(*numbered(_constant(node.args[1])))
     for keyword in node.keywords:
         value = keyword.value
         if (
@@ -95,7 +104,7 @@ def _of_call(node: ast.Call) -> Iterator[Sentence]:
             and isinstance(value.value, str)
             and (keyword.arg != "metavar" or value.value)
         ):
-            yield value.value
+            yield Sentence(value.value)
 
 
 def _is_put_together(node: ast.expr) -> bool:
@@ -151,8 +160,8 @@ def _in_templates() -> Iterator[tuple[str, Sentence]]:
     ]
     for file in sorted(files):
         with file.open("rb") as stream:
-            for line, marked, _comments, _context in extract("jinja2.ext:babel_extract", stream):
-                yield f"{file.relative_to(ROOT).as_posix()}:{line}", _as_sentence(marked)
+            for line, marked, _comments, context in extract("jinja2.ext:babel_extract", stream):
+                yield f"{file.relative_to(ROOT).as_posix()}:{line}", _as_sentence(marked, context)
 
 
 def _in_click() -> Iterator[tuple[str, Sentence]]:
@@ -161,12 +170,13 @@ def _in_click() -> Iterator[tuple[str, Sentence]]:
     assert spec.submodule_search_locations
     for file in sorted(Path(spec.submodule_search_locations[0]).glob("*.py")):
         with file.open("rb") as stream:
-            for line, marked, _comments, _context in extract("python", stream):
-                yield f"click/{file.name}:{line}", _as_sentence(marked)
+            for line, marked, _comments, context in extract("python", stream):
+                yield f"click/{file.name}:{line}", _as_sentence(marked, context)
 
 
-def _as_sentence(marked: str | tuple[str, ...]) -> Sentence:
-    return marked if isinstance(marked, str) else (marked[0], marked[1])
+def _as_sentence(marked: str | tuple[str, ...], context: str | None) -> Sentence:
+    one, many = (marked, "") if isinstance(marked, str) else marked[:2]
+    return Sentence(one, many, context or "")
 
 
 # -- catalogs ----------------------------------------------------------------------------------------------
@@ -193,19 +203,24 @@ def updated(catalog: Catalog, found: Iterable[Sentence]) -> Catalog:
     )
     made.mime_headers = [("Plural-Forms", PLURAL_FORMS[str(catalog.locale)])]
     for sentence in found:
-        one = sentence if isinstance(sentence, str) else sentence[0]
-        old = catalog.get(one)
-        fits = old is not None and isinstance(old.id, str) == isinstance(sentence, str)
+        old = _translation(catalog, sentence)
         made.add(
-            sentence,
-            string=old.string if old is not None and fits else None,
-            flags=old.flags & {"fuzzy"} if old is not None and fits else (),
-            user_comments=old.user_comments if old is not None else (),
+            (sentence.one, sentence.many) if sentence.many else sentence.one,
+            string=None if old is None else old.string,
+            flags=() if old is None else old.flags & {"fuzzy"},
+            user_comments=() if old is None else old.user_comments,
+            context=sentence.context or None,
         )
     for message in made:
         # Sentences have {names}, and a % is one.
         message.flags.difference_update({"python-format", "python-brace-format"})
     return made
+
+
+def _translation(catalog: Catalog, sentence: Sentence) -> Message | None:
+    """Return what a catalog has of a sentence, with as many forms as it needs."""
+    message = catalog.get(sentence.one, sentence.context or None)
+    return message if message is not None and isinstance(message.id, str) == (not sentence.many) else None
 
 
 def as_po(catalog: Catalog) -> bytes:
@@ -238,10 +253,9 @@ def as_mo(catalog: Catalog) -> bytes:
 def flaws(catalog: Catalog, found: Iterable[Sentence]) -> Iterator[str]:
     """Yield what is wrong with a catalog: a sentence that is missing, not translated, guessed, or has other places to fill in."""
     for sentence in found:
-        one = sentence if isinstance(sentence, str) else sentence[0]
-        message = catalog.get(one)
-        if message is None or isinstance(message.id, str) != isinstance(sentence, str):
-            yield f"not in the catalog: {one!r}"
+        message = _translation(catalog, sentence)
+        if message is None:
+            yield f"not in the catalog: {sentence.one!r}"
         else:
             yield from _flaws_of(message, catalog.num_plurals)
 

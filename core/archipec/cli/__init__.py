@@ -142,7 +142,9 @@ class _Masked(logging.Formatter):
         try:
             return mask(super().format(record))
         except Exception as error:  # noqa: BLE001 - a plugin's arguments don't fit its message
-            return f"{record.levelname}: {record.name} logged what can't be shown: {type(error).__name__}"
+            return _("{levelname}: {name} logged what can't be shown: {name2}").format(
+                levelname=record.levelname, name=record.name, name2=type(error).__name__
+            )
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
@@ -198,7 +200,7 @@ def _run() -> int:
 
 def _say_bug(error: BaseException) -> None:
     if "-v" in sys.argv or "--verbose" in sys.argv:
-        logging.getLogger("archipec").error("this is a bug in archipec", exc_info=error)
+        logging.getLogger("archipec").error(_("this is a bug in archipec"), exc_info=error)
         return
     click.echo(_("bug: {what}").format(what=f"{type(error).__name__}: {error}"), err=True)
     click.echo(_("hint: {hint}").format(hint=_("run again with -v and report what it shows")), err=True)

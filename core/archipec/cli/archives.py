@@ -15,6 +15,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ConfigError, PermanentError
+from archipec.language import _
 from archipec.options import nearest
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import say_error
@@ -83,8 +84,8 @@ def archives_of_state(settings: Settings) -> tuple[list[Endpoint[SinkType[Any]]]
             sinks = [sink for pipeline in load(settings.config, registry) for sink in pipeline.archives]
     if not known and not sinks:
         raise PermanentError(
-            f"nothing was archived yet, by the state folder {settings.state}",
-            hint="run `archipec archive`, or name an archive by its URL (maildir:DIR)",
+            _("nothing was archived yet, by the state folder {state}").format(state=settings.state),
+            hint=_("run `archipec archive`, or name an archive by its URL (maildir:DIR)"),
         )
     named = {sink.where for sink in sinks}
     for where in known:
@@ -106,10 +107,15 @@ def archives_of_pipelines(names: Sequence[str], ledger: Ledger) -> tuple[str, ..
         if attempt.sinks:
             known[attempt.pipeline] = [sink.where for sink in attempt.sinks]
     unknown = [
-        f'no pipeline "{name}" was ever run{nearest(name, known)}' for name in names if name not in known
+        _('no pipeline "{name}" was ever run{nearest}').format(name=name, nearest=nearest(name, known))
+        for name in names
+        if name not in known
     ]
     if unknown:
-        raise ConfigError(unknown, hint=f"those that were run: {', '.join(sorted(known))}" if known else "")
+        raise ConfigError(
+            unknown,
+            hint=_("those that were run: {known}").format(known=", ".join(sorted(known))) if known else "",
+        )
     return tuple(dict.fromkeys(where for name in names for where in known[name]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from archipec.cli.facts import seals_text
 from archipec.cli.indexing import indexing
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import load
@@ -18,13 +19,13 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import verify
 from archipec.errors import PermanentError, counted, exit_code, from_os_error
+from archipec.language import _, written
 from archipec.plugins.registry import Registry
 from archipec.terminal import command_line
 
 _MESSAGES = 60
 _ROOTS = "test-provider-roots.pem"
 _CONFIGURATION = f"""\
-# What `archipec demo` made. Paths begin at this file's folder.
 [[pipeline]]
 name = "demo"
 trust = ["{_ROOTS}"]
@@ -55,8 +56,12 @@ def demo(directory: Path | None) -> int:
     samples = _sample_mailbox(root / "mailbox")
     trust, config, state = root / _ROOTS, root / "archipec.toml", root / "state"
     trust.write_bytes(_roots_of_the_test_providers())
-    config.write_text(_CONFIGURATION, encoding="utf-8")
-    click.echo(f"made    {count(samples)} sealed messages in {root / 'mailbox'}")
+    about = _("# What `archipec demo` made. Paths begin at this file's folder.")
+    config.write_text(f"{about}\n{_CONFIGURATION}", encoding="utf-8")
+    made = _("{messages} in {folder}").format(
+        messages=counted(samples, "sealed message"), folder=root / "mailbox"
+    )
+    _say(_("made"), made)
     (pipeline,) = load(config, Registry.load())
     subject = AttemptSubject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks))
     state.mkdir(mode=0o700)
@@ -65,19 +70,23 @@ def demo(directory: Path | None) -> int:
         with indexing(pipeline, run) as analyses:
             archived = partial(archive, pipeline, run, analyses=analyses)
             first = record_attempt(ledger, state, subject, "archive", archived)
-        click.echo(
-            f"stored  {counted(first.stored, 'message')} ({size(first.size)}) in a Maildir and an MBOX archive"
-            f" in {first.seconds:.2f} s"
+        stored = _("{messages} ({size}) in a Maildir and an MBOX archive in {seconds} s").format(
+            messages=counted(first.stored, "message"),
+            size=size(first.size),
+            seconds=written(first.seconds, 2),
         )
+        _say(_("stored"), stored)
         for kind, number in sorted(first.kinds.items()):
-            click.echo(f"        {number:>4}  {kind}")
-        seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(first.seals.items()))
-        click.echo(f"seals   {seals}")
+            _say("", f"{number:>4}  {kind}")
+        _say(_("seals"), seals_text(first.seals))
         second = record_attempt(ledger, state, subject, "archive", partial(archive, pipeline, run))
-        click.echo(f"again   {count(second.stored)} stored: nothing is kept twice")
+        _say(_("again"), _("{number} stored: nothing is kept twice").format(number=count(second.stored)))
         checked = record_attempt(ledger, state, subject, "verify", partial(verify, pipeline, run))
-        click.echo(f"verify  {count(checked.ok)} of {count(checked.checked)} copies read back identical")
-    click.echo(f"\nlook at it: {root}")
+        identical = _("{ok} of {copies} read back identical").format(
+            ok=count(checked.ok), copies=counted(checked.checked, "copy")
+        )
+        _say(_("verified"), identical)
+    click.echo("\n" + _("look at it: {root}").format(root=root))
     ours = ("--config", str(config), "--state", str(state))
     click.echo(f"  {command_line('archipec', *ours, 'status')}")
     click.echo(f"  {command_line('archipec', *ours, 'search', 'pratica')}")
@@ -86,6 +95,10 @@ def demo(directory: Path | None) -> int:
     for error in (*first.errors, *second.errors, *checked.errors):
         raise error
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])
+
+
+def _say(label: str, text: str) -> None:
+    click.echo(f"{label:<9}{text}")
 
 
 def _roots_of_the_test_providers() -> bytes:
@@ -104,7 +117,9 @@ def _empty(root: Path) -> Path:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(root.iterdir()):
-            raise PermanentError(f"{root} is not empty", hint="give the demo a folder of its own")
+            raise PermanentError(
+                _("{root} is not empty").format(root=root), hint=_("give the demo a folder of its own")
+            )
     except OSError as error:
         raise from_os_error(error, root) from error
     return root.absolute()

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archipec.index.facts import fact_rows
+from archipec.index.facts import fact_rows, seal_word
+from archipec.language import written
 from archipec.message import Json
 from archipec.terminal import printable
 
-__all__ = ["facts_table"]
+__all__ = ["facts_table", "seals_text"]
+
+
+def seals_text(seals: Mapping[str, int]) -> str:
+    """Return how many seals were judged how, in one line."""
+    return ", ".join(
+        f"{written(number)} {seal_word(status, number)}" for status, number in sorted(seals.items())
+    )
 
 
 def facts_table(shape: Mapping[str, Json]) -> str:

@@ -18,6 +18,7 @@ from archipec.index.search import (
     search_archive,
     search_ledger,
 )
+from archipec.language import _
 
 __all__ = ["chosen_messages", "message_filters", "refuse_what_needs_a_ledger"]
 
@@ -60,12 +61,14 @@ def refuse_what_needs_a_ledger(request: SearchRequest, pipelines: Sequence[str] 
     asked = {
         "--in": pipelines,
         "--folder": request.selection.folders,
-        "--has missing-receipt": request.missing_receipt,
+        _("--has missing-receipt"): request.missing_receipt,
     }
     for option, given in asked.items():
         if given:
             raise click.UsageError(
-                f"{option} needs the ledger: an archive that is searched by --to URL has none"
+                _("{option} needs the ledger: an archive that is searched by --to URL has none").format(
+                    option=option
+                )
             )
 
 

@@ -24,6 +24,7 @@ from archipec.errors import Interrupted, counted, exit_code
 from archipec.index.alone import index_archive, open_archive_index
 from archipec.index.database import IndexFile, StaleIndex, index_path, open_index, remove_index
 from archipec.index.filling import IndexReport, index_pipeline
+from archipec.language import _, written
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 
@@ -97,11 +98,18 @@ def _bring_up_to_date(sink: Endpoint[SinkType[Any]], index: IndexFile) -> None:
             raise error
         say_error(error, sink.name)
     if stop.is_set():
-        raise Interrupted("stopped as asked", hint="run again: what is in the index by now stays in it")
+        raise Interrupted(_("stopped as asked"), hint=_("run again: what is in the index by now stays in it"))
     if report.missing:
         missing = counted(report.missing, "message")
-        click.echo(f"warning: {sink.name}: {missing} not found, as no sound copy was read", err=True)
-        click.echo(f"hint: `archipec verify --to {printable(sink.where)}` says why", err=True)
+        click.echo(
+            _("warning: {name}: {missing} not found, as no sound copy was read").format(
+                name=sink.name, missing=missing
+            ),
+            err=True,
+        )
+        click.echo(
+            _("hint: `archipec verify --to {where}` says why").format(where=printable(sink.where)), err=True
+        )
 
 
 def _archives(
@@ -141,14 +149,14 @@ def _pipelines(
         return report
 
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
-        for _ in range(2):
+        for _attempt in range(2):
             damaged.clear()
             with open_index(path) as opened:
                 codes = run_each(settings, pipelines, ledger, stop, act, partial(_show, as_json=as_json))
             if not damaged:
                 break
             # Damage within shows only where it is met.
-            click.echo("the index is made anew", err=True)
+            click.echo(_("the index is made anew"), err=True)
             remove_index(path)
     return codes
 
@@ -163,16 +171,34 @@ def _show(report: IndexReport, *, as_json: bool) -> None:
     elif report.errors and not report.indexed:
         say_failed(report.pipeline, report.errors)
     elif not report.wanted:
-        click.echo(f"{report.pipeline}: not indexed, by its configuration (index = false)")
+        click.echo(
+            _("{pipeline}: not indexed, by its configuration (index = false)").format(
+                pipeline=report.pipeline
+            )
+        )
     elif not report.indexed and not report.missing:
-        click.echo(f"{report.pipeline}: the index is up to date")
+        click.echo(_("{pipeline}: the index is up to date").format(pipeline=report.pipeline))
     else:
         click.echo(
-            f"{report.pipeline}: {counted(report.indexed, 'message')} indexed in {report.seconds:.1f} s"
+            _("{pipeline}: {messages} indexed in {seconds} s").format(
+                pipeline=report.pipeline,
+                messages=counted(report.indexed, "message"),
+                seconds=written(report.seconds, 1),
+            )
         )
         if report.unread:
-            click.echo(f"  {count(report.unread)} that nothing could be read of but what the ledger knows")
+            click.echo(
+                "  "
+                + _("{number} that nothing could be read of but what the ledger knows").format(
+                    number=count(report.unread)
+                )
+            )
         if report.missing:
-            click.echo(f"  {count(report.missing)} that no archive gave back: `archipec verify` says why")
+            click.echo(
+                "  "
+                + _("{number} that no archive gave back: `archipec verify` says why").format(
+                    number=count(report.missing)
+                )
+            )
     for error in report.errors:
         say_error(error, report.pipeline)

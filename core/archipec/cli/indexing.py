@@ -12,6 +12,7 @@ from archipec.custody.run import Run
 from archipec.errors import ArchipecError, counted
 from archipec.index.database import index_path, open_index
 from archipec.index.filling import LedgerIndexing
+from archipec.language import _
 from archipec.terminal import say
 
 __all__ = ["indexing"]
@@ -38,9 +39,9 @@ def indexing(pipeline: Pipeline, run: Run[Any]) -> Iterator[Sequence[Analysis]]:
         if analysis.error is not None:
             _warn(pipeline, analysis.error.message)
         elif lacking and not run.stop.is_set():
-            _warn(pipeline, f"the index lacks {counted(lacking, 'message')}")
+            _warn(pipeline, _("the index lacks {messages}").format(messages=counted(lacking, "message")))
 
 
 def _warn(pipeline: Pipeline, why: str) -> None:
-    say(f"warning: {pipeline.name}: not everything can be searched: {why}")
-    say("hint: what was archived is safe; `archipec index` makes it searchable")
+    say(_("warning: {name}: not everything can be searched: {why}").format(name=pipeline.name, why=why))
+    say(_("hint: what was archived is safe; `archipec index` makes it searchable"))

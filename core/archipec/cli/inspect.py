@@ -21,6 +21,7 @@ from archipec.errors import (
     exit_code,
     from_os_error,
 )
+from archipec.language import _
 from archipec.message import Json
 from archipec.paths import safe_name
 from archipec.pec.anchors import Anchors, TrustFiles
@@ -79,13 +80,15 @@ def inspect(files: tuple[str, ...], trust: TrustFiles, directory: Path | None, *
 def _hint(reason: str, file: str) -> str:
     for what in ("mbox", "zip"):
         if what in reason:
-            return (
-                f"inspect reads one message; archive them first, then judge and list what it holds:"
-                f" archipec archive --from {what}:{file} --to maildir:DIR"
-            )
+            return _(
+                "inspect reads one message; archive them first, then judge and list what it holds: "
+                "archipec archive --from {what}:{file} --to maildir:DIR"
+            ).format(what=what, file=file)
     if "certificate" in reason:
-        return f"inspect reads one message; a certificate to trust is given with --trust {file}"
-    return "inspect reads one message as it was received, saved as .eml"
+        return _("inspect reads one message; a certificate to trust is given with --trust {file}").format(
+            file=file
+        )
+    return _("inspect reads one message as it was received, saved as .eml")
 
 
 def _read(file: str) -> bytes:
@@ -104,9 +107,14 @@ def _read(file: str) -> bytes:
     except OSError as error:
         raise from_os_error(error, file) from error
     if reason is not None:
-        raise PermanentError(f"{file} is not a message: {reason}", hint=_hint(reason, file))
+        raise PermanentError(
+            _("{file} is not a message: {reason}").format(file=file, reason=reason), hint=_hint(reason, file)
+        )
     if len(raw) > _MOST:
-        raise PermanentError(f"{file} has more than {_MOST} bytes, more than any mail", hint=_hint("", file))
+        raise PermanentError(
+            _("{file} has more than {most} bytes, more than any mail").format(file=file, most=_MOST),
+            hint=_hint("", file),
+        )
     return raw
 
 
@@ -122,7 +130,7 @@ def _inspect(file: str, raw: bytes, anchors: Anchors, directory: Path | None, *,
                 say_error(outcome)
                 codes.append(ATTENTION)
             else:
-                click.echo(f"wrote {printable(str(outcome))}", err=True)
+                click.echo(_("wrote {file}").format(file=printable(str(outcome))), err=True)
     return exit_code(codes)
 
 

@@ -24,6 +24,7 @@ from archipec.index.database import IndexFile
 from archipec.index.finding import Filters
 from archipec.index.invoicing import ATTENTION, InvoiceEntry
 from archipec.index.invoicing import invoices as all_invoices
+from archipec.language import N_, _, pgettext
 from archipec.message import Json
 from archipec.terminal import json_line, printable
 
@@ -31,6 +32,17 @@ _ROME = ZoneInfo("Europe/Rome")
 # A spreadsheet takes what begins so for a formula (OWASP, CSV injection); a number is what it looks like.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_STATUS = {
+    "received": N_("received", "invoice"),
+    "delivered": N_("delivered", "invoice"),
+    "not delivered": N_("not delivered", "invoice"),
+    "rejected": N_("rejected", "invoice"),
+    "accepted": N_("accepted", "invoice"),
+    "refused": N_("refused", "invoice"),
+    "no outcome": N_("no outcome", "invoice"),
+    "waiting": N_("waiting", "invoice"),
+    "missing": N_("missing", "invoice"),
+}
 _COLUMNS = (
     "date", "direction", "status", "number", "invoice_date", "type", "supplier", "supplier_id", "customer", "customer_id",
     "amount", "currency", "file", "identificativo_sdi", "notices", "sha256",
@@ -79,7 +91,7 @@ def invoices(
     An invoice that is attached to several messages is listed once. Exit code 3: one that was sent needs a person.
     """
     asked = {name: day for name, day in (("since", since), ("until", until)) if day}
-    first, after = read_selection(asked, "command line").period
+    first, after = read_selection(asked, _("command line")).period
     filters = Filters(invoices=True, since=first, until=after)
     attention = shown = 0
     rows: list[dict[str, Json]] = []
@@ -100,7 +112,12 @@ def invoices(
     if csv_file is not None:
         _write(csv_file, rows)
     if not as_json:
-        click.echo(f"{count(shown)} invoices, {count(attention)} need a person", err=True)
+        click.echo(
+            _("{shown} invoices, {attention} need a person").format(
+                shown=count(shown), attention=count(attention)
+            ),
+            err=True,
+        )
     return NEEDS_A_PERSON if attention else DONE
 
 
@@ -120,13 +137,15 @@ def _indexes(settings: Settings, urls: Iterable[str], held: ExitStack) -> Iterat
 
 def _as_text(one: InvoiceEntry) -> str:
     invoice = one.invoice
-    status = one.status.upper() if one.status in ATTENTION else one.status
-    first = f"{_day(one.date)}  {status:<13}  {invoice.number or '(no number)'} of {invoice.date}"
+    status = pgettext("invoice", _STATUS[one.status])
+    status = status.upper() if one.status in ATTENTION else status
+    said = _("{number} of {date}").format(number=invoice.number or _("(no number)"), date=invoice.date)
+    first = f"{_day(one.date)}  {status:<13}  {said}"
     lines = [
         click.style(printable(first), fg="red", bold=True) if one.status in ATTENTION else printable(first),
         "  "
         + printable(f"{invoice.supplier or invoice.supplier_id} > {invoice.customer or invoice.customer_id}"),
-        "  " + printable(f"{invoice.amount or 'amount unknown'} {invoice.currency}  {invoice.file_name}"),
+        "  " + printable(f"{invoice.amount or _('amount unknown')} {invoice.currency}  {invoice.file_name}"),
     ]
     for notice in one.notices:
         said = f"{notice.notice.code} {notice.notice.outcome} {notice.notice.description}"
@@ -191,4 +210,4 @@ def _cell(text: str) -> str:
 
 
 def _day(date: int) -> str:
-    return f"{datetime.fromtimestamp(date, _ROME):%Y-%m-%d}" if date else "date unknown"
+    return f"{datetime.fromtimestamp(date, _ROME):%Y-%m-%d}" if date else _("date unknown")

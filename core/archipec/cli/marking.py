@@ -17,6 +17,7 @@ from archipec.cli.transactions import headline
 from archipec.custody.receipts.query import check_short_receipts, find
 from archipec.custody.run import now
 from archipec.errors import DONE, ConfigError
+from archipec.language import _
 from archipec.pec.transactions import HandledMark, Transaction
 from archipec.terminal import json_line, printable
 
@@ -39,7 +40,7 @@ class Marking(NamedTuple):
         """
         marking = cls(tuple(_ids(handled)), tuple(_ids(reopen)), note.strip())
         if marking.handled and not marking.note:
-            raise click.UsageError("--handled needs --note TEXT: say what was done about it")
+            raise click.UsageError(_("--handled needs --note TEXT: say what was done about it"))
         return marking if marking.handled or marking.reopened else None
 
 
@@ -54,24 +55,24 @@ def mark_transactions(opened: OpenArchives, marking: Marking, direction: str, *,
     """
     if not opened.known:
         raise ConfigError(
-            "what was dealt with is recorded in the ledger, and this archive is read without one",
-            hint="mark it where it was archived, with the --state that was used there",
+            _("what was dealt with is recorded in the ledger, and this archive is read without one"),
+            hint=_("mark it where it was archived, with the --state that was used there"),
         )
     handled = [_one(opened, name, direction) for name in marking.handled]
     reopened = [_one(opened, name, direction) for name in marking.reopened]
     at = now()
     for one in handled:
         if not one.concerns:
-            click.echo(f"nothing is wrong with it: {headline(one)}", err=True)
+            click.echo(_("nothing is wrong with it: {headline}").format(headline=headline(one)), err=True)
             continue
         opened.ledger.handled.mark(one.direction, one.name, one.concerns, marking.note, at)
         mark = HandledMark(datetime.fromtimestamp(at, UTC), marking.note, one.concerns)
-        _say(one, mark, f"handled: {printable(marking.note)}", as_json=as_json)
+        _say(one, mark, _("handled: {note}").format(note=printable(marking.note)), as_json=as_json)
     for one in reopened:
         if opened.ledger.handled.take_back(one.direction, one.name):
-            _say(one, None, "needs a person again", as_json=as_json)
+            _say(one, None, _("needs a person again"), as_json=as_json)
         else:
-            click.echo(f"it was not marked as handled: {headline(one)}", err=True)
+            click.echo(_("it was not marked as handled: {headline}").format(headline=headline(one)), err=True)
     return DONE
 
 

@@ -9,7 +9,7 @@ from archipec.cli.transactions import headline
 from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.custody.ledger.schema import PROMISED
 from archipec.errors import USAGE, ArchipecError, ConfigError, counted
-from archipec.language import _
+from archipec.language import _, written
 from archipec.message import ContentKey
 from archipec.options import nearest
 from archipec.pec.transactions import Transaction
@@ -35,13 +35,20 @@ def check_names(names: Sequence[str], known: Sequence[str], mistake: ArchipecErr
     Raises:
         ConfigError: naming those that there are.
     """
-    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
+    unknown = [
+        _('unknown pipeline "{name}"{nearest}').format(name=name, nearest=nearest(name, known))
+        for name in names
+        if name not in known
+    ]
     if unknown:
         if mistake is not None:
             say_error(mistake)
         there = ", ".join(dict.fromkeys(known))
         raise ConfigError(
-            unknown, hint=f"known: {there}" if there else "nothing is configured or was ever archived"
+            unknown,
+            hint=_("known: {there}").format(there=there)
+            if there
+            else _("nothing is configured or was ever archived"),
         )
 
 
@@ -58,13 +65,20 @@ def named_messages(opened: OpenArchives, name: str) -> list[ContentKey]:
         found = _in_these(opened, found)
     if not found:
         raise UnknownId(
-            f'no archived message is called "{printable(name)}"',
-            hint="an id is the beginning of a SHA-256, a Message-ID or an identificativo: see `archipec search`",
+            _('no archived message is called "{name}"').format(name=printable(name)),
+            hint=_(
+                "an id is the beginning of a SHA-256, a Message-ID or an identificativo: see `archipec "
+                "search`"
+            ),
         )
     if len(found) > 1 and all(key.sha256.startswith(plain.lower()) for key in found):
         lines = [short_id(opened, key) for key in found[:_CANDIDATES]]
         raise UnknownId(
-            [f'{len(found)} archived messages begin with "{plain}"', *lines], hint="give more digits"
+            [
+                _('{found} archived messages begin with "{plain}"').format(found=len(found), plain=plain),
+                *lines,
+            ],
+            hint=_("give more digits"),
         )
     return found
 
@@ -101,17 +115,20 @@ def only_transaction(name: str, found: Sequence[Transaction], direction: str) ->
     if len(found) == 1:
         return found[0]
     if not found:
-        which = {"out": "that was sent ", "in": "that was received "}.get(direction, "")
+        nothing = {
+            "out": _('nothing that was sent is called "{name}"'),
+            "in": _('nothing that was received is called "{name}"'),
+        }.get(direction, _('nothing is called "{name}"'))
         raise UnknownId(
-            f'nothing {which}is called "{printable(name)}"',
-            hint="give its Message-ID, its PEC identifier, or words of its subject and addresses",
+            nothing.format(name=printable(name)),
+            hint=_("give its Message-ID, its PEC identifier, or words of its subject and addresses"),
         )
     lines = [f"{headline(one)}  {one.name}" for one in found[:_CANDIDATES]]
     if len(found) > _CANDIDATES:
-        lines.append(f"and {len(found) - _CANDIDATES:,} more")
+        lines.append(_("and {more} more").format(more=written(len(found) - _CANDIDATES)))
     sent = found[0].direction == "out"
     number = counted(len(found), "sent message") if sent else counted(len(found), "received message")
     raise UnknownId(
         [_('{messages} fit "{name}"').format(messages=number, name=printable(name)), *lines],
-        hint="give the PEC identifier of the one that you mean",
+        hint=_("give the PEC identifier of the one that you mean"),
     )

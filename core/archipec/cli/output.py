@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from archipec.errors import TransientError
+from archipec.language import _
 from archipec.masking import mask, mask_json
 from archipec.supervision import beat, in_plugin
 from archipec.terminal import json_line
@@ -149,12 +150,12 @@ def failure() -> TransientError | None:
         return None
     if _data.error.errno == errno.EBADF:
         return TransientError(
-            "standard output is closed: what this command printed is lost",
-            hint="send it to a file or to /dev/null",
+            _("standard output is closed: what this command printed is lost"),
+            hint=_("send it to a file or to /dev/null"),
         )
     full = _data.error.errno in _FULL
-    reason = "no room left on its disk" if full else (_data.error.strerror or str(_data.error)).lower()
+    reason = _("no room left on its disk") if full else (_data.error.strerror or str(_data.error)).lower()
     return TransientError(
-        f"standard output: {reason}: what this command printed is not all there",
-        hint="the work itself is done and recorded; see it by `archipec status`",
+        _("standard output: {reason}: what this command printed is not all there").format(reason=reason),
+        hint=_("the work itself is done and recorded; see it by `archipec status`"),
     )

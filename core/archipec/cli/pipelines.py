@@ -28,10 +28,11 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.runs import Attempt
 from archipec.custody.run import Cancellation
 from archipec.errors import ArchipecError, ConfigError
+from archipec.language import _
 from archipec.message import Json
 from archipec.pec.kind import GROUPS
 from archipec.plugins.registry import Registry
-from archipec.terminal import command_line, json_line, printable, say_error
+from archipec.terminal import FilledOption, command_line, json_line, printable, say_error
 
 __all__ = [
     "as_json",
@@ -47,12 +48,15 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=CommandReport)
 
+
 _SELECTION = (
     click.option(
         "--only",
+        cls=FilledOption,
+        values={"groups": ", ".join((*GROUPS, *SENT_GROUPS))},
         multiple=True,
         metavar="GROUP",
-        help=f"Take only this kind of message or group, one of {', '.join((*GROUPS, *SENT_GROUPS))}; may be repeated.",
+        help="Take only this kind of message or group, one of {groups}; may be repeated.",
     ),
     click.option("--except", "except_", multiple=True, metavar="GROUP", help="Leave this kind or group out."),
     click.option(
@@ -76,7 +80,7 @@ def load_registry() -> Registry:
     """Find the plugins; say on stderr which of them are broken."""
     registry = Registry.load()
     for problem in registry.problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(_("warning: {problem}").format(problem=problem), err=True)
     return registry
 
 
@@ -123,9 +127,9 @@ def chosen(
     given = {key: value for key, value in (select or {}).items() if value}
     if from_url is not None or to_urls:
         if names:
-            raise click.UsageError("give pipelines by name, or --from and --to, not both")
+            raise click.UsageError(_("give pipelines by name, or --from and --to, not both"))
         if from_url is None or not to_urls:
-            raise click.UsageError("an ad hoc run needs both --from URL and --to URL")
+            raise click.UsageError(_("an ad hoc run needs both --from URL and --to URL"))
         return (ad_hoc(from_url, to_urls, then_urls, registry, given),)
     if not names and not settings.config.exists():
         return (_last_ad_hoc(settings, registry),)
@@ -137,7 +141,7 @@ def chosen(
     pipelines = choose(pipelines, names)
     if not given:
         return pipelines
-    selection = read_selection(given, "command line")
+    selection = read_selection(given, _("command line"))
     return tuple(replace(pipeline, selection=selection) for pipeline in pipelines)
 
 
@@ -174,8 +178,8 @@ def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
     last = max(runs, key=lambda one: one.id, default=None)
     if last is None:
         raise ConfigError(
-            f"there is no configuration at {settings.config}",
-            hint="archive without one by --from URL --to URL, or see `archipec archive --help`",
+            _("there is no configuration at {path}").format(path=settings.config),
+            hint=_("archive without one by --from URL --to URL, or see `archipec archive --help`"),
         )
     if command not in _LOOKING:
         _not_configured(settings, command, last)
@@ -188,7 +192,12 @@ def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
         # Its paths begin in another folder.
         _not_configured(settings, command, last)
     archives = ", ".join(place.where for place in last.sinks)
-    click.echo(f"no configuration: taking the last ad hoc run, {last.source} to {archives}", err=True)
+    click.echo(
+        _("no configuration: taking the last ad hoc run, {source} to {archives}").format(
+            source=last.source, archives=archives
+        ),
+        err=True,
+    )
     return pipeline
 
 
@@ -199,8 +208,10 @@ def _not_configured(settings: Settings, command: str, last: Attempt) -> NoReturn
     folder = urls.get("in", [""])[0]
     there = f"cd {shlex.quote(folder)} && " if folder and folder != str(Path.cwd()) else ""
     raise ConfigError(
-        f"there is no configuration at {settings.config}",
-        hint=f"for the last ad hoc run type: {there}{command_line('archipec', *words)}",
+        _("there is no configuration at {path}").format(path=settings.config),
+        hint=_("for the last ad hoc run type: {command}").format(
+            command=there + command_line("archipec", *words)
+        ),
     )
 
 
@@ -302,7 +313,13 @@ def say_failed(pipeline: str, errors: Sequence[ArchipecError], *, with_error: bo
 
     code = exit_code(error.exit_code for error in errors)
     if not click.get_current_context().params.get("as_json"):
-        click.echo(printable(f"{pipeline}: failed: {errors[0].message} (exit code {code})"))
+        click.echo(
+            printable(
+                _("{pipeline}: failed: {reason} (exit code {code})").format(
+                    pipeline=pipeline, reason=errors[0].message, code=code
+                )
+            )
+        )
     elif with_error:
         shapes = [error_shape(error) for error in errors]
         click.echo(json_line({"pipeline": pipeline} | shapes[0] | {"exit_code": code}))

@@ -10,11 +10,15 @@ from typing import Any
 import click
 
 from archipec.errors import DONE, ConfigError
+from archipec.language import N_, _
 from archipec.plugins.registry import Registry, strict_plugins
 
 __all__ = ["plugins"]
 
 _COLUMNS = ("hook", "name", "schemes", "summary", "distribution", "version", "status")
+_HEADINGS = (
+    N_("hook"), N_("name"), N_("schemes"), N_("summary"), N_("distribution"), N_("version"), N_("status"),
+)  # fmt: skip
 
 
 @click.group()
@@ -80,7 +84,7 @@ def _rows(registry: Registry) -> list[dict[str, Any]]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     cells = {**row, "schemes": " ".join(f"{scheme}:" for scheme in row["schemes"])}
-    cells["summary"] = row["reason"] or row["summary"]
+    cells["summary"] = row["reason"] or _(row["summary"])
     return [str(cells[column]) for column in _COLUMNS]
 
 
@@ -89,7 +93,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*_COLUMNS)
+    table = Table(*map(_, _HEADINGS))
     for row in rows:
         # As Text: a plugin's words are no markup.
         table.add_row(*map(Text, _cells(row)), style="red" if row["status"] == "broken" else None)

@@ -8,9 +8,10 @@ import click
 
 from archipec.config.providers import MailProvider, find
 from archipec.config.providers import providers as all_providers
+from archipec.language import N_, _
 from archipec.terminal import json_line
 
-_COLUMNS = ("name", "provider", "IMAP", "POP3", "login", "basis")
+_COLUMNS = (N_("name"), N_("provider"), "IMAP", "POP3", N_("login"), N_("basis"))
 
 
 @click.command()
@@ -54,14 +55,18 @@ def _text(provider: MailProvider) -> str:
     lines = [f"{provider.name}: {provider.title} ({provider.basis})"]
     for name, servers in (("IMAP", provider.imap), ("POP3", provider.pop3), ("SMTP", provider.smtp)):
         if servers:
-            lines.append(f"  {name:<8} {', '.join(map(str, servers))}")
-    lines.append(f"  login    {provider.login_form}")
+            lines.append(_row(name, ", ".join(map(str, servers))))
+    lines.append(_row(_("login"), provider.login_form))
     if provider.domains:
-        lines.append(f"  domains  {', '.join(provider.domains)}")
-    lines += [f"  {use:<8} {name}" for use, name in provider.folders.items()]
-    lines.append(f"  refused? {provider.refused}")
-    lines += [f"  note     {note}" for note in provider.notes]
+        lines.append(_row(_("domains"), ", ".join(provider.domains)))
+    lines += [_row(use, name) for use, name in provider.folders.items()]
+    lines.append(_row(_("refused?"), provider.refused))
+    lines += [_row(_("note"), note) for note in provider.notes]
     return "\n".join(lines)
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<8} {text}"
 
 
 def _print_table(chosen: list[MailProvider]) -> None:
@@ -69,7 +74,7 @@ def _print_table(chosen: list[MailProvider]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*_COLUMNS)
+    table = Table(*map(_, _COLUMNS))
     for provider in chosen:
         table.add_row(*map(Text, _cells(provider)))
     Console().print(table)

@@ -23,6 +23,7 @@ from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.pruning.run import prune as run_prune
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import counted, exit_code
+from archipec.language import _
 from archipec.terminal import printable, say_error
 
 __all__ = ["prune", "show_run"]
@@ -98,7 +99,9 @@ def prune(
     8: deletion was refused, for the reason given.
     """
     if plan_id and not yes:
-        raise click.UsageError("--plan is for --yes: without it nothing is deleted, and a new plan is shown")
+        raise click.UsageError(
+            _("--plan is for --yes: without it nothing is deleted, and a new plan is shown")
+        )
     rules = {_NAMES.get(name, name): value for name, value in given.items() if value}
     pipelines = [_ruled(one, rules) for one in chosen(settings, names, from_url, to_urls)]
     if not names:
@@ -139,7 +142,7 @@ def _ruled(pipeline: Pipeline, rules: Mapping[str, object]) -> Pipeline:
     """
     if not rules:
         return pipeline
-    given = read_policy(rules, "command line")
+    given = read_policy(rules, _("command line"))
     changes = {name: getattr(given, name) for name in rules if hasattr(given, name)}
     changes["selections"] = (*pipeline.prune.selections, *given.selections)
     return replace(pipeline, prune=replace(pipeline.prune, **changes))
@@ -157,37 +160,55 @@ def _show(report: PruneReport, *, as_json: bool) -> None:
 def show_run(report: PruneReport) -> None:
     """Say what was or would be deleted, by folder and year, and why the rest is kept."""
     done, plan = report.with_action(Action.DELETED, Action.MOVED), report.with_action(Action.DELETE)
-    full = f"; the mailbox was {report.fullness}" if report.fullness else ""
+    full = _("; the mailbox was {fullness}").format(fullness=report.fullness) if report.fullness else ""
     if report.note:
         click.echo(f"{report.pipeline}: {report.note}")
     elif report.refusal and not done:
-        click.echo(f"{report.pipeline}: nothing deleted{full}")
+        click.echo(_("{pipeline}: nothing deleted").format(pipeline=report.pipeline) + full)
     elif report.carried_out:
         moved = report.with_action(Action.MOVED)
-        what = "moved to the trash, which frees nothing until it is emptied" if moved else "deleted"
+        what = _("moved to the trash, which frees nothing until it is emptied") if moved else _("deleted")
         click.echo(f"{report.pipeline}: {_sum(done)} {what}{full}")
     elif plan:
-        click.echo(f"{report.pipeline}: {_sum(plan)} would be deleted, each proven to be archived{full}")
+        click.echo(
+            _("{pipeline}: {messages} would be deleted, each proven to be archived").format(
+                pipeline=report.pipeline, messages=_sum(plan)
+            )
+            + full
+        )
     else:
-        click.echo(f"{report.pipeline}: nothing to delete{full}")
+        click.echo(_("{pipeline}: nothing to delete").format(pipeline=report.pipeline) + full)
     _table(done or plan)
     for reason, number in report.kept.most_common():
-        click.echo(f"  {count(number):>9}  kept: {reason.text}")
+        click.echo(f"  {count(number):>9}  {_('kept: {reason}').format(reason=reason.text)}")
     for folder, number in sorted(report.vanished.items()):
         click.echo(
             printable(
-                f"  {count(number)} more messages went from {folder} during this run: archipec did not delete them"
+                "  "
+                + _(
+                    "{number} more messages went from {folder} during this run: archipec did not delete them"
+                ).format(number=count(number), folder=folder)
             ),
             err=True,
         )
     lost = [row for row in report.entries if row.kept in _LOST and row.detail]
     for row in lost[:_SHOWN]:
-        click.echo(printable(f"  kept: {row.listed.folder} {row.listed.ref}: {row.reason}"), err=True)
+        click.echo(
+            printable(
+                "  "
+                + _("kept: {folder} {ref}: {reason}").format(
+                    folder=row.listed.folder, ref=row.listed.ref, reason=row.reason
+                )
+            ),
+            err=True,
+        )
     if len(lost) > _SHOWN:
-        click.echo(f"  and {count(len(lost) - _SHOWN)} more: --json lists them", err=True)
+        click.echo(
+            "  " + _("and {more} more: --json lists them").format(more=count(len(lost) - _SHOWN)), err=True
+        )
     if plan:
         exactly = f" --plan {report.plan}" if report.plan else ""
-        click.echo(f"run again with --yes{exactly} to delete them", err=True)
+        click.echo(_("run again with {options} to delete them").format(options=f"--yes{exactly}"), err=True)
 
 
 def _sum(rows: Sequence[PlanEntry]) -> str:
@@ -200,7 +221,7 @@ def _table(rows: Sequence[PlanEntry]) -> None:
     sizes: Counter[tuple[str, str]] = Counter()
     for row in rows:
         date = row.candidate.date if row.candidate else 0
-        line = (row.listed.folder, str(datetime.fromtimestamp(date, UTC).year) if date else "no date")
+        line = (row.listed.folder, str(datetime.fromtimestamp(date, UTC).year) if date else _("no date"))
         messages[line] += 1
         sizes[line] += row.size
     for folder, year in sorted(messages):

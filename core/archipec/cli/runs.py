@@ -50,7 +50,7 @@ def runs(
       archipec runs studio --since 7d
       archipec runs --failed --json
     """
-    first = read_selection({"since": since} if since else {}, "command line").period[0]
+    first = read_selection({"since": since} if since else {}, _("command line")).period[0]
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
         if names:
             configured, mistake = configured_pipelines(settings)

@@ -20,6 +20,7 @@ from archipec.cli.filters import message_filters, refuse_what_needs_a_ledger
 from archipec.cli.pager import show
 from archipec.config.url import is_url
 from archipec.errors import counted
+from archipec.index.facts import seal_word
 from archipec.index.finding import snippet_pieces
 from archipec.index.search import (
     DIRECTIONS,
@@ -30,6 +31,7 @@ from archipec.index.search import (
     open_index_and_ledger,
     search_ledger,
 )
+from archipec.language import _
 from archipec.message import Json
 from archipec.terminal import json_line, printable
 
@@ -124,10 +126,15 @@ def search(
             behind = behind_ledger(index, ledger)
         shown = _show(islice(found, limit), as_json=as_json)
         if not shown and not as_json:
-            click.echo("nothing found", err=True)
+            click.echo(_("nothing found"), err=True)
         if behind:
-            click.echo(f"warning: {counted(behind, 'archived message')} not in the index yet", err=True)
-            click.echo("hint: `archipec index` adds what is missing", err=True)
+            click.echo(
+                _("warning: {messages} not in the index yet").format(
+                    messages=counted(behind, "archived message")
+                ),
+                err=True,
+            )
+            click.echo(_("hint: `archipec index` adds what is missing"), err=True)
 
 
 def _in_archives(
@@ -189,21 +196,27 @@ def _as_json(one: Found) -> dict[str, Json]:
 def _as_text(one: Found, width: int) -> str:
     """Return some lines, none wider than that, as far as that can be known; nothing in them steers the terminal."""
     hit = one.hit
-    date = f"{_moment(hit.date):%Y-%m-%d %H:%M}" if hit.date else "date unknown    "
-    seal = "" if one.seal in ("valid", "") else f"  {one.seal}"
+    date = f"{_moment(hit.date):%Y-%m-%d %H:%M}" if hit.date else f"{_('date unknown'):<16}"
+    seal = "" if one.seal in ("valid", "") else "  " + _("seal: {seal}").format(seal=seal_word(one.seal))
     files = f"  {counted(hit.attachments, 'attachment')}" if hit.attachments else ""
     first = f"  {date}  {printable(hit.kind)}{seal}{files}"
-    more = f" and {len(hit.recipients) - 1} more" if len(hit.recipients) > 1 else ""
-    parties = f"{hit.sender or 'unknown'} > {hit.recipients[0] if hit.recipients else 'unknown'}{more}"
+    more = (
+        " " + _("and {recipients} more").format(recipients=len(hit.recipients) - 1)
+        if len(hit.recipients) > 1
+        else ""
+    )
+    unknown = _("unknown")
+    parties = f"{hit.sender or unknown} > {hit.recipients[0] if hit.recipients else unknown}{more}"
     lines = [
         click.style(one.id, fg="yellow") + _cut(first, width - len(one.id)),
-        "  " + click.style(_cut(printable(hit.subject) or "(no subject)", width - 2), bold=True),
+        "  " + click.style(_cut(printable(hit.subject) or _("(no subject)"), width - 2), bold=True),
         "  " + _cut(printable(parties), width - 2),
     ]
     if hit.snippet:
         lines.append("  " + _snippet(hit.snippet, width - 2))
     lines += [
-        click.style("  " + _cut(printable(f"in {where}"), width - 2), dim=True) for where in one.archives
+        click.style("  " + _cut(printable(_("in {where}").format(where=where)), width - 2), dim=True)
+        for where in one.archives
     ]
     return "\n".join(lines) + "\n"
 

@@ -17,6 +17,7 @@ from archipec.custody.run import Cancellation, Run
 from archipec.custody.settle import SettleCounts, SettleReport
 from archipec.custody.settle import settle as run_settle
 from archipec.errors import Interrupted, exit_code
+from archipec.language import _
 from archipec.terminal import printable, say_error
 
 __all__ = ["settle", "show_settled"]
@@ -46,7 +47,7 @@ def settle(
     Each `archipec archive` does this at its end. Exit code 3: a provider rejected something, or a report has not come in time (option report_within).
     """
     if names and to_urls:
-        raise click.UsageError("give pipelines by name, or --to, not both")
+        raise click.UsageError(_("give pipelines by name, or --to, not both"))
     if to_urls:
         registry = load_registry()
         sinks = tuple(endpoint("sink", url, registry) for url in to_urls)
@@ -78,9 +79,13 @@ def _show(report: SettleReport, *, as_json: bool) -> None:
     elif not report.sinks and report.errors:
         say_failed(report.pipeline, report.errors)
     elif not report.sinks:
-        click.echo(f"{report.pipeline}: nothing waits for a confirmation")
+        click.echo(_("{pipeline}: nothing waits for a confirmation").format(pipeline=report.pipeline))
     for name, settled in () if as_json else report.sinks.items():
-        click.echo(f"{report.pipeline}: {name}: {count(settled.stored)} confirmed")
+        click.echo(
+            _("{pipeline}: {name}: {stored} confirmed").format(
+                pipeline=report.pipeline, name=name, stored=count(settled.stored)
+            )
+        )
         show_settled(settled)
     for error in report.errors:
         say_error(error, report.pipeline)
@@ -92,13 +97,18 @@ def show_settled(settled: SettleCounts, said: int = 0) -> None:
     Args:
         said: how many are pending by what was said before; the same number is not said again.
     """
-    for number, words in ((settled.pending, "pending"), (settled.refused, "rejected")):
-        if number and not (words == "pending" and number == said):
-            click.echo(f"  {count(number)} {words}")
+    if settled.pending not in (0, said):
+        click.echo("  " + _("{number} pending").format(number=count(settled.pending)))
+    if settled.refused:
+        click.echo("  " + _("{number} rejected").format(number=count(settled.refused)))
     for reason, number in settled.overdue[:_REASONS_SHOWN]:
-        click.echo(printable(f"    needs a person: {count(number)}: {reason}"))
+        click.echo(
+            printable(
+                "    " + _("needs a person: {number}: {reason}").format(number=count(number), reason=reason)
+            )
+        )
     for reason, number in settled.reasons.most_common(_REASONS_SHOWN):
         click.echo(printable(f"    {count(number):>7}  {reason}"))
     more = len(settled.reasons) - _REASONS_SHOWN
     if more > 0:
-        click.echo(f"    and {count(more)} more reasons: --json lists them")
+        click.echo("    " + _("and {more} more reasons: --json lists them").format(more=count(more)))

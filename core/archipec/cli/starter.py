@@ -12,6 +12,7 @@ from pathlib import Path
 from archipec.config.pipeline import load
 from archipec.durability import sync_directory, write_file
 from archipec.errors import ConfigError, from_os_error
+from archipec.language import _
 from archipec.plugins.registry import Registry
 
 __all__ = ["Starter", "refuse_existing", "write_new"]
@@ -38,12 +39,16 @@ class Starter:
         expire = (
             f"credentials_expire = {self.expire}"
             if self.expire
-            else "# credentials_expire = 2027-01-31   # the day your password expires: `archipec status` warns"
+            else _(
+                "# credentials_expire = 2027-01-31   # the day your password expires: `archipec status` warns"
+            )
         )
         lines = [
-            f"# Which mailbox is archived where. Written by `archipec init` on {today}.",
-            "# A password never belongs in here, only where it is:",
-            '# "env:NAME", "file:PATH", "command:CMD" or "keyring:SERVICE"; without any, archipec asks.',
+            _("# Which mailbox is archived where. Written by `archipec init` on {today}.").format(
+                today=today
+            ),
+            _("# A password never belongs in here, only where it is:"),
+            _('# "env:NAME", "file:PATH", "command:CMD" or "keyring:SERVICE"; without any, archipec asks.'),
             "",
             "[[pipeline]]",
             f"name = {_value(self.name)}",
@@ -52,15 +57,21 @@ class Starter:
             "[pipeline.source]",
             *self._source(),
             "",
-            "# [pipeline.select]                        # what to take; everything unless this says otherwise",
+            _(
+                "# [pipeline.select]                        # what to take; everything unless this says "
+                "otherwise"
+            ),
             '# only = ["envelopes", "receipts"]',
         ]
         for sink in self.sinks:
             lines += ["", "[[pipeline.sink]]", *(f"{key} = {_value(value)}" for key, value in sink.items())]
         lines += [
             "",
-            "# [pipeline.prune]                         # what `archipec prune` may delete; nothing without it",
-            '# older_than = "1y"                        # or free_to = "70%" of the mailbox, oldest first',
+            _(
+                "# [pipeline.prune]                         # what `archipec prune` may delete; nothing "
+                "without it"
+            ),
+            _('# older_than = "1y"                        # or free_to = "70%" of the mailbox, oldest first'),
             '# when_above = "90%"',
         ]
         return "\n".join(lines) + "\n"
@@ -72,7 +83,10 @@ class Starter:
             lines.append(f"{key} = {_value(value)}{comment}")
         if self.source["type"] == "imap":
             lines.append(
-                '# folders = ["*"]                          # names or globs; trash, drafts and junk by name only'
+                _(
+                    '# folders = ["*"]                          # names or globs; trash, drafts and junk by '
+                    "name only"
+                )
             )
         return lines
 
@@ -85,8 +99,8 @@ def refuse_existing(path: Path) -> None:
     """
     if path.exists() or path.is_symlink():
         raise ConfigError(
-            f"there is a configuration at {path} already",
-            hint="add a [[pipeline]] to it by hand, or write another with --config FILE",
+            _("there is a configuration at {path} already").format(path=path),
+            hint=_("add a [[pipeline]] to it by hand, or write another with --config FILE"),
         )
 
 

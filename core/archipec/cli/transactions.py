@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from archipec.language import N_, _, pgettext
 from archipec.message import Json
 from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction
 from archipec.terminal import printable
@@ -15,10 +16,22 @@ from archipec.terminal import printable
 __all__ = ["as_json", "as_text", "headline", "messages_of"]
 
 _ROME = ZoneInfo("Europe/Rome")
+_STATUS = {
+    Outcome.REFUSED: N_("refused", "message"),
+    Outcome.FAILED: N_("failed", "message"),
+    Outcome.VIRUS: N_("virus", "message"),
+    Outcome.TIMED_OUT: N_("timed-out", "message"),
+    Outcome.UNPROVEN: N_("unproven", "message"),
+    Outcome.MISSING: N_("missing", "message"),
+    Outcome.WAITING: N_("waiting", "message"),
+    Outcome.DELIVERED: N_("delivered", "message"),
+    Outcome.ORDINARY: N_("ordinary", "message"),
+    Outcome.RECEIVED: N_("received", "message"),
+}
 _SAID = {
-    Outcome.ORDINARY: "accepted, ordinary mail, no legal delivery",
-    Outcome.TIMED_OUT: "not delivered in time",
-    Outcome.UNPROVEN: "not proven",
+    Outcome.ORDINARY: N_("accepted, ordinary mail, no legal delivery"),
+    Outcome.TIMED_OUT: N_("not delivered in time"),
+    Outcome.UNPROVEN: N_("not proven"),
 }
 
 
@@ -91,38 +104,44 @@ def _receipt(record: MessageRecord) -> dict[str, Json]:
 
 def headline(one: Transaction) -> str:
     """Return a transaction in one line."""
-    return f"{_moment(one.date)}  {str(one.status).upper():<9}  {printable(one.oggetto) or '(no subject)'}"
+    status = pgettext("message", _STATUS[one.status]).upper()
+    return f"{_moment(one.date)}  {status:<9}  {printable(one.oggetto) or _('(no subject)')}"
 
 
 def as_text(one: Transaction) -> str:
     """Return a transaction as a person reads it; control characters in it are escaped."""
     first = headline(one)
     lines = [click.style(first, fg="red", bold=True) if one.needs_attention else first]
-    lines.append(f"  from {printable(one.mittente) or 'unknown'}")
+    lines.append(f"  {_('from'):<4} {printable(one.mittente) or _('unknown')}")
     for who in one.recipients:
         lines.append(
-            f"  to   {printable(who.address)}: {_said(who)}"
-            if one.direction == "out"
-            else f"  to   {printable(who.address)}"
+            f"  {_('to'):<4} {printable(who.address)}" + (f": {_said(who)}" if one.direction == "out" else "")
         )
         lines += _remarks("       ", who.problems, who.notes)
     lines += _remarks("  ", one.problems, one.notes)
     lines += [
-        f"  not proven: {printable(record.kind)}: {printable(record.reason)}" for record in one.unproven
+        "  "
+        + _("not proven: {kind}: {reason}").format(
+            kind=printable(record.kind), reason=printable(record.reason)
+        )
+        for record in one.unproven
     ]
     if one.identificativo or one.msgid:
         lines.append(f"  id   {printable(one.identificativo or one.msgid)}")
     if one.handled is not None:
-        lines.append(f"  handled {_moment(one.handled.at)}: {printable(one.handled.note)}")
+        lines.append(
+            "  "
+            + _("handled {at}: {note}").format(at=_moment(one.handled.at), note=printable(one.handled.note))
+        )
         if one.needs_attention:
-            lines.append("  something went wrong since it was marked as handled")
+            lines.append("  " + _("something went wrong since it was marked as handled"))
     if one.answers:
-        lines.append(f"  answers {printable(one.answers)}")
+        lines.append("  " + _("answers {id}").format(id=printable(one.answers)))
     return "\n".join(lines)
 
 
 def _said(who: Recipient) -> str:
-    said = _SAID.get(who.outcome, str(who.outcome))
+    said = _(_SAID[who.outcome]) if who.outcome in _SAID else pgettext("message", _STATUS[who.outcome])
     if who.outcome in ATTENTION:
         said = click.style(said.upper(), fg="red", bold=True)
     return said if who.decisive is None else f"{said} {_moment(who.decisive.date)}"
@@ -131,13 +150,13 @@ def _said(who: Recipient) -> str:
 def _remarks(margin: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
     said = set(_SAID.values())
     return [
-        *(f"{margin}problem: {printable(problem)}" for problem in problems),
-        *(f"{margin}note: {printable(note)}" for note in notes if note not in said),
+        *(margin + _("problem: {problem}").format(problem=printable(problem)) for problem in problems),
+        *(margin + _("note: {note}").format(note=printable(note)) for note in notes if note not in said),
     ]
 
 
 def _moment(date: datetime | None) -> str:
-    return "date unknown    " if date is None else f"{date.astimezone(_ROME):%Y-%m-%d %H:%M}"
+    return f"{_('date unknown'):<16}" if date is None else f"{date.astimezone(_ROME):%Y-%m-%d %H:%M}"
 
 
 def _iso(date: datetime | None) -> str | None:

@@ -25,6 +25,8 @@ from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import Finding, VerifyReport, verify_archive
 from archipec.custody.verify import verify as run_verify
 from archipec.errors import ATTENTION, ArchipecError, Interrupted, UnfitRecord, counted, exit_code
+from archipec.index.facts import seal_word
+from archipec.language import N_, _, pgettext
 from archipec.pec.anchors import TrustFiles
 from archipec.terminal import printable, say_error
 
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from archipec.custody.seals.judge import Judges
 
 _FINDINGS_SHOWN = 20
+_VERDICTS = {"missing": N_("missing", "copy"), "altered": N_("altered", "copy")}
 _MEANING = {
-    "unsigned": ": ordinary mail and copies of what was sent bear no seal",
-    "untrusted": ": sealed, and the authority is not known here; --trust or --trust-list FILE names it",
+    "unsigned": N_(": ordinary mail and copies of what was sent bear no seal"),
+    "untrusted": N_(": sealed, and the authority is not known here; --trust or --trust-list FILE names it"),
 }
 
 
@@ -138,9 +141,11 @@ class _NothingThere(ArchipecError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"nothing was ever archived in {where}: there is no copy to read back",
-            hint="run `archipec archive`, and see `archipec status` for what stopped it;"
-            " an archive without its ledger is checked by `archipec verify --to URL`",
+            _("nothing was ever archived in {where}: there is no copy to read back").format(where=where),
+            hint=_(
+                "run `archipec archive`, and see `archipec status` for what stopped it; an archive "
+                "without its ledger is checked by `archipec verify --to URL`"
+            ),
         )
 
 
@@ -157,10 +162,12 @@ def _show_findings(report: VerifyReport) -> None:
             causes[one.verdict, one.sink, one.reason].append(one)
     for (verdict, sink, reason), found in islice(causes.items(), _FINDINGS_SHOWN):
         which = str(found[0].key) if len(found) == 1 else counted(len(found), "copy")
-        click.echo(printable(f"  {verdict}: {sink}: {which}: {reason}"), err=True)
+        click.echo(
+            printable(f"  {pgettext('copy', _VERDICTS[verdict])}: {sink}: {which}: {reason}"), err=True
+        )
     more = sum(map(len, islice(causes.values(), _FINDINGS_SHOWN, None)))
     if more:
-        click.echo(f"  and {count(more)} more: --json lists them", err=True)
+        click.echo("  " + _("and {more} more: --json lists them").format(more=count(more)), err=True)
 
 
 def _show(report: VerifyReport, *, as_json: bool) -> None:
@@ -170,15 +177,24 @@ def _show(report: VerifyReport, *, as_json: bool) -> None:
         say_failed(report.pipeline, report.errors)
     else:
         click.echo(
-            f"{report.pipeline}: {counted(report.checked, 'copy')} read back, {count(report.ok)} intact,"
-            f" {count(report.missing)} missing, {count(report.altered)} altered"
+            _("{pipeline}: {copies} read back, {ok} intact, {missing} missing, {altered} altered").format(
+                pipeline=report.pipeline,
+                copies=counted(report.checked, "copy"),
+                ok=count(report.ok),
+                missing=count(report.missing),
+                altered=count(report.altered),
+            )
         )
         if report.confirmed:
-            click.echo(f"  {count(report.confirmed):>9}  confirmed by a report alone, not to be read back")
+            confirmed = _("confirmed by a report alone, not to be read back")
+            click.echo(f"  {count(report.confirmed):>9}  {confirmed}")
         for status, number in sorted(report.seals.items()):
-            click.echo(f"  {count(number):>9}  {status}{_MEANING.get(status, '')}")
+            said = pgettext("each of them", "{seal}").format(seal=seal_word(status))
+            click.echo(f"  {count(number):>9}  {said}{_(_MEANING.get(status, ''))}")
         for name in report.views:
-            click.echo(printable(f"  {name} is for looking at, and was not read"), err=True)
+            click.echo(
+                printable("  " + _("{name} is for looking at, and was not read").format(name=name)), err=True
+            )
         for note in report.notes:
             click.echo(printable(f"  {note}"), err=True)
         _show_findings(report)

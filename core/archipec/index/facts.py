@@ -4,9 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from archipec.errors import counted
+from archipec.language import N_, _, ngettext
 from archipec.message import Json
 
-__all__ = ["fact_rows"]
+__all__ = ["fact_rows", "seal_word"]
+
+_LABELS = {
+    "file": N_("file"),
+    "size": N_("size"),
+    "kind": N_("kind"),
+    "system": N_("system"),
+    "event": N_("event"),
+    "status": N_("status"),
+    "reason": N_("reason"),
+    "signer": N_("signer"),
+    "issuer": N_("issuer"),
+    "root": N_("root"),
+    "signed_at": N_("signed at"),
+    "digest": N_("digest"),
+}
+"""What a fact is called; those with Italian names, of the provider's own words, are called so in every language."""
+
+
+def seal_word(status: str, number: int = 1) -> str:
+    """Return what is said of seals that were judged so."""
+    words = {
+        "valid": ngettext("valid", "valid", number),
+        "altered": ngettext("altered", "altered", number),
+        "untrusted": ngettext("untrusted", "untrusted", number),
+        "expired": ngettext("expired", "expired", number),
+        "unsigned": ngettext("unsigned", "unsigned", number),
+        "malformed": ngettext("malformed", "malformed", number),
+    }
+    return words.get(status, status)
 
 
 def fact_rows(shape: Mapping[str, Json]) -> list[tuple[str, str]]:
@@ -19,28 +50,32 @@ def fact_rows(shape: Mapping[str, Json]) -> list[tuple[str, str]]:
     recipients, seal, rem = shape["destinatari"], shape["seal"], shape.get("rem")
     assert isinstance(recipients, list) and isinstance(seal, dict)
     for name, value in shape.items():
+        label = _(_LABELS.get(name, name))
         if name == "system" and value:
-            rows.append((name, str(value).upper()))
+            rows.append((label, str(value).upper()))
         elif name == "reason" and isinstance(rem, dict):
-            rows += [("event reason", _meaning(one)) for one in rem["reasons"]]
+            rows += [(_("event reason"), _meaning(one)) for one in rem["reasons"]]
         elif name == "destinatari":
             rows += [("destinatario", f"{one['address']} ({one['tipo']})") for one in recipients]
             if isinstance(rem, dict) and rem.get("concerned"):
-                rows += [("concerns", one) for one in rem["concerned"]]
+                rows += [(_("concerns"), one) for one in rem["concerned"]]
         elif isinstance(value, str | int):
-            rows.append((name, value))
+            rows.append((label, value))
     mended, outside = shape["mended"], shape["outside_seal"]
     assert isinstance(mended, list) and isinstance(outside, list)
-    rows += [("mended", one) for one in mended]
+    rows += [(_("mended"), one) for one in mended]
     if isinstance(rem, dict) and not rem["verified"] and rem["evidence"]:
-        rows.append(("evidence", f"{', '.join(rem['evidence'])} (not verified)"))
-    rows.append(("seal", str(seal["status"]).upper()))
+        unverified = _("{evidence} (not verified)").format(evidence=", ".join(rem["evidence"]))
+        rows.append((_("evidence"), unverified))
+    rows.append((_("seal"), seal_word(seal["status"]).upper()))
     rows += [
-        ("outside seal", f"{one['name'] or one['place']} ({one['type']}, {one['size']} bytes)")
+        (_("outside seal"), f"{one['name'] or one['place']} ({one['type']}, {counted(one['size'], 'byte')})")
         for one in outside
     ]
     rows += [
-        (name.replace("_", " "), value) for name, value in seal.items() if name not in ("status", "basis")
+        (_(_LABELS.get(str(name), str(name))), value)
+        for name, value in seal.items()
+        if name not in ("status", "basis")
     ]
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
