@@ -82,7 +82,7 @@ CALL_THE_TOOL = (f"{PLUGINS}.thunderbird",)
 
 # The layers of the built-in plugins, from the ground up: what formats share, formats, formats of formats, all formats.
 PLUGIN_LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"files", "net", "quota"}),
+    frozenset({"files", "net", "quota", "report"}),
     frozenset({"eml", "maildir", "mbox", "imap", "pop3", "conservation"}),
     frozenset({"zip", "thunderbird"}),
     frozenset({"dump"}),
@@ -96,7 +96,7 @@ RESERVED: dict[str, str] = {
 }
 
 # Extras, each of which the parts of its name alone may import.
-EXTRAS = ("conservation", "view")
+EXTRAS = ("conservation", "report", "view")
 
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 70  # lines
 SHORTEST_MODULE = 40  # lines, where one module alone imports it

@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar, runtime_checkable
 
-from archipec.errors import ArchipecError
+from archipec.errors import ArchipecError, ConfigError
 from archipec.message import (
     Claim,
     ContentKey,
@@ -218,6 +218,10 @@ def deferred(target: str) -> Callable[[Any, Context], AbstractContextManager[Any
     return opening
 
 
+def _composing_nothing(name: str) -> bytes:
+    raise ConfigError(f"there is no report as {name} here")
+
+
 def _unrecorded(_orders: Sequence[DeletionOrder]) -> None:
     return None
 
@@ -227,11 +231,10 @@ class Context:
     """What a plugin must not make itself.
 
     Attributes:
-        log: of this endpoint.
+        log: of this endpoint; version: archipec's.
         temp: a private folder for temporary files, removed after the run.
         now: the clock; aware, UTC.
         cancelled: true once the user asked to stop; long loops end early then.
-        version: archipec's.
         marking: called with orders whose messages are about to be marked for deletion, where a server deletes in two
             steps: it records the marks, durably, so that the next run can take back those of a run that died.
         formats: the kinds of source that tell their format (`SourceType.detects`), for one that reads any of them.
@@ -253,12 +256,13 @@ class RunView:
     """A finished run, as a post-step sees it.
 
     Attributes:
-        pipeline: its name.
-        report: the JSON object that ``archipec archive --json`` prints.
+        pipeline: its name; report: the JSON object that ``archipec archive --json`` prints.
         quota: of the source, None when it has none.
         stored: yields the keys stored since this step last succeeded.
         read: opens a stored copy, from whichever sink can give it back.
         freeable: bytes that ``archipec prune`` would delete by the pipeline's rules, None when it has none.
+        compose: makes the document of ``archipec report`` about this pipeline, this run included, in a format: "html", "csv",
+            "json" or "pdf". It raises an `ArchipecError` for another one, and where a package for it is not installed.
     """
 
     pipeline: str
@@ -267,6 +271,7 @@ class RunView:
     stored: Callable[[], Iterator[ContentKey]]
     read: Callable[[ContentKey], AbstractContextManager[BinaryIO]]
     freeable: int | None = None
+    compose: Callable[[str], bytes] = _composing_nothing
 
 
 # -- what records open --------------------------------------------------------------------------------
@@ -293,15 +298,13 @@ class Source(Protocol):
         """Read messages, bytes exactly as kept by the source.
 
         Args:
-            refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and
-                not a bit further.
+            refs: in listing order; pulled as far ahead as the plugin keeps requests under way, and not a bit further.
 
         Answers come in any order. A ref that is gone is not answered; the host believes it when a new whole listing
         has it no more. Bytes are compared with the listed size: of a message of another size than listed, or of
         none, the host asks again, and takes only equal answers that look whole. A body that is cut short, because
-        a connection ended early, is an error, never the message. An error of one message
-        is raised by its chunks; a wider one by this iterator, after which the host opens the source
-        again and asks for the rest.
+        a connection ended early, is an error, never the message. An error of one message is raised by its chunks;
+        a wider one by this iterator, after which the host opens the source again and asks for the rest.
         """
 
 
@@ -323,8 +326,7 @@ class Sink(Protocol):
         """Make everything staged durable (it survives power loss), visible and readable.
 
         Returns:
-            one receipt per put since the last commit. After a raise nothing is promised: the host
-            asks ``find`` for each.
+            one receipt per put since the last commit. After a raise nothing is promised: the host asks ``find`` for each.
         """
 
     def find(self, key: ContentKey) -> Receipt | None:

@@ -39,6 +39,9 @@ _COMMANDS = {
     "receipts": N_(
         "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt."
     ),
+    "report": N_(
+        "Say what was archived, what became of what was sent and what needs attention: as a page, a table, JSON."
+    ),
     "runs": N_("Say what was run when, for how long, and with what outcome; the latest first."),
     "search": N_(
         "Find messages by words in their texts, attachments, names and addresses; the newest first."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TextIO
 
 import click
@@ -22,6 +23,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, ArchipecError, counted, exit_code
 from archipec.pec.anchors import TrustFiles
+from archipec.report.current import compose_now
 from archipec.terminal import printable, say_error
 
 _FAILURES_SHOWN = 10
@@ -160,7 +162,8 @@ def _run(
         run = Run(ledger, settings.state, stop, observe)
         if not dry_run:
             with indexing(pipeline, run) as analyses:
-                return run_archive(pipeline, run, full=full, analyses=analyses)
+                compose = partial(compose_now, pipeline, run) if pipeline.steps else None
+                return run_archive(pipeline, run, full=full, analyses=analyses, compose=compose)
         from archipec.custody.archiving.preview import preview
 
         return preview(pipeline, run, full=full)

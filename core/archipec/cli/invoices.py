@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -26,12 +23,10 @@ from archipec.index.invoicing import ATTENTION, InvoiceEntry
 from archipec.index.invoicing import invoices as all_invoices
 from archipec.language import N_, _, pgettext
 from archipec.message import Json
+from archipec.report.spreadsheet import as_csv
 from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
-# A spreadsheet takes what begins so for a formula (OWASP, CSV injection); a number is what it looks like.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _STATUS = {
     "received": N_("received", "invoice"),
     "delivered": N_("delivered", "invoice"),
@@ -194,19 +189,11 @@ def _as_json(one: InvoiceEntry) -> dict[str, Json]:
 
 
 def _write(path: Path, rows: Iterable[dict[str, Json]]) -> None:
-    """Write a table as spreadsheets open it in Italy: UTF-8 with its mark, semicolons; no cell is a formula."""
-    text = io.StringIO()
-    table = csv.writer(text, delimiter=";")
-    table.writerow(_COLUMNS)
-    table.writerows([_cell(str(row[name])) for name in _COLUMNS] for row in rows)
+    table = as_csv(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows))
     try:
-        write_file(path, text.getvalue().encode("utf-8-sig", "replace"))
+        write_file(path, table)
     except OSError as error:
         raise from_os_error(error, path) from error
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def _day(date: int) -> str:

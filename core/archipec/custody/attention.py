@@ -24,7 +24,7 @@ from archipec.language import _
 from archipec.message import Json
 from archipec.pec.transactions import Transaction
 
-__all__ = ["Matter", "MatterKind", "attention", "late_receipts"]
+__all__ = ["Matter", "MatterKind", "attention", "late_receipts", "matters_of"]
 
 _SOON: Final = timedelta(days=14)
 """How long before a password, a certificate or a trusted list expires somebody hears of it."""
@@ -51,6 +51,9 @@ class MatterKind(enum.StrEnum):
     LEFT_OUT = "left-out"
     ENVELOPE_MISSING = "envelope-missing"
     RECEIPT = "receipt"
+
+
+_ORDER: Final = list(MatterKind)
 
 
 class Matter(NamedTuple):
@@ -109,13 +112,31 @@ def attention(
     by_name = {one.name: one for one in configured or ()}
     found: list[Matter] = []
     for one in known:
-        found += _of_pipeline(one, by_name.get(one.pipeline), runs.get((one.pipeline, one.source)))
-    for pipeline in configured or ():
-        found += _expiring(pipeline, known, datetime.fromtimestamp(now, UTC))
+        run = runs.get((one.pipeline, one.source))
+        found += matters_of(one, by_name.get(one.pipeline), run, datetime.fromtimestamp(now, UTC))
     if receipts:
         found += late_receipts(ledger, known, now)
-    order = list(MatterKind)
-    return sorted(found, key=lambda matter: order.index(matter.kind))
+    return sorted(found, key=_urgency)
+
+
+def matters_of(
+    status: PipelineStatus, pipeline: Pipeline | None, run: RunRecord | None, now: datetime
+) -> list[Matter]:
+    """Return what needs a person of one pipeline, but for what was sent and lacks a receipt; the most urgent first.
+
+    Args:
+        pipeline: as configured, None where it is not.
+        run: its last one, None where there is none.
+        now: aware.
+    """
+    found = list(_of_pipeline(status, pipeline, run)) if status.counts else []
+    if pipeline is not None:
+        found += _expiring(pipeline, [status], now)
+    return sorted(found, key=_urgency)
+
+
+def _urgency(matter: Matter) -> int:
+    return _ORDER.index(matter.kind)
 
 
 def late_receipts(ledger: Ledger, known: Iterable[PipelineStatus], now: int) -> Iterator[Matter]:

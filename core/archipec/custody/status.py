@@ -399,7 +399,8 @@ class _Statuses:
         success = self._archived.get((name, source))
         configured = None if name == AD_HOC or not self._is_known else pipeline is not None
         tries = tuple(self._try(one) for one in self._tries.get((name, source), ()))
-        number = self._ledger.sources.number(source) if run is not None else None
+        # A first run that has not ended, or was killed, has no report yet; what it stored is there.
+        number = self._ledger.sources.find(source)
         max_age = self._max_age
         if max_age is None and (configured or "://" in source):
             max_age = MAX_AGE

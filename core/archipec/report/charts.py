@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
+from archipec.language import written
+
 __all__ = [
     "COLOURS",
     "STYLE",
@@ -39,7 +41,7 @@ COLOURS: Final[Mapping[str, str]] = {
 
 STYLE: Final = """
 .chart{display:block;width:100%;height:auto;font-family:inherit}
-.chart text{fill:currentColor;font-size:12px}
+.chart text{fill:currentColor;font-size:12px;font-family:inherit}
 .chart .axis{fill:currentColor;opacity:.75}
 .chart .grid{stroke:currentColor;opacity:.18}
 .chart .line{stroke:var(--chart-blue,#0b6aa8)}
@@ -91,16 +93,18 @@ def compact(number: float) -> str:
     """Return a number in few letters: 950, 12k, 3.4M."""
     for unit, length in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= length:
-            return f"{number / length:.3g}{unit}"
-    return f"{number:.3g}"
+            amount = number / length
+            return f"{written(amount, 0 if amount >= 100 or amount == int(amount) else 1)}{unit}"
+    return written(number)
 
 
 def size(number: float) -> str:
-    """Return a number of bytes in few letters: 12 MB."""
+    """Return a number of bytes in few letters: 12 MB, 1.5 GB."""
     for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= length:
-            return f"{number / length:.3g} {unit}"
-    return f"{number:.3g} B"
+            amount = number / length
+            return f"{written(amount, 0 if amount >= 100 or amount == int(amount) else 1)} {unit}"
+    return f"{written(number)} B"
 
 
 def columns(

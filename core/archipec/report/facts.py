@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from archipec.config.pipeline import Pipeline
 from archipec.config.selection import Selection
+from archipec.custody.attention import Matter, matters_of
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.figures import (
     Archive,
@@ -84,10 +86,10 @@ class RunFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineFacts:
-    """What is true of a pipeline. All but ``status``, ``sinks`` of it and ``failed_messages`` is of the period.
+    """What is true of a pipeline. All but ``status``, ``matters`` and ``failed_messages`` is of the period.
 
     Attributes:
-        status: as it is now: last try and success, quota, archives, what waits.
+        status: as it is now: last try and success, quota, archives, what waits. matters: what of that needs a person.
         span: first second of the period, and the one after the last, in Unix seconds; None for no limit.
         now: aware.
         total: what the archives hold of this mailbox; kinds: by kind, those of most messages first; seals: messages by
@@ -102,6 +104,7 @@ class PipelineFacts:
     """
 
     status: PipelineStatus
+    matters: Sequence[Matter]
     span: tuple[float | None, float | None]
     now: datetime
     total: Amount
@@ -153,7 +156,11 @@ def family_of(kind: str) -> Family:
 
 
 def pipeline_facts(
-    ledger: Ledger, status: PipelineStatus, now: datetime, period: Selection | None = None
+    ledger: Ledger,
+    status: PipelineStatus,
+    now: datetime,
+    period: Selection | None = None,
+    pipeline: Pipeline | None = None,
 ) -> PipelineFacts:
     """Gather what is true of a pipeline.
 
@@ -161,6 +168,7 @@ def pipeline_facts(
         status: of it (`archipec.custody.status.statuses`).
         now: aware.
         period: its days are those of the messages, the runs, the deletions; all of them by default.
+        pipeline: as configured, None where it is not.
 
     Raises:
         ArchipecError: the ledger can't be read.
@@ -172,9 +180,11 @@ def pipeline_facts(
     shared = ledger.figures.sources_in(sinks) > 1
     archive = Archive(sinks, source if shared else None, span)
     by_kind = ledger.figures.by_kind(archive)
+    last = next((one for one in ledger.runs.last_runs() if one[:2] == (status.pipeline, status.source)), None)
     begun, succeeded, failures = ledger.runs.ended(status.pipeline, status.source, span, _SHOWN)
     return PipelineFacts(
         status=status,
+        matters=matters_of(status, pipeline, last, now),
         span=span,
         now=now,
         total=Amount(sum(one.messages for one in by_kind), sum(one.size for one in by_kind)),

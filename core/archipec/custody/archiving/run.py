@@ -12,7 +12,7 @@ from archipec.custody.archiving.analyzing import Analyzing
 from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
 from archipec.custody.archiving.deliveries import describe_archives, prepare_workers, remove_unused
 from archipec.custody.archiving.report import ArchiveReport, SinkCounts
-from archipec.custody.archiving.steps import run_steps
+from archipec.custody.archiving.steps import Composer, run_steps
 from archipec.custody.archiving.transfer import Transfer
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Run, now
@@ -28,7 +28,12 @@ __all__ = ["archive"]
 
 
 def archive(
-    pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool = False, analyses: Sequence[Analysis] = ()
+    pipeline: Pipeline,
+    run: Run[ArchiveReport],
+    *,
+    full: bool = False,
+    analyses: Sequence[Analysis] = (),
+    compose: Composer | None = None,
 ) -> ArchiveReport:
     """Bring every message of a pipeline's source that the selection wants into every sink.
 
@@ -36,6 +41,7 @@ def archive(
         run: when it is cancelled, what has arrived is stored and the run ends.
         full: list the source from the start instead of from the cursors.
         analyses: what is to be found out of every message, besides whether its seal is valid.
+        compose: what a step may have made of the run (`archipec.contract.RunView.compose`).
 
     Returns:
         the report, which the ledger keeps too. What went wrong is in it, never raised.
@@ -64,7 +70,7 @@ def archive(
             quota = _quota(pipeline, run.ledger, transfer.quota)
             if not run.stop.is_set():
                 analyzing.complete()
-            run_steps(pipeline, spooled, report, quota)
+            run_steps(pipeline, spooled, report, quota, compose)
         if pipeline.prune.auto and not run.stop.is_set():
             report.prune = _prune(pipeline, run, clean=not report.errors)
     except ArchipecError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from archipec.config.pipeline import Pipeline
 from archipec.contract import RunView
@@ -14,10 +14,20 @@ from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, MissingCopy
 from archipec.message import ContentKey, Quota
 
-__all__ = ["run_steps"]
+__all__ = ["Composer", "run_steps"]
 
 
-def run_steps(pipeline: Pipeline, run: Run[Any], report: ArchiveReport, quota: Quota | None) -> None:
+Composer: TypeAlias = Callable[[str, ArchiveReport, Quota | None], bytes]
+"""Makes what ``archipec report`` makes, in a format by its name, given this run's report so far and the quota it found."""
+
+
+def run_steps(
+    pipeline: Pipeline,
+    run: Run[Any],
+    report: ArchiveReport,
+    quota: Quota | None,
+    compose: Composer | None = None,
+) -> None:
     """Run every post-step; one that fails is noted in the report and gets the same keys again next time."""
     ledger = run.ledger
     sinks = [ledger.copies.sink_number(sink.where) for sink in pipeline.sinks]
@@ -47,6 +57,7 @@ def run_steps(pipeline: Pipeline, run: Run[Any], report: ArchiveReport, quota: Q
             freeable=free_bytes,
             stored=lambda since=since: ledger.copies.stored_since(sinks, since),  # type: ignore[misc]
             read=read,
+            **({} if compose is None else {"compose": lambda name: compose(name, report, quota)}),
         )
         try:
             with run.open(step) as opened:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.figures import Archive, SendingPart
 from archipec.custody.ledger.transactions import TransactionRef
-from archipec.custody.receipts.query import linked
+from archipec.custody.receipts.query import check_short_receipts, linked
 from archipec.pec.kind import ACCETTAZIONE, AVVENUTA_CONSEGNA, PEC, REM
 from archipec.pec.transactions import Outcome, Transaction
 
@@ -50,7 +50,7 @@ class SendingSummary:
 def summarize(ledger: Ledger, archive: Archive, now: datetime, limit: int) -> SendingSummary:
     """Count what was sent, by what became of it.
 
-    Short delivery receipts are not compared with what was sent: that takes the messages themselves.
+    No message is read: a short delivery receipt counts as compared with what was sent where that was done before.
 
     Args:
         archive: its period is of the acceptance, or of the oldest message where there is none.
@@ -94,9 +94,10 @@ def _link(
 ) -> None:
     """Put together the sendings that these name, and count them."""
     newest_first = sorted(refs, key=lambda one: -one.date)
-    for one in linked(ledger, archive.sinks, newest_first, now):
-        if one.direction != "out":
+    for found in linked(ledger, archive.sinks, newest_first, now):
+        if found.direction != "out":
             continue
+        one = check_short_receipts(found, ledger, None)
         summary.by_month["" if one.date is None else f"{one.date.astimezone(_ROME):%Y-%m}", one.status] += 1
         if one.needs_attention:
             summary.attention += 1
