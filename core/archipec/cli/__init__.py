@@ -20,6 +20,9 @@ _COMMANDS = {
         "Bring new messages into the archives: every byte, every message once, nothing changed at the source."
     ),
     "demo": N_("Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds."),
+    "forget": N_(
+        "End what is no more in `status`: a pipeline, a mailbox, an archive; files are not touched."
+    ),
     "get": N_(
         "Get messages out: the exact bytes that were received, proven by their SHA-256; or their attachments."
     ),

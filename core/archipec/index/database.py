@@ -207,6 +207,11 @@ class IndexFile(SqliteFile):
         with self.transaction() as db:
             self._remove(db, list(keys))
 
+    def forget_progress(self, archives: Iterable[int]) -> None:
+        """Forget up to where archives, by their numbers in the ledger, were looked through."""
+        with self.transaction() as db:
+            db.executemany("DELETE FROM progress WHERE archive = ?", [(one,) for one in archives])
+
     def _remove(self, db: sqlite3.Connection, keys: Sequence[ContentKey]) -> None:
         for number in _numbers(db, keys):
             columns = ", ".join(COLUMNS)

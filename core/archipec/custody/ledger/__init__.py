@@ -14,6 +14,7 @@ from archipec.custody.ledger.copies import Content, Copies, Copy
 from archipec.custody.ledger.database import Database
 from archipec.custody.ledger.deletions import Deletions
 from archipec.custody.ledger.figures import LedgerFigures
+from archipec.custody.ledger.forgetting import Forgets
 from archipec.custody.ledger.handled import HandledMarks
 from archipec.custody.ledger.holdings import HeldMessages
 from archipec.custody.ledger.runs import Runs
@@ -39,6 +40,7 @@ class Ledger(Database):
         figures: what is counted for a report.
         unsealed: originals that were saved without their envelope.
         runs: attempts, runs, quotas, steps.
+        forgets: what is no more, to be forgotten.
 
     Raises:
         ArchipecError: it can't be opened; see `archipec.sqlite_file.SqliteFile`.
@@ -56,3 +58,4 @@ class Ledger(Database):
         self.figures = LedgerFigures(self)
         self.unsealed = Unsealed(self)
         self.runs = Runs(self)
+        self.forgets = Forgets(self)
