@@ -117,7 +117,7 @@ def test_from_a_mailbox_to_proven_conservation(tmp_path: Path) -> None:
     assert (sink["stored"], sink["pending"], report["failed"]) == (0, len(expected), 0)
     (reason,) = report["settled"]["conservation-directory"]["reasons"]
     assert "not yet conservazione a norma" in reason
-    text = studio.command("status").out
+    text = studio.command("status", "ad-hoc").out
     assert text.count(f"{len(expected)} pending") == 1 and "not yet conservazione a norma" in text
 
     studio.provider()
@@ -246,7 +246,7 @@ def test_what_is_rejected_is_not_deposited_again_unchanged(studio: Studio) -> No
         again(expect=3)
         studio.provider()
     assert set(studio.taken().values()) == {1}
-    status = studio.command("status", expect=3).out
+    status = studio.command("status", "ad-hoc", expect=3).out
     assert "40 rejected" in status and "FIRMA-003-001" in status
     # With other metadata it is another object.
     (studio.folder / "subjects.toml").write_text('["studio@pec.example.it"]\nname = "Studio"\n')
@@ -287,7 +287,7 @@ def test_a_report_that_never_comes_is_said(studio: Studio) -> None:
     said = studio.settle(expect=3)
     ((line, number),) = said["overdue"].items()
     assert number == 40 and "no report for 400 days" in line and line.startswith("deposited 20")
-    for arguments in (("settle", "--to", studio.sink), ("status",), ("archive", *studio.arguments)):
+    for arguments in (("settle", "--to", studio.sink), ("status", "ad-hoc"), ("archive", *studio.arguments)):
         assert "no report for 400 days" in studio.command(*arguments, expect=3).out
     (status,) = studio.command("status", "--json", expect=3).objects
     assert status["sinks"][0]["overdue"][0]["count"] == 40
@@ -296,7 +296,7 @@ def test_a_report_that_never_comes_is_said(studio: Studio) -> None:
     studio.provider()
     assert studio.settle()["stored"] == 40
     studio.archive()
-    assert "needs a person" not in studio.command("status").out
+    assert "needs a person" not in studio.command("status", "ad-hoc").out
 
 
 @pytest.mark.parametrize(
@@ -323,13 +323,13 @@ def test_what_the_outbox_lost_before_it_was_conserved_is_said(tmp_path: Path, ha
     lost = min((studio.outbox / "messages").rglob("*.eml"))
     damage(lost, harm)
     assert str(lost) in studio.command("settle", "--to", studio.sink, expect=7).err
-    text = studio.command("status", expect=7).out
+    text = studio.command("status", "ad-hoc", expect=7).out
     assert "needs a person: 1: " in text and str(lost) in text
     assert "0 messages, 0 bytes, 4 pending" in text
     verified = studio.command("verify", *studio.arguments, "--json", expect=7).object
     assert verified["missing"] + verified["altered"] == 1
     studio.archive()
-    healed = studio.command("status", expect=None).out
+    healed = studio.command("status", "ad-hoc", expect=None).out
     assert "needs a person" not in healed
     assert studio.command("verify", *studio.arguments, "--json").object["ok"] == len(expected)
     if wait:

@@ -71,7 +71,7 @@ def test_a_ghost_leaves_status_and_the_search_and_its_archive_stays(boxes: Boxes
     assert len(found(boxes)) == 1
     assert [run["pipeline"] for run in boxes("runs", "--json").objects] == ["new"]
     assert digests(tmp_path / "A") == before
-    assert 'nothing on record is called "old"' in boxes("forget", "old", expect=4).err
+    assert 'nothing is known that is called "old"' in boxes("forget", "old", expect=4).err
 
     # What was forgotten is known again by archiving it again, and nothing is stored twice.
     boxes.write(eml("old", one, tmp_path / "A"), eml("new", two, tmp_path / "B"))

@@ -281,7 +281,7 @@ def test_status_warns_before_credentials_expire(
         *("init", "studio@pec.it", "--password", "env:PEC_PASSWORD", "--no-test"),
         *("--to", f"mbox:{tmp_path / 'PEC'}", "--credentials-expire", str(day)),
     )
-    result = command("status", expect=3)  # it never ran
+    result = command("status", "studio", expect=3)  # it never ran
     assert (f"{day}" in result.err) is warned
     assert ("studio: its credentials" in result.err) is warned
     if days < 0:

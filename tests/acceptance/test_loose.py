@@ -66,7 +66,7 @@ def test_they_are_taken_only_when_asked_for_and_listed_until_the_sealed_one_arri
     report = archipec("archive", "--from", source, *to, "--loose").object
     assert (report["stored"], report["seals"]) == (1, {"unsigned": 1})
     assert sorted(path.read_bytes() for path in (tmp_path / "A").rglob("cur/*")) == sorted([original, GOOD])
-    told = archipec("status", expect=3).out
+    told = archipec("status", "ad-hoc", expect=3).out
     assert f"1 original: {MISSING}" in told
     (loose,) = archipec("status", "--json", expect=3).object["loose"]
     assert loose["folder"] == "1"

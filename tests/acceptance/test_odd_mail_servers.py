@@ -386,7 +386,7 @@ def test_a_password_that_the_server_repeats_is_masked(
 
     with imap({b"INBOX": Box.of(MESSAGES)}, tmp_path, command=answer, greeting=greeting) as server:
         told = archive(server, "--json", expect=None, connections=1)
-        status = command("status", expect=None)
+        status = command("status", "ad-hoc", expect=None)
     assert told.code != 0
     shown = (told.out + told.err + status.out + status.err).encode()
     kept = b"".join(path.read_bytes() for path in command.state.rglob("*") if path.is_file())

@@ -339,7 +339,7 @@ def test_a_password_is_shown_and_stored_nowhere(
     to = f"shelf:{tmp_path / 's'}?password=env:SHELF_PASSWORD"
     result = strangers(*flags, "archive", "--json", "--from", letters, "--to", to, expect=None)
     assert result.code
-    status = strangers("status", expect=None)
+    status = strangers("status", "ad-hoc", expect=None)
     said = result.out + result.err + status.out + status.err
     assert "***" in said
     for form in (PASSWORD, PASSWORD.split()[0], "Tr0ub", _SASL[8:20], "Tr0ub%22"):

@@ -600,7 +600,7 @@ def test_a_filling_mailbox_is_spoken_of(make_office: Callable[..., Office]) -> N
     result = run(office, path, "archive", "--no-seals")
     assert "70 % full" in result.err or "71 % full" in result.err
     assert "`archipec prune` would free 0.0 MB" in result.err
-    status = run(office, path, "status")
+    status = run(office, path, "status", "studio")
     assert "% full: `archipec prune` would free 0 bytes (0 messages)" in status.err
     office.server.fill("INBOX", [(b"Subject: old\r\n\r\n" + b"y" * 230_000, NOW - timedelta(days=900))])
     result = run(office, path, "archive", "--no-seals")

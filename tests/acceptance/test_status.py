@@ -133,7 +133,7 @@ def test_a_configuration_with_a_mistake_is_a_failure_of_each_pipeline_in_it(
     office("archive", expect=4)
     assert office("status", "--json", expect=4).object["error"] != shown["error"]
     office.write(good)
-    assert office("status", expect=4).out.count("failed with exit code 4") == 1
+    assert office("status", "studio", expect=4).out.count("failed with exit code 4") == 1
     office("archive")
     assert office.status(expect=0)["studio"]["error"] == []
 
@@ -188,7 +188,7 @@ def test_what_was_killed_did_not_end(archipec: Archipec, tmp_path: Path) -> None
         process.communicate()
         let_go.set()
     for _ in range(2):
-        result = archipec("status", expect=3)
+        result = archipec("status", "ad-hoc", expect=3)
         assert "did not end" in result.out and "it was killed" in result.out
     shown = archipec("status", "--json", expect=3).object
     assert (shown["last_try"]["running"], shown["exit_code"], shown["last_success"]) == (False, 3, None)
@@ -200,7 +200,7 @@ def test_what_was_killed_did_not_end(archipec: Archipec, tmp_path: Path) -> None
 
 def test_a_pipeline_that_never_ran_is_listed(office: Boxes, source: str, tmp_path: Path) -> None:
     office.write(block("nuovo", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A"))
-    result = office("status", expect=3)
+    result = office("status", "nuovo", expect=3)
     assert "nuovo" in result.out and "never" in result.out and "nuovo: it never ran" in result.err
     shown = office.status("nuovo", expect=3)["nuovo"]
     assert (shown["last_try"], shown["last_success"], shown["exit_code"]) == (None, None, 3)
@@ -214,10 +214,10 @@ def test_a_last_success_that_is_old_is_said(office: Boxes, source: str, tmp_path
     office("status", "--max-age", "1h")
     set_back(office.archipec.state, 6)
     office("status")
-    assert "its last success is 6 days old" in office("status", "--max-age", "2d", expect=3).err
+    assert "its last success is 6 days old" in office("status", "studio", "--max-age", "2d", expect=3).err
     office("status", "--max-age", "1w")
     set_back(office.archipec.state, 24)
-    result = office("status", expect=3)
+    result = office("status", "studio", expect=3)
     assert "studio: its last success is 30 days old" in result.err and "30 days ago" in result.out
     assert office.status(expect=3)["studio"]["last_success_age"] >= 30 * 86_400
     office("archive")
@@ -246,7 +246,7 @@ def test_an_archive_that_is_gone_is_said(archipec: Archipec, source: str, tmp_pa
         archipec("--state", tmp_path / "other", "archive", "--from", source, "--to", f"maildir:{root}")
     elif how == "a file":
         root.write_text("")
-    result = archipec("status", expect=3)
+    result = archipec("status", "ad-hoc", expect=3)
     assert f"the archive maildir:{root} is not there" in result.err
     assert "is not there" in result.out
     shown = archipec("status", "--json", expect=3).object
@@ -260,7 +260,7 @@ def test_an_archive_that_was_moved_and_is_used_there_is_no_alarm(
     archipec("archive", "--from", source, "--to", f"maildir:{tmp_path / 'A'}", "--no-seals")
     (tmp_path / "A").rename(tmp_path / "B")
     archipec("archive", "--from", source, "--to", f"maildir:{tmp_path / 'B'}", "--no-seals")
-    result = archipec("status")
+    result = archipec("status", "ad-hoc")
     assert f"was moved to {tmp_path / 'B'}" in result.out
 
 
@@ -275,7 +275,7 @@ def test_a_deposit_that_nobody_confirms_raises_an_alarm(
     assert shown["sinks"][0]["pending"] == 3
     assert shown["sinks"][0]["pending_since"] is not None
     set_back(archipec.state, 399)
-    result = archipec("status", expect=3)
+    result = archipec("status", "ad-hoc", expect=3)
     assert "has waited for a confirmation for 400 days" in result.err
     assert "the oldest has waited for 400 days" in result.out
 
@@ -301,7 +301,7 @@ def test_sources_that_never_worked_come_last_and_stop_counting_once_one_did(
 ) -> None:
     to = ("--to", f"maildir:{tmp_path / 'A'}", "--no-seals")
     archipec("archive", "--from", f"eml:{tmp_path / 'AAA'}", *to, expect=4)
-    assert "(never worked)" in archipec("status", expect=4).out
+    assert "(never worked)" in archipec("status", "ad-hoc", expect=4).out
     archipec("archive", "--from", source, *to)
     first, last = archipec("status", "--json").objects
     assert (first["never_worked"], first["counts"], first["exit_code"]) == (False, True, 0)
@@ -447,3 +447,47 @@ def test_nobody_else_may_look_into_the_state_folder(archipec: Archipec, source: 
         os.umask(before)
     for path in [archipec.state, *archipec.state.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_without_a_name_it_is_a_line_a_box_and_their_totals(
+    office: Boxes, source: str, tmp_path: Path
+) -> None:
+    mail = f'type = "eml"\npath = "{source.removeprefix("eml:")}"'
+    office.write(
+        *(block(f"box{number}", mail, tmp_path / f"A{number}") for number in range(4)),
+        block("gone", f'type = "eml"\npath = "{tmp_path / "PEK"}"', tmp_path / "D"),
+        block("new", mail, tmp_path / "E"),
+    )
+    office("archive", "box0", "box1", "box2", "box3", "gone", expect=4)
+    result = office("status", expect=4)
+    *lines, totals = result.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["box0", "box1", "box2", "box3", "gone", "new"]
+    assert "PEK" in lines[4] and "failed (4)" in lines[4] and "it never ran" in lines[5]
+    assert all("ok" in line and "3 messages" in line for line in lines[:4])
+    assert totals.startswith("6 pipelines: 1 failed, 1 to do; 12 copies in 4 archives")
+    assert result.err == ""
+    # Details by name.
+    assert f"archive    maildir:{tmp_path / 'A0'}" in office("status", "box0").out
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("archive", "--message-id", "<nope@x>"), 3),
+        (("archive", "--folder", "NOPE*"), None),
+        (("archive", "--since", "2027"), None),
+        (("verify",), 3),
+        (("status", "pippo"), 4),
+        (("todo", "pippo"), 4),
+        (("runs", "pippo"), 4),
+        (("forget", "pippo"), 4),
+    ],
+)
+def test_what_did_nothing_says_so(
+    office: Boxes, source: str, tmp_path: Path, command: tuple[str, ...], code: int | None
+) -> None:
+    """Not a word and exit code 0 would be taken for success."""
+    office.write(block("studio", f'type = "eml"\npath = "{source.removeprefix("eml:")}"', tmp_path / "A"))
+    result = office(*command, expect=code)
+    assert result.err.strip(), result
+    assert not (tmp_path / "A").exists()

@@ -138,6 +138,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     (loose / "broken.eml").symlink_to(loose / "daticert.xml")
     run("archive", "--from", f"eml:{loose}", "--to", f"mbox:{root / 'mbox'}")
     run("todo")
+    run("forget", f"eml:{loose}")
     run("archive", "--loose", "--from", f"eml:{loose}", "--to", f"mbox:{root / 'mbox'}")
     run("status")
     envelope = root / "envelope.eml"

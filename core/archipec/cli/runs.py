@@ -8,13 +8,14 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.naming import check_names
+from archipec.cli.outcomes import outcome_words
 from archipec.cli.pipelines import configured_pipelines
 from archipec.cli.terminal import duration
 from archipec.config.selection import read_selection
 from archipec.custody.history import PastRun, history
 from archipec.custody.ledger import Ledger
 from archipec.errors import ATTENTION, DONE
-from archipec.language import _, ngettext, written
+from archipec.language import _
 from archipec.terminal import json_line, printable
 
 _SHOWN = 50
@@ -87,9 +88,7 @@ def _outcome(one: PastRun) -> str:
     if one.exit_code is None:
         return _("did not end: it was killed, or the machine stopped")
     counts = ", ".join(
-        said.format(n=written(number))
-        for what, number in one.counts.items()
-        if number and (said := _said(what, number))
+        said for what, number in one.counts.items() if number and (said := outcome_words(what, number))
     )
     if one.exit_code == DONE:
         return counts or _("done, nothing new")
@@ -99,19 +98,3 @@ def _outcome(one: PastRun) -> str:
         return "; ".join(filter(None, words))
     failed = _("failed (exit code {code})").format(code=one.exit_code)
     return f"{failed}: {lines[0]}" if lines else failed
-
-
-def _said(what: str, number: int) -> str:
-    """Return how a number of a run is said, empty for one that says little."""
-    return {
-        "stored": ngettext("{n} stored", "{n} stored", number),
-        "failed": ngettext("{n} failed", "{n} failed", number),
-        "left": ngettext("{n} not reached", "{n} not reached", number),
-        "rejected": ngettext("{n} rejected", "{n} rejected", number),
-        "deleted": ngettext("{n} deleted", "{n} deleted", number),
-        "moved": ngettext("{n} moved to the trash", "{n} moved to the trash", number),
-        "checked": ngettext("{n} checked", "{n} checked", number),
-        "missing": ngettext("{n} missing", "{n} missing", number),
-        "altered": ngettext("{n} altered", "{n} altered", number),
-        "indexed": ngettext("{n} indexed", "{n} indexed", number),
-    }.get(what, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -12,6 +12,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.naming import check_names
+from archipec.cli.overview import overview
 from archipec.cli.pipelines import configured_pipelines
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import Pipeline
@@ -41,8 +42,11 @@ _SHOWN: Final = 10
 def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, as_json: bool) -> int:
     """Say how each pipeline's last try ended, what its archives hold, what waits and what is missing. Contacts no server.
 
+    Without a name a line for each, and their totals; with one all that is known of it. `archipec todo` says what to do.
+
     \b
       archipec status
+      archipec status studio
       archipec status studio --json
       archipec status --max-age 2d
 
@@ -59,26 +63,40 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
     if not found and not as_json:
         click.echo("nothing has been archived yet")
     expiring = _expiring(chosen)
-    for one in found:
+    remarks = _remarks(found, expiring, full)
+    for one in found if as_json or names else ():
         day = expiring.get(one.pipeline)
         room = full.get(one.pipeline)
         shape = one.as_json() | ({} if day is None else {"credentials_expire": day.isoformat()})
         shape |= {} if room is None else {"freeable": {"messages": room.messages, "bytes": room.size}}
         click.echo(json_line(shape) if as_json else _text(one))
+    if not (as_json or names):
+        for line in overview(found, {name: "; ".join(said) for name, said in remarks.items()}):
+            click.echo(line)
     if mistake is not None:
         say_error(mistake)
-    for name, day in expiring.items():
-        click.echo(f"warning: {name}: {_expiry(day)}: renew them and correct the configuration", err=True)
-    for one in found:
-        if one.pipeline in full:
-            click.echo(f"warning: {one.pipeline}: {_fullness(one, full[one.pipeline])}", err=True)
-        for problem in one.problems if one.counts else ():
-            click.echo(printable(f"warning: {one.pipeline}: {problem.text}"), err=True)
+    for one in found if as_json or names else ():
+        problems = [problem.text for problem in one.problems] if one.counts else []
+        for said in (*remarks.get(one.pipeline, ()), *problems):
+            click.echo(printable(f"warning: {one.pipeline}: {said}"), err=True)
     overflowing = any(fullness(one.quota) == max(FULL) for one in found)
     codes = [one.exit_code for one in found]
     codes += [ATTENTION] if expiring or overflowing else []
     codes += [] if mistake is None else [mistake.exit_code]
     return exit_code(codes)
+
+
+def _remarks(
+    found: Sequence[PipelineStatus], expiring: Mapping[str, date], full: Mapping[str, Freeable | None]
+) -> dict[str, list[str]]:
+    """Return what is to be said of pipelines besides what the ledger says: what expires, and how full a mailbox is."""
+    said: dict[str, list[str]] = {}
+    for name, day in expiring.items():
+        said.setdefault(name, []).append(f"{_expiry(day)}: renew them and correct the configuration")
+    for one in found:
+        if one.pipeline in full:
+            said.setdefault(one.pipeline, []).append(_fullness(one, full[one.pipeline]))
+    return said
 
 
 def _seconds(age: str) -> int:

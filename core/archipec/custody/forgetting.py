@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from archipec.config.pipeline import AD_HOC, Pipeline
 from archipec.custody.attempts import is_running, places_of
 from archipec.custody.ledger import Ledger
-from archipec.custody.ledger.forgetting import Scope
+from archipec.custody.ledger.forgetting import ForgetScope
 from archipec.custody.locks import hold_endpoint
 from archipec.errors import ConfigError, Refused, TransientError, counted
 from archipec.language import _
@@ -52,7 +52,7 @@ class Forgetting:
     messages: int
     archives: tuple[KnownArchive, ...]
     unsearched: int
-    scope: Scope
+    scope: ForgetScope
 
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``forget --json``."""
@@ -114,16 +114,9 @@ def plan_to_forget(
     archives = tuple(_archive(ledger, places[where], where) for where in dict.fromkeys([*sinks, *own]))
     for one in archives:
         _refuse_outbox(ledger, one)
-    for number in numbers:
-        if waiting := ledger.forgets.open_deletions(number):
-            raise Refused(
-                _("{deletions} not over: what became of the messages is known here alone").format(
-                    deletions=counted(waiting, "deletion")
-                ),
-                hint=_("run `archipec prune` once more: it finds out"),
-            )
+    _refuse_open_deletions(ledger, numbers)
     remaining = {key[0] for key in (*known, *current) if key not in runs}
-    scope = Scope(
+    scope = ForgetScope(
         list(runs),
         sorted({name for name, _source in runs} - remaining - {AD_HOC}),
         numbers,
@@ -206,7 +199,9 @@ def _unknown(name: str, names: Sequence[str], configured: Sequence[Pipeline]) ->
     if wanted or any(name in (one.source.where, unquote(one.source.where)) for one in configured):
         return _configured(name)
     return ConfigError(
-        _('nothing on record is called "{name}"{nearest}').format(name=name, nearest=nearest(name, names)),
+        _('nothing is known that is called "{name}"{nearest}').format(
+            name=name, nearest=nearest(name, names)
+        ),
         hint=_("`archipec status` lists pipelines, and the addresses of their mailboxes and archives"),
     )
 
@@ -226,6 +221,16 @@ def _refuse_running(ledger: Ledger, state: Path, runs: Iterable[tuple[str, str]]
                 _("{pipeline} is running").format(pipeline=one.pipeline),
                 hint=_("run again when it has ended"),
             )
+
+
+def _refuse_open_deletions(ledger: Ledger, sources: Iterable[int]) -> None:
+    if waiting := sum(map(ledger.forgets.open_deletions, sources)):
+        raise Refused(
+            _("{deletions} not over: what became of the messages is known here alone").format(
+                deletions=counted(waiting, "deletion")
+            ),
+            hint=_("run `archipec prune` once more: it finds out"),
+        )
 
 
 def _refuse_outbox(ledger: Ledger, archive: KnownArchive) -> None:

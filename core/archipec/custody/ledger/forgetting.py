@@ -10,7 +10,7 @@ from typing import NamedTuple
 from archipec.custody.ledger.database import LedgerTable
 from archipec.message import ContentKey
 
-__all__ = ["Forgets", "Scope"]
+__all__ = ["ForgetScope", "Forgets"]
 
 _PAGE = 10_000
 # Contents that no copy but those of the given archives is recorded of.
@@ -20,7 +20,7 @@ _ONLY_HERE = (
 )
 
 
-class Scope(NamedTuple):
+class ForgetScope(NamedTuple):
     """What is to be forgotten.
 
     Attributes:
@@ -96,7 +96,7 @@ class Forgets(LedgerTable):
             after = rows[-1][0]
             yield [ContentKey(digest, size) for _, digest, size in rows]
 
-    def forget(self, scope: Scope) -> None:
+    def forget(self, scope: ForgetScope) -> None:
         """Remove all of it in one transaction."""
         with self._db.transaction() as db:
             _forget_runs(db, scope)
@@ -107,7 +107,7 @@ class Forgets(LedgerTable):
             db.execute("DROP TABLE touched")
 
 
-def _forget_runs(db: sqlite3.Connection, scope: Scope) -> None:
+def _forget_runs(db: sqlite3.Connection, scope: ForgetScope) -> None:
     for pipeline, source in scope.runs:
         db.execute("DELETE FROM attempt WHERE pipeline = ? AND source = ?", (pipeline, source))
         db.execute(
