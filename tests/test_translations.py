@@ -51,6 +51,7 @@ TRANSLATED = (
     "core/archipec/cli/providers.py",
     "core/archipec/cli/prune.py",
     "core/archipec/cli/runs.py",
+    "core/archipec/cli/report.py",
     "core/archipec/cli/search.py",
     "core/archipec/cli/settle.py",
     "core/archipec/cli/starter.py",
@@ -62,7 +63,9 @@ TRANSLATED = (
     "core/archipec/errors.py",
     "core/archipec/index/facts.py",
     "core/archipec/language.py",
+    "core/archipec/report/",
     "core/archipec/terminal.py",
+    "plugins/archipec_plugins/report.py",
 )
 
 # What looks like a sentence and is none.
@@ -73,7 +76,10 @@ NO_SENTENCES: dict[str, tuple[str, ...]] = {
         " SdI ",
     ),  # values in JSON; a system's name
     "core/archipec/errors.py": ("ies",),
+    "core/archipec/report/charts.py": ("chart gauge",),  # classes in a style sheet
+    "core/archipec/report/page.py": ("pip install 'archipec[report]'",),
     "core/archipec/terminal.py": (" h  min", " min  s"),
+    "plugins/archipec_plugins/report.py": ("give at least one of the options : a file to write",),
 }
 
 UPDATE = "run .venv/bin/python tests/support/catalogs.py, and translate what it names"

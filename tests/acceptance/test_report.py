@@ -191,6 +191,8 @@ def test_it_is_in_italian_where_that_is_spoken(office: Office, tmp_path: Path) -
     office.command("--lang", "it", "--config", office.folder / "archipec.toml", "report", "--html", file)
     text = file.read_text("utf-8")
     assert '<html lang="it">' in text
+    assert "Che cosa richiede attenzione" in Page(text).texts
+    assert "What needs attention" not in text
 
 
 def test_before_anything_was_archived_it_says_so(tmp_path: Path) -> None:

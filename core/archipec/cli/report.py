@@ -77,7 +77,7 @@ def report(
 def _facts(settings: Settings, names: Sequence[str], days: dict[str, str]) -> list[PipelineFacts]:
     from archipec.report.facts import pipeline_facts
 
-    period = read_selection(dict(days), "command line")
+    period = read_selection(dict(days), _("command line"))
     now = datetime.now(UTC)
     configured, mistake = configured_pipelines(settings)
     with Ledger(settings.state / "ledger.sqlite3") as ledger:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from importlib.resources import files
 from typing import Final, NamedTuple
 
 from archipec.language import written
@@ -39,22 +40,7 @@ COLOURS: Final[Mapping[str, str]] = {
 }
 """Colours by name, which differ also for people who can't see red or green; `Series.colour` is one of these."""
 
-STYLE: Final = """
-.chart{display:block;width:100%;height:auto;font-family:inherit}
-.chart text{fill:currentColor;font-size:12px;font-family:inherit}
-.chart .axis{fill:currentColor;opacity:.75}
-.chart .grid{stroke:currentColor;opacity:.18}
-.chart .line{stroke:var(--chart-blue,#0b6aa8)}
-.chart .blue{fill:var(--chart-blue,#0b6aa8)}
-.chart .sky{fill:var(--chart-sky,#6fb3dd)}
-.chart .green{fill:var(--chart-green,#2b8a57)}
-.chart .amber{fill:var(--chart-amber,#c98200)}
-.chart .red{fill:var(--chart-red,#c8402a)}
-.chart .grey{fill:var(--chart-grey,#8d98a3)}
-.chart .track{fill:currentColor}
-.chart.gauge text{font-size:30px}
-.chart-bar{display:block;width:100%;height:.6rem}
-"""
+STYLE: Final = files("archipec.report").joinpath("templates", "charts.css").read_text("utf-8")
 """The style sheet of all charts; a page sets ``--chart-blue`` and so on where it wants other colours."""
 
 _WIDTH, _HEIGHT = 720, 230

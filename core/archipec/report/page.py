@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from archipec import __version__
 from archipec.config.pipeline import AD_HOC
 from archipec.errors import PermanentError
-from archipec.language import N_, _, current, translation, written
+from archipec.language import N_, _, current, pgettext, translation, written
 from archipec.pec.transactions import BY_WEIGHT, Outcome
 from archipec.report import charts
 from archipec.report.attention import attention
@@ -46,10 +46,10 @@ _FOLDERS: Final = 15
 _MOST_MONTHS: Final = 36
 _MOST_YEARS: Final = 40
 _SENT: Final[Mapping[str, str]] = {
-    "green": N_("delivered"),
-    "grey": N_("to ordinary mailboxes"),
-    "amber": N_("waiting"),
-    "red": N_("needs a look"),
+    "green": N_("delivered", "sending"),
+    "grey": N_("to ordinary mailboxes", "sending"),
+    "amber": N_("waiting", "sending"),
+    "red": N_("needs a look", "sending"),
 }
 
 T = TypeVar("T")
@@ -91,7 +91,8 @@ def check_installed() -> None:
 
     if find_spec("jinja2") is None:
         raise PermanentError(
-            _("a report as HTML needs the Python package Jinja2"), hint="pip install 'archipec[report]'"
+            _("a report as HTML needs the Python package Jinja2"),
+            hint=_("install it with: {command}").format(command="pip install 'archipec[report]'"),
         )
 
 
@@ -159,7 +160,7 @@ def _style() -> str:
 
 
 def _file(name: str) -> str:
-    return files("archipec.report").joinpath(name).read_text("utf-8")
+    return files("archipec.report").joinpath("templates", name).read_text("utf-8")
 
 
 def _text(text: object, longest: int = _LONGEST) -> str:
@@ -322,7 +323,7 @@ def _sendings_chart(facts: PipelineFacts) -> str:
     return charts.columns(
         _("Sent messages by what became of them"),
         _("{number} in all").format(number=written(found.total())),
-        [charts.Series(_(_SENT[colour]), colour) for colour in present],
+        [charts.Series(pgettext("sending", _SENT[colour]), colour) for colour in present],
         shown,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from archipec.language import N_, _
+from archipec.language import N_, _, pgettext
 from archipec.pec.transactions import ATTENTION, Outcome
 from archipec.report.charts import Series
 from archipec.report.facts import Family
@@ -33,27 +33,27 @@ FAMILY_COLOURS: Final[Mapping[Family, str]] = MappingProxyType(
 )
 _OUTCOMES: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
-        Outcome.DELIVERED: N_("delivered to every certified recipient"),
-        Outcome.ORDINARY: N_("accepted, to ordinary mailboxes: no legal delivery"),
-        Outcome.WAITING: N_("waiting for receipts"),
-        Outcome.MISSING: N_("a receipt is missing"),
-        Outcome.UNPROVEN: N_("not proven: no receipt with a valid seal"),
-        Outcome.TIMED_OUT: N_("not delivered in time"),
-        Outcome.VIRUS: N_("stopped because of a virus"),
-        Outcome.FAILED: N_("not delivered"),
-        Outcome.REFUSED: N_("refused by the provider"),
-        Outcome.RECEIVED: N_("received"),
+        Outcome.DELIVERED: N_("delivered to every certified recipient", "sending"),
+        Outcome.ORDINARY: N_("accepted, to ordinary mailboxes: no legal delivery", "sending"),
+        Outcome.WAITING: N_("waiting for receipts", "sending"),
+        Outcome.MISSING: N_("a receipt is missing", "sending"),
+        Outcome.UNPROVEN: N_("not proven: no receipt with a valid seal", "sending"),
+        Outcome.TIMED_OUT: N_("not delivered in time", "sending"),
+        Outcome.VIRUS: N_("stopped because of a virus", "sending"),
+        Outcome.FAILED: N_("not delivered", "sending"),
+        Outcome.REFUSED: N_("refused by the provider", "sending"),
+        Outcome.RECEIVED: N_("received", "sending"),
     }
 )
 _SEALS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "valid": N_("valid"),
-        "unsigned": N_("no seal: ordinary mail, copies of what was sent"),
-        "untrusted": N_("sealed by an authority that is not trusted"),
-        "expired": N_("the provider's certificate had expired"),
-        "altered": N_("altered since it was sealed"),
-        "malformed": N_("can't be read"),
-        "": N_("not judged yet"),
+        "valid": N_("valid", "seal"),
+        "unsigned": N_("no seal: ordinary mail, copies of what was sent", "seal"),
+        "untrusted": N_("sealed by an authority that is not trusted", "seal"),
+        "expired": N_("the provider's certificate had expired", "seal"),
+        "altered": N_("altered since it was sealed", "seal"),
+        "malformed": N_("can't be read", "seal"),
+        "": N_("not judged yet", "seal"),
     }
 )
 SEAL_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
@@ -69,7 +69,7 @@ def family_series() -> dict[Family, Series]:
 
 def outcome_label(outcome: Outcome) -> str:
     """Return what became of a sending, for people."""
-    return _(_OUTCOMES[outcome])
+    return pgettext("sending", _OUTCOMES[outcome])
 
 
 def outcome_colour(outcome: Outcome) -> str:
@@ -81,4 +81,4 @@ def outcome_colour(outcome: Outcome) -> str:
 
 def seal_label(status: str) -> str:
     """Return the verdict on a seal, for people."""
-    return _(_SEALS[status]) if status in _SEALS else status
+    return pgettext("seal", _SEALS[status]) if status in _SEALS else status
