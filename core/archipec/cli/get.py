@@ -10,6 +10,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, open_given_archives
+from archipec.cli.documents import messages_pdf, write_pdf
 from archipec.cli.naming import all_named, short_id
 from archipec.cli.terminal import on_signals
 from archipec.config.url import is_url
@@ -63,6 +64,12 @@ class _Written(NamedTuple):
 @click.option(
     "--inner", is_flag=True, help="Write the original inside the envelope or receipt: it bears no seal."
 )
+@click.option(
+    "--pdf",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one PDF (PDF/A-3) of the messages, with an index, what is known of each, and the messages themselves inside.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
 @click.pass_obj
 def get(
@@ -70,6 +77,7 @@ def get(
     ids: tuple[str, ...],
     target: str,
     urls: tuple[str, ...],
+    pdf: Path | None,
     *,
     attachments: bool,
     inner: bool,
@@ -83,9 +91,11 @@ def get(
       archipec get '<20260915.1234@studio.example>' --inner
       archipec get 3fa9c1d2 77d0aa31 --to imaps://me@pec.example.it@imaps.example.it/Ripristinati
       archipec get 3fa9c1d2 --from maildir:/media/disk/PEC
+      archipec get 3fa9c1d2 --pdf messaggio.pdf
 
     ID is what `search` and `receipts` print: the beginning of a SHA-256, a Message-ID or an identificativo, which
-    names all messages of a sending. Nothing that is there is replaced; names of attachments are made safe.
+    names all messages of a sending. Nothing that is there is replaced; names of attachments are made safe. A PDF is
+    in Italian, unless --lang is given; it needs the extra archipec[report].
 
     Exit code 3: something could not be taken out of a message.
     """
@@ -94,10 +104,15 @@ def get(
         raise click.UsageError("--attachments and --inner write files: give a folder with --to")
     if attachments and inner:
         raise click.UsageError("--attachments takes them out of the original already: leave out --inner")
+    if pdf is not None and (attachments or inner or target != "."):
+        raise click.UsageError("--pdf writes one file: leave out --to, --attachments and --inner")
     stop = Cancellation()
     codes = [DONE]
     with on_signals(stop), open_given_archives(settings, urls, stop, TrustFiles()) as opened:
         keys = all_named(opened, ids)
+        if pdf is not None:
+            write_pdf(messages_pdf(settings, opened, keys, together=len(ids) == 1), pdf, as_json=as_json)
+            return DONE
         if to_archive:
             return _restore(settings, opened, keys, target, stop, as_json=as_json)
         folder = Path(target)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives, ledger_knows, open_archives
+from archipec.cli.documents import document_language
 from archipec.cli.filters import chosen_messages, message_filters
 from archipec.cli.marking import Marking, mark_transactions
 from archipec.cli.naming import only_transaction
@@ -30,11 +32,16 @@ from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReade
 from archipec.custody.receipts.export import Export, export_transaction
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
 from archipec.custody.run import Cancellation, Run
-from archipec.errors import ATTENTION, DONE, Interrupted, exit_code
+from archipec.errors import ATTENTION, DONE, ArchipecError, Interrupted, exit_code
 from archipec.index.search import SearchRequest, message_request
+from archipec.language import _, speaking
+from archipec.new_files import write_new_file
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
-from archipec.terminal import printable
+from archipec.terminal import printable, say_error
+
+DOCUMENT = "riepilogo.pdf"
+"""Name of the PDF in an export."""
 
 
 @click.command()
@@ -145,9 +152,8 @@ def receipts(
         if marking:
             codes.append(mark_transactions(opened, marking, direction, as_json=as_json_))
         elif directory is not None:
-            named = _with_any(only, find(ledger, numbers, words, datetime.now(UTC), direction))
-            one = check_short_receipts(only_transaction(words, list(named), direction), ledger, reader)
-            codes.append(_export(one, reader, directory, as_json_=as_json_))
+            meant = partial(_meant, opened, only, words, direction)
+            codes.append(_export(meant, reader, directory, as_json_=as_json_))
         else:
             found = _with_any(only, transactions(ledger, numbers, wanted, datetime.now(UTC)))
             checked = (check_short_receipts(one, ledger, reader) for one in _until(stop, found))
@@ -260,20 +266,58 @@ def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_
 # -- the export ----------------------------------------------------------------------------------------
 
 
-def _export(one: Transaction, reader: MessageReader, directory: Path, *, as_json_: bool) -> int:
-    exported = export_transaction(one, reader, directory)
-    if as_json_:
-        click.echo(json.dumps(exported.as_json()))
-    else:
-        _show(exported)
+def _export(
+    meant: Callable[[], Transaction], reader: MessageReader, directory: Path, *, as_json_: bool
+) -> int:
+    """Export a transaction.
+
+    Args:
+        meant: puts it together, with sentences in the language that is spoken.
+    """
+    exported = export_transaction(meant(), reader, directory)
     codes = [error.exit_code for error in exported.errors]
+    document: Path | None = None
+    try:
+        document = _write_document(meant, reader, directory)
+    except ArchipecError as error:
+        # The messages are there, and they are what counts.
+        say_error(error)
+        codes.append(ATTENTION)
+    if as_json_:
+        name = None if document is None else document.name
+        click.echo(json.dumps({**exported.as_json(), "document": name}))
+    else:
+        _show(exported, document)
     return exit_code([*codes, DONE if exported.complete else ATTENTION])
 
 
-def _show(exported: Export) -> None:
+def _meant(opened: OpenArchives, only: frozenset[str] | None, words: str, direction: str) -> Transaction:
+    """Put together the transaction that an export is asked of."""
+    found = find(opened.ledger, opened.sinks, words, datetime.now(UTC), direction)
+    one = only_transaction(words, list(_with_any(only, found)), direction)
+    return check_short_receipts(one, opened.ledger, opened.reader)
+
+
+def _write_document(meant: Callable[[], Transaction], reader: MessageReader, directory: Path) -> Path | None:
+    """Write the PDF of a transaction beside its messages, where the extra for it is installed."""
+    # Slow to import, and seldom needed.
+    from archipec.report.pdf.making import transaction_pdf
+    from archipec.report.pdf.typesetting import is_available
+
+    if not is_available():
+        return None
+    language = document_language()
+    with speaking(language):
+        pdf = transaction_pdf(meant(), reader, language)
+    return write_new_file(directory, DOCUMENT, pdf, keep_equal=True)
+
+
+def _show(exported: Export, document: Path | None) -> None:
     click.echo(headline(exported.transaction))
     for one in exported.files:
         click.echo(f"  {one.sha256}  {printable(str(one.path))}")
+    if document is not None:
+        click.echo("  " + _("PDF of all: {path}").format(path=printable(str(document))))
     for note in exported.notes:
         click.echo(f"  note: {printable(note)}")
     if exported.complete:

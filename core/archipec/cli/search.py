@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from heapq import merge
 from itertools import chain, islice
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,7 +20,7 @@ from archipec.cli.archives import archives_of_pipelines
 from archipec.cli.filters import message_filters, refuse_what_needs_a_ledger
 from archipec.cli.pager import show
 from archipec.config.url import is_url
-from archipec.errors import counted
+from archipec.errors import ConfigError, counted
 from archipec.index.facts import seal_word
 from archipec.index.finding import snippet_pieces
 from archipec.index.search import (
@@ -32,7 +33,7 @@ from archipec.index.search import (
     search_ledger,
 )
 from archipec.language import _
-from archipec.message import Json
+from archipec.message import ContentKey, Json
 from archipec.terminal import json_line, printable
 
 _ROME = ZoneInfo("Europe/Rome")
@@ -70,6 +71,12 @@ class _Words(click.Command):
 @click.option("--direction", type=click.Choice(DIRECTIONS), help="Received, or sent with its receipts.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")
 @click.option("--rank", "by_rank", is_flag=True, help="The best first, not the newest.")
+@click.option(
+    "--pdf",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one PDF (PDF/A-3) of what is found, with an index and the messages themselves inside.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a message.")
 @click.pass_obj
 def search(
@@ -88,6 +95,7 @@ def search(
     has: tuple[str, ...],
     direction: str | None,
     limit: int | None,
+    pdf: Path | None,
     *,
     by_rank: bool,
     as_json: bool,
@@ -99,6 +107,7 @@ def search(
       archipec search '"accesso agli atti" OR dell'"'"'art.' --since 2025
       archipec search --from comune.example.it --has attachment --kind buste
       archipec search fattura --to maildir:/media/disk/PEC
+      archipec search --party comune.example.it --since 2025 --pdf fascicolo.pdf
 
     All words must occur, in any place of a message; case and accents count for nothing. A phrase stands in double quotes,
     which the shell has to be kept from taking away. AND, OR, NOT are written in capitals; -word leaves out.
@@ -124,8 +133,10 @@ def search(
                 request = replace(request, archives=archives_of_pipelines(pipelines, ledger))
             found = search_ledger(index, ledger, request, by_rank=by_rank)
             behind = behind_ledger(index, ledger)
-        shown = _show(islice(found, limit), as_json=as_json)
-        if not shown and not as_json:
+        keys: list[ContentKey] = []
+        if pdf is not None:
+            keys = [one.hit.key for one in islice(found, limit)]
+        elif not _show(islice(found, limit), as_json=as_json) and not as_json:
             click.echo(_("nothing found"), err=True)
         if behind:
             click.echo(
@@ -135,6 +146,8 @@ def search(
                 err=True,
             )
             click.echo(_("hint: `archipec index` adds what is missing"), err=True)
+    if pdf is not None:
+        _write_pdf(settings, urls, keys, pdf, as_json=as_json)
 
 
 def _in_archives(
@@ -151,6 +164,29 @@ def _in_archives(
         index = held.enter_context(up_to_date_index(settings, sink))
         found.append(search_archive(index, sink.where, request, by_rank=by_rank))
     return chain(*found) if by_rank else merge(*found, key=lambda one: -one.hit.date)
+
+
+def _write_pdf(
+    settings: Settings, urls: Sequence[str], keys: Sequence[ContentKey], path: Path, *, as_json: bool
+) -> None:
+    """Write the PDF of what is found.
+
+    Raises:
+        ConfigError: nothing is.
+        ArchipecError: it can't be made or written.
+    """
+    # Slow to import, and seldom needed.
+    from archipec.cli.archives import open_given_archives
+    from archipec.cli.documents import messages_pdf, write_pdf
+    from archipec.cli.terminal import on_signals
+    from archipec.custody.run import Cancellation
+    from archipec.pec.anchors import TrustFiles
+
+    if not keys:
+        raise ConfigError(_("nothing found, so there is no PDF to write"))
+    stop = Cancellation()
+    with on_signals(stop), open_given_archives(settings, urls, stop, TrustFiles()) as opened:
+        write_pdf(messages_pdf(settings, opened, keys, together=False), path, as_json=as_json)
 
 
 # -- what is shown ---------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def extract(structure: Structure, directory: Path) -> Iterator[Path | ArchipecEr
     yield written
     if isinstance(written, ArchipecError):
         return
-    parts = _attachments(entity(structure.postacert.content()))
+    parts = attached_parts(entity(structure.postacert.content()))
     first = next(parts, None)
     if first is not None:
         yield from _write_attachments(chain((first,), parts), _own_folder(directory, "attachments"))
@@ -55,7 +55,7 @@ def extract_attachments(message: Part, directory: Path) -> Iterator[Path | Archi
     Args:
         message: as `archipec.pec.mime.entity` gives it.
     """
-    parts = _attachments(message)
+    parts = attached_parts(message)
     first = next(parts, None)
     if first is None:
         return iter(())
@@ -75,12 +75,12 @@ def _write_attachments(
         yield _written(part, folder, safe_name(part.name or _unnamed(part)), keep_equal=keep_equal)
 
 
-def _attachments(part: Part, depth: int = 0) -> Iterator[Part]:
-    """The parts that a mail program would offer to save, without the signature over them; an attached message is one of them, and not entered."""
+def attached_parts(part: Part, depth: int = 0) -> Iterator[Part]:
+    """Yield the parts of a message that a mail program would offer to save, without the signature over them; an attached message is one of them, and not entered."""
     inside = children(part) if depth < _DEPTH else []
     if inside:
         for child in inside:
-            yield from _attachments(child, depth + 1)
+            yield from attached_parts(child, depth + 1)
         return
     if part.media_type in _SIGNATURES:
         return

@@ -1,0 +1,130 @@
+"""PDF/A-3 out of typst: what is embedded, the same bytes for the same document, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from archipec.errors import MissingCopy, PermanentError
+from archipec.message import ContentKey
+from archipec.pec.transactions import MessageRecord
+from archipec.report.pdf import fascicolo, typesetting
+from archipec.report.pdf.document import (
+    Box,
+    Embedded,
+    FactList,
+    Heading,
+    PageBreak,
+    PdfDocument,
+    Picture,
+    Table,
+    page_of,
+    quiet,
+)
+from archipec.report.pdf.fascicolo import FiledMessage, fascicolo_document
+from archipec.report.pdf.typesetting import typeset
+from testbed.pdfs import assert_pdfa, embedded, opened, text_of
+
+WHEN = datetime(2025, 3, 10, 8, 30, tzinfo=UTC)
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 40"><rect width="60" height="20" fill="#246"/></svg>'
+
+
+def gives(content: bytes) -> Callable[[], bytes]:
+    return lambda: content
+
+
+def file(name: str, content: bytes) -> Embedded:
+    return Embedded(name=name, size=len(content), read=gives(content), description="un messaggio")
+
+
+DOCUMENT = PdfDocument(
+    title="Prova", subtitle="di tutto", date=WHEN, language="it",
+    blocks=[
+        Box(["Prima riga", quiet("seconda")], "good"),
+        FactList([("Oggetto", "Istanza"), ("Pagina", page_of("fine"))]),
+        Table((0, 1), ["N.", "Nome"], [[str(n), f"riga {n}"] for n in range(1, 90)] + [["90", "riga", "e sotto"]], (0,)),
+        Picture(SVG, "Un rettangolo"),
+        PageBreak(),
+        Heading("Fine", name="fine"),
+    ],
+    embedded=[file("01.eml", bytes(range(256)) * 300), file("due.eml", b"")],
+)  # fmt: skip
+
+
+def test_a_document_is_pdfa_with_its_files_byte_for_byte() -> None:
+    pdf = typeset(DOCUMENT)
+    assert_pdfa(pdf)
+    assert embedded(pdf) == {"01.eml": bytes(range(256)) * 300, "due.eml": b""}
+    with opened(pdf) as document:
+        assert {str(one.EF.F.Subtype) for one in document.Root.AF} == {"/message/rfc822"}
+        assert {str(one.AFRelationship) for one in document.Root.AF} == {"/Source"}
+        assert str(document.docinfo["/CreationDate"]).startswith("D:20250310083000")
+        pages = len(document.pages)
+    text = " ".join(text_of(pdf).split())
+    assert text.count("N. Nome") == pages - 1 > 1  # the header of the table is repeated
+    assert f"page {pages} of {pages}" in text and f"Pagina {pages}" in text
+
+
+def test_the_same_document_has_the_same_bytes_whenever_it_is_made() -> None:
+    assert typeset(DOCUMENT) == typeset(DOCUMENT)
+    assert typeset(DOCUMENT) != typeset(replace(DOCUMENT, date=WHEN + timedelta(seconds=1)))
+
+
+def test_nothing_is_left_of_what_was_laid_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def gone() -> bytes:
+        assert [one.stat().st_mode & 0o077 for one in tmp_path.iterdir()] == [0]
+        raise MissingCopy("no archive holds it")
+
+    with pytest.raises(MissingCopy):
+        typeset(replace(DOCUMENT, embedded=[file("1.eml", b"x"), replace(file("2.eml", b"y"), read=gone)]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typesetting, "find_spec", lambda _name: None)
+    with pytest.raises(PermanentError, match="typst is not installed") as caught:
+        typeset(DOCUMENT)
+    assert "archipec[report]" in caught.value.hint
+
+
+def test_more_than_a_pdf_holds_is_refused_before_it_is_read() -> None:
+    def never() -> bytes:
+        raise AssertionError("it is read")
+
+    large = replace(file("1.eml", b""), size=typesetting.MAX_EMBEDDED // 2, read=never)
+    with pytest.raises(PermanentError, match="3 messages are too large for one PDF: 300") as caught:
+        typeset(replace(DOCUMENT, embedded=[large] * 3))
+    assert "shorter period" in caught.value.hint
+
+
+def filed(number: int) -> FiledMessage:
+    content = f"message {number}".encode()
+    record = MessageRecord(
+        number=number, key=ContentKey.of(content), kind="avvenuta-consegna", seal="valid", reason="…",
+        date=WHEN + timedelta(minutes=number), identificativo=f"opec{number}@pec.example.it", oggetto=f"Oggetto {number}",
+        mittente="studio@posta.example.it",
+    )  # fmt: skip
+    return FiledMessage(record, lambda _key: content)
+
+
+def test_a_long_selection_has_an_index_with_all_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fascicolo, "DETAILED", 40)
+    messages = [filed(number) for number in range(60)]
+    pdf = typeset(fascicolo_document(list(reversed(messages))))
+    assert_pdfa(pdf)
+    assert list(embedded(pdf).values()) == [one.read(one.record.key) for one in messages]  # by their dates
+    text = " ".join(text_of(pdf).split())
+    assert all(one.record.key.sha256 in text for one in messages)
+    short = text_of(typeset(fascicolo_document(messages[:40])))
+    assert all(f"opec{number}@pec.example.it" in short for number in range(40))
+
+
+def test_too_many_messages_are_refused() -> None:
+    with pytest.raises(PermanentError, match="2,001 messages are too many for one PDF, which holds 2,000"):
+        fascicolo_document([filed(1)] * 2001)
