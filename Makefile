@@ -31,6 +31,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/prune.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/day.py
+	$(BIN)/python benchmarks/view.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (echo "python3 -m venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1)

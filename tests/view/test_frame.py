@@ -9,7 +9,7 @@ from testbed.viewer import Window
 
 pytestmark = pytest.mark.real
 
-PAGES = ("/", "/nothing/there")
+PAGES = ("/", "/runs", "/nothing/there")
 PHONE = {"viewport": {"width": 390, "height": 844}}
 SERIOUS = ("serious", "critical")
 
@@ -33,6 +33,6 @@ def test_a_page_is_accessible(window: Window) -> None:
 
 @pytest.mark.parametrize("window", [PHONE], indirect=True)
 def test_nothing_is_wider_than_a_phone(window: Window) -> None:
-    for path in PAGES[:1]:
+    for path in PAGES[:-1]:
         window.page.goto(path)
         assert window.page.evaluate("document.documentElement.scrollWidth") <= 390, path

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
-from archipec.cli.outcomes import outcome_words
 from archipec.cli.terminal import count, size
 from archipec.config.pipeline import AD_HOC
+from archipec.custody.outcomes import outcome_words
 from archipec.custody.status import PipelineStatus, fullness, in_words
 from archipec.errors import ATTENTION, DONE, counted
 from archipec.language import _

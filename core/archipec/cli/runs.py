@@ -8,7 +8,6 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.naming import check_names
-from archipec.cli.outcomes import outcome_words
 from archipec.cli.pipelines import configured_pipelines
 from archipec.cli.terminal import duration
 from archipec.config.selection import read_selection
@@ -59,7 +58,7 @@ def runs(
             check_names(names, [*known, *ledger.runs.names()], mistake)
         found = history(ledger, settings.state, names, int(first or 0), -1 if only_failed else limit or -1)
     if only_failed:
-        found = [one for one in found if not one.running and one.exit_code not in {DONE, ATTENTION}]
+        found = [one for one in found if one.failed]
         found = found[: limit or None]
     if as_json:
         for one in found:
@@ -87,9 +86,7 @@ def _outcome(one: PastRun) -> str:
         return _("running")
     if one.exit_code is None:
         return _("did not end: it was killed, or the machine stopped")
-    counts = ", ".join(
-        said for what, number in one.counts.items() if number and (said := outcome_words(what, number))
-    )
+    counts = one.counts_in_words
     if one.exit_code == DONE:
         return counts or _("done, nothing new")
     lines = one.lines

@@ -178,6 +178,8 @@ def _serve(
         from archipec.view.guard import HOST, LAUNCH, Launch, RequestGuard, Use
         from archipec.view.server import bind, serve
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("archipec"):
+            raise
         raise PermanentError(
             _("the viewer needs the package {package}, which is not installed").format(package=error.name),
             hint=_("install it with: {command}").format(command="pip install 'archipec[view]'"),

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from archipec.custody.attempts import is_running
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.runs import Attempt
+from archipec.custody.outcomes import outcome_words
+from archipec.errors import ATTENTION, DONE
 from archipec.message import Json
 
 __all__ = ["PastRun", "history"]
@@ -47,6 +49,17 @@ class PastRun(NamedTuple):
     def lines(self) -> list[str]:
         """What went wrong, a line each."""
         return [line for error in self.errors for line in error["error"]]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than well: what then needs a person is no failure of the run."""
+        return not self.running and self.exit_code not in {DONE, ATTENTION}
+
+    @property
+    def counts_in_words(self) -> str:
+        """What it did, as far as it did something; else empty."""
+        found = (outcome_words(what, number) for what, number in self.counts.items() if number)
+        return ", ".join(filter(None, found))
 
     def as_json(self) -> dict[str, Json]:
         """Return the JSON object of ``runs --json``."""

@@ -46,6 +46,7 @@ STYLE: Final = files("archipec.report").joinpath("templates", "charts.css").read
 _WIDTH, _HEIGHT = 720, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 8, 30, 26
 _TICKS = 4
+_LINE = 20  # of the legend
 _LETTER = 6.8  # width of a letter of 12 px, about
 _MOST_COLUMNS = 120
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -110,8 +111,10 @@ def columns(
     shown = shown[-_MOST_COLUMNS:]
     highest = max((sum(one.values) for one in shown), default=0)
     parts, top = _axis(highest, unit)
+    above = 0
     if len(series) > 1:
-        parts += _legend(series)
+        legend, above = _legend(series)
+        parts += legend
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(shown), 6)
     width = max(step * 0.72, 1)
     for number, one in enumerate(shown):
@@ -127,7 +130,7 @@ def columns(
         tip = f"<title>{_escaped(one.tip)}</title>" if one.tip else ""
         parts.append(f"<g>{tip}{''.join(drawn)}</g>")
     parts += _labels([one.label for one in shown], lambda number: _LEFT + step * (number + 0.5))
-    return _svg(title, description, parts)
+    return _svg(title, description, parts, (0, -above, _WIDTH, _HEIGHT + above))
 
 
 def curve(
@@ -186,7 +189,7 @@ def gauge(title: str, description: str, share: float) -> str:
         '<text class="number" x="100" y="92" text-anchor="middle" font-size="30" font-weight="600"'
         f' font-family="sans-serif">{share * 100:.0f} %</text>'
     )
-    return _svg(title, description, parts, (200, 104), "chart gauge")
+    return _svg(title, description, parts, (0, 0, 200, 104), "chart gauge")
 
 
 def bar(share: float, colour: str) -> str:
@@ -205,12 +208,12 @@ def _svg(
     title: str,
     description: str,
     parts: Sequence[str],
-    extent: tuple[int, int] = (_WIDTH, _HEIGHT),
+    extent: tuple[int, int, int, int] = (0, 0, _WIDTH, _HEIGHT),
     name: str = "chart",
 ) -> str:
-    width, height = extent
+    box = " ".join(map(str, extent))
     return (
-        f'<svg class="{name}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+        f'<svg class="{name}" xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img"'
         f' aria-label="{_escaped(f"{title}. {description}")}"><title>{_escaped(title)}</title>'
         f"<desc>{_escaped(description)}</desc>{''.join(parts)}</svg>"
     )
@@ -263,14 +266,22 @@ def _nice(value: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= value)
 
 
-def _legend(series: Sequence[Series]) -> list[str]:
-    parts = []
-    x = float(_LEFT)
+def _legend(series: Sequence[Series]) -> tuple[list[str], int]:
+    """Return the legend above the chart, and how much higher that gets by more than one line of it."""
+    places: list[tuple[float, int]] = []
+    x, line = float(_LEFT), 0
     for one in series:
-        parts.append(_rect(x, 6, 11, 11, one.colour))
-        parts.append(_text(one.label, x + 16, 16, "start", "legend"))
-        x += 16 + len(one.label) * _LETTER + 18
-    return parts
+        width = 16 + len(one.label) * _LETTER
+        if places and x + width > _WIDTH:
+            x, line = float(_LEFT), line + 1
+        places.append((x, line))
+        x += width + 18
+    parts = []
+    for one, (x, number) in zip(series, places, strict=True):
+        y = _LINE * (number - line)
+        parts.append(_rect(x, y + 6, 11, 11, one.colour))
+        parts.append(_text(one.label, x + 16, y + 16, "start", "legend"))
+    return parts, _LINE * line
 
 
 def _labels(texts: Sequence[str], place: Callable[[int], float]) -> list[str]:

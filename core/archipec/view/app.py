@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from archipec.errors import ArchipecError, ConfigError, TransientError
 from archipec.language import _, current, ngettext
+from archipec.report import charts
 from archipec.view import filters
 from archipec.view.guard import FILE_POLICY, FRAME_POLICY
 from archipec.view.page import Answer, Download, MessageHtml, NoSuchPage, Page, PageRequest, SeeOther
@@ -36,6 +37,7 @@ _AT_A_TIME: Final = 4
 _PATIENCE: Final = 5.0  # seconds for what is posted to arrive
 _CHUNK: Final = 1 << 16
 _STATIC: Final = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_KEPT: Final = {"Cache-Control": "private, max-age=3600"}
 _UNFIT: Final = re.compile(r'[\x00-\x1f\x7f"*/:<>?\\|\ud800-\udfff]')
 
 
@@ -121,6 +123,9 @@ def _environment(shown: ViewedArchives) -> Environment:
     environment.filters.update(filters.FILTERS)
     environment.globals.update(navigation=NAVIGATION, shown=shown, language=current)
     environment.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]  # by the extension
+    # Compiled now, so that the first page is as quick as the others.
+    for name in environment.list_templates():
+        environment.get_template(name)
     return environment
 
 
@@ -163,10 +168,12 @@ def _chunks(answer: Download) -> Iterator[bytes]:
 
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
+    if name == "charts.css":
+        return Response(charts.STYLE, headers=_KEPT, media_type="text/css")
     if name not in _STATIC:
         raise HTTPException(404)
     return FileResponse(
         Path(__file__).with_name("static") / name,
         media_type=_STATIC[name],
-        headers={"Cache-Control": "private, max-age=3600"},
+        headers=_KEPT,
     )

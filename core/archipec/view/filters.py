@@ -8,8 +8,9 @@ from typing import Any, Final
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+from archipec.custody.status import in_words
 from archipec.language import written
-from archipec.terminal import size
+from archipec.terminal import duration, size
 
 __all__ = ["FILTERS"]
 
@@ -52,10 +53,12 @@ def plain(text: str) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": day,
+    "duration": duration,
     "moment": moment,
     "number": number,
     "place": place,
     "plain": plain,
     "size": size,
+    "span": in_words,
 }
 """The filters that templates have beside those of Jinja."""

@@ -26,6 +26,7 @@ from archipec.index.database import IndexFile
 from archipec.index.search import Found, SearchRequest, search_archive, search_ledger
 from archipec.language import _
 from archipec.message import ContentKey
+from archipec.view.remembered import Remembered
 
 __all__ = ["OpenView", "ViewedArchives"]
 
@@ -54,6 +55,7 @@ class ViewedArchives:
     only: bool = False
     pipeline: str = ""
     configured: Sequence[Pipeline] | None = None
+    remembered: Remembered = field(default_factory=Remembered, repr=False)
     # An archive is locked while something is read from it: also one page's reading shuts out the other's.
     _reading: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

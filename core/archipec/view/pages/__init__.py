@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from archipec.language import N_
 from archipec.view.page import Page
-from archipec.view.pages import overview
+from archipec.view.pages import overview, runs
 
 __all__ = ["NAVIGATION", "PAGES", "Tab"]
 
@@ -26,7 +26,10 @@ class Tab(NamedTuple):
     by_ledger: bool = False
 
 
-NAVIGATION: Final = (Tab("/", N_("Overview"), "o"),)
+NAVIGATION: Final = (
+    Tab("/", N_("Overview"), "o"),
+    Tab("/runs", N_("Runs"), "r", by_ledger=True),
+)
 
-PAGES: Final[tuple[Page, ...]] = (overview.PAGE,)
+PAGES: Final[tuple[Page, ...]] = (overview.PAGE, runs.PAGE)
 """Every page. Those with a path of their own come before those whose parameter would take it."""
