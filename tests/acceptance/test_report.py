@@ -17,8 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from archipec.custody.ledger import Ledger
+from archipec.custody.status import statuses
+from archipec.report.facts import pipeline_facts
+from archipec.report.printed import as_pdf
 from archipec.simulator import compose, mailbox
 from testbed.office import COMUNE, OWN, STUDIO, WHEN, Office, received
+from testbed.pdfs import assert_pdfa, embedded, opened, rightmost, text_of
 
 HOSTILE = "<script>alert(1)</script> =1+1 \u202egpj.exe"
 
@@ -261,7 +266,7 @@ def test_the_step_writes_the_report_after_each_run(tmp_path: Path) -> None:
     (tmp_path / "archipec.toml").write_text(
         '[[pipeline]]\nname = "a/b"\ntrust = ["root.pem"]\n[pipeline.source]\ntype = "eml"\npath = "mail"\n'
         '[[pipeline.sink]]\ntype = "maildir"\npath = "PEC"\n'
-        '[[pipeline.step]]\ntype = "report"\nhtml = "out/{pipeline}.html"\ncsv = "out/t.csv"\njson = "out/{date}.json"\n',
+        '[[pipeline.step]]\ntype = "report"\nhtml = "out/{pipeline}.html"\ncsv = "out/t.csv"\njson = "out/{date}.json"\npdf = "out/r.pdf"\n',
         encoding="utf-8",
     )
     office.put(received("Uno"))
@@ -279,7 +284,10 @@ def test_the_step_writes_the_report_after_each_run(tmp_path: Path) -> None:
     assert json.loads(daily.read_text("utf-8"))["messages"] == 2
     assert "2 messages in the archives" in Page(place.read_text("utf-8")).text
     assert (tmp_path / "out" / "t.csv").read_text("utf-8-sig").startswith("pipeline;")
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert "Messages in the archives 2" in " ".join(
+        text_of((tmp_path / "out" / "r.pdf").read_bytes()).split()
+    )
+    assert len(list((tmp_path / "out").iterdir())) == 4
     if sys.platform != "win32":
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
 
@@ -308,3 +316,44 @@ def test_a_step_without_a_file_is_a_mistake_of_the_configuration(tmp_path: Path)
         expect=4,
     )
     assert "give at least one of the options html, csv, pdf, json" in said.err
+
+
+# -- as a PDF ------------------------------------------------------------------------------------------
+
+
+def test_the_pdf_says_what_the_page_says_and_has_the_figures_inside(office: Office, tmp_path: Path) -> None:
+    file = tmp_path / "report.pdf"
+    office.run("report", "--pdf", file)
+    pdf = file.read_bytes()
+    assert_pdfa(pdf)
+    (found,) = office.run("report", "--json").objects
+    figures = json.loads(embedded(pdf)["report.json"])
+    for shape in (found, figures):
+        del shape["made"]
+    assert figures == found
+    text = " ".join(text_of(pdf).split())
+    for words in (
+        "Archive of certified mail: studio", "What needs attention", "posta-certificata", "INBOX.Inviata", "delivered to every",
+        "<script>alert(1)</script> =1+1 [U+202E]gpj.exe", "page 1 of",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "2024-" in text  # of the chart's axis: it is drawn with letters
+    assert rightmost(pdf) < 0.92
+    with opened(pdf) as document:
+        assert [str(one.AFRelationship) for one in document.Root.AF] == ["/Data"]
+        assert str(document.Root.Lang) == "en"
+
+
+def test_the_pdf_is_in_the_language_of_the_program(office: Office, tmp_path: Path) -> None:
+    office.run("--lang", "it", "report", "--pdf", tmp_path / "report.pdf")
+    text = " ".join(text_of((tmp_path / "report.pdf").read_bytes()).split())
+    assert "Archivio della posta certificata: studio" in text and "Messaggi negli archivi" in text
+    assert "What" not in text
+
+
+def test_the_same_facts_give_the_same_pdf(office: Office) -> None:
+    now = WHEN + timedelta(days=1000)
+    with Ledger(office.state / "ledger.sqlite3") as ledger:
+        known = statuses(ledger, office.state, (), int(now.timestamp()))
+        first, second = (as_pdf([pipeline_facts(ledger, one, now) for one in known], now) for _ in range(2))
+    assert first == second

@@ -43,7 +43,7 @@ _COMMANDS = {
         "Say what became of every message sent: accepted, delivered to whom, failed, or still without a receipt."
     ),
     "report": N_(
-        "Say what was archived, what became of what was sent and what needs attention: as a page, a table, JSON."
+        "Say what was archived, what became of what was sent and what needs attention: as a page, a PDF, a table, JSON."
     ),
     "runs": N_("Say what was run when, for how long, and with what outcome; the latest first."),
     "search": N_(

@@ -1,4 +1,4 @@
-"""``archipec report``: what was archived, for whoever answers for it: a page, a table, JSON."""
+"""``archipec report``: what was archived, for whoever answers for it: a page, a PDF, a table, JSON."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--html", type=_FILE, metavar="FILE", help="Write a page that opens in every browser and prints."
 )
+@click.option(
+    "--pdf", type=_FILE, metavar="FILE", help="Write the same as PDF/A-3, with the figures as JSON inside."
+)
 @click.option("--csv", type=_FILE, metavar="FILE", help="Write a table for a spreadsheet.")
 @click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
 @click.option("--until", metavar="DATE", help="Last day.")
@@ -49,7 +52,7 @@ def report(
     as_json: bool,
     **files: Path | None,
 ) -> int:
-    """Say what was archived, what became of what was sent and what needs attention: as a page, a table, JSON.
+    """Say what was archived, what became of what was sent and what needs attention: as a page, a PDF, a table, JSON.
 
     \b
       archipec report --html report.html

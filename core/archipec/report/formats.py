@@ -29,6 +29,12 @@ def _csv(found: Sequence[PipelineFacts], _now: datetime) -> bytes:
     return as_table(found)
 
 
+def _pdf(found: Sequence[PipelineFacts], now: datetime) -> bytes:
+    from archipec.report.printed import as_pdf
+
+    return as_pdf(found, now)
+
+
 def _json(found: Sequence[PipelineFacts], _now: datetime) -> bytes:
     from archipec.report.shape import as_json
 
@@ -36,7 +42,7 @@ def _json(found: Sequence[PipelineFacts], _now: datetime) -> bytes:
 
 
 FORMATS: Final[Mapping[str, Callable[[Sequence[PipelineFacts], datetime], bytes]]] = MappingProxyType(
-    {"html": _html, "csv": _csv, "json": _json}
+    {"html": _html, "pdf": _pdf, "csv": _csv, "json": _json}
 )
 """By name: makes a document of the facts of pipelines, and of the time at which it is made (aware)."""
 

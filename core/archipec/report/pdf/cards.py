@@ -117,7 +117,7 @@ def seal_rows(seal: Mapping[str, Any]) -> list[tuple[str, Value]]:
     """
     signed_at = seal.get("signed_at")
     rows: list[tuple[str, Value]] = [
-        (_("Verdict"), words.seal(seal["status"])),
+        (_("Result of the check"), words.seal(seal["status"])),
         (_("Reason"), _reason(seal["status"], seal.get("reason") or "")),
         (_("Sealed by"), one_line(seal.get("signer") or "")),
         (_("Certificate of"), one_line(seal.get("issuer") or "")),
@@ -158,7 +158,7 @@ def checking() -> Iterator[Block]:
                 ),
             ),
             (
-                _("Bytes"),
+                _("Integrity"),
                 _(
                     "A PDF reader saves the attached files. The SHA-256 of each must be the one that is given above:"
                     " it is computed with sha256sum, or with certutil -hashfile on Windows."
