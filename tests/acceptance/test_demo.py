@@ -19,7 +19,7 @@ def shown_by(demo: subprocess.CompletedProcess[str]) -> list[str]:
     """Return the commands that the demo printed."""
     assert demo.returncode == 0, demo.stderr
     commands = [line for line in demo.stdout.partition("look at it")[2].splitlines() if line.startswith("  ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     return [line.strip() for line in commands]
 
 
@@ -62,13 +62,17 @@ def test_what_the_demo_prints_works_as_printed(
         env["PATH"] = os.pathsep.join([str(SCRIPTS), env["PATH"]])
         start = [program] if os.name == "nt" else start
     commands = shown_by(run([*start, "demo", name], env, tmp_path))
-    assert [command.startswith("archipec ") for command in commands] == [by == "path"] * 3
+    assert [command.startswith("archipec ") for command in commands] == [by == "path"] * 4
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for folder in (tmp_path, elsewhere):
-        status, search, verify = [run(command, env, folder) for command in commands]
+        # Opened by hand, a page stays until it is ended.
+        typed = [f"{one} --no-browser --idle 1s" if one.endswith(" view") else one for one in commands]
+        status, search, view, verify = [run(command, env, folder) for command in typed]
+        assert view.returncode == 0, view.stderr
+        assert view.stdout.startswith("http://127.0.0.1:")
         assert status.returncode == 0, status.stderr
-        assert "demo: " in status.stdout and "mine" not in status.stdout.replace(str(tmp_path), "")
+        assert "demo  ok" in status.stdout and "mine" not in status.stdout.replace(str(tmp_path), "")
         assert search.returncode == 0, search.stderr
         assert "pratica" in search.stdout
         assert verify.returncode == 0, verify.stderr

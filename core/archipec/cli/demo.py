@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def demo(directory: Path | None) -> int:
     ours = ("--config", str(config), "--state", str(state))
     click.echo(f"  {command_line('archipec', *ours, 'status')}")
     click.echo(f"  {command_line('archipec', *ours, 'search', 'pratica')}")
+    if find_spec("starlette") is not None:
+        click.echo(f"  {command_line('archipec', *ours, 'view')}")
     url = _url("maildir", root / "archive-maildir")
     click.echo(f"  {command_line('archipec', 'verify', '--trust', str(trust), '--to', url)}")
     for error in (*first.errors, *second.errors, *checked.errors):
