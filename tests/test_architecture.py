@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 
 # What some parts may import of the host, however low it stands.
 LIMITS: dict[str, frozenset[str]] = {
-    "durability": frozenset(),
+    "durability": frozenset({"language"}),
     "language": frozenset(),
     "terminal": frozenset({"errors", "language", "options"}),
     "paths": frozenset(),

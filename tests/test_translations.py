@@ -167,7 +167,7 @@ def all_modules() -> Iterator[tuple[str, str]]:
 # -- what is left unmarked ---------------------------------------------------------------------------------
 
 _WORDS = re.compile(r"[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}")
-_NEXT_TO_A_VALUE = re.compile(r"(?:^|\s)[A-Za-z]{3,}(?=[\s:,;]|$)")
+_NEXT_TO_A_VALUE = re.compile(r"(?:^|\s)[A-Za-z]{3,}(?=[\s,;]|: |$)")
 _CODE = re.compile(  # SQL, TOML
     r"\b(?:SELECT|INSERT INTO|UPDATE \w+|CREATE|ALTER TABLE|DELETE FROM|PRAGMA|WHERE|ORDER BY)\b|^\[\[\w+|^\w+ = "
 )

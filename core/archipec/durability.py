@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archipec.language import N_, _
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -39,13 +41,14 @@ _CAREFUL = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOINHERIT", 0)
 )
+_NO_FILE = N_("it is not a file")
 _KINDS = {
-    stat.S_IFLNK: "it is a symbolic link, not a file",
-    stat.S_IFDIR: "it is a folder, not a file",
-    stat.S_IFIFO: "it is a named pipe, not a file",
-    stat.S_IFSOCK: "it is a socket, not a file",
-    stat.S_IFCHR: "it is a device, not a file",
-    stat.S_IFBLK: "it is a device, not a file",
+    stat.S_IFLNK: N_("it is a symbolic link, not a file"),
+    stat.S_IFDIR: N_("it is a folder, not a file"),
+    stat.S_IFIFO: N_("it is a named pipe, not a file"),
+    stat.S_IFSOCK: N_("it is a socket, not a file"),
+    stat.S_IFCHR: N_("it is a device, not a file"),
+    stat.S_IFBLK: N_("it is a device, not a file"),
 }
 
 # A handful of files is flushed by itself: syncfs also writes what other programs left unwritten.
@@ -69,12 +72,12 @@ def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
     except OSError as error:
         kind = _kind_at(path)
         if kind in _KINDS:
-            raise OSError(errno.EINVAL, _KINDS[kind], str(path)) from error
+            raise OSError(errno.EINVAL, _(_KINDS[kind]), str(path)) from error
         raise
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a file"), str(path))
+        raise OSError(errno.EINVAL, _(_KINDS.get(kind, _NO_FILE)), str(path))
     return descriptor
 
 
@@ -89,8 +92,7 @@ def make_directory(path: str | Path) -> None:
     except FileExistsError:
         kind = _kind_at(path)
         if kind != stat.S_IFDIR or _is_junction(path):
-            reason = _KINDS.get(kind, "it is a link, or a file").replace(", not a file", ", not a folder")
-            raise OSError(errno.EINVAL, reason, str(path)) from None
+            raise OSError(errno.EINVAL, _("it is not a folder"), str(path)) from None
 
 
 def read_named(path: Path, limit: int) -> bytes:
@@ -140,16 +142,16 @@ def drop_cached(descriptor: int) -> str:
         fcntl.fcntl(descriptor, fcntl.F_NOCACHE, 1)
         return ""
     if sys.platform == "win32" or not hasattr(os, "posix_fadvise"):
-        return "this system doesn't drop a file from its cache"
+        return _("this system doesn't drop a file from its cache")
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         kind = _file_system(os.fstat(descriptor).st_dev)
     except OSError as error:
-        return f"the cache could not be dropped: {error.strerror or error}"
+        return _("the cache could not be dropped: {reason}").format(reason=error.strerror or error)
     if kind in _MEMORY:
-        return f"{kind} has no medium but memory"
+        return _("{kind} has no medium but memory").format(kind=kind)
     if kind in _REMOTE or kind.startswith("fuse"):
-        return f"{kind}: the server behind it may answer from its cache"
+        return _("{kind}: the server behind it may answer from its cache").format(kind=kind)
     return ""
 
 
@@ -216,7 +218,7 @@ def sync_files(root: str | Path, paths: Sequence[str | Path]) -> None:
         for path in paths:
             _sync_path(path)
         return
-    for _ in _pool().map(_sync_path, paths):
+    for _done in _pool().map(_sync_path, paths):
         pass
 
 

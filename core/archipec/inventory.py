@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from archipec.crc_lines import LONGEST_LINE, checked_line, text_of
 from archipec.durability import open_regular, sync_directory, sync_file
+from archipec.language import _
 from archipec.message import ContentKey, Json
 
 __all__ = [
@@ -103,13 +104,13 @@ def read_marker_file(root: str | Path) -> dict[str, Any] | None:
     if not data.strip(b"\0 \r\n"):
         return None
     if len(data) > _LARGEST_MARKER:
-        raise ValueError("it is too large")
+        raise ValueError(_("it is too large"))
     try:
         marker = json.loads(data)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_("it is nested too deeply")) from None
     if not isinstance(marker, dict):
-        raise ValueError("it is no object")  # noqa: TRY004  the file is wrong, not the program
+        raise ValueError(_("it is no object"))  # noqa: TRY004  the file is wrong, not the program
     return marker
 
 
@@ -129,7 +130,7 @@ def claim_of(marker: Mapping[str, Any]) -> Summary | None:
             "sha256": str(sha256),
         } if min(messages, size, length) >= 0:
             return Summary(messages, size, length, sha256)
-    raise ValueError('its "record" makes no sense')
+    raise ValueError(_('its "record" makes no sense'))
 
 
 class InventoryReader:
@@ -197,7 +198,7 @@ class InventoryReader:
             # A run that was killed, or a power cut, tears what it wrote last. Marks come only after everything
             # before them is on the disk: behind a torn line they mean that another program changed it.
             if self.closed or match[4] == b"Z" or match[8]:
-                self._spoil(f"the line at byte {self.end} was altered")
+                self._spoil(_("the line at byte {end} was altered").format(end=self.end))
             self.torn += len(line)
             return None
         self._compare()
@@ -208,7 +209,7 @@ class InventoryReader:
 
     def _read(self, match: re.Match[bytes]) -> Entry | None:
         if bool(match[9]) is not (self.end == 0):
-            self._spoil("it does not begin as an inventory" if not self.end else "it begins twice")
+            self._spoil(_("it does not begin as an inventory") if not self.end else _("it begins twice"))
         if match[1]:
             self.messages += 1
             self.size += int(match[2])
@@ -216,7 +217,9 @@ class InventoryReader:
         if match[4]:
             said = int(match[5]), int(match[6]), match[7].decode()
             if said != (self.messages, self.size, self.digest.hexdigest()):
-                self._spoil(f"lines before byte {self.end} were changed, added or taken out")
+                self._spoil(
+                    _("lines before byte {end} were changed, added or taken out").format(end=self.end)
+                )
             self.closed = match[4] == b"Z"
         elif match[8]:
             self.closed = False
@@ -228,7 +231,7 @@ class InventoryReader:
             self._met_claim = self._met_claim or self.replaces == self._claim
         else:
             self.later = True
-            self._spoil("a later version of archipec wrote it")
+            self._spoil(_("a later version of archipec wrote it"))
         return None
 
     def _compare(self, *, last: bool = False) -> None:
@@ -239,13 +242,16 @@ class InventoryReader:
         if self.end == claim.length:
             self._met_claim = True
             if claim != Summary(self.messages, self.size, self.end, self.digest.hexdigest()):
-                self._spoil(f"it is not the one that {MARKER} tells of")
+                self._spoil(_("it is not the one that {marker} tells of").format(marker=MARKER))
         elif last or self.end > claim.length:
             self._met_claim = True
             self._spoil(
-                f"it was cut short, or is an older copy: {MARKER} tells of {claim.length} bytes, and {self.end} are good"
+                _(
+                    "it was cut short, or is an older copy: {marker} tells of {length} bytes, and {end} are "
+                    "good"
+                ).format(marker=MARKER, length=claim.length, end=self.end)
                 if self.end < claim.length
-                else f"it is not the one that {MARKER} tells of"
+                else _("it is not the one that {marker} tells of").format(marker=MARKER)
             )
 
     def _spoil(self, damage: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archipec.durability import sync_file
 from archipec.errors import PermanentError, from_os_error
+from archipec.language import _
 
 __all__ = ["make_folder", "write_new_file"]
 
@@ -58,7 +59,10 @@ def write_new_file(directory: Path, name: str, content: bytes, *, keep_equal: bo
             path.unlink(missing_ok=True)
             raise from_os_error(error, path) from error
         return path
-    raise PermanentError(f"{directory} has too many files named {name}", hint="choose another folder")
+    raise PermanentError(
+        _("{directory} has too many files named {name}").format(directory=directory, name=name),
+        hint=_("choose another folder"),
+    )
 
 
 def _holds(path: Path, content: bytes) -> bool:

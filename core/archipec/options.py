@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from archipec.errors import ConfigError
+from archipec.language import _
 
 __all__ = [
     "Option",
@@ -43,7 +44,7 @@ class Secret(Protocol):
 def text(value: object) -> str:
     """Accept any non-empty string."""
     if not isinstance(value, str) or not value:
-        raise ValueError("must be text")
+        raise ValueError(_("must be text"))
     return value
 
 
@@ -91,7 +92,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f', did you mean "{close[0]}"?' if close else ""
+    return _(', did you mean "{close}"?').format(close=close[0]) if close else ""
 
 
 def read_options(options: Sequence[Option], table: Mapping[str, object], what: str) -> dict[str, object]:
@@ -107,9 +108,13 @@ def read_options(options: Sequence[Option], table: Mapping[str, object], what: s
     known = {option.name: option for option in options}
     renamed = {old: option.name for option in options for old in option.formerly}
     problems = [
-        f'{what}: option "{key}" has been renamed to "{renamed[key]}"'
+        _('{what}: option "{key}" has been renamed to "{renamed}"').format(
+            what=what, key=key, renamed=renamed[key]
+        )
         if key in renamed
-        else f'{what}: unknown option "{key}"{nearest(key, known)}'
+        else _('{what}: unknown option "{key}"{nearest}').format(
+            what=what, key=key, nearest=nearest(key, known)
+        )
         for key in table
         if key not in known
     ]
@@ -118,13 +123,21 @@ def read_options(options: Sequence[Option], table: Mapping[str, object], what: s
         given = table.get(option.name)
         if given is None:
             if option.required and not option.secret:
-                problems.append(f'{what}: option "{option.name}" is missing ({option.help})')
+                problems.append(
+                    _('{what}: option "{name}" is missing ({help})').format(
+                        what=what, name=option.name, help=_(option.help)
+                    )
+                )
             values[option.name] = option.default
             continue
         try:
             values[option.name] = given if option.secret else option.convert(given)
         except ValueError as error:
-            problems.append(f'{what}: option "{option.name}" {error}, not {given!r}')
+            problems.append(
+                _('{what}: option "{name}" {error}, not {given}').format(
+                    what=what, name=option.name, error=error, given=repr(given)
+                )
+            )
     if problems:
         raise ConfigError(problems)
     return values
@@ -138,7 +151,7 @@ def positive(value: object) -> int:
         or not str(value).isdecimal()
         or not int(value)
     ):
-        raise ValueError("must be a whole number above 0")
+        raise ValueError(_("must be a whole number above 0"))
     return int(value)
 
 
@@ -146,7 +159,7 @@ def port_number(value: object) -> int:
     """Accept a TCP port."""
     number = positive(value)
     if number > 65535:
-        raise ValueError("must be a port, 1 to 65535")
+        raise ValueError(_("must be a port, 1 to 65535"))
     return number
 
 
@@ -159,7 +172,7 @@ def boolean(value: object) -> bool:
         return True
     if word in {"false", "no", "0", "off"}:
         return False
-    raise ValueError("must be true or false")
+    raise ValueError(_("must be true or false"))
 
 
 def choice(*words: str) -> Callable[[object], str]:
@@ -167,7 +180,11 @@ def choice(*words: str) -> Callable[[object], str]:
 
     def convert(value: object) -> str:
         if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}{nearest(str(value), words)}")
+            raise ValueError(
+                _("must be one of {words}{nearest}").format(
+                    words=", ".join(words), nearest=nearest(str(value), words)
+                )
+            )
         return str(value)
 
     return convert
@@ -177,19 +194,19 @@ def file_path(value: object) -> Path:
     """Accept a path; ``~`` is the user's home, and the result is absolute."""
     if not isinstance(value, Path):
         if not isinstance(value, str) or not value or "\0" in value:
-            raise ValueError("must be a path")
+            raise ValueError(_("must be a path"))
         value = Path(value)
     try:
         return value.expanduser().absolute()
     except RuntimeError as error:
-        raise ValueError("must be a path below the home of a user there is") from error
+        raise ValueError(_("must be a path below the home of a user there is")) from error
 
 
 def strings(value: object) -> tuple[str, ...]:
     """Accept a list of texts, or one text."""
     items = (value,) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) and item for item in items):
-        raise ValueError("must be a list of texts")
+        raise ValueError(_("must be a list of texts"))
     return tuple(items)
 
 
@@ -203,5 +220,5 @@ def byte_size(value: object) -> int:
     number = word.rstrip("BIKMGT ")
     unit = word[len(number) :].strip()
     if isinstance(value, bool) or not number.isdecimal() or unit not in _UNITS:
-        raise ValueError('must be a size such as "2 GB"')
+        raise ValueError(_('must be a size such as "2 GB"'))
     return int(number) * _UNITS[unit]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+from archipec.language import _
 
 _SHARED = 64 << 10  # bytes; its -shm file takes 32 KiB at first
 _WAIT = 30.0  # seconds another process may hold the file
@@ -75,7 +76,8 @@ class SqliteFile:
                 path.touch(mode=0o600, exist_ok=True)
             if not stat.S_ISREG(path.stat().st_mode):
                 raise PermanentError(
-                    f"the {self.what} {path} is not a file", hint="move away what stands there"
+                    _("the {what} {path} is not a file").format(what=_(self.what), path=path),
+                    hint=_("move away what stands there"),
                 )
         except OSError as error:
             raise from_os_error(error, path) from error
@@ -98,19 +100,24 @@ class SqliteFile:
         tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if tables and owner != self.application_id:
             raise PermanentError(
-                f"{self._path} is a database of another program", hint="choose another folder for archipec"
+                _("{path} is a database of another program").format(path=self._path),
+                hint=_("choose another folder for archipec"),
             )
         if version > self.version:
             raise PermanentError(
-                f"the {self.what} {self._path} was written by a newer archipec"
-                f" (format {version}, this one knows {self.version})",
-                hint="update archipec",
+                _(
+                    "the {what} {path} was written by a newer archipec (format {version}, this one knows "
+                    "{known})"
+                ).format(what=_(self.what), path=self._path, version=version, known=self.version),
+                hint=_("update archipec"),
             )
         if self._read_only:
             if version < self.version:
                 raise PermanentError(
-                    f"the {self.what} {self._path} was written by an older archipec",
-                    hint="`archipec status` brings it forward",
+                    _("the {what} {path} was written by an older archipec").format(
+                        what=_(self.what), path=self._path
+                    ),
+                    hint=_("`archipec status` brings it forward"),
                 )
             return
         db.execute("PRAGMA journal_mode = WAL")
@@ -214,7 +221,7 @@ class SqliteFile:
         with self.decoding():
             value = json.loads(text)
             if not fits(value, shape):
-                raise ValueError(f"{text[:60]!r} has another shape")
+                raise ValueError(_("{text} has another shape").format(text=repr(text[:60])))
             return value
 
     @contextmanager
@@ -223,7 +230,11 @@ class SqliteFile:
         try:
             yield
         except _MISREAD as error:
-            raise self._damaged(f"a row of it can't be read ({type(error).__name__}: {error})") from error
+            raise self._damaged(
+                _("a row of it can't be read ({name}: {error})").format(
+                    name=type(error).__name__, error=error
+                )
+            ) from error
 
     def damage(self) -> str:
         """Look through all of it; say what is damaged, empty when nothing is seen to be."""
@@ -241,9 +252,11 @@ class SqliteFile:
             return str(found)
         tables = self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         for (table,) in tables:
-            for _, column, declared, *_ in self._db.execute(f"PRAGMA table_info('{table}')").fetchall():
+            for _ignored, column, declared, *_ignored in self._db.execute(
+                f"PRAGMA table_info('{table}')"
+            ).fetchall():
                 if self._is_damaged(table, column, _STORAGE.get(declared, "")):
-                    return f"table {table}, column {column}"
+                    return _("table {table}, column {column}").format(table=table, column=column)
         return ""
 
     def _is_damaged(self, table: str, column: str, storage: str) -> bool:
@@ -277,7 +290,7 @@ class SqliteFile:
             raise self._damaged(str(error)) from error
 
     def _translated(self, error: sqlite3.OperationalError) -> ArchipecError:
-        name = f"the {self.what} {self._path}"
+        name = _("the {what} {path}").format(what=_(self.what), path=self._path)
         # Python's own, of a text that is not UTF-8, has no code.
         code: str = getattr(error, "sqlite_errorname", "")
         if not code or str(error).startswith(("malformed JSON", "no such column", "no such table")):
@@ -285,15 +298,18 @@ class SqliteFile:
         # Without room for the file that its users share, SQLite speaks of an input or output error.
         if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and self._has_no_room()):
             return TransientError(
-                f"no room left on the disk of {name}",
-                hint="free some space and run again",
+                _("no room left on the disk of {name}").format(name=name),
+                hint=_("free some space and run again"),
                 retry_after=math.inf,
             )
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return TransientError(f"{name} is in use by another archipec", hint="run again when it has ended")
+            return TransientError(
+                _("{name} is in use by another archipec").format(name=name),
+                hint=_("run again when it has ended"),
+            )
         if code.startswith("SQLITE_IOERR"):
-            return TransientError(f"{name}: {error}", hint="is its disk connected?", retry_after=math.inf)
-        return PermanentError(f"{name}: {error}", hint="is its folder writable?")
+            return TransientError(f"{name}: {error}", hint=_("is its disk connected?"), retry_after=math.inf)
+        return PermanentError(f"{name}: {error}", hint=_("is its folder writable?"))
 
 
 def _check_column(kind: str, values: Sequence[object], *, optional: bool) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 from archipec.errors import ArchipecError, ConfigError, TransientError
+from archipec.language import _, written
 
 T = TypeVar("T")
 
@@ -62,7 +63,9 @@ def limits_from(text: str) -> SupervisionLimits:
     except ValueError:
         end = -1.0
     if not 0 <= end < float("inf"):
-        raise ConfigError(f"ARCHIPEC_PLUGIN_PATIENCE must be a number of seconds, not {text!r}")
+        raise ConfigError(
+            _("ARCHIPEC_PLUGIN_PATIENCE must be a number of seconds, not {text}").format(text=repr(text))
+        )
     if not end:
         return SupervisionLimits(end=float("inf"))
     usual = SupervisionLimits()
@@ -282,19 +285,25 @@ def _look_at(task: _Task, passed: float) -> None:
 
 
 def _words(plugin: str, what: str, seconds: float) -> str:
-    return f"the plugin {plugin} has given no sign of life for {_duration(seconds)} ({what})"
+    return _("the plugin {plugin} has given no sign of life for {duration} ({what})").format(
+        plugin=plugin, duration=_duration(seconds), what=what
+    )
 
 
 def _error(plugin: str, what: str, seconds: float) -> ArchipecError:
     return TransientError(
-        f"{_words(plugin, what, seconds)}: it was given up",
-        hint="run the same command again; if it happens again, report it to the author of the plugin",
+        _("{reason}: it was given up").format(reason=_words(plugin, what, seconds)),
+        hint=_("run the same command again; if it happens again, report it to the author of the plugin"),
         retry_after=float("inf"),
     )
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return (
+        _("{seconds} seconds").format(seconds=written(seconds))
+        if seconds < 120
+        else _("{seconds} minutes").format(seconds=written(seconds / 60))
+    )
 
 
 def _end(task: _Task, error: ArchipecError, passed: float) -> None:

@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 
 from archipec.cli import Settings
+from archipec.cli.facts import seals_text
 from archipec.cli.indexing import indexing
 from archipec.cli.pipelines import as_json as with_outcome
 from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
@@ -22,6 +23,7 @@ from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ATTENTION, ArchipecError, counted, exit_code
+from archipec.language import _, ngettext, written
 from archipec.pec.anchors import TrustFiles
 from archipec.report.current import compose_now
 from archipec.terminal import printable, say_error
@@ -126,9 +128,9 @@ def _ids(file: TextIO, settings: Settings) -> list[str]:
     try:
         names = [line.strip().strip("<>") for line in file if line.strip()]
     except UnicodeDecodeError as error:
-        raise click.UsageError("--only-ids: that is no text: give an id a line") from error
+        raise click.UsageError(_("--only-ids: that is no text: give an id a line")) from error
     if not names:
-        raise click.UsageError("--only-ids: there is no id in it")
+        raise click.UsageError(_("--only-ids: there is no id in it"))
     path = settings.state / "ledger.sqlite3"
     if not path.exists():
         return names
@@ -197,11 +199,13 @@ def _show(report: ArchiveReport, *, as_json: bool, dry_run: bool) -> None:
 def _unrecognised(report: ArchiveReport) -> str:
     kinds = ", ".join(sorted(+report.unrecognised))
     number = report.unrecognised.total()
-    return (
-        f"{counted(number, 'message')} {'passes' if number == 1 else 'pass'} for certified mail of a kind that this"
-        f" version of archipec doesn't know ({kinds}): a selection never leaves such a message out, and a newer version"
-        " may know it"
-    )
+    return ngettext(
+        "{number} message passes for certified mail of a kind that this version of archipec doesn't know ({kinds}):"
+        " a selection never leaves such a message out, and a newer version may know it",
+        "{number} messages pass for certified mail of a kind that this version of archipec doesn't know ({kinds}):"
+        " a selection never leaves such a message out, and a newer version may know it",
+        number,
+    ).format(number=count(number), kinds=kinds)
 
 
 def _show_run(report: ArchiveReport) -> None:
@@ -209,38 +213,48 @@ def _show_run(report: ArchiveReport) -> None:
         if any(error.exit_code != ATTENTION for error in report.errors):
             say_failed(report.pipeline, report.errors)
         else:
-            click.echo(f"{report.pipeline}: nothing new")
+            click.echo(_("{pipeline}: nothing new").format(pipeline=report.pipeline))
         _show_skipped(report)
         _show_waiting(report)
         return
     click.echo(
-        f"{report.pipeline}: {count(report.stored)} of {counted(report.listed, 'message')} stored"
-        f" ({size(report.size)} in {report.seconds:.1f} s)"
+        _("{pipeline}: {stored} of {messages} stored ({size} in {seconds} s)").format(
+            pipeline=report.pipeline,
+            stored=count(report.stored),
+            messages=counted(report.listed, "message"),
+            size=size(report.size),
+            seconds=written(report.seconds, 1),
+        )
     )
     rest = {
-        "already held": report.already,
-        "left out by the selection": report.deselected,
-        "failed": report.failed,
-        "not reached": report.left,
-        "listed by the server with another size than they came in": report.other_size,
+        _("already held"): report.already,
+        _("left out by the selection"): report.deselected,
+        _("failed"): report.failed,
+        _("not reached"): report.left,
+        _("listed by the server with another size than they came in"): report.other_size,
     }
     for what, number in rest.items():
         if number:
             click.echo(f"  {count(number)} {what}")
     for name, counts in report.sinks.items():
-        words = [f"{count(counts.stored)} stored"]
-        words += [f"{count(counts.pending)} pending"] if counts.pending else []
-        words += [f"{count(counts.failed)} failed"] if counts.failed else []
+        words = [_("{number} stored").format(number=count(counts.stored))]
+        words += [_("{number} pending").format(number=count(counts.pending))] if counts.pending else []
+        words += [_("{number} failed").format(number=count(counts.failed))] if counts.failed else []
         click.echo(f"  {name}: {', '.join(words)}")
     _show_skipped(report)
     _show_waiting(report)
     for kind, number in sorted(report.kinds.items()):
         click.echo(f"  {count(number):>9}  {kind}")
     if report.systems["rem"]:
-        click.echo(f"  {count(report.systems['rem'])} of REM, {count(report.systems['pec'])} of PEC")
+        click.echo(
+            "  "
+            + _("{rem} of REM, {pec} of PEC").format(
+                rem=count(report.systems["rem"]), pec=count(report.systems["pec"])
+            )
+        )
     if report.seals:
-        seals = ", ".join(f"{count(number)} {status}" for status, number in sorted(report.seals.items()))
-        click.echo(f"  seals: {seals}")
+        seals = seals_text(report.seals)
+        click.echo("  " + _("seals: {seals}").format(seals=seals))
     _show_failures(report)
 
 
@@ -248,9 +262,14 @@ def _show_skipped(report: ArchiveReport) -> None:
     omissions = report.omissions
     messages, others = omissions.messages, omissions.count - omissions.messages
     if messages:
-        click.echo(f"  {count(messages)} that are or may be messages were not read: --json lists them")
+        click.echo(
+            "  "
+            + _("{number} that are or may be messages were not read: --json lists them").format(
+                number=count(messages)
+            )
+        )
     if others:
-        click.echo(f"  {count(others)} that are no messages were passed over")
+        click.echo("  " + _("{number} that are no messages were passed over").format(number=count(others)))
 
 
 def _show_waiting(report: ArchiveReport) -> None:
@@ -260,7 +279,10 @@ def _show_waiting(report: ArchiveReport) -> None:
         for name, settled in report.settled.items():
             earlier = settled.stored - report.sinks[name].stored
             if earlier > 0:
-                click.echo(f"  {name}: {count(earlier)} of earlier runs confirmed")
+                click.echo(
+                    "  "
+                    + _("{name}: {number} of earlier runs confirmed").format(name=name, number=count(earlier))
+                )
             show_settled(settled, report.sinks[name].pending if report.listed else 0)
 
 
@@ -275,19 +297,23 @@ def _show_failures(report: ArchiveReport) -> None:
         messages = report.reasons[reason]
         first = failures[0]
         what = f"{first.folder} {first.ref}" if messages == 1 else counted(messages, "message")
-        click.echo(f"  failed: {printable(f'{what}: {reason}')}", err=True)
+        click.echo("  " + _("failed: {what}").format(what=printable(f"{what}: {reason}")), err=True)
     more = report.failed - sum(report.reasons[reason] for reason in list(by_reason)[:_FAILURES_SHOWN])
     if more > 0:
-        click.echo(f"  and {count(more)} more: --json lists them", err=True)
+        click.echo("  " + _("and {more} more: --json lists them").format(more=count(more)), err=True)
 
 
 def _show_preview(report: ArchiveReport) -> None:
     lines = report.preview or []
     total = sum(line.messages for line in lines)
     click.echo(
-        f"{report.pipeline}: {counted(total, 'message')} would be stored ({size(sum(line.size for line in lines))})"
+        _("{pipeline}: {messages} would be stored ({size})").format(
+            pipeline=report.pipeline,
+            messages=counted(total, "message"),
+            size=size(sum(line.size for line in lines)),
+        )
     )
     for line in lines:
-        click.echo(f"  {count(line.messages):>9}  {size(line.size):>10}  {line.year}  {line.kind}")
+        click.echo(f"  {count(line.messages):>9}  {size(line.size):>10}  {line.year}  {_(line.kind)}")
     if report.deselected:
-        click.echo(f"  {count(report.deselected)} left out by the selection")
+        click.echo("  " + f"{count(report.deselected)} {_('left out by the selection')}")

@@ -26,6 +26,7 @@ from archipec.errors import (
     from_os_error,
 )
 from archipec.index.header import message_stem
+from archipec.language import _
 from archipec.message import ContentKey, Json
 from archipec.new_files import make_folder, write_new_file
 from archipec.paths import safe_name
@@ -101,11 +102,11 @@ def get(
     """
     to_archive = is_url(target)
     if to_archive and (attachments or inner):
-        raise click.UsageError("--attachments and --inner write files: give a folder with --to")
+        raise click.UsageError(_("--attachments and --inner write files: give a folder with --to"))
     if attachments and inner:
-        raise click.UsageError("--attachments takes them out of the original already: leave out --inner")
+        raise click.UsageError(_("--attachments takes them out of the original already: leave out --inner"))
     if pdf is not None and (attachments or inner or target != "."):
-        raise click.UsageError("--pdf writes one file: leave out --to, --attachments and --inner")
+        raise click.UsageError(_("--pdf writes one file: leave out --to, --attachments and --inner"))
     stop = Cancellation()
     codes = [DONE]
     with on_signals(stop), open_given_archives(settings, urls, stop, TrustFiles()) as opened:
@@ -195,7 +196,7 @@ def _say(outcomes: Iterator[_Written | ArchipecError], key: ContentKey, *, as_js
         else:
             click.echo(f"{one.sha256}  {printable(str(one.path))}")
     if not written:
-        click.echo(f"{key.sha256[:8]} has no attachments", err=True)
+        click.echo(_("{message} has no attachments").format(message=key.sha256[:8]), err=True)
 
 
 def _write(key: ContentKey, raw: bytes, folder: Path, opened: OpenArchives) -> _Written:
@@ -220,7 +221,8 @@ def _proven(key: ContentKey, path: Path, expected: ContentKey | None) -> _Writte
         raise from_os_error(error, path) from error
     if expected is not None and found != expected:
         raise IntegrityError(
-            f"{path} does not have the bytes that were written", hint="is the disk in order?"
+            _("{path} does not have the bytes that were written").format(path=path),
+            hint=_("is the disk in order?"),
         )
     return _Written(key, path, found.sha256)
 
@@ -230,12 +232,12 @@ def _inner(
 ) -> Iterator[_Written | ArchipecError]:
     part = parse_structure(raw).postacert
     if part is None:
-        yield IntegrityError(f"{key} has no original inside")
+        yield IntegrityError(_("{key} has no original inside").format(key=key))
         return
     try:
         content = part.content()
     except IntegrityError as error:
-        yield IntegrityError(f"the original inside {key}: {error.message}")
+        yield IntegrityError(_("the original inside {key}: {reason}").format(key=key, reason=error.message))
         return
     make_folder(folder)
     name = safe_name(f"{message_stem(raw, short_id(opened, key))}-originale.eml")
@@ -249,7 +251,7 @@ def _attachments(key: ContentKey, raw: bytes, folder: Path) -> Iterator[_Written
     try:
         message: Part = entity(raw) if inside is None else entity(inside.content())
     except IntegrityError as error:
-        yield IntegrityError(f"the original inside {key}: {error.message}")
+        yield IntegrityError(_("the original inside {key}: {reason}").format(key=key, reason=error.message))
         return
     for one in extract_attachments(message, folder):
         yield one if isinstance(one, ArchipecError) else _proven(key, one, None)

@@ -22,6 +22,7 @@ from archipec.config.secrets import SERVICE, LazySecret, check_reference
 from archipec.config.url import as_table, split_url
 from archipec.contract import Secret, SourceType
 from archipec.errors import AuthError, ConfigError
+from archipec.language import _
 from archipec.masking import hide
 from archipec.options import file_path, read_options
 from archipec.plugins.registry import Registry
@@ -93,7 +94,8 @@ def init(
         ours = (
             () if settings.config == default_config_path() else ("--config", str(settings.config.absolute()))
         )
-        click.echo(f"wrote {settings.config}; next: {command_line('archipec', *ours, 'archive')}")
+        following = command_line("archipec", *ours, "archive")
+        click.echo(_("wrote {path}; next: {command}").format(path=settings.config, command=following))
     return 0
 
 
@@ -140,15 +142,18 @@ class _Questions:
     def mailbox(self) -> _Mailbox:
         """Ask for everything about the mailbox."""
         given = self._given
-        address = given["address"] or self._ask("PEC address", "ADDRESS")
+        address = given["address"] or self._ask(_("PEC address"), "ADDRESS")
         if not all(address.rpartition("@")[::2]) or not address.isprintable():
-            raise ConfigError(f'"{address}" is no address', hint="an address is written name@domain")
+            raise ConfigError(
+                _('"{address}" is no address').format(address=address),
+                hint=_("an address is written name@domain"),
+            )
         provider = self._provider(address)
         source: dict[str, Any] = {"type": given["kind"]}
         if provider is not None:
             source["provider"] = provider.name
         elif not given["host"]:
-            source["host"] = self._ask("Server", "--provider or --host")
+            source["host"] = self._ask(_("Server"), _("--provider or --host"))
         source |= {key: given[key] for key in ("host", "port") if given[key]}
         source["user"] = self._login(address, provider)
         table = expand(source)
@@ -168,12 +173,17 @@ class _Questions:
             return None
         guessed = guess(address)
         if guessed is not None:
-            click.echo(f"{address}: {guessed.title}, by its domain (--provider says otherwise)", err=True)
+            click.echo(
+                _("{address}: {title}, by its domain (--provider says otherwise)").format(
+                    address=address, title=guessed.title
+                ),
+                err=True,
+            )
             return guessed
         if not self._person:
             return None
-        click.echo(f"presets: {', '.join(providers())}", err=True)
-        name = self._ask("Provider, or - for a server by its name", "--provider", default="-")
+        click.echo(_("presets: {providers}").format(providers=", ".join(providers())), err=True)
+        name = self._ask(_("Provider, or - for a server by its name"), "--provider", default="-")
         return None if name == "-" else find(name)
 
     def _login(self, address: str, provider: MailProvider | None) -> str:
@@ -181,31 +191,38 @@ class _Questions:
             return str(self._given["login"])
         usual = address if provider is None else provider.login_of(address)
         if provider is not None and self._person:
-            click.echo(f"login at {provider.title}: {provider.login_form}", err=True)
-        return self._ask("Login", "--login", default=usual)
+            click.echo(
+                _("login at {title}: {login_form}").format(
+                    title=provider.title, login_form=provider.login_form
+                ),
+                err=True,
+            )
+        return self._ask(_("Login"), "--login", default=usual)
 
     def _password(self, user: str, host: str) -> tuple[str | None, Secret, str | None]:
         """Return the reference to write, the secret, and what to keep in the keyring."""
         reference = self._given["reference"]
         if self._given["password_stdin"]:
             if reference is not None:
-                raise click.UsageError("give --password or --password-stdin, not both")
+                raise click.UsageError(_("give --password or --password-stdin, not both"))
             return self._typed(sys.stdin.readline().rstrip("\r\n"))
         if reference is None and self._person:
             click.echo(
-                "password: keyring (typed now, kept in this computer's keyring), ask (each time),"
-                " or a reference: env:NAME, file:PATH, command:CMD",
+                _(
+                    "password: keyring (typed now, kept in this computer's keyring), ask (each time), or a "
+                    "reference: env:NAME, file:PATH, command:CMD"
+                ),
                 err=True,
             )
-            reference = self._ask("Where is it", "--password", default="keyring")
+            reference = self._ask(_("Where is it"), "--password", default="keyring")
             if reference == "keyring":
-                return self._typed(click.prompt("Password", hide_input=True, err=True))
+                return self._typed(click.prompt(_("Password"), hide_input=True, err=True))
         if reference is None:
-            raise click.UsageError("give --password or --password-stdin: standard input is no terminal")
+            raise click.UsageError(_("give --password or --password-stdin: standard input is no terminal"))
         if reference == "ask":
             return None, LazySecret(None, user=user, host=host), None
         try:
-            kind, _, rest = check_reference(reference).partition(":")
+            kind, _colon, rest = check_reference(reference).partition(":")
         except ValueError as error:
             raise ConfigError(f"--password {error}") from None
         if kind == "file":
@@ -215,14 +232,14 @@ class _Questions:
 
     def _typed(self, value: str) -> tuple[str, Secret, str]:
         if not value:
-            raise ConfigError("the password is empty")
+            raise ConfigError(_("the password is empty"))
         return _IN_KEYRING, _Typed(value), value
 
     def _ask(self, question: str, option: str, default: str | None = None) -> str:
         if self._person:
             return str(click.prompt(question, default=default, err=True)).strip()
         if default is None:
-            raise click.UsageError(f"give {option}: standard input is no terminal")
+            raise click.UsageError(_("give {option}: standard input is no terminal").format(option=option))
         return default
 
 
@@ -239,7 +256,9 @@ def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
     from archipec.plugins.boundary import plugin_boundary
 
     options = {key: value for key, value in mailbox.table.items() if key != "type"}
-    values = read_options(record.options, {**options, "password": mailbox.secret}, f'source "{record.name}"')
+    values = read_options(
+        record.options, {**options, "password": mailbox.secret}, _('source "{name}"').format(name=record.name)
+    )
     lines = []
     try:
         with tempfile.TemporaryDirectory(prefix="archipec-") as temp, plugin_boundary(record):
@@ -256,19 +275,23 @@ def _look(record: SourceType[Any], mailbox: _Mailbox) -> list[_FolderLine]:
 def _show(folders: Sequence[_FolderLine], mailbox: _Mailbox, *, quiet: bool) -> None:
     if quiet or not folders:
         return
-    click.echo(f"logged in as {mailbox.table['user']} at {mailbox.table['host']}; it would archive:")
+    click.echo(
+        _("logged in as {user} at {host}; it would archive:").format(
+            user=mailbox.table["user"], host=mailbox.table["host"]
+        )
+    )
     for line in folders:
         click.echo(f"  {count(line.messages):>9}  {size(line.bytes):>10}  {line.folder}")
     total = sum(line.messages for line in folders), sum(line.bytes for line in folders)
-    click.echo(f"  {count(total[0]):>9}  {size(total[1]):>10}  in all")
+    click.echo(f"  {count(total[0]):>9}  {size(total[1]):>10}  {_('in all')}")
 
 
 def _sinks(urls: Sequence[str], name: str, registry: Registry) -> list[dict[str, object]]:
     """Return the tables of the archives; relative paths begin at the current folder."""
     if not urls:
         if not sys.stdin.isatty():
-            raise click.UsageError("give --to: standard input is no terminal")
-        path = click.prompt("Folder for the archive", default=str(Path("~/PEC") / name), err=True)
+            raise click.UsageError(_("give --to: standard input is no terminal"))
+        path = click.prompt(_("Folder for the archive"), default=str(Path("~/PEC") / name), err=True)
         return [{"type": "maildir", "path": str(path)}]
     sinks = []
     for url in urls:
@@ -276,7 +299,12 @@ def _sinks(urls: Sequence[str], name: str, registry: Registry) -> list[dict[str,
         record = registry.find("sink", shorthand.scheme)
         table, problems = as_table(shorthand, record.options)
         if problems:
-            raise ConfigError([f'--to: sink "{record.name}": {problem}' for problem in problems])
+            raise ConfigError(
+                [
+                    _('--to: sink "{name}": {problem}').format(name=record.name, problem=problem)
+                    for problem in problems
+                ]
+            )
         for option in record.options:
             if option.kind == "path" and option.name in table:
                 table[option.name] = str(file_path(table[option.name]))
@@ -288,11 +316,13 @@ def _keep(password: str, user: str) -> None:
     """Put the password into the keyring, where the reference leads."""
     import keyring
 
-    hint = "choose `ask`, or a reference: env:NAME, file:PATH or command:CMD"
+    hint = _("choose `ask`, or a reference: env:NAME, file:PATH or command:CMD")
     try:
         keyring.set_password(SERVICE, user, password)
         kept = keyring.get_password(SERVICE, user) == password
     except Exception as error:  # noqa: BLE001 - backends raise whatever their system raises
-        raise ConfigError(f"the keyring can't keep the password: {type(error).__name__}", hint=hint) from None
+        raise ConfigError(
+            _("the keyring can't keep the password: {name}").format(name=type(error).__name__), hint=hint
+        ) from None
     if not kept:
-        raise ConfigError("this computer's keyring keeps nothing", hint=hint)
+        raise ConfigError(_("this computer's keyring keeps nothing"), hint=hint)

@@ -170,7 +170,7 @@ def _chosen(
 
 def _period(since: str | None, until: str | None) -> Selection:
     days = {name: day for name, day in (("since", since), ("until", until)) if day}
-    return read_selection(days, "command line")
+    return read_selection(days, _("command line"))
 
 
 @contextmanager
@@ -194,9 +194,12 @@ def _opened(
         numbers = [ledger.copies.sink_number(sink.where) for sink in sinks]
         if not any(map(ledger.copies.knows_copies, numbers)):
             click.echo(
-                f"warning: the ledger knows nothing of {', '.join(sink.where for sink in sinks)}", err=True
+                _("warning: the ledger knows nothing of {archives}").format(
+                    archives=", ".join(sink.where for sink in sinks)
+                ),
+                err=True,
             )
-            click.echo("hint: `archipec archive` records what an archive holds", err=True)
+            click.echo(_("hint: `archipec archive` records what an archive holds"), err=True)
         yield OpenArchives(ledger, numbers, reader, known=True)
 
 
@@ -220,7 +223,9 @@ def _archives(
             pipelines = tuple(one for one in pipelines if not first or one.name in names[:first])
         sinks = [sink for one in pipelines for sink in one.archives]
     if exporting and not "".join(words).strip():
-        raise click.UsageError("say what to export: a Message-ID, a PEC identifier, or words of its subject")
+        raise click.UsageError(
+            _("say what to export: a Message-ID, a PEC identifier, or words of its subject")
+        )
     return list({sink.where: sink for sink in sinks}.values()), " ".join(words)
 
 
@@ -241,8 +246,13 @@ def _until(stop: Cancellation, found: Iterable[Transaction]) -> Iterator[Transac
 def _say_unjudged(number: int) -> int:
     if not number:
         return DONE
-    click.echo(f"warning: {count(number)} archived messages were not judged yet and are left out", err=True)
-    click.echo("hint: `archipec archive` judges them, unless --no-seals is given", err=True)
+    click.echo(
+        _("warning: {number} archived messages were not judged yet and are left out").format(
+            number=count(number)
+        ),
+        err=True,
+    )
+    click.echo(_("hint: `archipec archive` judges them, unless --no-seals is given"), err=True)
     return ATTENTION
 
 
@@ -259,7 +269,12 @@ def _list(found: Iterable[Transaction], limit: int | None, *, missing: bool, as_
         shown += 1
         click.echo(json.dumps(as_json(one)) if as_json_ else as_text(one))
     if not as_json_:
-        click.echo(f"{count(total)} transactions, {count(attention)} need a person", err=True)
+        click.echo(
+            _("{total} transactions, {attention} need a person").format(
+                total=count(total), attention=count(attention)
+            ),
+            err=True,
+        )
     return ATTENTION if attention else DONE
 
 
@@ -319,10 +334,10 @@ def _show(exported: Export, document: Path | None) -> None:
     if document is not None:
         click.echo("  " + _("PDF of all: {path}").format(path=printable(str(document))))
     for note in exported.notes:
-        click.echo(f"  note: {printable(note)}")
+        click.echo("  " + _("note: {note}").format(note=printable(note)))
     if exported.complete:
-        click.echo(click.style("COMPLETE", bold=True))
+        click.echo(click.style(_("COMPLETE"), bold=True))
         return
-    click.echo(click.style("NOT COMPLETE", fg="red", bold=True) + ", missing:")
+    click.echo(click.style(_("NOT COMPLETE"), fg="red", bold=True) + _(", missing:"))
     for what in exported.missing:
         click.echo(f"  {printable(what)}")

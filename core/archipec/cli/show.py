@@ -26,13 +26,14 @@ from archipec.errors import ArchipecError
 from archipec.index.database import IndexFile, index_path
 from archipec.index.overview import MessageOverview, overview, recognised
 from archipec.index.record import AttachedFile, IndexedMessage, Place, Role
+from archipec.language import N_, _
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
 from archipec.terminal import json_line, printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
-_SHOWN = ("From", Role.FROM), ("To", Role.TO), ("Cc", Role.CC), ("Bcc", Role.BCC)
+_SHOWN = (N_("From"), Role.FROM), (N_("To"), Role.TO), (N_("Cc"), Role.CC), (N_("Bcc"), Role.BCC)
 # What stands elsewhere in what is shown.
 _ELSEWHERE = frozenset({"kind", "system", "oggetto", "header", "message_id", "original", "in_reply_to"})
 
@@ -137,20 +138,21 @@ def _heading(one: MessageOverview) -> str:
     content = one.content
     date = content.certified or content.dated
     lines = [
-        click.style(printable(content.subject) or "(no subject)", bold=True),
-        f"{'Date':<15}{_moment(date) if date else 'unknown'}",
-        f"{'Kind':<15}{printable(content.kind)}" + (f" ({content.system.upper()})" if content.system else ""),
+        click.style(printable(content.subject) or _("(no subject)"), bold=True),
+        f"{_('Date'):<15}{_moment(date) if date else _('unknown')}",
+        f"{_('Kind'):<15}{printable(content.kind)}"
+        + (f" ({content.system.upper()})" if content.system else ""),
     ]
     for label, role in _SHOWN:
         for party in content.parties:
             if party.role is role:
                 name = f"{party.name} " if party.name else ""
-                lines.append(f"{label:<15}{printable(f'{name}<{party.address}>')}")
+                lines.append(f"{_(label):<15}{printable(f'{name}<{party.address}>')}")
     lines.append(f"{'SHA-256':<15}{one.key.sha256}")
-    lines.append(f"{'Size':<15}{size(one.key.size)}")
+    lines.append(f"{_('Size'):<15}{size(one.key.size)}")
     if content.message_id:
         lines.append(f"{'Message-ID':<15}{printable(content.message_id)}")
-    lines += [f"{'Folder':<15}{printable(folder)}" for _, folder in one.seen]
+    lines += [f"{_('Folder'):<15}{printable(folder)}" for _source, folder in one.seen]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -158,7 +160,7 @@ def _body(content: IndexedMessage) -> str:
     texts = [one.text for one in content.texts if one.place is Place.INNER]
     texts = texts or [one.text for one in content.texts if one.place is Place.ENVELOPE]
     lines = [printable(line) for text in texts for line in (*text.splitlines(), "")]
-    lines += [f"note: {printable(problem)}" for problem in content.problems]
+    lines += [_("note: {problem}").format(problem=printable(problem)) for problem in content.problems]
     return "\n".join(lines).strip("\n")
 
 
@@ -166,12 +168,14 @@ def _attachments(one: MessageOverview) -> str:
     files = one.content.attachments
     if not files:
         return ""
-    lines = [_title("Attachments")]
+    lines = [_title(_("Attachments"))]
     for number, file in enumerate(files):
         lines.append(
-            f"  {printable(file.path) or '(unnamed)'}  {size(file.size)}  {printable(file.media_type)}"
+            f"  {printable(file.path) or _('(unnamed)')}  {size(file.size)}  {printable(file.media_type)}"
         )
-        lines += [f"    signed by {printable(signer)}" for signer in file.signers]
+        lines += [
+            "    " + _("signed by {signer}").format(signer=printable(signer)) for signer in file.signers
+        ]
         lines += [f"    {printable(text)}" for text in recognised(one.content, number)]
         if file.problem and one.complete:
             lines.append(f"    {printable(file.problem)}")
@@ -180,15 +184,17 @@ def _attachments(one: MessageOverview) -> str:
 
 def _facts(one: MessageOverview) -> str:
     shape = {name: value for name, value in one.facts.items() if name not in _ELSEWHERE}
-    note = "" if one.judged else "\n  (not judged yet: by the roots of PEC alone)"
-    return f"{_title('Certification and seal')}{note}\n" + _indented(facts_table(shape))
+    note = "" if one.judged else "\n  " + _("(not judged yet: by the roots of PEC alone)")
+    return f"{_title(_('Certification and seal'))}{note}\n" + _indented(facts_table(shape))
 
 
 def _transaction(transaction: Transaction, opened: OpenArchives) -> str:
-    lines = [_title("Sent, and what became of it" if transaction.direction == "out" else "Received")]
+    lines = [_title(_("Sent, and what became of it") if transaction.direction == "out" else _("Received"))]
     lines.append(_indented(as_text(transaction)))
     for record in messages_of(transaction):
-        date = f"{record.date.astimezone(_ROME):%Y-%m-%d %H:%M}" if record.date else "date unknown    "
+        date = (
+            f"{record.date.astimezone(_ROME):%Y-%m-%d %H:%M}" if record.date else f"{_('date unknown'):<16}"
+        )
         about = f"  {printable(record.about[0])}" if len(record.about) == 1 else ""
         lines.append(
             f"  {click.style(short_id(opened, record.key), fg='yellow')}  {date}  {printable(record.kind)}{about}"
@@ -197,13 +203,17 @@ def _transaction(transaction: Transaction, opened: OpenArchives) -> str:
 
 
 def _held(one: MessageOverview, opened: OpenArchives) -> str:
-    lines = [_title("Held in")]
+    lines = [_title(_("Held in"))]
     for copy in one.copies:
         if not opened.known:
             # Its own record does not say when.
             lines.append(f"  {printable(copy.where)}")
             continue
-        verified = f"verified {_moment(copy.verified)}" if copy.verified else "not verified yet"
+        verified = (
+            _("verified {date}").format(date=_moment(copy.verified))
+            if copy.verified
+            else _("not verified yet")
+        )
         stored = f"{copy.state} {_moment(copy.stored)}, " if copy.stored else ""
         lines.append(f"  {printable(copy.where)}\n    {stored}{verified}")
     return "\n".join(lines)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from archipec.language import _
+
 __all__ = ["Age", "is_age", "read_age"]
 
 _AGE: Final = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|m|months?|y|years?)", re.IGNORECASE)
@@ -49,10 +51,10 @@ def read_age(value: object) -> Age:
     """
     match = _AGE.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool):
-        raise ValueError('must be an age such as "30 days", "6 months" or "1y"')
+        raise ValueError(_('must be an age such as "30 days", "6 months" or "1y"'))
     number, unit = int(match[1]), match[2][0].lower()
     months = number * {"m": 1, "y": 12}.get(unit, 0)
     days = number * {"d": 1, "w": 7}.get(unit, 0)
     if months > 12 * _LONGEST_YEARS or days > 366 * _LONGEST_YEARS:
-        raise ValueError(f"must be an age of at most {_LONGEST_YEARS} years")
+        raise ValueError(_("must be an age of at most {years} years").format(years=_LONGEST_YEARS))
     return Age(months, days, " ".join(str(value).split()))

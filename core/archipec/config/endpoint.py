@@ -12,6 +12,7 @@ from archipec.config.secrets import LazySecret, check_reference
 from archipec.config.url import as_table, split_url
 from archipec.contract import SinkType
 from archipec.errors import ArchipecError, ConfigError, PluginBug
+from archipec.language import _
 from archipec.options import Option, boolean, nearest, read_options
 from archipec.plugins.boundary import described, plugin_boundary
 from archipec.plugins.discovery import PluginRecord, RecordKind
@@ -91,7 +92,11 @@ class Problems:
         """Put every key that is not known on the list."""
         for key in table:
             if key not in known:
-                self.add(f'{what}unknown key "{key}"{nearest(key, known)}')
+                self.add(
+                    _('{what}unknown key "{key}"{nearest}').format(
+                        what=what, key=key, nearest=nearest(key, known)
+                    )
+                )
 
     def finish(self, hint: str = "") -> None:
         """Raise everything at once, if there is anything."""
@@ -121,7 +126,7 @@ def endpoint_from_table(
         _miss_type(kind, table, registry, problems, what)
         return None
     if not isinstance(name, str):
-        problems.add(f'{what}{kind}: "type" must be text')
+        problems.add(_('{what}{kind}: "type" must be text').format(what=what, kind=kind))
         return None
     record = problems.catch(what, lambda: registry.find(kind, name, schemes=False))
     if record is None:
@@ -138,9 +143,13 @@ def _miss_type(
 
     (meant,) = difflib.get_close_matches("type", list(table), n=1, cutoff=0.6) or ("",)
     if not meant:
-        problems.add(f'{what}{kind}: "type" is missing')
+        problems.add(_('{what}{kind}: "type" is missing').format(what=what, kind=kind))
         return
-    problems.add(f'{what}{kind}: unknown key "{meant}", did you mean "type"?')
+    problems.add(
+        _('{what}{kind}: unknown key "{meant}", did you mean "type"?').format(
+            what=what, kind=kind, meant=meant
+        )
+    )
     try:
         record = registry.find(kind, str(table[meant]), schemes=False)
     except ConfigError:
@@ -175,7 +184,7 @@ def with_option(endpoint: Endpoint[R_co], name: str, value: object) -> Endpoint[
         ConfigError: it has no such option, or its plugin does not accept the value.
     """
     if name not in endpoint.values:
-        raise ConfigError(f'{endpoint.where} has no option "{name}"')
+        raise ConfigError(_('{where} has no option "{name}"').format(where=endpoint.where, name=name))
     values = MappingProxyType({**endpoint.values, name: value})
     with plugin_boundary(endpoint.record):
         config = endpoint.record.parse(values)
@@ -195,7 +204,11 @@ def reads_of(source: Endpoint[Any]) -> tuple[Path, ...]:
     with plugin_boundary(source.record):
         paths: tuple[Path, ...] = tuple(source.record.reads(source.config))
     if not all(isinstance(path, Path) for path in paths):
-        raise PluginBug(f"{described(source.record)} gave no paths as what it reads, but {paths!r}")
+        raise PluginBug(
+            _("{described} gave no paths as what it reads, but {paths}").format(
+                described=described(source.record), paths=repr(paths)
+            )
+        )
     return paths
 
 
@@ -231,7 +244,9 @@ class _Maker:
         self._put_secrets(values, references)
         connections = 1 if values.get("connections") is None else values["connections"]
         if type(connections) is not int or connections < 1:
-            self._problems.add(f'{self._what}option "connections" must be a whole number above 0')
+            self._problems.add(
+                _('{what}option "connections" must be a whole number above 0').format(what=self._what)
+            )
         frozen = MappingProxyType(values)
         made = self._problems.catch(self._what, lambda: self._ask_plugin(frozen))
         if made is None or type(connections) is not int or len(self._problems) > before:
@@ -255,7 +270,7 @@ class _Maker:
         if isinstance(name, str) and name.strip() and name.isprintable():
             keys["name"] = name
         else:
-            self._problems.add(f'{self._what}"name" must be one line of text')
+            self._problems.add(_('{what}"name" must be one line of text').format(what=self._what))
         view = isinstance(self._record, SinkType) and self._record.view
         try:
             keys["required"] = boolean(given.pop("required", not view))
@@ -263,7 +278,9 @@ class _Maker:
             self._problems.add(f'{self._what}"required" {error}')
         if view and keys.get("required"):
             self._problems.add(
-                f'{self._what}"required" can\'t be true: these copies are for looking at, and prove nothing'
+                _(
+                    '{what}"required" can\'t be true: these copies are for looking at, and prove nothing'
+                ).format(what=self._what)
             )
         return keys
 
@@ -276,7 +293,9 @@ class _Maker:
             try:
                 references[option.name] = None if reference is None else self._reference(reference)
             except ValueError as error:
-                self._problems.add(f'{self._what}option "{option.name}" {error}')
+                self._problems.add(
+                    _('{what}option "{name}" {error}').format(what=self._what, name=option.name, error=error)
+                )
         return references
 
     def _reference(self, value: object) -> str:
@@ -300,7 +319,11 @@ class _Maker:
             try:
                 given[option.name] = str(Path(self._anchored(value)).expanduser())
             except RuntimeError:
-                self._problems.add(f'{self._what}option "{option.name}": there is no home folder for {value}')
+                self._problems.add(
+                    _('{what}option "{name}": there is no home folder for {value}').format(
+                        what=self._what, name=option.name, value=value
+                    )
+                )
 
     def _anchored(self, path: str) -> str:
         # "~" is a place of its own, found by whoever uses the path.
@@ -314,5 +337,9 @@ class _Maker:
             config = self._record.parse(values)
             where = self._record.where(config)
         if not isinstance(where, str) or not where:
-            raise PluginBug(f'the plugin "{self._plugin}" gave no URL as its where, but {where!r}')
+            raise PluginBug(
+                _('the plugin "{plugin}" gave no URL as its where, but {where}').format(
+                    plugin=self._plugin, where=repr(where)
+                )
+            )
         return config, where

@@ -26,6 +26,7 @@ from archipec.config.prune_policy import PrunePolicy, read_policy
 from archipec.config.selection import Selection, read_selection
 from archipec.contract import PostStepType, SinkType, SourceType
 from archipec.errors import ConfigError
+from archipec.language import _, written
 from archipec.options import Option, boolean, nearest, read_options, strings
 from archipec.pec.anchors import TrustFiles
 from archipec.plugins.discovery import RecordKind
@@ -153,7 +154,9 @@ def _place(variable: str) -> Path | None:
     try:
         return Path(given).expanduser().absolute() if given else None
     except RuntimeError:
-        raise ConfigError(f"{variable}: there is no home folder for {given}") from None
+        raise ConfigError(
+            _("{variable}: there is no home folder for {given}").format(variable=variable, given=given)
+        ) from None
 
 
 def load(path: Path, registry: Registry) -> tuple[Pipeline, ...]:
@@ -172,10 +175,10 @@ def load(path: Path, registry: Registry) -> tuple[Pipeline, ...]:
     ]
     names = [table.get("name") for table in tables if isinstance(table.get("name"), str)]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        problems.add(f'{names.count(name)} pipelines are named "{name}"')
+        problems.add(_('{number} pipelines are named "{name}"').format(number=names.count(name), name=name))
     if not tables and not len(problems):
-        problems.add(f"{path} has no [[pipeline]]")
-    problems.finish(hint=f"correct {path}")
+        problems.add(_("{path} has no [[pipeline]]").format(path=path))
+    problems.finish(hint=_("correct {path}").format(path=path))
     return tuple(pipeline for pipeline in pipelines if pipeline is not None)
 
 
@@ -227,9 +230,13 @@ def choose(pipelines: Sequence[Pipeline], names: Sequence[str]) -> tuple[Pipelin
         ConfigError: for every name that there is not, with the nearest.
     """
     known = [pipeline.name for pipeline in pipelines]
-    unknown = [f'unknown pipeline "{name}"{nearest(name, known)}' for name in names if name not in known]
+    unknown = [
+        _('unknown pipeline "{name}"{nearest}').format(name=name, nearest=nearest(name, known))
+        for name in names
+        if name not in known
+    ]
     if unknown:
-        raise ConfigError(unknown, hint=f"configured: {', '.join(known)}")
+        raise ConfigError(unknown, hint=_("configured: {known}").format(known=", ".join(known)))
     return tuple(pipeline for pipeline in pipelines if not names or pipeline.name in names)
 
 
@@ -250,13 +257,17 @@ def _read_bounded(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ConfigError(f"{path}: is no file", hint="name the file that holds the configuration")
+        raise ConfigError(
+            _("{path}: is no file").format(path=path), hint=_("name the file that holds the configuration")
+        )
     with open(descriptor, "rb") as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise ConfigError(
-            f"{path} is larger than {_LARGEST:,} bytes: no configuration is",
-            hint="name the file that holds the configuration",
+            _("{path} is larger than {largest} bytes: no configuration is").format(
+                path=path, largest=written(_LARGEST)
+            ),
+            hint=_("name the file that holds the configuration"),
         )
     return data
 
@@ -268,8 +279,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         data = _read_bounded(path)
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration at {path}",
-            hint="write one, name another with --config, or archive ad hoc with --from and --to",
+            _("there is no configuration at {path}").format(path=path),
+            hint=_("write one, name another with --config, or archive ad hoc with --from and --to"),
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
@@ -278,14 +289,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problem = f"{path}: line {line} is not UTF-8"
+        problem = _("{path}: line {line} is not UTF-8").format(path=path, line=line)
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         problem = f"{path}: {text[:1].lower()}{text[1:]}"
     except RecursionError:
-        problem = f"{path}: its tables and lists are nested too deeply"
+        problem = _("{path}: its tables and lists are nested too deeply").format(path=path)
     # Not inside: the exceptions carry the text along, and people do write passwords into it.
-    raise ConfigError(problem, hint="correct the file: nothing in it was used")
+    raise ConfigError(problem, hint=_("correct the file: nothing in it was used"))
 
 
 def _from_table(
@@ -293,20 +304,20 @@ def _from_table(
 ) -> Pipeline | None:
     """Make a pipeline from its TOML table."""
     name = table.get("name")
-    what = f"pipeline {number}: "
+    what = _("pipeline {number}: ").format(number=number)
     if isinstance(name, str) and name.strip() and name.isprintable():
-        what = f'pipeline "{name}": '
+        what = _('pipeline "{name}": ').format(name=name)
     else:
-        problems.add(f'{what}"name" must be given, as one line of text')
+        problems.add(_('{what}"name" must be given, as one line of text').format(what=what))
     problems.unknown_keys(what, table, _PIPELINE_KEYS)
     source = None
     if "source" in table:
         source_table = _table(what, table, "source", problems)
-        expanded = problems.catch(f"{what}source: ", lambda: expand(source_table))
+        expanded = problems.catch(_("{what}source: ").format(what=what), lambda: expand(source_table))
         if expanded is not None:
             source = endpoint_from_table("source", expanded, registry, base, problems, what)
     else:
-        problems.add(f"{what}[pipeline.source] is missing")
+        problems.add(_("{what}[pipeline.source] is missing").format(what=what))
     sinks, steps = (
         [
             endpoint_from_table(kind, one, registry, base, problems, what)
@@ -315,9 +326,9 @@ def _from_table(
         for kind, key in _LISTS
     )
     select = _table(what, table, "select", problems)
-    selection = problems.catch("", lambda: read_selection(select, f"{what}select"))
+    selection = problems.catch("", lambda: read_selection(select, _("{what}select").format(what=what)))
     prune_table = _table(what, table, "prune", problems)
-    prune = problems.catch("", lambda: read_policy(prune_table, f"{what}prune"))
+    prune = problems.catch("", lambda: read_policy(prune_table, _("{what}prune").format(what=what)))
     judging = problems.catch("", lambda: _judging(table, what, base))
     pipeline = _assemble(what, str(name), _Parts(source, selection, sinks, steps), problems)
     credentials = _day(what, table, "credentials_expire", problems)
@@ -342,10 +353,10 @@ def _assemble(what: str, name: str, parts: _Parts, problems: Problems) -> Pipeli
     good_sinks = tuple(sink for sink in sinks if sink is not None)
     good_steps = tuple(step for step in steps if step is not None)
     if not sinks:
-        problems.add(f"{what}there must be at least one sink")
+        problems.add(_("{what}there must be at least one sink").format(what=what))
     _check_sinks(what, source, good_sinks, problems)
     for step in _repeated(good_steps, lambda step: step.where):
-        problems.add(f"{what}two post-steps are {step.where}")
+        problems.add(_("{what}two post-steps are {where}").format(what=what, where=step.where))
     if source is None or selection is None or len(good_sinks) < len(sinks) or len(good_steps) < len(steps):
         return None
     return Pipeline(name=name, source=source, selection=selection, sinks=good_sinks, steps=good_steps)
@@ -356,22 +367,34 @@ def _check_sinks(
 ) -> None:
     """Find sinks that can't stand beside each other or beside their source."""
     for sink in _repeated(sinks, lambda sink: sink.name):
-        problems.add(f'{what}two sinks are named "{sink.name}": give one of them another "name"')
+        problems.add(
+            _('{what}two sinks are named "{name}": give one of them another "name"').format(
+                what=what, name=sink.name
+            )
+        )
     for sink in _repeated(sinks, lambda sink: sink.where):
-        problems.add(f"{what}two sinks are {sink.where}")
+        problems.add(_("{what}two sinks are {where}").format(what=what, where=sink.where))
     rooted = [(root, sink) for sink in sinks if (root := root_of(sink)) is not None]
     for root, sink in _repeated(rooted, lambda pair: pair[0]):
         if not any(other.where == sink.where and other is not sink for other in sinks):
-            problems.add(f"{what}{sink.where} and another sink both have their files in {root}")
+            problems.add(
+                _("{what}{where} and another sink both have their files in {root}").format(
+                    what=what, where=sink.where, root=root
+                )
+            )
     if source is None:
         return
     for sink in sinks:
         if sink.where == source.where:
-            problems.add(f"{what}source and sink are the same, {sink.where}")
+            problems.add(_("{what}source and sink are the same, {where}").format(what=what, where=sink.where))
     folders = reads_of(source)
     for root, sink in rooted:
         if sink.where != source.where and any(root.is_relative_to(folder) for folder in folders):
-            problems.add(f"{what}the source {source.where} would read what the sink {sink.where} writes")
+            problems.add(
+                _("{what}the source {source} would read what the sink {sink} writes").format(
+                    what=what, source=source.where, sink=sink.where
+                )
+            )
 
 
 def _numbered(sinks: Sequence[Endpoint[Any] | None]) -> list[Endpoint[Any] | None]:
@@ -419,7 +442,11 @@ def _day(what: str, table: Mapping[str, object], key: str, problems: Problems) -
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        problems.add(f'{what}"{key}" must be a day such as 2027-01-31, not {value!r}')
+        problems.add(
+            _('{what}"{key}" must be a day such as 2027-01-31, not {value}').format(
+                what=what, key=key, value=repr(value)
+            )
+        )
         return None
 
 
@@ -428,7 +455,7 @@ def _table(what: str, table: Mapping[str, object], key: str, problems: Problems)
     value = table.get(key, {})
     if isinstance(value, dict):
         return value
-    problems.add(f'{what}"{key}" must be one table, written in single brackets')
+    problems.add(_('{what}"{key}" must be one table, written in single brackets').format(what=what, key=key))
     return {}
 
 
@@ -437,7 +464,9 @@ def _tables(what: str, table: Mapping[str, object], key: str, problems: Problems
     value = table.get(key, [])
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
-    problems.add(f'{what}"{key}" must be a list of tables, written in double brackets')
+    problems.add(
+        _('{what}"{key}" must be a list of tables, written in double brackets').format(what=what, key=key)
+    )
     return []
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from archipec.errors import ArchipecError, AuthError, ConfigError
+from archipec.language import _
 from archipec.message import Json
 from archipec.options import nearest
 
@@ -105,7 +106,8 @@ def find(name: str) -> MailProvider:
     known = providers()
     if name not in known:
         raise ConfigError(
-            f'unknown provider "{name}"{nearest(name, known)}', hint="`archipec providers` lists them"
+            _('unknown provider "{name}"{nearest}').format(name=name, nearest=nearest(name, known)),
+            hint=_("`archipec providers` lists them"),
         )
     return known[name]
 
@@ -144,7 +146,7 @@ def expand(table: Mapping[str, object]) -> dict[str, object]:
         return given
     name, user = given.pop(_KEY, None), given.get("user")
     if name is not None and not isinstance(name, str):
-        raise ConfigError(f'"{_KEY}" must be text')
+        raise ConfigError(_('"{key}" must be text').format(key=_KEY))
     if name is not None:
         provider: MailProvider | None = find(name)
     else:
@@ -154,7 +156,9 @@ def expand(table: Mapping[str, object]) -> dict[str, object]:
     server = provider.server("imap" if protocol == "imap" else "pop3")
     if server is None:
         raise ConfigError(
-            f'no {str(protocol).upper()} server of provider "{provider.name}" is known',
+            _('no {protocol} server of provider "{name}" is known').format(
+                protocol=str(protocol).upper(), name=provider.name
+            ),
             hint='give "host"',
         )
     return {"host": server.host, "port": server.port, **given}

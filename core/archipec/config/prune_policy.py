@@ -11,6 +11,7 @@ from archipec.config.age import Age, read_age
 from archipec.config.selection import OPTIONS as SELECTION_OPTIONS
 from archipec.config.selection import Selection, read_selection
 from archipec.errors import ConfigError
+from archipec.language import _
 from archipec.message import Quota
 from archipec.options import Option, boolean, byte_size, choice, read_options
 
@@ -51,12 +52,18 @@ class PrunePolicy:
     def __str__(self) -> str:
         """What lets messages go, as text; empty when nothing does."""
         parts = [
-            f"older than {self.older_than}" if self.older_than is not None else "",
-            f"verified for {self.verified_for}" if self.verified_for is not None else "",
-            f"down to {self.free_to} % of the quota" if self.free_to is not None else "",
-            "all receipts have come" if self.receipts_complete else "",
+            _("older than {older_than}").format(older_than=self.older_than)
+            if self.older_than is not None
+            else "",
+            _("verified for {verified_for}").format(verified_for=self.verified_for)
+            if self.verified_for is not None
+            else "",
+            _("down to {free_to} % of the quota").format(free_to=self.free_to)
+            if self.free_to is not None
+            else "",
+            _("all receipts have come") if self.receipts_complete else "",
             *map(str, self.selections),
-            f"trash: {self.trash}" if self.trash else "",
+            _("trash: {trash}").format(trash=self.trash) if self.trash else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -89,14 +96,14 @@ class PrunePolicy:
 def _percent(value: object) -> int:
     match = _PERCENT.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool) or int(match[1]) > 100:
-        raise ValueError('must be a share such as "70%"')
+        raise ValueError(_('must be a share such as "70%"'))
     return int(match[1])
 
 
 def _quota(value: object) -> int:
     size = byte_size(value)
     if not size:
-        raise ValueError('must be a size such as "2 GB"')
+        raise ValueError(_('must be a size such as "2 GB"'))
     return size
 
 
@@ -153,7 +160,11 @@ def read_policy(table: Mapping[str, object], what: str = "prune") -> PrunePolicy
         problems += error.problems
     free_to, when_above = values.get("free_to"), values.get("when_above")
     if free_to is not None and when_above is not None and free_to >= when_above:
-        problems.append(f'{what}: "free_to" {free_to}% must be below "when_above" {when_above}%')
+        problems.append(
+            _('{what}: "free_to" {free_to}% must be below "when_above" {when_above}%').format(
+                what=what, free_to=free_to, when_above=when_above
+            )
+        )
     if problems:
         raise ConfigError(problems)
     return PrunePolicy(**values, selections=(selection,) if selection != Selection() else ())

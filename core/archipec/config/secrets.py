@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from archipec.durability import open_regular
 from archipec.errors import ConfigError
+from archipec.language import N_, _, written
 from archipec.masking import hide
 from archipec.options import nearest
 from archipec.supervision import waiting
@@ -24,7 +25,7 @@ from archipec.supervision import waiting
 SERVICE: Final = "archipec"
 """The keyring service that is asked when no reference is given."""
 
-_FORMS = "env:NAME, file:PATH, command:CMD or keyring:SERVICE"
+_FORMS = N_("env:NAME, file:PATH, command:CMD or keyring:SERVICE")
 _KINDS = ("env", "file", "command", "keyring")
 _LONGEST = 64 * 1024
 _PATIENCE = 120.0  # seconds: a password manager may ask the person for its own password
@@ -42,18 +43,22 @@ def check_reference(value: object) -> str:
     kind, separator, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not separator or kind not in _KINDS:
         known = nearest(kind.lower(), _KINDS) if separator else ""
-        raise ValueError(f"must be a reference ({_FORMS}), never the secret itself{known}")
+        raise ValueError(
+            _("must be a reference ({forms}), never the secret itself{known}").format(
+                forms=_(_FORMS), known=known
+            )
+        )
     if not rest.strip() or "\0" in rest:
-        raise ValueError(f"must say which one after {kind}:")
+        raise ValueError(_("must say which one after {kind}:").format(kind=kind))
     if kind == "env" and "=" in rest:
-        raise ValueError("must name an environment variable after env:")
+        raise ValueError(_("must name an environment variable after env:"))
     if kind == "command":
         try:
             arguments = _arguments(rest)
         except ValueError:
-            raise ValueError("must have its quotes in pairs after command:") from None
+            raise ValueError(_("must have its quotes in pairs after command:")) from None
         if not arguments:
-            raise ValueError("must say which one after command:")
+            raise ValueError(_("must say which one after command:"))
     assert isinstance(value, str)
     return value
 
@@ -117,7 +122,7 @@ class LazySecret:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret can't be pickled")
+        raise TypeError(_("a secret can't be pickled"))
 
     def _identity(self) -> tuple[object, ...]:
         return self._reference, self._name, self._user, self._host
@@ -146,8 +151,8 @@ class LazySecret:
         value = os.environ.get(name, "")
         if not value:
             raise ConfigError(
-                f"{self._what}: the environment variable {name} is not set",
-                hint="set it where archipec runs, or change the reference",
+                _("{what}: the environment variable {name} is not set").format(what=self._what, name=name),
+                hint=_("set it where archipec runs, or change the reference"),
             )
         return value
 
@@ -158,7 +163,7 @@ class LazySecret:
             with open(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     raise ConfigError(
-                        f"{self._what}: {path} is open to other users",
+                        _("{what}: {path} is open to other users").format(what=self._what, path=path),
                         hint=f"chmod 600 {shlex.quote(str(path))}",
                     )
                 line = file.readline(_LONGEST)
@@ -166,9 +171,9 @@ class LazySecret:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"{self._what}: {path}: {reason.rstrip('.').lower()}",
-                hint="the file holds the secret on its first line",
+                hint=_("the file holds the secret on its first line"),
             ) from error
-        return self._first_line(line, f"the first line of {path}")
+        return self._first_line(line, _("the first line of {path}").format(path=path))
 
     def _from_command(self, command: str) -> str:
         import subprocess
@@ -180,15 +185,20 @@ class LazySecret:
         try:
             done = run_kept(arguments, _PATIENCE)
         except subprocess.TimeoutExpired:
-            failure = f"gave no answer within {_PATIENCE:.0f} seconds"
+            failure = _("gave no answer within {seconds} seconds").format(seconds=written(_PATIENCE))
         except OSError as error:
             failure = (error.strerror or str(error)).lower()
         else:
             if done.returncode == 0:
-                return self._first_line(done.stdout[:_LONGEST], f"the output of the command {program}")
-            failure = f"ended with exit code {done.returncode}"
+                return self._first_line(
+                    done.stdout[:_LONGEST], _("the output of the command {program}").format(program=program)
+                )
+            failure = _("ended with exit code {code}").format(code=done.returncode)
         raise ConfigError(
-            f"{self._what}: the command {program} {failure}", hint="run it yourself to see what is wrong"
+            _("{what}: the command {program} {failure}").format(
+                what=self._what, program=program, failure=failure
+            ),
+            hint=_("run it yourself to see what is wrong"),
         )
 
     def _from_keyring(self, service: str) -> str:
@@ -196,10 +206,12 @@ class LazySecret:
         value, failure = _ask_keyring(service, account)
         if value:
             return value
-        problem = failure or f'the keyring has nothing for service "{service}" and account "{account}"'
+        problem = failure or _(
+            'the keyring has nothing for service "{service}" and account "{account}"'
+        ).format(service=service, account=account)
         raise ConfigError(
             f"{self._what}: {problem}",
-            hint=f"store it with: {_keyring_set(service, account)}",
+            hint=_("store it with: {command}").format(command=_keyring_set(service, account)),
         )
 
     def _from_keyring_or_person(self) -> str:
@@ -216,17 +228,25 @@ class LazySecret:
             if value:
                 return value
         raise ConfigError(
-            f"{self._what}: none is configured" + (f", and {failure}" if failure else ""),
-            hint=f"give a reference ({_FORMS}), or store it with: {_keyring_set(SERVICE, self._account)}",
+            _("{what}: none is configured").format(what=self._what) + (f" ({failure})" if failure else ""),
+            hint=_("give a reference ({forms}), or store it with: {command}").format(
+                forms=_(_FORMS), command=_keyring_set(SERVICE, self._account)
+            ),
         )
 
     def _first_line(self, data: bytes, where: str) -> str:
         line = data.partition(b"\n")[0].removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
         value = _utf8(line)
         if value is None:
-            raise ConfigError(f"{self._what}: {where} is not UTF-8", hint="save it as UTF-8")
+            raise ConfigError(
+                _("{what}: {where} is not UTF-8").format(what=self._what, where=where),
+                hint=_("save it as UTF-8"),
+            )
         if not value:
-            raise ConfigError(f"{self._what}: {where} is empty", hint="it must hold the secret")
+            raise ConfigError(
+                _("{what}: {where} is empty").format(what=self._what, where=where),
+                hint=_("it must hold the secret"),
+            )
         return value
 
 
@@ -258,6 +278,8 @@ def _ask_keyring(service: str, account: str) -> tuple[str | None, str]:
     try:
         return keyring.get_password(service, account), ""
     except keyring.errors.NoKeyringError:
-        return None, "this machine has no keyring"
+        return None, _("this machine has no keyring")
     except Exception as error:  # noqa: BLE001 - backends raise whatever their system raises
-        return None, f"the keyring can't be asked: {' '.join(str(error).split()) or type(error).__name__}"
+        return None, _("the keyring can't be asked: {reason}").format(
+            reason=" ".join(str(error).split()) or type(error).__name__
+        )

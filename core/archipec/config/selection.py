@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from archipec.config.age import is_age, read_age
 from archipec.errors import ConfigError, counted
+from archipec.language import N_, _, written
 from archipec.options import Option, byte_size, nearest, read_options, strings
 from archipec.pec.kind import GROUPS, KINDS, ORDINARIA, OTHER_NAMES, in_group
 
@@ -191,15 +192,19 @@ class Selection:
     def __str__(self) -> str:
         """What is asked of messages, as text; empty when nothing is."""
         parts = [
-            f"only {', '.join(sorted(self.only))}" if self.only else "",
-            f"without {', '.join(sorted(self.exclude))}" if self.exclude else "",
-            f"since {self.since}" if self.since else "",
-            f"until {self.until}" if self.until else "",
-            f"at least {self.min_size:,} bytes" if self.min_size is not None else "",
-            f"at most {self.max_size:,} bytes" if self.max_size is not None else "",
+            _("only {only}").format(only=", ".join(sorted(self.only))) if self.only else "",
+            _("without {exclude}").format(exclude=", ".join(sorted(self.exclude))) if self.exclude else "",
+            _("since {since}").format(since=self.since) if self.since else "",
+            _("until {until}").format(until=self.until) if self.until else "",
+            _("at least {min_size} bytes").format(min_size=written(self.min_size))
+            if self.min_size is not None
+            else "",
+            _("at most {max_size} bytes").format(max_size=written(self.max_size))
+            if self.max_size is not None
+            else "",
             f"Message-ID {', '.join(sorted(self.message_ids))}" if self.message_ids else "",
             f"{counted(len(self.ids), 'id')}" if self.ids else "",
-            f"in folders {', '.join(self.folders)}" if self.folders else "",
+            _("in folders {folders}").format(folders=", ".join(self.folders)) if self.folders else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -278,15 +283,19 @@ def _period(value: object) -> tuple[date, date]:
         return day_then, day_then
     match = _PERIOD.fullmatch(str(value).strip())
     if match is None:
-        raise ValueError("must be a date such as 2024-03-31, 2024-03 or 2024, or an age such as 30d")
+        raise ValueError(_("must be a date such as 2024-03-31, 2024-03 or 2024, or an age such as 30d"))
     year, month, day = (int(group) if group else None for group in match.groups())
     assert year is not None
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
-        raise ValueError(f"must be a date between {_FIRST_YEAR} and {_LAST_YEAR}")
+        raise ValueError(
+            _("must be a date between {first_year} and {last_year}").format(
+                first_year=_FIRST_YEAR, last_year=_LAST_YEAR
+            )
+        )
     try:
         first = date(year, month or 1, day or 1)
     except ValueError:
-        raise ValueError("must be a date that exists") from None
+        raise ValueError(_("must be a date that exists")) from None
     if day:
         return first, first
     following = date(year + 1, 1, 1) if month is None or month == 12 else date(year, month + 1, 1)
@@ -304,17 +313,23 @@ def _last_day(value: object) -> date:
 def _kind_words(value: object) -> frozenset[str]:
     words = [OTHER_NAMES.get(word, word) for word in strings(value)]
     unknown = [
-        f'"{word}" is not one{nearest(word, (*_WORDS, *OTHER_NAMES))}' for word in words if word not in _WORDS
+        _('"{word}" is not one{nearest}').format(word=word, nearest=nearest(word, (*_WORDS, *OTHER_NAMES)))
+        for word in words
+        if word not in _WORDS
     ]
     if unknown or not words:
-        raise ValueError(f"must be kinds or groups of messages ({'; '.join(unknown) or 'none is given'})")
+        raise ValueError(
+            _("must be kinds or groups of messages ({unknown})").format(
+                unknown="; ".join(unknown) or _("none is given")
+            )
+        )
     return frozenset(words)
 
 
 def _message_ids(value: object) -> frozenset[str]:
     ids = frozenset(one.strip("<> \t").casefold() for one in strings(value))
     if not all(ids):
-        raise ValueError("must be a Message-ID such as <20260915.1234@pec.example.it>")
+        raise ValueError(_("must be a Message-ID such as <20260915.1234@pec.example.it>"))
     return ids
 
 
@@ -326,14 +341,14 @@ def is_hash(text: str) -> bool:
 def _ids(value: object) -> frozenset[str]:
     ids = frozenset(one.strip("<> \t").casefold() for one in strings(value))
     if not all(ids):
-        raise ValueError("must be beginnings of SHA-256, or Message-IDs")
+        raise ValueError(_("must be beginnings of SHA-256, or Message-IDs"))
     return ids
 
 
 def _globs(value: object) -> tuple[str, ...]:
     globs = strings(value)
     if not globs:
-        raise ValueError("must name at least one folder")
+        raise ValueError(_("must name at least one folder"))
     return globs
 
 
@@ -342,15 +357,15 @@ def _option(name: str, text: str, convert: Callable[[object], object], unit: str
 
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    _option("only", "kinds or groups of messages to take", _kind_words),
-    _option("except", "kinds or groups of messages to leave out", _kind_words),
-    _option("since", "first day (or month, or year) to take, or an age: 30d, 6m, 1y", _first_day),
-    _option("until", "last day (or month, or year) to take, or an age", _last_day),
-    _option("min_size", "size of the smallest message to take", byte_size, "bytes"),
-    _option("max_size", "size of the largest message to take", byte_size, "bytes"),
-    _option("message_id", "Message-IDs of the messages to take", _message_ids),
-    _option("ids", "beginnings of the SHA-256, or Message-IDs, of the messages to take", _ids),
-    _option("folders", "globs of the folders to take", _globs),
+    _option("only", N_("kinds or groups of messages to take"), _kind_words),
+    _option("except", N_("kinds or groups of messages to leave out"), _kind_words),
+    _option("since", N_("first day (or month, or year) to take, or an age: 30d, 6m, 1y"), _first_day),
+    _option("until", N_("last day (or month, or year) to take, or an age"), _last_day),
+    _option("min_size", N_("size of the smallest message to take"), byte_size, "bytes"),
+    _option("max_size", N_("size of the largest message to take"), byte_size, "bytes"),
+    _option("message_id", N_("Message-IDs of the messages to take"), _message_ids),
+    _option("ids", N_("beginnings of the SHA-256, or Message-IDs, of the messages to take"), _ids),
+    _option("folders", N_("globs of the folders to take"), _globs),
 )
 """What a selection is configured with, in TOML (``[pipeline.select]``) and on the command line."""
 
@@ -370,11 +385,19 @@ def read_selection(table: Mapping[str, object], what: str = "selection") -> Sele
     selection = Selection(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
     problems = []
     if selection._kinds is not None and not selection._kinds:
-        problems.append(f'{what}: "only" and "except" leave no kind of message')
+        problems.append(_('{what}: "only" and "except" leave no kind of message').format(what=what))
     if selection.since and selection.until and selection.since > selection.until:
-        problems.append(f'{what}: "since" {selection.since} is after "until" {selection.until}')
+        problems.append(
+            _('{what}: "since" {since} is after "until" {until}').format(
+                what=what, since=selection.since, until=selection.until
+            )
+        )
     if selection.max_size is not None and (selection.min_size or 0) > selection.max_size:
-        problems.append(f'{what}: "min_size" {selection.min_size} is above "max_size" {selection.max_size}')
+        problems.append(
+            _('{what}: "min_size" {min_size} is above "max_size" {max_size}').format(
+                what=what, min_size=selection.min_size, max_size=selection.max_size
+            )
+        )
     if problems:
         raise ConfigError(problems)
     return selection

@@ -21,6 +21,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from archipec.errors import ConfigError
+from archipec.language import N_, _
 from archipec.options import Option
 
 # From two letters up: one letter and a colon are a Windows drive.
@@ -28,7 +29,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _BEGINNING = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%25[^\]]+)?\]|[^\[\]:]*)(?::([0-9]*))?")
 _DRIVE = re.compile(r"/[A-Za-z]:(?![^/\\])")
-_NOT_HERE: Final = (
+_NOT_HERE: Final = N_(
     "a password does not belong into an address: give a reference, as in ?password=env:NAME, "
     'and write ":" in a user name as %3A and "@" in a folder as %40'
 )
@@ -63,10 +64,10 @@ def split_url(url: str) -> Shorthand:
     match = _URL.fullmatch(url)
     if match is None:
         raise ConfigError(
-            "an address begins with what it is", hint="for example maildir:DIR or imaps://user@host"
+            _("an address begins with what it is"), hint=_("for example maildir:DIR or imaps://user@host")
         )
     scheme, rest = match[1].lower(), match[2]
-    place, _, query = rest.partition("?")
+    place, _ignored, query = rest.partition("?")
     parts = _authority_and_path(scheme, place[2:]) if place.startswith("//") else _path(scheme, place)
     return Shorthand(scheme, parts, _parameters(scheme, query))
 
@@ -88,10 +89,18 @@ def as_table(url: Shorthand, options: Iterable[Option]) -> tuple[dict[str, objec
     for part, value in given.items():
         name = takers.get(part)
         if name is None:
-            here = f": write {url.scheme}:DIR" if part == "host" and "path" in takers else ""
-            problems.append(f"takes no {part}{here}")
+            here = (
+                _(": write {scheme}:DIR").format(scheme=url.scheme)
+                if part == "host" and "path" in takers
+                else ""
+            )
+            problems.append(_("takes no {part}").format(part=part) + here)
         elif name in table:
-            problems.append(f'option "{name}" is given twice, as the {part} and as a parameter')
+            problems.append(
+                _('option "{name}" is given twice, as the {part} and as a parameter').format(
+                    name=name, part=part
+                )
+            )
         else:
             table[name] = value
     return table, problems
@@ -104,13 +113,13 @@ def _authority_and_path(scheme: str, text: str) -> dict[str, str]:
     parts: dict[str, str] = {}
     userinfo, at, address = authority.rpartition("@")
     if ":" in userinfo:
-        raise ConfigError(_NOT_HERE)
+        raise ConfigError(_(_NOT_HERE))
     if at:
         parts["user"] = _decoded(userinfo, scheme)
     match = _HOST_PORT.fullmatch(address)
     if match is None:
         # "user:secret/…@host" with an encoded "@" ends up here.
-        raise ConfigError(f"what follows the host must be a port number; {_NOT_HERE}")
+        raise ConfigError(_("what follows the host must be a port number; {hint}").format(hint=_(_NOT_HERE)))
     host, port = match[1], match[2]
     if host:
         parts["host"] = _decoded(host.strip("[]"), scheme)
@@ -134,7 +143,7 @@ def _parameters(scheme: str, query: str) -> dict[str, tuple[str, ...]]:
         if not item:
             continue
         if not equals or not name:
-            raise ConfigError('a parameter after "?" is written name=value, and a "?" in a path as %3F')
+            raise ConfigError(_('a parameter after "?" is written name=value, and a "?" in a path as %3F'))
         name = _decoded(name, scheme)
         parameters[name] = (*parameters.get(name, ()), _decoded(value, scheme))
     return parameters
@@ -144,6 +153,6 @@ def _decoded(text: str, scheme: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        problem = f"a %XX in this {scheme} address is not UTF-8"
+        problem = _("a %XX in this {scheme} address is not UTF-8").format(scheme=scheme)
     # Not inside: the exception carries the text along.
     raise ConfigError(problem)

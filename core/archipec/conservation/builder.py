@@ -26,6 +26,7 @@ from archipec.conservation.provider import Document, Facts, Package, PackageFile
 from archipec.conservation.subjects import Subject
 from archipec.durability import open_regular, sync_directories, sync_files
 from archipec.errors import IntegrityError, from_os_error
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec.pec.kind import known_kind
 from archipec.pec.transactions import MessageRecord
@@ -213,9 +214,13 @@ class PackageBuilder:
             with open(open_regular(file, os.O_RDONLY), "rb") as stream:
                 data = stream.read()
         except OSError as error:
-            raise IntegrityError(f"{file} can't be read: {error.strerror or error}") from error
+            raise IntegrityError(
+                _("{file} can't be read: {reason}").format(file=file, reason=error.strerror or error)
+            ) from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise IntegrityError(f"{file} is not as it was made: it will not be deposited")
+            raise IntegrityError(
+                _("{file} is not as it was made: it will not be deposited").format(file=file)
+            )
         return data
 
 

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Option, choice, text
 from archipec.errors import ArchipecError, ConfigError, Scope
+from archipec.language import _
 from archipec.message import ContentKey
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _pattern(value: object) -> re.Pattern[str]:
     try:
         return re.compile(text(value))
     except re.error as error:
-        raise ValueError(f"must be a regular expression ({error})") from error
+        raise ValueError(_("must be a regular expression ({error})").format(error=error)) from error
 
 
 DROP_OPTIONS: tuple[Option, ...] = (
@@ -133,13 +134,15 @@ class DropProvider(ConservationProvider):
         """Check the options of `DROP_OPTIONS`; see `ConservationProvider.parse`."""
         problems = []
         if values["report_name"] is not None and "package" not in values["report_name"].groupindex:
-            problems.append('option "report_name" must have a group (?P<package>...)')
+            problems.append(_('option "report_name" must have a group (?P<package>...)'))
         if not all(
             re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", part)
             for part in values["reports"].strip("/").split("/")
         ):
             problems.append(
-                f'option "reports" must be a path of letters, digits, ".", "_" and "-", not {values["reports"]!r}'
+                _(
+                    'option "reports" must be a path of letters, digits, ".", "_" and "-", not {values}'
+                ).format(values=repr(values["reports"]))
             )
         if problems:
             raise ConfigError(problems)
@@ -181,22 +184,36 @@ class DropProvider(ConservationProvider):
             try:
                 raw = self._remote.read(f"{self._reports}/{name}", MAX_REPORT)
                 if len(raw) > MAX_REPORT:
-                    raise NotUnderstood(f"it has more than the {MAX_REPORT} bytes that are read")
+                    raise NotUnderstood(
+                        _("it has more than the {max_report} bytes that are read").format(
+                            max_report=MAX_REPORT
+                        )
+                    )
                 outcomes.append(read_report(raw, suffix, package, ticket, words))
             except NotUnderstood as error:
                 outcomes.append(
-                    Pending(reason=f"the report {name} is not understood: {error.message}", attention=True)
+                    Pending(
+                        reason=_("the report {name} is not understood: {reason}").format(
+                            name=name, reason=error.message
+                        ),
+                        attention=True,
+                    )
                 )
             except ArchipecError as error:
                 # One that can't be read is nothing to the others; a connection that broke is.
                 if error.scope > Scope.MESSAGE:
                     raise
                 outcomes.append(
-                    Pending(reason=f"the report {name} can't be read: {error.message}", attention=True)
+                    Pending(
+                        reason=_("the report {name} can't be read: {reason}").format(
+                            name=name, reason=error.message
+                        ),
+                        attention=True,
+                    )
                 )
         if not outcomes:
             return Pending(
-                reason="deposited; until the provider reports, this is not yet conservazione a norma"
+                reason=_("deposited; until the provider reports, this is not yet conservazione a norma")
             )
         return min(outcomes, key=lambda one: _rank(one, package, ticket))
 

@@ -26,6 +26,7 @@ from archipec.conservation.outbox_db import CONSERVED, OPEN, PACKAGED, REJECTED,
 from archipec.conservation.provider import Report
 from archipec.durability import open_regular, sync_directories, sync_directory, sync_files, write_file
 from archipec.errors import IntegrityError, MissingCopy, Unsupported, counted, from_os_error
+from archipec.language import _
 from archipec.message import ContentKey, Item, Json, Receipt, State
 from archipec.sqlite_file import unix_seconds
 
@@ -157,9 +158,9 @@ class Outbox:
         """Return the receipt of a message that is in the outbox."""
         message = self.database.get(key)
         if message is None:
-            return Receipt(key, State.REJECTED, None, "it is no longer in the outbox")
+            return Receipt(key, State.REJECTED, None, _("it is no longer in the outbox"))
         if message.state == CONSERVED and (problem := self.report_problem(message)):
-            return Receipt(key, State.PENDING, None, f"no longer proven: {problem}")
+            return Receipt(key, State.PENDING, None, _("no longer proven: {problem}").format(problem=problem))
         if message.state in (OPEN, PACKAGED) and key in self._lost:
             said = _receipt(message, self._patience).reason
             reason = said if str(self.path(key.sha256)) in said else self._lost[key]
@@ -177,25 +178,31 @@ class Outbox:
         """Open the bytes of a message; see `archipec.contract.Sink.read`."""
         message = self.database.get(key)
         if message is None:
-            raise MissingCopy(f"the outbox has no {key}")
+            raise MissingCopy(_("the outbox has no {key}").format(key=key))
         # What is called conserved is so by its report: without it the bytes alone are no copy that counts.
         if message.state == CONSERVED and (problem := self.report_problem(message)):
             raise IntegrityError(problem) if message.kept else MissingCopy(f"{key}: {problem}")
         if not message.kept and message.state != CONSERVED:
-            raise MissingCopy(f"{key}: the provider alone has its bytes, and its report is not here")
+            raise MissingCopy(
+                _("{key}: the provider alone has its bytes, and its report is not here").format(key=key)
+            )
         if not message.kept:
             raise Unsupported(
-                f"{key} is with the provider alone: its report is {self.root / message.report}",
-                hint="with keep = true the outbox keeps the bytes of what is conserved",
+                _("{key} is with the provider alone: its report is {root}").format(
+                    key=key, root=self.root / message.report
+                ),
+                hint=_("with keep = true the outbox keeps the bytes of what is conserved"),
             )
         path = self.path(key.sha256)
         try:
             file = open(open_regular(path, os.O_RDONLY), "rb")  # noqa: SIM115  given to the caller below
         except FileNotFoundError as error:
-            raise MissingCopy(f"{path} is missing") from error
+            raise MissingCopy(_("{path} is missing").format(path=path)) from error
         except OSError as error:
             if error.errno == errno.EINVAL:
-                raise IntegrityError(f"{path} is no copy: {error.strerror}") from error
+                raise IntegrityError(
+                    _("{path} is no copy: {reason}").format(path=path, reason=error.strerror)
+                ) from error
             raise from_os_error(error, path) from error
         with file:
             yield file
@@ -256,11 +263,11 @@ class Outbox:
                     return ""
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            return (
-                f"the report {path}, which proves what is conserved, can't be read: {error.strerror or error}"
+            return _("the report {path}, which proves what is conserved, can't be read: {reason}").format(
+                path=path, reason=error.strerror or error
             )
         if digest != message.report_sha256:
-            return f"the report {path}, which proves what is conserved, has been altered"
+            return _("the report {path}, which proves what is conserved, has been altered").format(path=path)
         self._intact[message.report] = (*seen, message.report_sha256)
         return ""
 
@@ -272,25 +279,33 @@ class Outbox:
                 try:
                     size = path.lstat().st_size
                 except FileNotFoundError:
-                    self.note_lost(message.key, f"{path} is missing")
+                    self.note_lost(message.key, _("{path} is missing").format(path=path))
                 except OSError as error:
                     raise from_os_error(error, path) from error
                 else:
                     if size != message.size:
-                        self.note_lost(message.key, f"{path} has been altered")
+                        self.note_lost(message.key, _("{path} has been altered").format(path=path))
 
     def note_lost(self, key: ContentKey, why: str) -> None:
         """Note that the bytes of a message are not here as they came: its receipt says that the user must act."""
-        self._lost.setdefault(key, f"not as it came: {why}")
+        self._lost.setdefault(key, _("not as it came: {why}").format(why=why))
 
     def lost(self) -> IntegrityError | None:
         """Return what to say of the messages whose bytes are not here as they came, None when there are none."""
         if not self._lost:
             return None
-        others = f", and {counted(len(self._lost) - 1, 'other')}" if len(self._lost) > 1 else ""
+        others = (
+            _(", and {others}").format(others=counted(len(self._lost) - 1, "other"))
+            if len(self._lost) > 1
+            else ""
+        )
         return IntegrityError(
-            f"the outbox has lost what is still to be conserved: {next(iter(self._lost.values()))}{others}",
-            hint="run `archipec verify`: the next `archipec archive` then fetches it again from the mailbox",
+            _("the outbox has lost what is still to be conserved: {next}{others}").format(
+                next=next(iter(self._lost.values())), others=others
+            ),
+            hint=_(
+                "run `archipec verify`: the next `archipec archive` then fetches it again from the mailbox"
+            ),
         )
 
     def damaged(self, keys: Iterable[ContentKey]) -> list[ContentKey]:
@@ -331,8 +346,8 @@ def _receipt(message: OutboxMessage, patience: int) -> Receipt:
     if message.state == REJECTED:
         return Receipt(message.key, State.REJECTED, None, f"{message.reason}{times}")
     if message.state == OPEN:
-        return Receipt(message.key, State.PENDING, None, message.reason or "in the outbox, to be packaged")
-    waits = message.reason or message.waits_for or "packaged, to be deposited"
+        return Receipt(message.key, State.PENDING, None, message.reason or _("in the outbox, to be packaged"))
+    waits = message.reason or message.waits_for or _("packaged, to be deposited")
     return Receipt(message.key, State.PENDING, _waiting(message, patience), f"{waits}{times}")
 
 
@@ -363,4 +378,8 @@ def _copy(item: Item, file: BinaryIO) -> None:
             digest.update(chunk)
             file.write(chunk)
     if size != item.key.size or digest.hexdigest() != item.key.sha256:
-        raise IntegrityError(f"folder {item.folder!r}: these are not the bytes of message {item.key}")
+        raise IntegrityError(
+            _("folder {folder}: these are not the bytes of message {key}").format(
+                folder=repr(item.folder), key=item.key
+            )
+        )

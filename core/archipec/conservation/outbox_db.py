@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from archipec.errors import ArchipecError, IntegrityError, Scope
+from archipec.language import N_
 from archipec.message import ContentKey, Json
 from archipec.sqlite_file import SqliteFile
 
@@ -151,7 +152,7 @@ class OutboxDatabase(SqliteFile):
         IntegrityError: it is damaged: nothing else says what the folder holds and what was deposited.
     """
 
-    what: ClassVar[str] = "outbox"
+    what: ClassVar[str] = N_("outbox")
     application_id: ClassVar[int] = _APPLICATION_ID
     version: ClassVar[int] = _VERSION
     schema = _SCHEMA

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from archipec.durability import open_regular
 from archipec.errors import ArchipecError, ConfigError, IntegrityError, PermanentError
+from archipec.language import _
 from archipec.timestamp import TsaClient
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Signing:
         signer = SimpleSigner.load_pkcs12(self.key, passphrase=password)  # type: ignore[no-untyped-call]
         if signer is None:
             raise ConfigError(
-                f"{self.key} can't be opened as a PKCS#12 file",
-                hint="check the file and its password (sign_password)",
+                _("{key} can't be opened as a PKCS#12 file").format(key=self.key),
+                hint=_("check the file and its password (sign_password)"),
             )
         signed = asyncio.run(signer.async_sign_general_data(index, "sha256", detached=False, use_cades=True))
         return bytes(signed.dump())
@@ -81,7 +82,11 @@ def timestamp_problems(packages: Path, authority: TsaClient) -> Iterator[Archipe
             index = _read(token.with_name(token.name.removesuffix(STAMPED)))
             authority.check(_read(token), hashlib.sha256(index).digest())
         except OSError as error:
-            yield IntegrityError(f"{error.filename or token} can't be read: {error.strerror or error}")
+            yield IntegrityError(
+                _("{filename} can't be read: {reason}").format(
+                    filename=error.filename or token, reason=error.strerror or error
+                )
+            )
         except IntegrityError as error:
             yield IntegrityError(f"{token}: {error.message}", hint=error.hint)
 
@@ -105,6 +110,6 @@ def check_installed() -> None:
 
     if find_spec("pyhanko") is None or find_spec("pyhanko.sign") is None:
         raise PermanentError(
-            "signing packages needs pyHanko",
+            _("signing packages needs pyHanko"),
             hint="pip install 'archipec[conservation]'",
         )

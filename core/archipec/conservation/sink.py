@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from archipec.conservation.provider import ConservationProvider
 from archipec.contract import Context, Option, Receipt, SinkType, boolean, file_path, positive
 from archipec.errors import ArchipecError, PermanentError, Scope, from_os_error
+from archipec.language import _
 from archipec.message import ContentKey, Item
 from archipec.pec.anchors import TrustFiles
 from archipec.timestamp import TSA_OPTIONS, TsaClient
@@ -35,7 +36,7 @@ def _days(value: object) -> int:
 def _years(value: object) -> int:
     years = positive(value)
     if years > 9999:
-        raise ValueError("must be a number of years, 1 to 9999")
+        raise ValueError(_("must be a number of years, 1 to 9999"))
     return years
 
 
@@ -108,7 +109,9 @@ def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Conserva
     shared = {option.name for option in SHARED_OPTIONS}
     if clash := shared & {option.name for option in provider.options}:
         raise TypeError(
-            f"options of every conservation sink can't be a provider's own: {', '.join(sorted(clash))}"
+            _("options of every conservation sink can't be a provider's own: {clash}").format(
+                clash=", ".join(sorted(clash))
+            )
         )
 
     def parse(values: Mapping[str, Any]) -> ConservationConfig:
@@ -168,8 +171,10 @@ class ConservationSink:
         """Stage a message; one that no package could hold is refused."""
         if item.key.size > self._limits.size:
             raise PermanentError(
-                f"{item.key} is larger than the {self._limits.size} bytes that the provider takes",
-                hint="keep it in another archive too",
+                _("{key} is larger than the {size} bytes that the provider takes").format(
+                    key=item.key, size=self._limits.size
+                ),
+                hint=_("keep it in another archive too"),
                 scope=Scope.MESSAGE,
             )
         self._outbox.stage(item)

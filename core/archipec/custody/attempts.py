@@ -19,6 +19,7 @@ from archipec.custody.ledger.runs import Attempt, AttemptSink, AttemptSubject
 from archipec.custody.locks import hold
 from archipec.custody.run import now
 from archipec.errors import BUG, ArchipecError, ConfigError, Interrupted, TransientError, from_os_error
+from archipec.language import _
 from archipec.message import Json
 
 __all__ = [
@@ -89,7 +90,7 @@ def record_attempt(
             try:
                 ledger.runs.end_attempt(number, now(), code, [shape])
             except ArchipecError as second:
-                error.add_note(f"this could not be recorded either: {second}")
+                error.add_note(_("this could not be recorded either: {second}").format(second=second))
             raise
         shapes = [error_shape(error) for error in errors(report)]
         try:
@@ -110,8 +111,12 @@ def _ending(error: BaseException) -> tuple[dict[str, Json], int]:
     if isinstance(error, ArchipecError):
         return error_shape(error), error.exit_code
     if isinstance(error, Exception):
-        text = f"bug: {type(error).__name__}: {error}"
-        return {"error": [text], "hint": "run again with -v and report what it shows", "exit_code": BUG}, BUG
+        text = _("bug: {name}: {error}").format(name=type(error).__name__, error=error)
+        return {
+            "error": [text],
+            "hint": _("run again with -v and report what it shows"),
+            "exit_code": BUG,
+        }, BUG
     code = Interrupted.exit_code
     return {"error": ["interrupted"], "hint": "", "exit_code": code}, code
 

@@ -27,6 +27,7 @@ from archipec.contract import (
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, PermanentError
+from archipec.language import _
 
 __all__ = ["same_store"]
 
@@ -50,7 +51,7 @@ def same_store(
     """
     for sink in sinks:
         if sink.where == source.where:
-            return f"source and sink are the same, {sink.where}"
+            return _("source and sink are the same, {where}").format(where=sink.where)
         if sink.record.root(sink.config) is not None:
             continue  # files of our own: the first deletion will show
         with ExitStack() as held:
@@ -63,7 +64,9 @@ def same_store(
                 continue
             probes = _Probes(run.ledger, run.ledger.copies.sink_number(sink.where))
             if opened is not None and _is_mailbox(source, run, *opened, probes):
-                return f"{sink.where} is the mailbox {source.where} itself, under another name"
+                return _("{archive} is the mailbox {mailbox} itself, under another name").format(
+                    archive=sink.where, mailbox=source.where
+                )
     return ""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from archipec.durability import open_regular
 from archipec.errors import PermanentError, TransientError, from_os_error
+from archipec.language import _
 from archipec.supervision import any_left_behind
 
 __all__ = ["hold", "hold_endpoint"]
@@ -37,7 +38,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise PermanentError(
-                f"{path}: {error.strerror}", hint="archipec keeps its lock there: remove what is in its place"
+                f"{path}: {error.strerror}",
+                hint=_("archipec keeps its lock there: remove what is in its place"),
             ) from error
         raise from_os_error(error, path) from error
     try:
@@ -46,7 +48,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
         except OSError as error:
             if error.errno in _TAKEN:
                 raise TransientError(
-                    f"{what} is in use by another run of archipec", hint="run again when it has ended"
+                    _("{what} is in use by another run of archipec").format(what=what),
+                    hint=_("run again when it has ended"),
                 ) from error
             if error.errno not in _NO_LOCKS:
                 raise from_os_error(error, path) from error

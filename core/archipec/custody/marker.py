@@ -28,6 +28,7 @@ from archipec.inventory import (
     last_summary,
     read_marker_file,
 )
+from archipec.language import _
 
 __all__ = [
     "LOCK",
@@ -131,18 +132,22 @@ def remove_unused_root(root: Path, after: ExitStack) -> None:
 def marker_is_gone(root: Path) -> IntegrityError:
     """Return the error for an archive that has an inventory and no marker."""
     return IntegrityError(
-        f"{root / MARKER} is gone: an archive is known by it",
-        hint="the next `archipec archive` into this archive makes it anew",
+        _("{root} is gone: an archive is known by it").format(root=root / MARKER),
+        hint=_("the next `archipec archive` into this archive makes it anew"),
     )
 
 
 def _check_place(root: Path, known: str) -> None:
     found = read_marker(root) or _identity_in_inventory(root)
     if found != known:
-        state = "another archive stands there" if found else f"{MARKER} is missing there"
+        state = (
+            _("another archive stands there")
+            if found
+            else _("{marker} is missing there").format(marker=MARKER)
+        )
         raise TransientError(
-            f"the archive {root} is not in its place: {state}",
-            hint="is the disk connected? if the archive was moved, give its new path",
+            _("the archive {root} is not in its place: {state}").format(root=root, state=state),
+            hint=_("is the disk connected? if the archive was moved, give its new path"),
             retry_after=math.inf,
         )
 
@@ -281,5 +286,6 @@ def _beginning(path: Path) -> bytes:
 
 def _no_marker(path: Path) -> PermanentError:
     return PermanentError(
-        f"{path} is not an archive's marker", hint="choose another directory for the archive"
+        _("{path} is not an archive's marker").format(path=path),
+        hint=_("choose another directory for the archive"),
     )

@@ -17,6 +17,7 @@ from archipec.contract import Sink
 from archipec.custody.readback import OK, Medium, ReadBack, Stamp, at_once, compared, stamp_of, without_copy
 from archipec.durability import fetch_ahead
 from archipec.errors import ArchipecError, Unsupported
+from archipec.language import _
 from archipec.message import Receipt
 
 __all__ = ["read_back_each"]
@@ -40,7 +41,7 @@ class _Reading:
         self.size = 0
         self._stream: BinaryIO | None = None
         self._stamp: Stamp | None = None
-        self._cached = "its store is read over a connection"
+        self._cached = _("its store is read over a connection")
         self._context: AbstractContextManager[BinaryIO] | None = None
         try:
             context = sink.read(receipt)

@@ -20,6 +20,7 @@ from archipec.errors import (
     Unsupported,
     from_os_error,
 )
+from archipec.language import _
 from archipec.message import Receipt
 
 __all__ = [
@@ -114,7 +115,7 @@ def read_back(sink: Sink, receipt: Receipt, medium: Medium) -> ReadBack:
     """
     digest, size, head = hashlib.sha256(), 0, b""
     stamp: Stamp | None = None
-    cached = "its store is read over a connection"
+    cached = _("its store is read over a connection")
     try:
         with sink.read(receipt) as stream:
             if (found := stamp_of(stream)) is not None:
@@ -133,7 +134,12 @@ def read_back(sink: Sink, receipt: Receipt, medium: Medium) -> ReadBack:
 def compared(receipt: Receipt, sha256: str, size: int, good: ReadBack) -> ReadBack:
     """Return ``good`` when what was read is the copy, else that it is not."""
     if sha256 != receipt.key.sha256:
-        return ReadBack(ALTERED, f"its {size} bytes are not the {receipt.key.size} that were stored")
+        return ReadBack(
+            ALTERED,
+            _("its {found} bytes are not the {stored} that were stored").format(
+                found=size, stored=receipt.key.size
+            ),
+        )
     return good
 
 
@@ -144,7 +150,7 @@ def without_copy(error: ArchipecError | OSError) -> ReadBack:
         ArchipecError: this one, where it says nothing of the copy, or something of the others too.
     """
     if isinstance(error, OSError):
-        return ReadBack(ALTERED, f"it can't be read: {error.strerror or error}")
+        return ReadBack(ALTERED, _("it can't be read: {reason}").format(reason=error.strerror or error))
     if isinstance(error, MissingCopy):
         return ReadBack(MISSING, error.message)
     if isinstance(error, IntegrityError) or (
@@ -193,9 +199,13 @@ def _proven(sink: Sink, receipt: Receipt) -> Iterator[bytes]:
             digest.update(chunk)
             yield chunk
     except OSError as error:
-        raise IntegrityError(f"the copy of {receipt.key} can't be read: {error.strerror or error}") from error
+        raise IntegrityError(
+            _("the copy of {key} can't be read: {reason}").format(
+                key=receipt.key, reason=error.strerror or error
+            )
+        ) from error
     if size != receipt.key.size or digest.hexdigest() != receipt.key.sha256:
-        raise IntegrityError(f"the copy of {receipt.key} has been altered")
+        raise IntegrityError(_("the copy of {key} has been altered").format(key=receipt.key))
 
 
 def _chunks(sink: Sink, receipt: Receipt) -> Iterator[bytes]:

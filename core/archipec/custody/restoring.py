@@ -20,6 +20,7 @@ from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.custody.spool import head_of
 from archipec.errors import PluginBug
+from archipec.language import N_, _
 from archipec.message import ContentKey, Item, Receipt, State
 from archipec.pec.date import origin_date, received_date
 from archipec.pec.kind import kind_of
@@ -27,7 +28,7 @@ from archipec.plugins.boundary import described
 
 __all__ = ["ALREADY", "RestoredMessage", "StoredMessage", "restore"]
 
-ALREADY = "already there"
+ALREADY = N_("already there")
 _ROME = ZoneInfo("Europe/Rome")
 _TOGETHER = 50
 
@@ -125,7 +126,11 @@ def _put(
         sink.put(_item(one, read(one.content.key)))
     receipts = {receipt.key: receipt for receipt in sink.commit()}
     if missing := len({one.content.key for one in new} - receipts.keys()):
-        raise PluginBug(f"{name} gave no receipt for {missing} of the messages it took")
+        raise PluginBug(
+            _("{name} gave no receipt for {missing} of the messages it took").format(
+                name=name, missing=missing
+            )
+        )
     if number is not None:
         run.ledger.copies.record_receipts(
             number,

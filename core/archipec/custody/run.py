@@ -20,6 +20,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.locks import hold_endpoint
 from archipec.custody.marker import claim_marker
 from archipec.errors import TransientError
+from archipec.language import _
 from archipec.message import DeletionOrder
 from archipec.plugins.boundary import plugin_boundary
 from archipec.supervision import hurry
@@ -75,7 +76,7 @@ class Backoff:
             pause = min(_FIRST_WAIT * 2 ** (self._tries - 1), _LONGEST_WAIT)
         if self._tries >= _TRIES or math.isinf(pause) or self.cancelled():
             return False
-        self._log.warning("%s; trying again in %.0f s", error, pause)
+        self._log.warning(_("%s; trying again in %.0f s"), error, pause)
         return not self._stop.wait(pause)
 
 

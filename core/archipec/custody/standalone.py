@@ -16,6 +16,7 @@ from archipec.custody.marker import LOCK, MARKER, marker_is_gone, read_marker
 from archipec.custody.run import Cancellation, make_context
 from archipec.errors import ArchipecError, PermanentError, Unsupported, from_os_error
 from archipec.inventory import last_summary
+from archipec.language import _
 from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["open_standalone"]
@@ -47,13 +48,17 @@ def open_standalone(
     with ExitStack() as held, plugin_boundary(sink.record):
         if sink.record.view:
             raise Unsupported(
-                f'copies in "{sink.record.name}" are for looking at: there is nothing to {purpose}'
+                _('copies in "{name}" are for looking at: there is nothing to {purpose}').format(
+                    name=sink.record.name, purpose=purpose
+                )
             )
         _hold(sink, held, note)
         context = replace(make_context(sink.name, temp, stop), compares=True)
         opened = held.enter_context(sink.record.open(sink.config, context))
         if not isinstance(opened, SupportsIterate):
-            raise Unsupported(f'a "{sink.record.name}" archive keeps no record of its own')
+            raise Unsupported(
+                _('a "{name}" archive keeps no record of its own').format(name=sink.record.name)
+            )
         yield opened
 
 
@@ -65,7 +70,10 @@ def _hold(sink: Endpoint[SinkType[Any]], held: ExitStack, note: Callable[[Archip
         if not read_marker(root):
             if not last_summary(root)[0]:
                 raise PermanentError(
-                    f"no archive of archipec at {root}: {MARKER} is missing", hint="check the path"
+                    _("no archive of archipec at {root}: {marker} is missing").format(
+                        root=root, marker=MARKER
+                    ),
+                    hint=_("check the path"),
                 )
             note(marker_is_gone(root))
     except OSError as error:

@@ -22,6 +22,7 @@ from archipec.custody.run import Cancellation, now
 from archipec.custody.standalone import open_standalone
 from archipec.durability import make_directory, read_named
 from archipec.errors import ArchipecError, MissingCopy, from_os_error
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec.pec.anchors import TrustFiles
 from archipec.plugins.boundary import plugin_boundary
@@ -49,7 +50,7 @@ class StandaloneArchives:
 
     def read(self, key: ContentKey) -> bytes:
         """Return the bytes of a stored message, compared with its key; otherwise as `ArchiveReader.read`."""
-        problem: ArchipecError = MissingCopy(f"no archive holds {key}")
+        problem: ArchipecError = MissingCopy(_("no archive holds {key}").format(key=key))
         for number, (endpoint, sink) in self._opened.items():
             receipt = self.ledger.copies.receipt(number, key)
             if receipt is None:
@@ -67,7 +68,7 @@ class StandaloneArchives:
         Raises:
             ArchipecError: an archive can't be read, or the seals can't be judged.
         """
-        for number, (_, sink) in self._opened.items():
+        for number, (_ignored, sink) in self._opened.items():
             self._record(number, sink)
         waiting = [number for number in self.sinks if self.ledger.verdicts.unjudged(number, 0, 1)]
         if not waiting:

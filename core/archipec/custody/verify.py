@@ -30,6 +30,7 @@ from archipec.errors import (
     from_os_error,
 )
 from archipec.inventory import NAME, last_summary
+from archipec.language import _
 from archipec.message import ContentKey, Json, Receipt, State
 from archipec.pec.anchors import TrustFiles
 
@@ -128,7 +129,7 @@ class VerifyReport:
             Unsupported: it was never confirmed.
         """
         if receipt.state is not State.STORED:
-            raise Unsupported(f"{receipt.key} can't be read back, and is not confirmed")
+            raise Unsupported(_("{key} can't be read back, and is not confirmed").format(key=receipt.key))
         with self._lock:
             self.checked += 1
             self.size += receipt.key.size
@@ -282,11 +283,17 @@ def _check_whole(
         raise from_os_error(error, error.filename or root) from error
     if not exists:
         report.notes.append(
-            f"{root} has no inventory ({NAME}), by which lost files are noticed;"
-            " the next `archipec archive` into it makes one"
+            _(
+                "{root} has no inventory ({name}), by which lost files are noticed; the next `archipec "
+                "archive` into it makes one"
+            ).format(root=root, name=NAME)
         )
     elif summary is None:
-        report.notes.append(f"{root}: the last run was interrupted; the next one completes {NAME}")
+        report.notes.append(
+            _("{root}: the last run was interrupted; the next one completes {name}").format(
+                root=root, name=NAME
+            )
+        )
 
 
 def _until(stop: Cancellation, things: Iterable[T]) -> Iterator[T]:

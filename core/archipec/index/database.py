@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.errors import ArchipecError, PermanentError, from_os_error
 from archipec.index.record import IndexedMessage, Place, Role
+from archipec.language import N_
 from archipec.message import ContentKey
 from archipec.sqlite_file import SqliteFile
 
@@ -120,7 +121,7 @@ class IndexFile(SqliteFile):
         ArchipecError: it can't be opened; see `SqliteFile`.
     """
 
-    what: ClassVar[str] = "index"
+    what: ClassVar[str] = N_("index")
     application_id: ClassVar[int] = 0x50454349
     version: ClassVar[int] = 1
     schema = _SCHEMA

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from archipec.errors import USAGE, ArchipecError
+from archipec.language import _
 
 __all__ = ["Query", "QueryError", "parse_query", "phrase"]
 
@@ -44,7 +45,10 @@ class Query(NamedTuple):
     def within(self, columns: Sequence[str], text: str) -> Query:
         """Return this query for messages that also have a text in one of these columns (`phrase`)."""
         found = f"{{{' '.join(columns)}}} : {text}"
-        return Query(f"({self.include}) AND {found}" if self.include else found, self.exclude)
+        return Query(
+            f"({self.include}) AND {found}" if self.include else found,
+            self.exclude,
+        )
 
 
 def phrase(text: str, *, prefix: bool = False) -> str:
@@ -70,9 +74,14 @@ def parse_query(text: str) -> Query:
     parser = _Parser(tokens)
     query = parser.alternatives()
     if parser.left:
-        raise QueryError("there is a ) without its (", hint="put a text with parentheses in double quotes")
+        raise QueryError(
+            _("there is a ) without its ("), hint=_("put a text with parentheses in double quotes")
+        )
     if tokens and not (query.include or query.exclude):
-        raise QueryError(f"there is no letter or digit in {text.strip()!r}", hint="give a word to search for")
+        raise QueryError(
+            _("there is no letter or digit in {text}").format(text=repr(text.strip())),
+            hint=_("give a word to search for"),
+        )
     return query
 
 
@@ -96,7 +105,10 @@ def _tokens(text: str) -> list[_Token]:
         else:
             found.append(_Token("text", _expression(whole, quoted=match.lastgroup == "phrase")))
     if sum(one.kind == "text" for one in found) > _MAX_WORDS:
-        raise QueryError(f"that is more than {_MAX_WORDS} words", hint="search for fewer of them")
+        raise QueryError(
+            _("that is more than {max_words} words").format(max_words=_MAX_WORDS),
+            hint=_("search for fewer of them"),
+        )
     return found
 
 
@@ -105,8 +117,8 @@ def _expression(text: str, *, quoted: bool) -> str:
     stem = text.rstrip("*")
     if not quoted and "*" in stem and any(map(_is_searched, stem)):
         raise QueryError(
-            f"a * can only stand at the end of a word, not as in {text!r}",
-            hint="the names of attachments are searched by --attachment GLOB",
+            _("a * can only stand at the end of a word, not as in {text}").format(text=repr(text)),
+            hint=_("the names of attachments are searched by --attachment GLOB"),
         )
     return phrase(stem, prefix=prefix)
 
@@ -139,8 +151,8 @@ class _Parser:
             return found[0] if found else Query()
         if not all(one.include for one in found):
             raise QueryError(
-                "what is left out can't stand beside OR",
-                hint="write it behind what is searched for: (a OR b) -c",
+                _("what is left out can't stand beside OR"),
+                hint=_("write it behind what is searched for: (a OR b) -c"),
             )
         return Query(" OR ".join(map(_closed, found)))
 
@@ -165,8 +177,8 @@ class _Parser:
                 found = self._one()
                 if found.include and found.exclude:
                     raise QueryError(
-                        "what is left out has itself something left out",
-                        hint="write it without the inner NOT or -",
+                        _("what is left out has itself something left out"),
+                        hint=_("write it without the inner NOT or -"),
                     )
                 return Query(found.exclude, found.include)
             case "(":
@@ -183,11 +195,14 @@ class _Parser:
         self._at += 1
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise QueryError(f"there are more than {_MAX_DEPTH} parentheses in each other", hint="use fewer")
+            raise QueryError(
+                _("there are more than {max_depth} parentheses in each other").format(max_depth=_MAX_DEPTH),
+                hint=_("use fewer"),
+            )
         found = Query() if self._next() == ")" else self.alternatives()
         if self._next() != ")":
             raise QueryError(
-                "there is a ( without its )", hint="put a text with parentheses in double quotes"
+                _("there is a ( without its )"), hint=_("put a text with parentheses in double quotes")
             )
         self._at += 1
         self._depth -= 1
@@ -205,13 +220,14 @@ class _Parser:
 
     def _misplaced(self, name: str) -> None:
         if name in _OPERATORS:
-            stands = "stands before a word" if name == "NOT" else "stands between two words"
+            stands = _("stands before a word") if name == "NOT" else _("stands between two words")
             raise QueryError(
-                f"{name} {stands}", hint=f'to search for the word itself, write "{name}" in quotes'
+                f"{name} {stands}",
+                hint=_('to search for the word itself, write "{name}" in quotes').format(name=name),
             )
         if self.left:
             raise QueryError(
-                "there is a ) without its (", hint="put a text with parentheses in double quotes"
+                _("there is a ) without its ("), hint=_("put a text with parentheses in double quotes")
             )
 
 

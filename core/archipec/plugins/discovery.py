@@ -17,6 +17,7 @@ import pluggy
 
 from archipec import hookspecs
 from archipec.contract import API, Option, PostStepType, SinkType, SourceType
+from archipec.language import _
 from archipec.options import OptionKind, UrlPart, nearest
 from archipec.plugins.boundary import behind_the_boundary, misbehaviour
 from archipec.plugins.installed import Installed, installed
@@ -83,7 +84,12 @@ class Problem:
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"plugin {self.entry_point} of {self.distribution} {self.version}: {self.message}"
+        return _("plugin {entry_point} of {distribution} {version}: {message}").format(
+            entry_point=self.entry_point,
+            distribution=self.distribution,
+            version=self.version,
+            message=self.message,
+        )
 
 
 def discover() -> tuple[list[Installed], list[Problem]]:
@@ -95,7 +101,7 @@ def discover() -> tuple[list[Installed], list[Problem]]:
     problems: list[Problem] = []
 
     def unreadable(distribution: str, version: str, what: str, error: Exception) -> None:
-        message = f"{what} can't be read: {misbehaviour(error)}"
+        message = _("{what} can't be read: {reason}").format(what=what, reason=misbehaviour(error))
         problems.append(Problem(distribution, version, "?", message, error=error))
 
     return installed(unreadable), problems
@@ -122,14 +128,14 @@ def _plugins(
     source = (found.distribution, found.version, found.point.name)
     where = f"{found.point.name} of {found.distribution} {found.version}"
     try:
-        with plugin_code(where, f"import of {found.point.value}", loading=True):
+        with plugin_code(where, _("import of {value}").format(value=found.point.value), loading=True):
             plugin = found.point.load()
         implementations = _implementations(plugin, ":".join(source))
     except pluggy.PluginValidationError as error:
         problems.append(Problem(*source, " ".join(str(error).split()), error=error))
         return
     except BaseException as error:  # noqa: BLE001 - a plugin's
-        problems.append(Problem(*source, f"can't be loaded: {_why(error)}", error=error))
+        problems.append(Problem(*source, _("can't be loaded: {why}").format(why=_why(error)), error=error))
         return
     for hook, function in implementations:
         kind, record_type = _HOOKS[hook]
@@ -137,7 +143,9 @@ def _plugins(
             with plugin_code(where, hook, loading=True):
                 records = [(record, _flaws(record, record_type)) for record in function()]
         except BaseException as error:  # noqa: BLE001 - a plugin's
-            problems.append(Problem(*source, f"{hook} failed: {_why(error)}", error=error))
+            problems.append(
+                Problem(*source, _("{hook} failed: {why}").format(hook=hook, why=_why(error)), error=error)
+            )
             continue
         for record, flaws in records:
             if not flaws:
@@ -145,7 +153,9 @@ def _plugins(
                 guarded = behind_the_boundary(cast(Any, record), distribution, formats)
                 yield Plugin(*source, kind, guarded)
             elif not isinstance(record, record_type):
-                problems.append(Problem(*source, f"{hook} yielded {flaws[0]}"))
+                problems.append(
+                    Problem(*source, _("{hook} yielded {flaws}").format(hook=hook, flaws=flaws[0]))
+                )
             else:
                 names = tuple(filter(None, _texts((record.name, *_tuple(record.schemes)))))
                 message = f"{kind} {_shown(record.name)}: {'; '.join(flaws)}"
@@ -170,16 +180,21 @@ def _implementations(plugin: object, name: str) -> list[tuple[str, Callable[[], 
     except pluggy.PluginValidationError as error:
         unknown = [hook for hook in vars(manager.hook) if hook not in _HOOKS and not hook.startswith("_")]
         named = ", ".join(f'"{hook}"{nearest(hook, _HOOKS)}' for hook in unknown)
-        raise pluggy.PluginValidationError(plugin, f"unknown hook {named}") from error
+        raise pluggy.PluginValidationError(plugin, _("unknown hook {named}").format(named=named)) from error
     found: list[tuple[str, Callable[[], Iterable[object]]]] = []
     for hook in _HOOKS:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if implementation.wrapper or implementation.hookwrapper:
-                raise pluggy.PluginValidationError(plugin, f"{hook} must not be a wrapper")
+                raise pluggy.PluginValidationError(
+                    plugin, _("{hook} must not be a wrapper").format(hook=hook)
+                )
             found.append((hook, implementation.function))
     if not found:
         raise pluggy.PluginValidationError(
-            plugin, f"implements no hook ({', '.join(_HOOKS)}): is the decorator @hookimpl missing?"
+            plugin,
+            _("implements no hook ({hooks}): is the decorator @hookimpl missing?").format(
+                hooks=", ".join(_HOOKS)
+            ),
         )
     return found
 
@@ -191,29 +206,39 @@ def _hook_flaw(plugin: object) -> str:
     for hook in _HOOKS:
         function = getattr(plugin, hook, None)
         if callable(function) and (names := list(inspect.signature(function).parameters)):
-            return f"{hook} must take no parameters, and takes {', '.join(names)}"
+            return _("{hook} must take no parameters, and takes {names}").format(
+                hook=hook, names=", ".join(names)
+            )
     return ""
 
 
 def _flaws(record: object, record_type: type[PluginRecord]) -> list[str]:
     """Return all that keeps a record from being used. Its fields may hold anything: dataclasses check no types."""
     if not isinstance(record, record_type):
-        return [f"{_shown(record)}, not a {record_type.__name__}"]
+        return [_("{shown}, not a {name}").format(shown=_shown(record), name=record_type.__name__)]
     flaws: list[str] = []
     if type(record.api) is not int or record.api != API:
-        flaws.append(f"written for contract version {_shown(record.api)}, this archipec speaks {API}")
+        flaws.append(
+            _("written for contract version {shown}, this archipec speaks {api}").format(
+                shown=_shown(record.api), api=API
+            )
+        )
     if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
-        flaws.append("its name must be lower case letters, digits and hyphens")
+        flaws.append(_("its name must be lower case letters, digits and hyphens"))
     if not isinstance(record.summary, str) or not record.summary or not record.summary.isprintable():
-        flaws.append("its summary must be one line")
+        flaws.append(_("its summary must be one line"))
     if not isinstance(record.schemes, tuple) or not all(map(_SCHEME.fullmatch, _texts(record.schemes))):
-        flaws.append("its schemes must be a tuple of URL schemes of two characters or more, in lower case")
+        flaws.append(_("its schemes must be a tuple of URL schemes of two characters or more, in lower case"))
     callables = ("parse", "where", "open", *_OF_ITS_KIND.get(record_type, ()))
-    flaws += [f'its "{name}" must be callable' for name in callables if not callable(getattr(record, name))]
+    flaws += [
+        _('its "{name}" must be callable').format(name=name)
+        for name in callables
+        if not callable(getattr(record, name))
+    ]
     if not callable(getattr(record, "detects", None) or callable):
-        flaws.append('its "detects" must be callable, or None')
+        flaws.append(_('its "detects" must be callable, or None'))
     if not isinstance(record.options, tuple) or not all(isinstance(item, Option) for item in record.options):
-        flaws.append("its options must be a tuple of Option")
+        flaws.append(_("its options must be a tuple of Option"))
     else:
         flaws += _option_flaws(record.options)
     return flaws
@@ -223,24 +248,26 @@ def _option_flaws(options: tuple[Option, ...]) -> Iterator[str]:
     names: set[str] = set()
     parts: set[str] = set()
     for option in options:
-        what = f"option {option.name!r}"
+        what = _("option {name}").format(name=repr(option.name))
         if not isinstance(option.name, str) or not _OPTION.fullmatch(option.name):
-            yield f"{what} must be named in lower case letters, digits and underscores"
+            yield _("{what} must be named in lower case letters, digits and underscores").format(what=what)
             continue
         if option.name in names:
-            yield f"{what} is there twice"
+            yield _("{what} is there twice").format(what=what)
         if option.name in _RESERVED:
-            yield f"{what} has a name that the host keeps for itself"
+            yield _("{what} has a name that the host keeps for itself").format(what=what)
         if option.part not in get_args(UrlPart):
-            yield f"{what} has the unknown URL part {option.part!r}"
+            yield _("{what} has the unknown URL part {part}").format(what=what, part=repr(option.part))
         elif option.kind not in get_args(OptionKind):
-            yield f"{what} is of the unknown kind {option.kind!r}"
+            yield _("{what} is of the unknown kind {kind}").format(what=what, kind=repr(option.kind))
         elif option.part and option.part in parts:
-            yield f"{what} takes the URL part {option.part!r}, which another option takes"
+            yield _("{what} takes the URL part {part}, which another option takes").format(
+                what=what, part=repr(option.part)
+            )
         if option.secret and option.part:
-            yield f"{what} is a secret, and no part of a URL may be one"
+            yield _("{what} is a secret, and no part of a URL may be one").format(what=what)
         if option.name == "connections" and not _is_count(option.default):
-            yield f"{what} must default to a whole number above 0 or to nothing"
+            yield _("{what} must default to a whole number above 0 or to nothing").format(what=what)
         names.add(option.name)
         parts.add(option.part)
 
@@ -272,7 +299,9 @@ def _why(error: BaseException) -> str:
         r"(\w*Type|Option)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error.args)
     )
     if isinstance(error, TypeError) and unknown:
-        return f'{unknown[1]} has no field "{unknown[2]}" in this archipec: a newer one may know it'
+        return _('{record} has no field "{field}" in this archipec: a newer one may know it').format(
+            record=unknown[1], field=unknown[2]
+        )
     return misbehaviour(error)
 
 
@@ -280,4 +309,4 @@ def _shown(value: object) -> str:
     try:
         return repr(value)[:80]
     except Exception:  # noqa: BLE001 - a plugin's
-        return f"an object of type {type(value).__name__}, whose repr fails"
+        return _("an object of type {name}, whose repr fails").format(name=type(value).__name__)

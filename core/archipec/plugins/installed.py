@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from archipec.language import _
+
 OWN: Final = "archipec"
 """The distribution whose plugins are the built-ins."""
 
@@ -135,7 +137,7 @@ def _as_metadata_has_them(unreadable: Callable[[str, str, str, Exception], None]
                 names.add(_canonical(distribution.metadata["Name"]))
         except Exception as error:  # noqa: BLE001 - a plugin's
             where = str(getattr(distribution, "_path", distribution))
-            unreadable(where, "?", "its metadata", error)
+            unreadable(where, "?", _("its metadata"), error)
     for name in names:
         version = "?"
         try:
@@ -147,7 +149,7 @@ def _as_metadata_has_them(unreadable: Callable[[str, str, str, Exception], None]
                 if point.group == _GROUP:
                     yield Installed(metadata["Name"], version, point)
         except Exception as error:  # noqa: BLE001 - a plugin's
-            unreadable(name, version, "its entry points", error)
+            unreadable(name, version, _("its entry points"), error)
 
 
 def _canonical(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast, overload
 
 from archipec.contract import SinkType, SourceType
 from archipec.errors import ConfigError
+from archipec.language import _
 from archipec.options import nearest
 from archipec.plugins.discovery import Plugin, PluginRecord, Problem, RecordKind, discover, load_plugin
 from archipec.plugins.installed import OWN, Installed
@@ -100,7 +101,7 @@ class Registry:
             first = next((problem.error for problem in registry.problems if problem.error), None)
             raise ConfigError(
                 [str(problem) for problem in registry.problems],
-                hint="repair or uninstall them, or unset ARCHIPEC_STRICT_PLUGINS",
+                hint=_("repair or uninstall them, or unset ARCHIPEC_STRICT_PLUGINS"),
             ) from first
         return registry
 
@@ -147,24 +148,39 @@ class Registry:
         if plugin is not None:
             if schemes or plugin.record.name == word:
                 return plugin.record
-            raise ConfigError(f'{kind} "{word}" is a URL scheme, its name is "{plugin.record.name}"')
+            raise ConfigError(
+                _('{kind} "{word}" is a URL scheme, its name is "{name}"').format(
+                    kind=kind, word=word, name=plugin.record.name
+                )
+            )
         contested = self._contested.get((kind, word))
         if contested is not None:
             raise ConfigError(
-                f'{kind} "{word}" is claimed by {_listed(contested)}', hint="uninstall all of them but one"
+                _('{kind} "{word}" is claimed by {listed}').format(
+                    kind=kind, word=word, listed=_listed(contested)
+                ),
+                hint=_("uninstall all of them but one"),
             )
         broken = [problem for problem in self.problems if _explains(problem, kind, word)]
         if broken:
             raise ConfigError(
-                [f'{kind} "{word}" can\'t be used: {problem}' for problem in broken],
-                hint="repair or reinstall that plugin",
+                [
+                    _('{kind} "{word}" can\'t be used: {problem}').format(
+                        kind=kind, word=word, problem=problem
+                    )
+                    for problem in broken
+                ],
+                hint=_("repair or reinstall that plugin"),
             )
         offered = [plugin for plugin in self.plugins if plugin.kind == kind]
         known = [one for plugin in offered for one in (plugin.names if schemes else [plugin.record.name])]
-        hint = "'archipec plugins list' shows what is installed"
+        hint = _("'archipec plugins list' shows what is installed")
         if self.problems:
-            hint += "; not usable: " + "; ".join(map(str, self.problems))
-        raise ConfigError(f'unknown {kind} "{word}"{nearest(word, known)}', hint=hint)
+            hint += _("; not usable: ") + "; ".join(map(str, self.problems))
+        raise ConfigError(
+            _('unknown {kind} "{word}"{nearest}').format(kind=kind, word=word, nearest=nearest(word, known)),
+            hint=hint,
+        )
 
     def _owner(self, kind: RecordKind, word: str) -> Plugin | None:
         """Return whose a word is. Nothing is loaded but what may have it, as long as that has it."""
@@ -214,7 +230,10 @@ def _built_in(rivals: list[Plugin]) -> Plugin | None:
 
 
 def _listed(plugins: list[Plugin]) -> str:
-    return " and ".join(f"{plugin.origin} (entry point {plugin.entry_point})" for plugin in plugins)
+    return " and ".join(
+        _("{origin} (entry point {entry_point})").format(origin=plugin.origin, entry_point=plugin.entry_point)
+        for plugin in plugins
+    )
 
 
 def _clashes(
@@ -229,11 +248,17 @@ def _clashes(
         for word in lost:
             owner = owners[plugin.kind, word]
             if owner is not None:
-                messages.append(f'{plugin.kind} "{word}" is taken by {owner.origin}, which is built in')
+                messages.append(
+                    _('{kind} "{word}" is taken by {origin}, which is built in').format(
+                        kind=plugin.kind, word=word, origin=owner.origin
+                    )
+                )
             else:
                 rivals = [rival for rival in claims[plugin.kind, word] if rival is not plugin]
                 messages.append(
-                    f'{plugin.kind} "{word}" is also claimed by {_listed(rivals)}: it is not used'
+                    _('{kind} "{word}" is also claimed by {listed}: it is not used').format(
+                        kind=plugin.kind, word=word, listed=_listed(rivals)
+                    )
                 )
         if lost:
             names = plugin.names if plugin.record.name in lost else tuple(lost)

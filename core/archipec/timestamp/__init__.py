@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from archipec.contract import Option, file_path, text
+from archipec.language import _
 
 __all__ = ["TSA_OPTIONS", "TsaClient"]
 
@@ -29,16 +30,16 @@ def _url(value: object) -> str:
         or " " in rest
         or not url.isprintable()
     ):
-        raise ValueError("must be a URL with http or https")
+        raise ValueError(_("must be a URL with http or https"))
     if "@" in rest.partition("/")[0]:
-        raise ValueError("must be a URL without a password")
+        raise ValueError(_("must be a URL without a password"))
     return url
 
 
 def _policy(value: object) -> str:
     oid = text(value)
     if not _OID.fullmatch(oid):
-        raise ValueError('must be an object identifier such as "1.3.6.1.4.1.13762.3"')
+        raise ValueError(_('must be an object identifier such as "1.3.6.1.4.1.13762.3"'))
     return oid
 
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from asn1crypto import cms, core, parser, tsp, x509
 
 from archipec.errors import IntegrityError, PermanentError, TransientError
+from archipec.language import _, written
 from archipec.pec.anchors import load_anchors
 from archipec.pec.certification_path import InvalidPath, Strength, check_path, find_paths, validity
 from archipec.pec.cms import SignerInfo, read_signed_data, split_certificates
@@ -92,8 +93,8 @@ def request_token(url: str, digest: bytes, ca: Path | None, policy: str = "") ->
         _check_signature(token, ca)
     except IntegrityError as error:
         raise PermanentError(
-            f"the time-stamping authority {url}: {error.message}",
-            hint=error.hint or "the option tsa names another authority",
+            _("the time-stamping authority {url}: {reason}").format(url=url, reason=error.message),
+            hint=error.hint or _("the option tsa names another authority"),
         ) from error
     return response
 
@@ -119,12 +120,16 @@ def _check_answer(token: _Token, digest: bytes, nonce: int, policy: str) -> None
     """Check that a token is the one asked for just now (RFC 3161 §2.4.2)."""
     _check_imprint(token, digest)
     if token.info["nonce"].native != nonce:
-        raise IntegrityError("its time stamp has the wrong nonce: it answers another request")
+        raise IntegrityError(_("its time stamp has the wrong nonce: it answers another request"))
     if token.status != _GRANTED:
-        raise IntegrityError(f"it granted another time stamp than was asked for ({token.status})")
+        raise IntegrityError(
+            _("it granted another time stamp than was asked for ({status})").format(status=token.status)
+        )
     if policy and token.info["policy"].dotted != policy:
         raise IntegrityError(
-            f"its time stamp is made under policy {token.info['policy'].dotted}, not {policy}"
+            _("its time stamp is made under policy {found}, not {policy}").format(
+                found=token.info["policy"].dotted, policy=policy
+            )
         )
     if abs(token.at - datetime.now(UTC)) > _SKEW:
         raise IntegrityError(
@@ -135,8 +140,11 @@ def _check_answer(token: _Token, digest: bytes, nonce: int, policy: str) -> None
 
 def _trouble(url: str, what: str) -> TransientError:
     return TransientError(
-        f"the time-stamping authority {url}: {what}",
-        hint="everything is stored; the next run asks for the time stamp again; option tsa names another authority",
+        _("the time-stamping authority {url}: {what}").format(url=url, what=what),
+        hint=_(
+            "everything is stored; the next run asks for the time stamp again; option tsa names "
+            "another authority"
+        ),
         retry_after=math.inf,
     )
 
@@ -155,7 +163,7 @@ def _bounded_post(url: str, query: bytes) -> bytes:
     asking.start()
     asking.join(_LONGEST)
     if not answers:
-        raise _trouble(url, f"it did not answer within {_LONGEST:.0f} seconds")
+        raise _trouble(url, _("it did not answer within {seconds} seconds").format(seconds=written(_LONGEST)))
     if isinstance(answers[0], Exception):
         raise answers[0]
     return answers[0]
@@ -177,26 +185,35 @@ def _post(url: str, query: bytes) -> bytes:
             while chunk := answer.read1(_LARGEST):
                 response += chunk
                 if len(response) > _LARGEST or time.monotonic() > end:
-                    raise _trouble(url, f"its answer is no time stamp: {len(response)} bytes and no end")
+                    raise _trouble(
+                        url,
+                        _("its answer is no time stamp: {response} bytes and no end").format(
+                            response=len(response)
+                        ),
+                    )
             if answer.length:
-                raise _trouble(url, "its answer was cut short")
+                raise _trouble(url, _("its answer was cut short"))
     except urllib.error.HTTPError as error:
         error.close()
         if error.code < 500 and error.code not in (408, 429):
             raise PermanentError(
-                f"the time-stamping authority {url} answered with HTTP status {error.code}",
-                hint="check the URL",
+                _("the time-stamping authority {url} answered with HTTP status {code}").format(
+                    url=url, code=error.code
+                ),
+                hint=_("check the URL"),
             ) from error
-        raise _trouble(url, f"it answered with HTTP status {error.code}") from error
+        raise _trouble(url, _("it answered with HTTP status {code}").format(code=error.code)) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise PermanentError(
-                f"the time-stamping authority {url} can't be trusted: {reason.verify_message}",
-                hint="check the URL, and the certificates of this system",
+                _("the time-stamping authority {url} can't be trusted: {reason}").format(
+                    url=url, reason=reason.verify_message
+                ),
+                hint=_("check the URL, and the certificates of this system"),
             ) from error
         text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        raise _trouble(url, f"it can't be reached: {_line(text.lower())}") from error
+        raise _trouble(url, _("it can't be reached: {line}").format(line=_line(text.lower()))) from error
     return response
 
 
@@ -220,18 +237,21 @@ def _read(response: bytes) -> _Token:
         token = parsed["time_stamp_token"]
         encoded = b"" if isinstance(token, core.Void) else _second_field(response)
     except Exception as error:
-        raise IntegrityError("what it holds is no time stamp") from error
+        raise IntegrityError(_("what it holds is no time stamp")) from error
     if status not in (_GRANTED, _CHANGED) or not encoded:
         said = "; ".join(sorted(map(str, text))) if isinstance(text, (list, set)) else str(text)
-        raise IntegrityError(f"no time stamp was granted: {status}" + (f" ({_line(said)})" if said else ""))
+        raise IntegrityError(
+            _("no time stamp was granted: {status}").format(status=status)
+            + (f" ({_line(said)})" if said else "")
+        )
     signed = read_signed_data(encoded)
     if signed.content_type != _TST_INFO or signed.content is None or len(signed.signers) != 1:
-        raise IntegrityError("what it holds is no time stamp")
+        raise IntegrityError(_("what it holds is no time stamp"))
     try:
         info = tsp.TSTInfo.load(signed.content, strict=True)
-        _ = info.native, info["gen_time"].native.tzinfo
+        _ignored = info.native, info["gen_time"].native.tzinfo
     except Exception as error:
-        raise IntegrityError("the time stamp can't be read") from error
+        raise IntegrityError(_("the time stamp can't be read")) from error
     return _Token(
         status,
         info,
@@ -261,18 +281,18 @@ def _check_signature(token: _Token, ca: Path | None) -> None:
         or not signer.digest
         or not signer.scheme
     ):
-        raise IntegrityError("the time stamp is signed in a way that archipec does not know")
+        raise IntegrityError(_("the time stamp is signed in a way that archipec does not know"))
     if hashlib.new(signer.digest, token.content, usedforsecurity=False).digest() != signer.message_digest:
-        raise IntegrityError("the time stamp was altered")
+        raise IntegrityError(_("the time stamp was altered"))
     try:
         certificate = x509.Certificate.load(_signing_certificate(token), strict=True)
         key = load_der_public_key(certificate.public_key.dump())
     except IntegrityError:
         raise
     except Exception as error:
-        raise IntegrityError("the certificate of who signed the time stamp can't be read") from error
+        raise IntegrityError(_("the certificate of who signed the time stamp can't be read")) from error
     if not verifies(signer, key, signer.attributes, prehashed=False):
-        raise IntegrityError("the time stamp was altered: its signature is not the one that was made")
+        raise IntegrityError(_("the time stamp was altered: its signature is not the one that was made"))
     _check_trust(certificate, token, ca)
 
 
@@ -287,7 +307,7 @@ def _signing_certificate(token: _Token) -> bytes:
         for encoded in token.certificates:
             if hashlib.new(algorithm, encoded, usedforsecurity=False).digest() == named["cert_hash"].native:
                 return encoded
-    raise IntegrityError("the time stamp doesn't carry the certificate of who signed it")
+    raise IntegrityError(_("the time stamp doesn't carry the certificate of who signed it"))
 
 
 def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) -> None:
@@ -298,9 +318,11 @@ def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) 
         is_critical = "extended_key_usage" in certificate.critical_extensions
         if usage is None or usage.native != ["time_stamping"] or not is_critical:
             raise IntegrityError(
-                f'the certificate that the time stamp is signed with, "{name}", is not one for time stamps'
-                " (extendedKeyUsage timeStamping alone, critical)",
-                hint="the option tsa names another authority",
+                _(
+                    'the certificate that the time stamp is signed with, "{name}", is not one for time '
+                    "stamps (extendedKeyUsage timeStamping alone, critical)"
+                ).format(name=name),
+                hint=_("the option tsa names another authority"),
             )
         pool = [x509.Certificate.load(encoded) for encoded in token.certificates]
         paths = find_paths(certificate, pool, roots)
@@ -310,17 +332,18 @@ def _check_trust(certificate: x509.Certificate, token: _Token, ca: Path | None) 
     except IntegrityError:
         raise
     except Exception as error:
-        raise IntegrityError("a certificate in the time stamp can't be read") from error
+        raise IntegrityError(_("a certificate in the time stamp can't be read")) from error
     if not faults:
         raise IntegrityError(
-            f'the certificate of the time-stamping authority is not trusted: "{name}"',
-            hint="the option tsa_ca names a file with the authority's root certificate",
+            _('the certificate of the time-stamping authority is not trusted: "{name}"').format(name=name),
+            hint=_("the option tsa_ca names a file with the authority's root certificate"),
         )
     if all(faults):
         raise IntegrityError(
-            f'the certificate that the time stamp is signed with, "{name}", was not valid then:'
-            f" {_line(faults[0])}",
-            hint="the option tsa names another authority",
+            _(
+                'the certificate that the time stamp is signed with, "{name}", was not valid then: {line}'
+            ).format(name=name, line=_line(faults[0])),
+            hint=_("the option tsa names another authority"),
         )
 
 
@@ -338,7 +361,7 @@ def _fault(path: list[x509.Certificate], at: datetime) -> str:
         f"it and the certificates above it are valid together from {since:%Y-%m-%d %H:%M:%S}"
         f" to {until:%Y-%m-%d %H:%M:%S} UTC"
         if since <= until
-        else "the certificates above it are valid at other times"
+        else _("the certificates above it are valid at other times")
     )
 
 

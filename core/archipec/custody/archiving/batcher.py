@@ -18,6 +18,7 @@ from archipec.custody.archiving.variants import variants
 from archipec.custody.ledger import Content, Ledger
 from archipec.custody.ledger.schema import HELD
 from archipec.errors import ArchipecError
+from archipec.language import _
 from archipec.message import ContentKey, State
 from archipec.pec.claims import is_unrecognised
 
@@ -130,7 +131,7 @@ class Batcher:
     def _why_not(self, sink: int, states: Mapping[int, str]) -> str:
         worker = self._workers[sink]
         if states.get(sink) == State.REJECTED:
-            return f"{worker.name}: rejected before"
+            return _("{name}: rejected before").format(name=worker.name)
         return f"{worker.name}: {worker.error}"
 
     def _add(self, arrival: Arrival, batch: Batch, sinks: tuple[int, ...], ask: tuple[int, ...] = ()) -> None:

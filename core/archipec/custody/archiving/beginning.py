@@ -14,6 +14,7 @@ from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.sink_worker import SinkWorker
 from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, AuthError, ConfigError, TransientError
+from archipec.language import _
 
 __all__ = ["finish_deletions", "refuse_same_folders", "refuse_same_store"]
 
@@ -37,15 +38,19 @@ def refuse_same_folders(pipeline: Pipeline) -> None:
         for folder in (resolved, *resolved.parents):
             if (source := read.get(_identity(folder) or (0, 0))) is not None:
                 raise ConfigError(
-                    f"the source {pipeline.source.where} would read what the sink {sink.where} writes:"
-                    f" {folder} and {source} are one folder",
-                    hint="let the archive be kept in a folder that the source does not read",
+                    _(
+                        "the source {source} would read what the sink {sink} writes: {folder} and {other} are "
+                        "one folder"
+                    ).format(source=pipeline.source.where, sink=sink.where, folder=folder, other=source),
+                    hint=_("let the archive be kept in a folder that the source does not read"),
                 )
         key = _identity(resolved) or resolved
         if key in roots:
             raise ConfigError(
-                f"{roots[key]} and {sink.where} have their files in one folder",
-                hint="give each archive a folder of its own",
+                _("{other} and {where} have their files in one folder").format(
+                    other=roots[key], where=sink.where
+                ),
+                hint=_("give each archive a folder of its own"),
             )
         roots[key] = sink.where
 
@@ -96,7 +101,7 @@ def refuse_same_store(pipeline: Pipeline, workers: Sequence[SinkWorker], run: Ru
         except TransientError:
             continue  # the run itself tries again, and the next one checks
         if reason:
-            raise ConfigError(reason, hint="an archive must be kept somewhere else than in the mailbox")
+            raise ConfigError(reason, hint=_("an archive must be kept somewhere else than in the mailbox"))
         if worker.number not in failed:
             ledger.deletions.record_independent(source, worker.number, now())
 

@@ -18,6 +18,7 @@ from archipec.contract import (
 from archipec.custody.ledger import FolderState, HeaderFacts, SourceMessage
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError, counted
+from archipec.language import _
 from archipec.message import Folder, Json, Listed
 from archipec.pec.claims import claims_certification
 from archipec.pec.date import origin_date, received_date
@@ -116,7 +117,9 @@ class Lister:
                 except ArchipecError as error:
                     if error.scope > Scope.FOLDER:
                         raise
-                    error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
+                    error.hint = error.hint or _("to leave the folder out: {options}").format(
+                        options=names_folder(folder.name)
+                    )
                     self._observer.folder_failed(folder.name, error)
                 self._at = None
                 self._bad_folders = 0
@@ -152,8 +155,12 @@ class Lister:
         self._observer.folder_failed(
             name,
             Incomplete(
-                f'folder "{name}" is left out: each time it is listed, {error}',
-                hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
+                _('folder "{name}" is left out: each time it is listed, {error}').format(
+                    name=name, error=error
+                ),
+                hint=_("the next run tries again; to leave it out for good: {options}").format(
+                    options=names_folder(name)
+                ),
             ),
         )
         return True
@@ -175,10 +182,10 @@ class Lister:
         more = ", …" if len(folders) > _SHOWN else ""
         for glob in missing:
             error = PermanentError(
-                f'no folder is called "{glob}"',
-                hint=f"the folders read from this source are {names}{more}"
+                _('no folder is called "{glob}"').format(glob=glob),
+                hint=_("the folders read from this source are {names}{more}").format(names=names, more=more)
                 if names
-                else "the source has no folders",
+                else _("the source has no folders"),
                 scope=Scope.RUN,
             )
             if len(missing) == len(self._selection.folders):
@@ -219,7 +226,7 @@ class Lister:
         present = self._ledger.sources.present(number)
         if present == count or (whole and present > count):
             return True
-        for _ in range(2):  # once more, for what came or went meanwhile
+        for _ignored in range(2):  # once more, for what came or went meanwhile
             refs = self._list(source, folder.name, number, None)
             if refs is None:
                 return False
@@ -231,9 +238,10 @@ class Lister:
         self._observer.folder_failed(
             folder.name,
             Incomplete(
-                f'folder "{folder.name}": the source says that it holds {counted(count, "message")},'
-                f" and lists only {present}",
-                hint="the next run lists it whole again; if that doesn't help, ask the provider",
+                _(
+                    'folder "{name}": the source says that it holds {messages}, and lists only {present}'
+                ).format(name=folder.name, messages=counted(count, "message"), present=present),
+                hint=_("the next run lists it whole again; if that doesn't help, ask the provider"),
             ),
         )
         return True

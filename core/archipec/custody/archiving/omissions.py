@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from archipec.contract import ContentKey, Source, SupportsCheck, SupportsSkipped
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, TransientError, UnfitRecord, counted
+from archipec.language import _
 from archipec.message import Json, Skipped
 
 __all__ = ["Omissions", "omissions_of"]
@@ -69,8 +70,8 @@ class Omissions:
         return [
             *self._problems,
             IntegrityError(
-                f"{lost} of this archive's own record are missing",
-                hint="what is there is archived; bring back the rest from another copy",
+                _("{lost} of this archive's own record are missing").format(lost=lost),
+                hint=_("what is there is archived; bring back the rest from another copy"),
             ),
         ]
 

@@ -19,6 +19,7 @@ from archipec.custody.archiving.worklist import answer, matches_nothing
 from archipec.custody.ledger import HeaderFacts, SourceMessage
 from archipec.custody.run import Backoff, Run
 from archipec.errors import ArchipecError, Incomplete, TransientError
+from archipec.language import N_, _
 from archipec.pec.claims import is_unrecognised
 
 __all__ = ["preview"]
@@ -27,7 +28,7 @@ _PAGE = 1000
 # Connections lost at the headers of one folder before it is left out.
 _BREAKS = 3
 _ROME = ZoneInfo("Europe/Rome")
-_KIND_UNKNOWN = "not known before download"
+_KIND_UNKNOWN = N_("not known before download")
 
 
 def preview(pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool) -> ArchiveReport:
@@ -112,7 +113,7 @@ def _count_folders(progress: _Progress, source: Source) -> None:
     sources = progress.run.ledger.sources
     number_of_source = sources.number(progress.pipeline.source.where)
     backlog = sources.backlog(number_of_source, progress.sinks)
-    for number, name, _ in sources.folders(number_of_source):
+    for number, name, _ignored in sources.folders(number_of_source):
         wanted = progress.pipeline.selection.wants_folder(name)
         if backlog.get(number) and name not in progress.done and wanted:
             progress.at = name
@@ -151,8 +152,10 @@ def _blame_folder(progress: _Progress, error: TransientError) -> bool:
     progress.folder_failed(
         name,
         Incomplete(
-            f'folder "{name}" is left out: each time it is read, {error}',
-            hint=f"the next run tries again; to leave it out for good: {names_folder(name)}",
+            _('folder "{name}" is left out: each time it is read, {error}').format(name=name, error=error),
+            hint=_("the next run tries again; to leave it out for good: {options}").format(
+                options=names_folder(name)
+            ),
         ),
     )
     return True

@@ -42,6 +42,7 @@ from archipec.custody.ledger import SourceMessage
 from archipec.custody.run import Run
 from archipec.custody.spool import spool
 from archipec.errors import ArchipecError, Incomplete, Scope, TransientError
+from archipec.language import _
 from archipec.message import Fetched
 from archipec.supervision import supervised
 
@@ -166,7 +167,9 @@ class Reader:
             if error.scope > Scope.FOLDER:
                 raise
             self._work.drop(folder)
-            error.hint = error.hint or f"to leave the folder out: {names_folder(folder.name)}"
+            error.hint = error.hint or _("to leave the folder out: {options}").format(
+                options=names_folder(folder.name)
+            )
             self._events.put(FolderFailed(folder.name, error))
         finally:
             self._at_work_on = None
@@ -282,8 +285,8 @@ class Reader:
         self, source: Source, folder: FolderWork, row: SourceMessage, waiting: dict[str, SourceMessage]
     ) -> None:
         """Ask for one message, twice where the first answer is not what was listed; then it has failed."""
-        reason = "the source lists this message and gives nothing when asked for it"
-        for _ in range(2):
+        reason = _("the source lists this message and gives nothing when asked for it")
+        for _ignored in range(2):
             for fetched in source.fetch(folder.name, iter((row.ref,))):
                 if fetched.ref == row.ref and row.ref in waiting:
                     reason = self._take_in(folder, row, fetched, waiting, alone=True) or reason
@@ -326,12 +329,14 @@ class Reader:
             del waiting[row.ref]
             self._doubtful.append(row)
         if row.size is None:
-            return f"the source gave {size} bytes"
+            return _("the source gave {size} bytes").format(size=size)
         if size < row.size:
-            return f"the source gave {size} of {row.size} bytes"
+            return _("the source gave {given} of {listed} bytes").format(given=size, listed=row.size)
         if not size:
-            return "the source lists this message with no bytes, and gives none"
-        return f"the source gave {size} bytes of a message that it lists with {row.size}"
+            return _("the source lists this message with no bytes, and gives none")
+        return _("the source gave {given} bytes of a message that it lists with {listed}").format(
+            given=size, listed=row.size
+        )
 
     def _note_break(
         self, folder: FolderWork, waiting: dict[str, SourceMessage], error: ArchipecError
@@ -340,7 +345,7 @@ class Reader:
         row = self._breaks.broke(folder.number, waiting.values(), error)
         if row is not None:
             waiting.clear()
-            self._leave_out(folder, row, f"each time it is asked for, {error}")
+            self._leave_out(folder, row, _("each time it is asked for, {error}").format(error=error))
             self._note_bad(folder, error)
 
     def _note_bad(self, folder: FolderWork, error: ArchipecError) -> None:
@@ -349,8 +354,12 @@ class Reader:
         if self._breaks.is_folder(folder.number):
             self._work.drop(folder)
             left_out = Incomplete(
-                f'folder "{folder.name}" is left out: each time it is read, {error}',
-                hint=f"the next run tries again; to leave it out for good: {names_folder(folder.name)}",
+                _('folder "{name}" is left out: each time it is read, {error}').format(
+                    name=folder.name, error=error
+                ),
+                hint=_("the next run tries again; to leave it out for good: {options}").format(
+                    options=names_folder(folder.name)
+                ),
             )
             self._events.put(FolderFailed(folder.name, left_out))
 

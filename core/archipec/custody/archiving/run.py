@@ -18,6 +18,7 @@ from archipec.custody.ledger import Ledger
 from archipec.custody.run import Run, now
 from archipec.custody.spool import return_freed_memory
 from archipec.errors import ArchipecError, Interrupted
+from archipec.language import _
 from archipec.message import Quota
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ def archive(
         report.errors.append(error)
     if run.stop.is_set():
         report.errors.append(
-            Interrupted("stopped as asked", hint="what arrived is stored; the same command goes on from here")
+            Interrupted(
+                _("stopped as asked"), hint=_("what arrived is stored; the same command goes on from here")
+            )
         )
     report.seconds = report.seconds or time.monotonic() - started
     ledger = run.ledger
@@ -104,5 +107,5 @@ def _prune(pipeline: Pipeline, run: Run[ArchiveReport], *, clean: bool) -> Prune
     from archipec.custody.pruning.run import prune
 
     if not clean:
-        return PruneReport(pipeline.name, carried_out=True, note="nothing deleted: this run had an error")
+        return PruneReport(pipeline.name, carried_out=True, note=_("nothing deleted: this run had an error"))
     return prune(pipeline, Run(run.ledger, run.state, run.stop), carry_out=True)

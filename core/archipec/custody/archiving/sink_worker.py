@@ -18,6 +18,7 @@ from archipec.custody.archiving.batches import Arrival, Batch, Outcomes
 from archipec.custody.run import Run, now
 from archipec.custody.settle import SettleCounts, settle_sink
 from archipec.errors import ArchipecError, NoRoom, PluginBug, Scope, TransientError
+from archipec.language import _
 from archipec.message import ContentKey, Receipt
 from archipec.plugins.boundary import described
 from archipec.supervision import supervised
@@ -197,7 +198,9 @@ class SinkWorker:
                 outcomes[number] = receipt
         if put:
             raise PluginBug(
-                f"{described(self._sink.record)} gave no receipt for {len(put)} of the messages it took"
+                _("{described} gave no receipt for {put} of the messages it took").format(
+                    described=described(self._sink.record), put=len(put)
+                )
             )
         return outcomes
 

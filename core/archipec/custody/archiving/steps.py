@@ -12,6 +12,7 @@ from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, MissingCopy
+from archipec.language import _
 from archipec.message import ContentKey, Quota
 
 __all__ = ["Composer", "run_steps"]
@@ -45,7 +46,7 @@ def run_steps(
                 ):
                     yield stream
                 return
-        raise MissingCopy(f"no sink of this pipeline holds {key}")
+        raise MissingCopy(_("no sink of this pipeline holds {key}").format(key=key))
 
     for step in pipeline.steps:
         started = now()

@@ -43,6 +43,7 @@ from archipec.custody.archiving.worklist import WorkList, matches_nothing
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, Incomplete, PluginBug
+from archipec.language import _
 from archipec.message import ContentKey, Quota
 from archipec.supervision import join
 
@@ -139,15 +140,22 @@ class Transfer(ListingObserver):
             return
         selection, sources = self._pipeline.selection, self._ledger.sources
         names = selection.message_ids | {one for one in selection.ids if not is_hash(one)}
-        lost = [f"has the Message-ID <{name}>" for name in sources.unknown_message_ids(self._source, names)]
+        lost = [
+            _("has the Message-ID <{name}>").format(name=name)
+            for name in sources.unknown_message_ids(self._source, names)
+        ]
         hashes = [one for one in selection.ids if is_hash(one)]
         lost += [
-            f"has a SHA-256 that begins with {one}" for one in sources.unknown_hashes(self._source, hashes)
+            _("has a SHA-256 that begins with {one}").format(one=one)
+            for one in sources.unknown_hashes(self._source, hashes)
         ]
         self._report.errors += [
             Incomplete(
-                f"no message {what}",
-                hint="the folders that are read were looked through; see the header of the message in the webmail",
+                _("no message {what}").format(what=what),
+                hint=_(
+                    "the folders that are read were looked through; see the header of the message in the "
+                    "webmail"
+                ),
             )
             for what in lost
         ]
@@ -166,7 +174,7 @@ class Transfer(ListingObserver):
 
     def _take_up_backlog(self) -> None:
         backlog = self._ledger.sources.backlog(self._source, [worker.number for worker in self._workers])
-        for number, name, _ in self._ledger.sources.folders(self._source):
+        for number, name, _ignored in self._ledger.sources.folders(self._source):
             if backlog.get(number) and self._pipeline.selection.wants_folder(name):
                 with self._batcher.lock:
                     self._report.listed += backlog[number]
@@ -323,9 +331,9 @@ class Transfer(ListingObserver):
         if report.left:
             report.errors.extend(self._spared)
         for error in self._spared:
-            _log.warning("one connection to %s fewer: %s", self._pipeline.source.where, error)
+            _log.warning(_("one connection to %s fewer: %s"), self._pipeline.source.where, error)
         if report.left and not report.errors and not self._stop.is_set():
-            raise PluginBug(f"{report.left} listed messages were never answered for")
+            raise PluginBug(_("{left} listed messages were never answered for").format(left=report.left))
 
     def _count_confirmed(self, worker: SinkWorker) -> None:
         """Count what a sink took as pending and has decided on by now."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from archipec.config.selection import MessageFacts, Selection
 from archipec.custody.ledger import HeaderFacts, Ledger, SourceMessage
+from archipec.language import _
 from archipec.pec.claims import is_unrecognised
 from archipec.pec.kind import UNSEALED
 
@@ -235,7 +236,7 @@ def matches_nothing(selection: Selection, ledger: Ledger, source: int, listed: i
         if answer(selection, ledger, folder, row) is not False:
             return ""
         any_message = True
-    return f"no message matches the selection: {asked}" if any_message else ""
+    return _("no message matches the selection: {asked}").format(asked=asked) if any_message else ""
 
 
 def answer(

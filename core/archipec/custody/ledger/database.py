@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from archipec.custody.ledger.schema import APPLICATION_ID, JSON_COLUMNS, SCHEMA, STEPS, VERSION
 from archipec.errors import ArchipecError, PermanentError
+from archipec.language import N_, _
 from archipec.sqlite_file import SqliteFile
 
 __all__ = ["Database", "LedgerTable", "columns", "readable"]
@@ -21,7 +22,7 @@ class Database(SqliteFile):
         PermanentError: it is damaged: nothing is lost by that, it is made again from the archives.
     """
 
-    what: ClassVar[str] = "ledger"
+    what: ClassVar[str] = N_("ledger")
     application_id: ClassVar[int] = APPLICATION_ID
     version: ClassVar[int] = VERSION
     schema = SCHEMA
@@ -30,8 +31,10 @@ class Database(SqliteFile):
 
     def _damaged(self, problem: str) -> ArchipecError:
         return PermanentError(
-            f"the ledger {self._path} is damaged or not a ledger: {problem}",
-            hint="move it away: the next run rebuilds it from the archives",
+            _("the ledger {path} is damaged or not a ledger: {problem}").format(
+                path=self._path, problem=problem
+            ),
+            hint=_("move it away: the next run rebuilds it from the archives"),
         )
 
 

@@ -26,6 +26,7 @@ from archipec.custody.pruning.survey import Expected, recheck
 from archipec.custody.pruning.twins import first_ones
 from archipec.custody.run import Run, now
 from archipec.errors import AlreadyGone, ArchipecError, Interrupted, Refused, Scope, TransientError
+from archipec.language import _
 from archipec.message import DeletionOrder, Listed
 from archipec.sqlite_file import unix_seconds
 
@@ -100,7 +101,7 @@ class Executor:
     def go_on(self) -> None:
         """Raise Interrupted when the user asked to stop."""
         if self._run.stop.is_set():
-            raise Interrupted("stopped as asked", hint="what is deleted is recorded; the rest is kept")
+            raise Interrupted(_("stopped as asked"), hint=_("what is deleted is recorded; the rest is kept"))
 
     # -- the first one ---------------------------------------------------------------------------------
 
@@ -129,8 +130,8 @@ class Executor:
                 return
         if any(entry.action is Action.DELETE for entry in entries):
             raise Refused(
-                f"none of the first {_FIRST_TRIES} messages could be deleted",
-                hint="`--json` has the reason for each",
+                _("none of the first {number} messages could be deleted").format(number=_FIRST_TRIES),
+                hint=_("`--json` has the reason for each"),
             )
 
     def _delete_held(self, group: Sequence[PlanEntry], folders: Sequence[str]) -> list[Rescue]:
@@ -165,8 +166,8 @@ class Executor:
         self._confirm(group, {entry.listed.folder for entry in group}, before)
         if self._report.vanished:
             raise Refused(
-                "other messages went when one was deleted: this server deletes more than it is asked to",
-                hint="delete in the webmail",
+                _("other messages went when one was deleted: this server deletes more than it is asked to"),
+                hint=_("delete in the webmail"),
             )
 
     # -- batches ---------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class Executor:
             return None
         first = entries[0]
         assert first.key is not None
-        detail = "the source did not give it"
+        detail = _("the source did not give it")
         for fetched in source.fetch(first.listed.folder, iter([first.listed.ref])):
             if fetched.ref == first.listed.ref:
                 file = hold(self._run.state, fetched.chunks, first.key, number)
@@ -245,7 +246,7 @@ class Executor:
         for entry in entries:
             entry.keep(
                 KeepReason.CHANGED,
-                detail if entry is first else "another with the same bytes is not the one it was",
+                detail if entry is first else _("another with the same bytes is not the one it was"),
             )
         return None
 
@@ -258,7 +259,7 @@ class Executor:
             file: what their bytes are held in.
         """
         if not isinstance(source, SupportsDelete):
-            raise Refused("this source can't delete")
+            raise Refused(_("this source can't delete"))
         orders = {entry.listed.ref: (self._order(entry), entry) for entry in entries}
         if not orders:
             return []
@@ -266,14 +267,18 @@ class Executor:
         rule = str(self._pipeline.prune)
         made = self._ledger.deletions.order(self._pipeline.name, self._source, given, now(), rule)
         numbers = dict(zip(orders, made, strict=True))
-        self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _) in orders.items()}
-        rescues = [self._rescue(numbers[ref], one, file) for ref, (_, one) in orders.items()] if file else []
-        outcomes = {ref: DeletionOutcome(number, "unknown", "no answer") for ref, number in numbers.items()}
-        for _, entry in orders.values():
+        self._numbers = {(order.folder, order.ref): numbers[ref] for ref, (order, _ignored) in orders.items()}
+        rescues = (
+            [self._rescue(numbers[ref], one, file) for ref, (_ignored, one) in orders.items()] if file else []
+        )
+        outcomes = {
+            ref: DeletionOutcome(number, "unknown", _("no answer")) for ref, number in numbers.items()
+        }
+        for _ignored, entry in orders.values():
             entry.ordered()
         wider: ArchipecError | None = None
         try:
-            for order, error in source.delete([order for order, _ in orders.values()]):
+            for order, error in source.delete([order for order, _ignored in orders.values()]):
                 outcomes[order.ref] = self._outcome(numbers[order.ref], error)
                 self._take_answer(orders[order.ref][1], error)
                 if error is not None and error.scope > Scope.MESSAGE:
@@ -289,7 +294,7 @@ class Executor:
         """Build the order for a message: only from a good proof, and good for no longer."""
         proof = entry.proof
         if entry.key is None or proof is None or proof.doubt is not None or not proof.evidence:
-            raise Refused(f"message {entry.listed.ref} is not proven to be archived")
+            raise Refused(_("message {ref} is not proven to be archived").format(ref=entry.listed.ref))
         return DeletionOrder(
             entry.listed.folder, entry.listed.ref, entry.key, tuple(proof.evidence), proof.expires
         )
@@ -350,7 +355,7 @@ class Executor:
         for entry in self._report.with_action(Action.GONE):
             if entry.listed.folder == folder:
                 entry.keep(
-                    KeepReason.REFUSED, "the folder is not the one it was: its messages are numbered anew"
+                    KeepReason.REFUSED, _("the folder is not the one it was: its messages are numbered anew")
                 )
 
     def _list(self, folders: Sequence[str]) -> dict[str, set[str]]:

@@ -18,6 +18,7 @@ from archipec.custody.pruning.proof import Proof, Prover
 from archipec.custody.pruning.rescued import path_of, put_back, release
 from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, Refused, Scope, TransientError
+from archipec.language import _, ngettext
 
 __all__ = ["Guard", "finish_interrupted"]
 
@@ -75,12 +76,22 @@ class Guard:
             self.let_go(rescues)
             return None
         done = list(dict.fromkeys(self._return(rescue) for rescue in rescues))
-        which = " and ".join(f"{rescue.ref} of folder {rescue.folder!r}" for rescue in rescues)
-        were = "message {} was" if len(rescues) == 1 else "messages {} were"
+        which = _(" and ").join(
+            _("{ref} of folder {folder}").format(ref=rescue.ref, folder=repr(rescue.folder))
+            for rescue in rescues
+        )
         return Refused(
-            f"after {were.format(which)} deleted, an archive could not give its copy"
-            f" back ({doubt}): archive and mailbox are the same store, or the archive is damaged; {'; '.join(done)}",
-            hint="let an archive be kept somewhere else than in the mailbox, run `archipec verify`, and try again",
+            ngettext(
+                "after message {which} was deleted, an archive could not give its copy back ({doubt}): archive and mailbox"
+                " are the same store, or the archive is damaged; {done}",
+                "after messages {which} were deleted, an archive could not give its copy back ({doubt}): archive and mailbox"
+                " are the same store, or the archive is damaged; {done}",
+                len(rescues),
+            ).format(which=which, doubt=doubt, done="; ".join(done)),
+            hint=_(
+                "let an archive be kept somewhere else than in the mailbox, run `archipec verify`, and "
+                "try again"
+            ),
         )
 
     def let_go(self, rescues: Iterable[Rescue]) -> None:
@@ -104,15 +115,17 @@ class Guard:
             except ArchipecError as error:
                 return self._keep(rescue, error)
             self._ledger.deletions.record_outcomes(
-                [DeletionOutcome(rescue.order, "refused", "put back: an archive could not show its copy")],
+                [DeletionOutcome(rescue.order, "refused", _("put back: an archive could not show its copy"))],
                 now(),
             )
             self.let_go([rescue])
-            return "it was put back into the folder"
+            return _("it was put back into the folder")
 
     def _keep(self, rescue: Rescue, error: ArchipecError) -> str:
         self._ledger.deletions.keep_rescued(rescue.order)
-        return f"it could not be put back ({error.message}), and its bytes are in {path_of(self._state, rescue.file)}"
+        return _("it could not be put back ({reason}), and its bytes are in {path}").format(
+            reason=error.message, path=path_of(self._state, rescue.file)
+        )
 
 
 def finish_interrupted(guard: Guard, *, with_archives: Callable[[], bool] = lambda: True) -> None:
@@ -152,14 +165,14 @@ def _take_back_marks(source: Source, ledger: Ledger, number: int) -> None:
         return
     if not isinstance(source, SupportsUnmark):
         raise Refused(
-            "an earlier run marked messages for deletion, and this source can't take the marks back"
+            _("an earlier run marked messages for deletion, and this source can't take the marks back")
         )
     for folder, group in groupby(marks, key=lambda mark: mark[1]):
         marked = list(group)
-        source.unmark(folder, [ref for _, _, ref in marked])
-        ledger.deletions.unmark(order for order, _, _ in marked)
+        source.unmark(folder, [mark[2] for mark in marked])
+        ledger.deletions.unmark(mark[0] for mark in marked)
         _log.warning(
-            'took back %d marks for deletion in folder "%s": an earlier run ended before it deleted',
+            _('took back %d marks for deletion in folder "%s": an earlier run ended before it deleted'),
             len(marked),
             folder,
         )

@@ -23,6 +23,7 @@ from archipec.custody.pruning.proof import Proof
 from archipec.custody.pruning.rules import Candidate, KeepReason
 from archipec.custody.run import now
 from archipec.errors import Refused
+from archipec.language import _
 from archipec.message import ContentKey, Json, Listed
 
 __all__ = ["PLAN_DAYS", "Action", "PlanEntry", "save_plan", "shown_plan"]
@@ -142,9 +143,9 @@ class PlanEntry:
     def listed_again(self) -> None:
         """The listing afterwards has it: what was said of it isn't so."""
         if self.action in (Action.DELETED, Action.MOVED):
-            self.keep(KeepReason.REFUSED, "the server said that it is deleted, and lists it still")
+            self.keep(KeepReason.REFUSED, _("the server said that it is deleted, and lists it still"))
         elif self.action is Action.GONE:
-            self.keep(KeepReason.CHANGED, "the server lists it, and did not show it")
+            self.keep(KeepReason.CHANGED, _("the server lists it, and did not show it"))
 
     def _become(self, action: Action, reason: KeepReason | None = None, detail: str = "") -> None:
         self.action, self.kept, self.detail = action, reason, detail
@@ -190,13 +191,15 @@ def shown_plan(plan: str, pipeline: str, source: int, ledger: Ledger) -> frozens
     found = ledger.deletions.plan(plan, pipeline, source)
     if found is None:
         raise Refused(
-            f'no plan "{plan}" was shown for this pipeline, or newer ones have taken its place',
-            hint="`archipec prune` without --yes shows one, and its id",
+            _('no plan "{plan}" was shown for this pipeline, or newer ones have taken its place').format(
+                plan=plan
+            ),
+            hint=_("`archipec prune` without --yes shows one, and its id"),
         )
     made, messages = found
     if now() - made > PLAN_DAYS * 86400:
         raise Refused(
-            f'plan "{plan}" is older than {PLAN_DAYS} days',
-            hint="`archipec prune` without --yes shows a new one",
+            _('plan "{plan}" is older than {days} days').format(plan=plan, days=PLAN_DAYS),
+            hint=_("`archipec prune` without --yes shows a new one"),
         )
     return frozenset(messages)

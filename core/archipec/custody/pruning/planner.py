@@ -18,12 +18,13 @@ from archipec.custody.pruning.rules import Candidate, KeepReason, bytes_to_free
 from archipec.custody.pruning.survey import MailboxSurvey, fetch_keys, trash_of
 from archipec.custody.run import Run
 from archipec.errors import Refused
+from archipec.language import N_, _, written
 from archipec.message import Listed
 
 __all__ = ["Planner"]
 
 _BATCH: Final = 500
-_MENDED: Final = "found so when it was last read back; `archipec archive` stores it again"
+_MENDED: Final = N_("found so when it was last read back; `archipec archive` stores it again")
 
 
 class Planner:
@@ -66,7 +67,7 @@ class Planner:
         """
         rules = rules_now(self._pipeline, self._sinks, self._ledger)
         source = self._ledger.sources.number(self._pipeline.source.where)
-        known = {name: number for number, name, _ in self._ledger.sources.folders(source)}
+        known = {name: number for number, name, _ignored in self._ledger.sources.folders(source)}
         for name, listing in mailbox.folders.items():
             for listed, archived in self._known(known.get(name), listing):
                 entry = PlanEntry(listed, None if archived is None else archived.key)
@@ -77,7 +78,7 @@ class Planner:
                         entry.candidate = candidate
                     case KeepReason() as reason:
                         is_damaged = reason in (KeepReason.MISSING, KeepReason.ALTERED)
-                        entry.keep(reason, _MENDED if is_damaged else "")
+                        entry.keep(reason, _(_MENDED) if is_damaged else "")
                 self._report.entries.append(entry)
         chosen = [entry for entry in self._report.entries if entry.candidate is not None]
         self._prove(chosen, self._bytes_to_free() if shown is None else None, limit)
@@ -99,8 +100,8 @@ class Planner:
             return None
         if self._report.quota is None:
             raise Refused(
-                "the server doesn't tell how full the mailbox is, and a rule asks for it",
-                hint='say how large it is: quota = "2 GB" in [pipeline.prune], or --quota',
+                _("the server doesn't tell how full the mailbox is, and a rule asks for it"),
+                hint=_('say how large it is: quota = "2 GB" in [pipeline.prune], or --quota'),
             )
         size, self._report.note = bytes_to_free(self._policy, self._report.quota)
         return size
@@ -142,9 +143,10 @@ class Planner:
             share = 100 * number / len(mailbox.folders[folder])
             if share > self._policy.max_share:
                 raise Refused(
-                    f'the plan takes {share:.0f} % of the messages of folder "{folder}",'
-                    f" more than {self._policy.max_share} %",
-                    hint="if that is meant: --allow-large, or max_share in [pipeline.prune]",
+                    _(
+                        'the plan takes {share} % of the messages of folder "{folder}", more than {max_share} %'
+                    ).format(share=written(share), folder=folder, max_share=self._policy.max_share),
+                    hint=_("if that is meant: --allow-large, or max_share in [pipeline.prune]"),
                 )
 
     def plan_trash(

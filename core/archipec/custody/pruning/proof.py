@@ -17,6 +17,7 @@ from archipec.custody.pruning.rules import KeepReason
 from archipec.custody.readback import MISSING, OK, Medium, ReadBack, Stamp, read_back, stamp_of
 from archipec.custody.run import Run, open_endpoint
 from archipec.errors import ArchipecError, IntegrityError, Interrupted, MissingCopy, UnfitRecord, Unsupported
+from archipec.language import _
 from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["LIFE", "Proof", "Prover", "head_digest"]
@@ -99,7 +100,7 @@ class Prover:
             proof = proofs[content]
             if proof.doubt is None and not proof.head:
                 proof.doubt = KeepReason.UNREADABLE
-                proof.detail = "a confirmation alone is no proof: at least one copy must be read back"
+                proof.detail = _("a confirmation alone is no proof: at least one copy must be read back")
         self._proofs |= proofs
         return proofs
 
@@ -154,11 +155,13 @@ class Prover:
         try:
             for copy in copies:
                 if context.cancelled():
-                    raise Interrupted("stopped as asked", hint="nothing more is deleted")
+                    raise Interrupted(_("stopped as asked"), hint=_("nothing more is deleted"))
                 proof = proofs.setdefault(copy.content, Proof(context.now()))
                 found = _read(opened, copy, medium)
                 if found is None:
-                    proof.evidence.append(f"{sink.where}: confirmed, and can't be read back")
+                    proof.evidence.append(
+                        _("{where}: confirmed, and can't be read back").format(where=sink.where)
+                    )
                     continue
                 verdicts.append((copy.content, found.verdict))
                 _weigh(proof, found, sink, number, context)
@@ -167,7 +170,8 @@ class Prover:
                 self._ledger.copies.record_verified(number, verdicts, int(context.now().timestamp()))
         for content in contents - {copy.content for copy in copies}:
             proof = proofs.setdefault(content, Proof(context.now()))
-            proof.doubt, proof.detail = KeepReason.NOT_ARCHIVED, f"{sink.where}: holds it no longer"
+            gone = _("{where}: holds it no longer").format(where=sink.where)
+            proof.doubt, proof.detail = KeepReason.NOT_ARCHIVED, gone
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int) -> Sink:
         if number not in self._opened:
@@ -196,15 +200,19 @@ def _weigh(
     files = {stamp.file for stamp in proof.stamps.values() if stamp is not None}
     if found.stamp is not None and found.stamp.file in files:
         proof.doubt = proof.doubt or KeepReason.ONE_FILE
-        proof.detail = (
-            proof.detail or f"{sink.where}: its copy is the very file that another archive's copy is"
-        )
+        proof.detail = proof.detail or _(
+            "{where}: its copy is the very file that another archive's copy is"
+        ).format(where=sink.where)
         return
     proof.head = head_digest(found.head)
     proof.stamps[number] = found.stamp
     time = context.now().isoformat(timespec="seconds")
-    where_from = f" (perhaps from a cache: {found.cached})" if found.cached else " from its medium"
-    proof.evidence.append(f"{sink.where}: read back at {time}{where_from}")
+    where_from = (
+        " " + _("(perhaps from a cache: {reason})").format(reason=found.cached)
+        if found.cached
+        else " " + _("from its medium")
+    )
+    proof.evidence.append(_("{where}: read back at {time}").format(where=sink.where, time=time) + where_from)
 
 
 def _check_own_record(sink: Sink, where: str, ledger: Ledger) -> None:
@@ -221,8 +229,10 @@ def _check_own_record(sink: Sink, where: str, ledger: Ledger) -> None:
     for problem in sink.check():
         if _is_misfit(problem, ledger):
             raise IntegrityError(
-                f"{where} does not fit its own record, so no copy in it proves anything: {problem.message}",
-                hint=problem.hint or "`archipec verify` says more",
+                _("{where} does not fit its own record, so no copy in it proves anything: {reason}").format(
+                    where=where, reason=problem.message
+                ),
+                hint=problem.hint or _("`archipec verify` says more"),
             )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from archipec.custody.pruning.plan import Action, PlanEntry
 from archipec.custody.pruning.rules import KeepReason, percent
 from archipec.errors import ATTENTION, ArchipecError, IntegrityError, Refused, exit_code
+from archipec.language import _, written
 from archipec.message import Json, Quota
 
 __all__ = ["PruneReport"]
@@ -91,7 +92,7 @@ class PruneReport:
             if entry.action is Action.DELETE or entry.is_undecided:
                 entry.keep(KeepReason.STOPPED if done else KeepReason.REFUSED)
         self.errors.append(error)
-        was_not = "no more was deleted" if done else "nothing was deleted"
+        was_not = _("no more was deleted") if done else _("nothing was deleted")
         self.refusal = error.message if isinstance(error, Refused) else f"{was_not}: {error.message}"
 
     def as_json(self, *, plan: bool = True) -> dict[str, Json]:
@@ -122,4 +123,6 @@ class PruneReport:
     @property
     def fullness(self) -> str:
         """How full the mailbox is, as a text; empty when unknown."""
-        return "" if self.quota is None else f"{percent(self.quota):.0f} % full"
+        return (
+            "" if self.quota is None else _("{percent} % full").format(percent=written(percent(self.quota)))
+        )

@@ -14,6 +14,7 @@ from archipec.custody.ledger.deletions import Rescue
 from archipec.custody.spool import head_of
 from archipec.durability import sync_directory, sync_file
 from archipec.errors import Unsupported, from_os_error
+from archipec.language import _
 from archipec.message import ContentKey, Item
 
 __all__ = ["hold", "path_of", "put_back", "release"]
@@ -88,7 +89,7 @@ def put_back(source: Source, rescue: Rescue, state: Path) -> None:
         ArchipecError: it is not known to be there again.
     """
     if not isinstance(source, SupportsPutBack):
-        raise Unsupported("this source takes no messages back")
+        raise Unsupported(_("this source takes no messages back"))
     path = path_of(state, rescue.file)
 
     def reader() -> BinaryIO:

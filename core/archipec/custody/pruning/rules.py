@@ -14,6 +14,7 @@ from archipec.config.prune_policy import PrunePolicy
 from archipec.config.selection import MessageFacts, Selection
 from archipec.contract import SinkType
 from archipec.custody.ledger.deletions import ArchivedMessage
+from archipec.language import N_, _, written
 from archipec.message import Listed, Quota
 from archipec.pec.transactions import Outcome, Transaction
 
@@ -60,32 +61,34 @@ class KeepReason(enum.StrEnum):
     @property
     def text(self) -> str:
         """The reason as a text."""
-        return _TEXTS[self]
+        return _(_TEXTS[self])
 
 
 _TEXTS = {
-    KeepReason.NOT_ARCHIVED: "not in every required archive, or new or numbered anew since `archipec archive` ran",
-    KeepReason.PENDING: "waiting for an archive's confirmation",
-    KeepReason.FLAGGED: "flagged in the mailbox",
-    KeepReason.NOT_SELECTED: "not chosen by the selection",
-    KeepReason.NO_DATE: "no date but the one its sender chose",
-    KeepReason.TOO_RECENT: "too recent",
-    KeepReason.NOT_VERIFIED: "not verified for long enough",
-    KeepReason.RECEIPTS: "receipts still to come",
-    KeepReason.ENOUGH_ROOM: "there is room enough without",
-    KeepReason.LIMIT: "beyond the limit of this run",
-    KeepReason.MISSING: "a copy is missing from an archive",
-    KeepReason.ALTERED: "a copy in an archive has been altered",
-    KeepReason.UNREADABLE: "no copy can be read back",
-    KeepReason.CHANGED: "not the message that was archived",
-    KeepReason.REFUSED: "deletion refused",
-    KeepReason.STOPPED: "not reached",
-    KeepReason.UNCONFIRMED: "the server has not said whether it is deleted",
-    KeepReason.GONE: "gone before it was to be deleted, and not by this run",
-    KeepReason.PUT_BACK: "put back into the mailbox",
-    KeepReason.RESCUED: "deleted, and its bytes kept in the state folder",
-    KeepReason.ONE_FILE: "the copies in two required archives are one file",
-    KeepReason.NOT_PLANNED: "not in the plan that was shown",
+    KeepReason.NOT_ARCHIVED: N_(
+        "not in every required archive, or new or numbered anew since `archipec archive` ran"
+    ),
+    KeepReason.PENDING: N_("waiting for an archive's confirmation"),
+    KeepReason.FLAGGED: N_("flagged in the mailbox"),
+    KeepReason.NOT_SELECTED: N_("not chosen by the selection"),
+    KeepReason.NO_DATE: N_("no date but the one its sender chose"),
+    KeepReason.TOO_RECENT: N_("too recent"),
+    KeepReason.NOT_VERIFIED: N_("not verified for long enough"),
+    KeepReason.RECEIPTS: N_("receipts still to come"),
+    KeepReason.ENOUGH_ROOM: N_("there is room enough without"),
+    KeepReason.LIMIT: N_("beyond the limit of this run"),
+    KeepReason.MISSING: N_("a copy is missing from an archive"),
+    KeepReason.ALTERED: N_("a copy in an archive has been altered"),
+    KeepReason.UNREADABLE: N_("no copy can be read back"),
+    KeepReason.CHANGED: N_("not the message that was archived"),
+    KeepReason.REFUSED: N_("deletion refused"),
+    KeepReason.STOPPED: N_("not reached"),
+    KeepReason.UNCONFIRMED: N_("the server has not said whether it is deleted"),
+    KeepReason.GONE: N_("gone before it was to be deleted, and not by this run"),
+    KeepReason.PUT_BACK: N_("put back into the mailbox"),
+    KeepReason.RESCUED: N_("deleted, and its bytes kept in the state folder"),
+    KeepReason.ONE_FILE: N_("the copies in two required archives are one file"),
+    KeepReason.NOT_PLANNED: N_("not in the plan that was shown"),
 }
 
 
@@ -221,13 +224,15 @@ def bytes_to_free(policy: PrunePolicy, quota: Quota) -> tuple[int | None, str]:
 
     With it the reason when nothing is to be freed, else an empty text.
     """
-    full = f"nothing to delete: the mailbox is {percent(quota):.0f} % full"
+    full = _("nothing to delete: the mailbox is {percent} % full").format(percent=written(percent(quota)))
     if policy.when_above is not None and percent(quota) <= policy.when_above:
-        return 0, f"{full}, not above {policy.when_above} %"
+        return 0, _("{full}, not above {when_above} %").format(full=full, when_above=policy.when_above)
     if policy.free_to is None:
         return None, ""
     size = max(0, quota.used - quota.limit * policy.free_to // 100)
-    return size, "" if size else f"{full}, no more than {policy.free_to} %"
+    return size, "" if size else _("{full}, no more than {free_to} %").format(
+        full=full, free_to=policy.free_to
+    )
 
 
 def required_sinks(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:

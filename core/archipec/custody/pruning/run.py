@@ -27,6 +27,7 @@ from archipec.custody.pruning.rules import required_sinks
 from archipec.custody.pruning.survey import MailboxSurvey, survey_mailbox
 from archipec.custody.run import Run, now
 from archipec.errors import ArchipecError, Refused
+from archipec.language import _
 from archipec.message import Listed
 
 __all__ = ["prune"]
@@ -76,15 +77,17 @@ def _sound(pipeline: Pipeline) -> list[Endpoint[SinkType[Any]]]:
     policy = pipeline.prune
     if not policy.has_rule and not policy.trash:
         raise Refused(
-            "no rule says what may be deleted",
-            hint="give one: --older-than 1y, --free-to 70%, a period, kinds or folders; --older-than 0d takes all"
-            " that is archived; in archipec.toml they stand in [pipeline.prune]",
+            _("no rule says what may be deleted"),
+            hint=_(
+                "give one: --older-than 1y, --free-to 70%, a period, kinds or folders; --older-than 0d "
+                "takes all that is archived; in archipec.toml they stand in [pipeline.prune]"
+            ),
         )
     sinks = required_sinks(pipeline)
     if not sinks:
         raise Refused(
-            "no sink is required, so that nothing would prove a deletion",
-            hint="remove required = false from one of them",
+            _("no sink is required, so that nothing would prove a deletion"),
+            hint=_("remove required = false from one of them"),
         )
     return sinks
 
@@ -134,7 +137,7 @@ class _Pruning:
     def _refuse_same_store(self) -> None:
         reason = same_store(self._pipeline.source, required_sinks(self._pipeline), self._run)
         if reason:
-            raise Refused(reason, hint="a copy in the mailbox itself is no copy: name another archive")
+            raise Refused(reason, hint=_("a copy in the mailbox itself is no copy: name another archive"))
 
     def _carry_out(self, before: Mapping[str, Sequence[Listed]]) -> None:
         if self._report.carried_out:
@@ -143,8 +146,8 @@ class _Pruning:
     def _plan_trash(self, limit: int | None, shown: frozenset[PlannedMessage] | None) -> None:
         if self._only_moves:
             raise Refused(
-                "this server can't delete single messages, and so its trash can't be emptied safely",
-                hint="empty it in the webmail: what was moved there is archived and proven",
+                _("this server can't delete single messages, and so its trash can't be emptied safely"),
+                hint=_("empty it in the webmail: what was moved there is archived and proven"),
             )
         with self._run.open(self._pipeline.source) as source:
             self._planner.plan_trash(source, limit, shown)
@@ -155,9 +158,11 @@ class _Pruning:
         there = {name: {listed.ref for listed in listing} for name, listing in mailbox.folders.items()}
         self._ledger.deletions.record_outcomes(
             [
-                DeletionOutcome(number, "refused", "still there when the mailbox was listed again")
+                DeletionOutcome(number, "refused", _("still there when the mailbox was listed again"))
                 if ref in there[folder]
-                else DeletionOutcome(number, "deleted", "no longer there when the mailbox was listed again")
+                else DeletionOutcome(
+                    number, "deleted", _("no longer there when the mailbox was listed again")
+                )
                 for number, folder, ref in self._ledger.deletions.open_orders(self._source)
                 if folder in there
             ],

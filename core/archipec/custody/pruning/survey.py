@@ -14,6 +14,7 @@ from archipec.contract import Source, SupportsDelete, SupportsHeaders, SupportsQ
 from archipec.custody.pruning.proof import head_digest
 from archipec.custody.run import Cancellation, Run
 from archipec.errors import ArchipecError, Interrupted, Refused, Scope, TransientError
+from archipec.language import _
 from archipec.message import ContentKey, Listed, Quota
 
 __all__ = ["Expected", "MailboxSurvey", "Recheck", "fetch_keys", "recheck", "survey_mailbox", "trash_of"]
@@ -53,7 +54,7 @@ def survey_mailbox(pipeline: Pipeline, run: Run[Any]) -> MailboxSurvey:
 
 def _survey(pipeline: Pipeline, source: Source, stop: Cancellation) -> MailboxSurvey:
     if not isinstance(source, SupportsDelete):
-        raise Refused(f'a "{pipeline.source.record.name}" source can\'t delete messages')
+        raise Refused(_('a "{name}" source can\'t delete messages').format(name=pipeline.source.record.name))
     selections = (pipeline.selection, *pipeline.prune.selections)
     wanted = [
         folder.name
@@ -64,7 +65,7 @@ def _survey(pipeline: Pipeline, source: Source, stop: Cancellation) -> MailboxSu
     for name in wanted:
         folders[name] = list(source.scan(name, None))
         if stop.is_set():
-            raise Interrupted("stopped as asked", hint="nothing was deleted")
+            raise Interrupted(_("stopped as asked"), hint=_("nothing was deleted"))
     reported = source.quota() if isinstance(source, SupportsQuota) else None
     used = sum(listed.size or 0 for listing in folders.values() for listed in listing)
     quota = pipeline.prune.quota_of(reported, used)
@@ -84,7 +85,7 @@ def trash_of(source: Source) -> str:
     """
     folder = source.trash() if isinstance(source, SupportsTrash) else None
     if folder is None:
-        raise Refused("the mailbox has no folder that is known to be its trash")
+        raise Refused(_("the mailbox has no folder that is known to be its trash"))
     return folder
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from archipec.errors import counted
 from archipec.language import _, current, written
 
 __all__ = ["RANGES", "byte_count", "lines_of", "moment", "one_line"]
@@ -120,4 +121,4 @@ def moment(date: datetime | int | None) -> str:
 
 def byte_count(size: int) -> str:
     """Return a number of bytes, exactly."""
-    return f"{written(size)} byte" if current() == "it" or size == 1 else f"{written(size)} bytes"
+    return counted(size, "byte")

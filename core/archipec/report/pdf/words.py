@@ -24,17 +24,17 @@ __all__ = [
 ]
 
 _KINDS: Final[Mapping[str, str]] = {
-    kinds.POSTA_CERTIFICATA: "transport envelope",
-    kinds.ACCETTAZIONE: "acceptance receipt",
-    kinds.NON_ACCETTAZIONE: "notice of non-acceptance",
-    kinds.PRESA_IN_CARICO: "take-charge receipt",
-    kinds.AVVENUTA_CONSEGNA: "delivery receipt",
-    kinds.ERRORE_CONSEGNA: "notice of non-delivery",
-    kinds.PREAVVISO_ERRORE_CONSEGNA: "notice of non-delivery in time",
-    kinds.RILEVAZIONE_VIRUS: "virus detection notice",
-    kinds.ANOMALIA: "anomaly envelope",
-    kinds.ORDINARIA: "message without a provider's seal",
-    kinds.UNKNOWN: "message of unknown kind",
+    kinds.POSTA_CERTIFICATA: N_("transport envelope"),
+    kinds.ACCETTAZIONE: N_("acceptance receipt"),
+    kinds.NON_ACCETTAZIONE: N_("notice of non-acceptance"),
+    kinds.PRESA_IN_CARICO: N_("take-charge receipt"),
+    kinds.AVVENUTA_CONSEGNA: N_("delivery receipt"),
+    kinds.ERRORE_CONSEGNA: N_("notice of non-delivery"),
+    kinds.PREAVVISO_ERRORE_CONSEGNA: N_("notice of non-delivery in time"),
+    kinds.RILEVAZIONE_VIRUS: N_("virus detection notice"),
+    kinds.ANOMALIA: N_("anomaly envelope"),
+    kinds.ORDINARIA: N_("message without a provider's seal"),
+    kinds.UNKNOWN: N_("message of unknown kind"),
 }
 
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
@@ -89,11 +89,10 @@ _TYPES: Final[Mapping[str, str]] = {
 
 def kind_name(kind: str) -> str:
     """Return what a message of a kind is called."""
-    if current() == "it":
-        if kind == kinds.ORDINARIA:
-            return "messaggio senza firma del gestore"
-        return kinds.known_kind(kind).label
-    return _KINDS.get(kind) or kinds.known_kind(kind).english or kind
+    if kind in _KINDS:
+        return _(_KINDS[kind])
+    known = kinds.known_kind(kind)
+    return known.label if current() == "it" else known.english or kind
 
 
 def system_name(system: str) -> str:
