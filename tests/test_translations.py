@@ -168,8 +168,8 @@ def all_modules() -> Iterator[tuple[str, str]]:
 
 _WORDS = re.compile(r"[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}")
 _NEXT_TO_A_VALUE = re.compile(r"(?:^|\s)[A-Za-z]{3,}(?=[\s,;]|: |$)")
-_CODE = re.compile(  # SQL, TOML
-    r"\b(?:SELECT|INSERT INTO|UPDATE \w+|CREATE|ALTER TABLE|DELETE FROM|PRAGMA|WHERE|ORDER BY)\b|^\[\[\w+|^\w+ = "
+_CODE = re.compile(  # SQL, TOML, attributes of SVG
+    r"\b(?:SELECT|INSERT INTO|UPDATE \w+|CREATE|ALTER TABLE|DELETE FROM|PRAGMA|WHERE|ORDER BY)\b|^\[\[\w+|^\w+ = |^[\w-]+=\""
 )
 _MARKING = frozenset({"_", "N_", "ngettext", "pgettext", "counted"})
 _SILENT = frozenset({"debug", "info"})  # methods of a log that people see with -v alone
