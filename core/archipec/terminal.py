@@ -7,13 +7,14 @@ Standard output is data, standard error is talk. The order of exit codes is `arc
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -23,6 +24,14 @@ from archipec.language import LANGUAGES, N_, _, choose, current, written
 C = TypeVar("C", bound=click.Command)
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=click.Parameter)
+
+
+JOURNAL: Final = logging.getLogger("archipec.journal")
+"""What a log file has and no terminal shows: what was run and how it ended, and what was said went wrong."""
+
+JOURNAL.propagate = False
+# Without a log file it goes nowhere.
+JOURNAL.addHandler(logging.NullHandler())
 
 
 class Commands(click.Group):
@@ -241,6 +250,8 @@ def say_error(error: ArchipecError, pipeline: str = "") -> None:
     context = click.get_current_context(silent=True)
     as_json = bool(context and context.params.get("as_json")) or "--json" in sys.argv
     problems = error.problems if isinstance(error, ConfigError) else (error.message,)
+    for problem in problems:
+        JOURNAL.error("%s%s", f"{pipeline}: " if pipeline else "", problem)
     if as_json:
         shape: dict[str, object] = {"pipeline": pipeline} if pipeline else {}
         shape |= {"error": list(problems), "hint": error.hint, "exit_code": error.exit_code}

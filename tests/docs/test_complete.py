@@ -149,7 +149,8 @@ def test_every_command_that_a_page_shows_is_understood() -> None:
     for page, (program, *words) in lines:
         group: Any = cli._cli if program == "archipec" else tool._cli
         while isinstance(group, click.Group) and words:
-            name, *words = words
+            # Options before the command.
+            name, *words = group.make_parser(click.Context(group)).parse_args(list(words))[1]
             command = group.get_command(click.Context(group), name)
             assert command is not None, (page, program, name)
             group = command

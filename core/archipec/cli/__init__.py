@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from archipec import __version__
+from archipec.cli.logs import end_logging, start_logging
 from archipec.errors import BUG, DONE, ArchipecError, ConfigError, Interrupted, exit_code
 from archipec.language import N_, _, choose
-from archipec.terminal import Commands, language_option, say_error
+from archipec.terminal import JOURNAL, Commands, language_option, say_error
 
 __all__ = ["Settings", "main"]
 
@@ -20,9 +21,7 @@ _COMMANDS = {
         "Bring new messages into the archives: every byte, every message once, nothing changed at the source."
     ),
     "demo": N_("Make a sample mailbox of sealed messages, archive it to DIR, verify it, show what it holds."),
-    "forget": N_(
-        "End what is no more in `status`: a pipeline, a mailbox, an archive; files are not touched."
-    ),
+    "forget": N_("End what is no more in `status`: a pipeline, a mailbox, an archive."),
     "get": N_(
         "Get messages out: the exact bytes that were received, proven by their SHA-256; or their attachments."
     ),
@@ -70,10 +69,13 @@ _COMMANDS = {
 class Settings:
     """What the options before the command say."""
 
-    def __init__(self, config: Path | None, state: Path | None, *, verbose: bool) -> None:
+    def __init__(
+        self, config: Path | None, state: Path | None, *, verbose: bool, quiet: bool = False
+    ) -> None:
         self._config = config
         self._state = state
         self.verbose = verbose
+        self.quiet = quiet
 
     @property
     def config(self) -> Path:
@@ -118,9 +120,29 @@ class Settings:
 )
 @language_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr; show where a bug comes from.")
+@click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Say nothing of what went well: for cron, which mails all that is said.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Also append to this file what is run, how it ends, and every warning and error.",
+)
 @click.version_option(__version__, prog_name="archipec")
 @click.pass_context
-def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose: bool) -> None:
+def _cli(
+    ctx: click.Context,
+    config: Path | None,
+    state: Path | None,
+    log_file: Path | None,
+    *,
+    verbose: bool,
+    quiet: bool,
+) -> None:
     """Archive Italian certified mail (PEC): every byte as sealed, every copy read back.
 
     \b
@@ -129,38 +151,16 @@ def _cli(ctx: click.Context, config: Path | None, state: Path | None, *, verbose
     Archive a mailbox:
       archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC
     """
-    _log_to_stderr(verbose=verbose)
+    start_logging(verbose=verbose, quiet=quiet, file=log_file)
+    # Its options stay out: someone may have typed a password.
+    JOURNAL.info("archipec %s: %s", __version__, ctx.invoked_subcommand)
     # But for the one that writes it.
     if config is not None and ctx.invoked_subcommand != "init" and not config.exists():
         raise ConfigError(
             _("there is no configuration at {path}").format(path=config),
             hint=_("check --config, or ARCHIPEC_CONFIG where it isn't given"),
         )
-    ctx.obj = Settings(config, state, verbose=verbose)
-
-
-class _Masked(logging.Formatter):
-    """Masks secrets in all of a record, the traceback included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        from archipec.masking import mask
-
-        try:
-            return mask(super().format(record))
-        except Exception as error:  # noqa: BLE001 - a plugin's arguments don't fit its message
-            return _("{levelname}: {name} logged what can't be shown: {name2}").format(
-                levelname=record.levelname, name=record.name, name2=type(error).__name__
-            )
-
-
-def _log_to_stderr(*, verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _Masked(
-            "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "%(levelname)s: %(message)s"
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG if verbose else logging.WARNING)
+    ctx.obj = Settings(config, state, verbose=verbose, quiet=quiet)
 
 
 def main() -> None:
@@ -176,6 +176,7 @@ def main() -> None:
     if (lost := failure()) is not None:
         say_error(lost)
         code = exit_code((code, lost.exit_code))
+    end_logging(code)
     if any_left_behind():
         end_process(code)
     sys.exit(code)
@@ -205,6 +206,7 @@ def _run() -> int:
 
 
 def _say_bug(error: BaseException) -> None:
+    JOURNAL.error(_("this is a bug in archipec"), exc_info=error)
     if "-v" in sys.argv or "--verbose" in sys.argv:
         logging.getLogger("archipec").error(_("this is a bug in archipec"), exc_info=error)
         return

@@ -11,8 +11,9 @@ import click
 from archipec.cli import Settings
 from archipec.cli.facts import seals_text
 from archipec.cli.indexing import indexing
-from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, run_each, say_failed, selection_options
+from archipec.cli.pipelines import chosen, selection_options
+from archipec.cli.running import as_json as with_outcome
+from archipec.cli.running import run_each, say_failed
 from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
@@ -55,6 +56,14 @@ _FAILURES_SHOWN = 10
 @click.option("--no-seals", is_flag=True, help="Do not judge the seals of what is stored; a later run can.")
 @click.option("--no-index", is_flag=True, help="Do not make what is stored searchable; `archipec index` can.")
 @trust_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1, max=64),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Run so many pipelines at once; those that share a mailbox or an archive still run one after the other.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be stored, by kind and year; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
@@ -72,6 +81,7 @@ def archive(
     message_id: tuple[str, ...],
     only_ids: TextIO | None,
     trust: TrustFiles,
+    jobs: int,
     *,
     full: bool,
     loose: bool,
@@ -86,6 +96,7 @@ def archive(
     All pipelines of archipec.toml, or some by name:
       archipec archive
       archipec archive studio
+      archipec --quiet archive --jobs 8
     Without a configuration:
       archipec archive --from imaps://me@pec.example.it@imaps.example.it --to maildir:PEC --to mbox:PEC.mbox
       archipec archive --from 'imaps://user@host/INBOX?password=env:PEC_PASSWORD' --to maildir:PEC --dry-run
@@ -109,17 +120,16 @@ def archive(
         pipelines = tuple(replace(one, source=with_option(one.source, "loose", True)) for one in pipelines)
     pipelines = tuple(_asked(one, trust, seals=not no_seals, index=not no_index) for one in pipelines)
     stop = Cancellation()
+    # Bars of several at once would be in each other's way.
+    quiet = settings.quiet or (jobs > 1 and len(pipelines) > 1)
     with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
-        codes = run_each(
-            settings,
-            pipelines,
-            ledger,
-            stop,
-            lambda one: _run(one, ledger, settings, stop, full=full, dry_run=dry_run),
-            lambda report: _show(report, as_json=as_json, dry_run=dry_run),
-            _errors,
-            secrets=True,
-        )
+
+        def act(pipeline: Pipeline, stopping: Cancellation) -> ArchiveReport:
+            run: Run[ArchiveReport] = Run(ledger, settings.state, stopping)
+            return _run(pipeline, run, full=full, dry_run=dry_run, quiet=quiet)
+
+        show = partial(_show, as_json=as_json, dry_run=dry_run)
+        codes = run_each(settings, pipelines, ledger, stop, act, show, _errors, secrets=True, jobs=jobs)
     return exit_code(codes)
 
 
@@ -153,15 +163,15 @@ def _asked(pipeline: Pipeline, trust: TrustFiles, *, seals: bool, index: bool) -
 
 
 def _run(
-    pipeline: Pipeline, ledger: Ledger, settings: Settings, stop: Cancellation, *, full: bool, dry_run: bool
+    pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool, dry_run: bool, quiet: bool
 ) -> ArchiveReport:
-    with progress(pipeline.name, quiet=False) as update:
+    with progress(pipeline.name, quiet=quiet) as update:
 
         def observe(report: ArchiveReport) -> None:
             done = report.arrived + report.deselected
             update(done, report.listed, report.arrived_size, report.listed_size)
 
-        run = Run(ledger, settings.state, stop, observe)
+        run = replace(run, observe=observe)
         if not dry_run:
             with indexing(pipeline, run) as analyses:
                 compose = partial(compose_now, pipeline, run) if pipeline.steps else None

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, run_each, say_failed, sinks_at
+from archipec.cli.pipelines import chosen, sinks_at
+from archipec.cli.running import as_json as with_outcome
+from archipec.cli.running import run_each, say_failed
 from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
@@ -139,10 +140,10 @@ def _pipelines(
     path = index_path(settings.state)
     damaged: list[StaleIndex] = []
 
-    def act(pipeline: Pipeline) -> IndexReport:
+    def act(pipeline: Pipeline, stop: Cancellation) -> IndexReport:
         if not pipeline.index:
             return IndexReport(pipeline.name, wanted=False)
-        with progress(pipeline.name, quiet=False, by_size=False) as update:
+        with progress(pipeline.name, quiet=settings.quiet, by_size=False) as update:
             run = Run(ledger, settings.state, stop, _observer(update))
             report = index_pipeline(pipeline, run, opened, again=full)
         damaged.extend(error for error in report.errors if isinstance(error, StaleIndex))

@@ -1,11 +1,10 @@
-"""Which pipelines a command is about, those of archipec.toml by name or one made of URLs, and the record of their attempts."""
+"""Which pipelines a command is about, those of archipec.toml by name or one made of URLs."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,29 +18,22 @@ from archipec.contract import SinkType
 from archipec.custody.attempts import (
     AttemptSubject,
     CommandReport,
-    error_shape,
     places_of,
-    record_attempt,
     record_failure,
 )
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.runs import Attempt
-from archipec.custody.run import Cancellation
-from archipec.errors import ArchipecError, ConfigError
+from archipec.errors import ConfigError
 from archipec.language import _
-from archipec.message import Json
 from archipec.pec.kind import GROUPS
 from archipec.plugins.registry import Registry
-from archipec.terminal import FilledOption, command_line, json_line, printable, say_error
+from archipec.terminal import FilledOption, command_line
 
 __all__ = [
-    "as_json",
     "chosen",
     "configured_pipelines",
     "load_registry",
-    "run_each",
-    "run_one",
-    "say_failed",
+    "running_command",
     "selection_options",
 ]
 
@@ -145,7 +137,7 @@ def chosen(
     return tuple(replace(pipeline, selection=selection) for pipeline in pipelines)
 
 
-def _command() -> str:
+def running_command() -> str:
     """Return the running command as the ledger records it, with the option that makes it only look or act."""
     context = click.get_current_context()
     extra = [f"--{name.replace('_', '-')}" for name in ("dry_run", "yes") if context.params.get(name)]
@@ -154,7 +146,7 @@ def _command() -> str:
 
 def _record_unreadable(settings: Settings, names: Sequence[str], error: ConfigError) -> None:
     """Record that pipelines could not be run because the configuration has mistakes."""
-    command = _command()
+    command = running_command()
     if command == "receipts" or not settings.config.exists():
         return
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
@@ -192,12 +184,13 @@ def _last_ad_hoc(settings: Settings, registry: Registry) -> Pipeline:
         # Its paths begin in another folder.
         _not_configured(settings, command, last)
     archives = ", ".join(place.where for place in last.sinks)
-    click.echo(
-        _("no configuration: taking the last ad hoc run, {source} to {archives}").format(
-            source=last.source, archives=archives
-        ),
-        err=True,
-    )
+    if not settings.quiet:
+        click.echo(
+            _("no configuration: taking the last ad hoc run, {source} to {archives}").format(
+                source=last.source, archives=archives
+            ),
+            err=True,
+        )
     return pipeline
 
 
@@ -213,115 +206,3 @@ def _not_configured(settings: Settings, command: str, last: Attempt) -> NoReturn
             command=there + command_line("archipec", *words)
         ),
     )
-
-
-def _urls() -> dict[str, list[str]]:
-    """Return what was typed of an ad hoc run. Secrets in it are references, or it would not have become one."""
-    given = click.get_current_context().params
-    if given.get("from_url") is None:
-        return {}
-    return {
-        "from": [str(given["from_url"])],
-        "to": [str(url) for url in given["to_urls"]],
-        "in": [str(Path.cwd())],
-    }
-
-
-# -- tries ---------------------------------------------------------------------------------------------
-
-
-def run_each(
-    settings: Settings,
-    pipelines: Iterable[Pipeline],
-    ledger: Ledger,
-    stop: Cancellation,
-    act: Callable[[Pipeline], T],
-    show: Callable[[T], None],
-    errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
-    *,
-    secrets: bool = False,
-) -> list[int]:
-    """Run pipelines one after the other, and record each. What stops one of them does not stop the others.
-
-    Args:
-        show: says what came of a pipeline.
-        errors: finds all errors in a report.
-        secrets: fetch the secrets of all pipelines before the first is run: a person who is asked can then go away.
-
-    Returns:
-        the exit codes.
-    """
-    work = list(pipelines)
-    refused: dict[str, ArchipecError] = {}
-    for pipeline in work if secrets else ():
-        try:
-            pipeline.reveal_secrets()
-        except ArchipecError as error:
-            refused[pipeline.name] = error
-
-    def tried(pipeline: Pipeline) -> T:
-        if pipeline.name in refused:
-            raise refused[pipeline.name]
-        return act(pipeline)
-
-    urls = _urls() or None
-    codes = []
-    for pipeline in work:
-        if stop.is_set():
-            break
-        subject = AttemptSubject(pipeline.name, pipeline.source.where, places_of(pipeline.sinks), urls)
-        codes.append(run_one(settings, ledger, subject, partial(tried, pipeline), show, errors))
-    return codes
-
-
-def run_one(
-    settings: Settings,
-    ledger: Ledger,
-    subject: AttemptSubject,
-    act: Callable[[], T],
-    show: Callable[[T], None],
-    errors: Callable[[T], Iterable[ArchipecError]] = lambda report: report.errors,
-) -> int:
-    """Run one thing, record it, report the outcome, and return its exit code."""
-    try:
-        report = record_attempt(ledger, settings.state, subject, _command(), act, errors)
-    except ArchipecError as error:
-        say_failed(subject.pipeline, [error], with_error=True)
-        return error.exit_code
-    show(report)
-    return report.exit_code
-
-
-def as_json(shape: Mapping[str, Json], report: CommandReport, errors: Iterable[ArchipecError]) -> str:
-    """Return a report as its line of JSON, with its errors and exit code."""
-    lines = [line for error in errors for line in error_lines(error)]
-    return json_line({**shape, "error": lines, "exit_code": report.exit_code})
-
-
-def error_lines(error: ArchipecError) -> Sequence[str]:
-    """Return what is wrong, a line each."""
-    return error.problems if isinstance(error, ConfigError) else (error.message,)
-
-
-def say_failed(pipeline: str, errors: Sequence[ArchipecError], *, with_error: bool = False) -> None:
-    """Say on stdout that a pipeline failed; its errors are on stderr.
-
-    Args:
-        with_error: print the errors too; with --json, an object of the pipeline in place of its report.
-    """
-    from archipec.errors import exit_code
-
-    code = exit_code(error.exit_code for error in errors)
-    if not click.get_current_context().params.get("as_json"):
-        click.echo(
-            printable(
-                _("{pipeline}: failed: {reason} (exit code {code})").format(
-                    pipeline=pipeline, reason=errors[0].message, code=code
-                )
-            )
-        )
-    elif with_error:
-        shapes = [error_shape(error) for error in errors]
-        click.echo(json_line({"pipeline": pipeline} | shapes[0] | {"exit_code": code}))
-    for error in errors if with_error else ():
-        say_error(error, pipeline)

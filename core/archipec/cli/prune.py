@@ -11,8 +11,9 @@ from functools import partial
 import click
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, run_each, selection_options
+from archipec.cli.pipelines import chosen, selection_options
+from archipec.cli.running import as_json as with_outcome
+from archipec.cli.running import run_each
 from archipec.cli.terminal import count, on_signals, progress, size
 from archipec.config.pipeline import Pipeline
 from archipec.config.prune_policy import read_policy
@@ -109,8 +110,8 @@ def prune(
         pipelines = [one for one in pipelines if one.prune.has_rule or one.prune.trash] or pipelines
     stop = Cancellation()
 
-    def act(pipeline: Pipeline) -> PruneReport:
-        with progress(pipeline.name, quiet=False) as update:
+    def act(pipeline: Pipeline, stop: Cancellation) -> PruneReport:
+        with progress(pipeline.name, quiet=settings.quiet) as update:
             return run_prune(
                 pipeline,
                 Run(ledger, settings.state, stop, _observer(update)),

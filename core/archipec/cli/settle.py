@@ -7,8 +7,9 @@ from functools import partial
 import click
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, load_registry, run_one, say_failed
+from archipec.cli.pipelines import chosen, load_registry
+from archipec.cli.running import as_json as with_outcome
+from archipec.cli.running import run_one, say_failed
 from archipec.cli.terminal import count, on_signals
 from archipec.config.pipeline import AD_HOC, endpoint
 from archipec.custody.attempts import AttemptSubject, places_of

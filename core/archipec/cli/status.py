@@ -71,7 +71,10 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
         shape |= {} if room is None else {"freeable": {"messages": room.messages, "bytes": room.size}}
         click.echo(json_line(shape) if as_json else _text(one))
     if not (as_json or names):
-        for line in overview(found, {name: "; ".join(said) for name, said in remarks.items()}):
+        shown = (
+            [one for one in found if one.exit_code or one.pipeline in remarks] if settings.quiet else found
+        )
+        for line in overview(shown, {name: "; ".join(said) for name, said in remarks.items()}):
             click.echo(line)
     if mistake is not None:
         say_error(mistake)

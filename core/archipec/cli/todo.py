@@ -45,7 +45,7 @@ def todo(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
         click.echo(json_line(one.as_json()) if as_json else _line(one))
     if mistake is not None:
         say_error(mistake)
-    if not as_json:
+    if not (as_json or (settings.quiet and not found)):
         said = (
             _("{things} to do").format(things=counted(len(found), "thing")) if found else _("nothing to do")
         )

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import click
 
 from archipec.cli import Settings
-from archipec.cli.pipelines import as_json as with_outcome
-from archipec.cli.pipelines import chosen, run_each, say_failed, sinks_at
+from archipec.cli.pipelines import chosen, sinks_at
+from archipec.cli.running import as_json as with_outcome
+from archipec.cli.running import run_each, say_failed
 from archipec.cli.terminal import count, on_signals, progress
 from archipec.cli.trusting import trust_options
 from archipec.config.pipeline import Pipeline
@@ -101,13 +102,13 @@ def _archives(
 def _pipelines(
     settings: Settings, pipelines: list[Pipeline], stop: Cancellation, *, as_json: bool
 ) -> list[int]:
-    def act(pipeline: Pipeline) -> VerifyReport:
+    def act(pipeline: Pipeline, stop: Cancellation) -> VerifyReport:
         empty = [sink for sink in pipeline.archives if not ledger.runs.has_copies(sink.where)]
         if empty and len(empty) == len(pipeline.archives):
             # Not opened: that would make an archive where there is none.
             report = VerifyReport(pipeline.name)
         else:
-            with progress(pipeline.name, quiet=False) as update:
+            with progress(pipeline.name, quiet=settings.quiet) as update:
                 run = Run(ledger, settings.state, stop, _observer(update))
                 report = run_verify(pipeline, run, judges)
         worked = ledger.runs.last_archived().get((pipeline.name, pipeline.source.where))

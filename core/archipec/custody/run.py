@@ -76,7 +76,7 @@ class Backoff:
             pause = min(_FIRST_WAIT * 2 ** (self._tries - 1), _LONGEST_WAIT)
         if self._tries >= _TRIES or math.isinf(pause) or self.cancelled():
             return False
-        self._log.warning(_("%s; trying again in %.0f s"), error, pause)
+        self._log.warning(_("%s; trying again in %.0f s"), error, pause, extra={"passing": True})
         return not self._stop.wait(pause)
 
 
