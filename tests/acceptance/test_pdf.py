@@ -191,9 +191,11 @@ def test_what_a_failed_delivery_is_in_italian(tmp_path: Path) -> None:
         "mancata consegna",
         "non sono completi",
         "Che cosa manca per un deposito completo",
-        "5.1.1",
+        f"{COMUNE}: non consegnato: 5.1.1",
+        "il messaggio inviato",
     ):
         assert words in text, words
+    assert "the sent" not in text and "not delivered" not in text  # what others say of it is English
 
 
 def test_without_the_extra_an_export_is_as_it_was_and_a_pdf_is_refused(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from archipec.language import _
 from archipec.message import ContentKey
 from archipec.pec.kind import UNSEALED
+from archipec.pec.sentences import translated
 from archipec.pec.transactions import MessageRecord
 from archipec.report.pdf import words
 from archipec.report.pdf.document import (
@@ -28,6 +29,8 @@ from archipec.report.pdf.text import byte_count, moment, one_line
 __all__ = ["attached_files", "card", "checking", "newest", "recipients", "seal_rows", "short_recipients"]
 
 _MOST_RECIPIENTS: Final = 200
+_LINE: Final = 60
+_SHORT: Final = 40 * _LINE  # what is shorter is no longer than a page
 _NOTHING_MORE: Final = re.compile('sealed by "[^;]*" on [^;]* and unchanged since')
 _NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,12 +55,23 @@ def card(record: MessageRecord, file_name: str = "", *, with_seal: bool = True) 
         (_("Provider"), one_line(record.gestore)),
         (_("Delivery to"), [one_line(one) for one in record.about]),
         (_("Error"), one_line(_error(record))),
+        (_("Reason of the event"), one_line(", ".join(record.reasons))),
         *(_seal(record) if with_seal else ()),
         (_("SHA-256"), hash_of(record.key)),
         (_("Size"), byte_count(record.key.size)),
         (_("Attached file"), one_line(file_name)),
     ]
-    return FactList([(name, value) for name, value in rows if value])
+    shown = [(name, value) for name, value in rows if value]
+    return FactList(shown, together=sum(_length(value) for _name, value in shown) < _SHORT)
+
+
+def _length(value: Value) -> int:
+    """How many characters there are, each line counted as a whole one."""
+    if isinstance(value, str):
+        return max(len(value), _LINE)
+    if isinstance(value, dict):
+        return max(len(value.get("text", "")), _LINE)
+    return sum(map(_length, value))
 
 
 def _seal(record: MessageRecord) -> list[tuple[str, Value]]:
@@ -80,8 +94,7 @@ def _type(record: MessageRecord) -> str:
 
 def _error(record: MessageRecord) -> str:
     error = "" if record.errore == "nessuno" else record.errore
-    reasons = ", ".join(record.reasons)
-    return ": ".join(one for one in (error, record.errore_esteso or reasons) if one)
+    return ": ".join(one for one in (error, record.errore_esteso) if one)
 
 
 def recipients(record: MessageRecord) -> Value:
@@ -106,7 +119,7 @@ def _reason(status: str, reason: str) -> Value:
     meaning = words.seal_meaning(status)
     if not reason or _NOTHING_MORE.fullmatch(reason):
         return meaning
-    return [meaning, quiet(one_line(reason))]
+    return [meaning, quiet(one_line(translated(reason)))]
 
 
 def seal_rows(seal: Mapping[str, Any]) -> list[tuple[str, Value]]:

@@ -75,9 +75,14 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class FactList:
-    """What each of some things is, one below the other."""
+    """What each of some things is, one below the other.
+
+    Attributes:
+        together: all on one page, which it must not be longer than.
+    """
 
     rows: Sequence[tuple[str, Value]]
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)

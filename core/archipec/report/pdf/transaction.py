@@ -9,6 +9,7 @@ from archipec.custody.receipts.export import Export, ExportedFile
 from archipec.language import _, current
 from archipec.message import ContentKey
 from archipec.pec.kind import PEC
+from archipec.pec.sentences import translated
 from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, SentFrom, Transaction
 from archipec.report.pdf import words
 from archipec.report.pdf.cards import attached_files, card, checking, newest
@@ -159,7 +160,7 @@ def _recipients(one: Transaction) -> Iterator[Block]:
         ]
         # That of an uncertified mailbox is the outcome itself.
         notes = () if who.outcome is Outcome.ORDINARY else who.notes
-        said = [quiet(one_line(one)) for one in (*who.problems, *notes)]
+        said = [quiet(one_line(translated(one))) for one in (*who.problems, *notes)]
         rows.append([*cells, said] if said else cells)
     yield Table(
         columns=(5, 3, 4, 3, 2),
@@ -217,9 +218,9 @@ def _remarks(export: Export) -> Iterator[Block]:
     one = export.transaction
     if export.missing:
         yield Heading(_("Missing for a complete filing"))
-        yield Box([one_line(what) for what in export.missing], "bad")
+        yield Box([one_line(translated(what)) for what in export.missing], "bad")
     known = {f"{who.address}: {note}" for who in one.recipients for note in who.notes}
     notes = [note for note in export.notes if note not in known]
     if notes:
         yield Heading(_("Remarks"))
-        yield Box([one_line(note) for note in notes])
+        yield Box([one_line(translated(note)) for note in notes])
