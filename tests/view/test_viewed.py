@@ -47,6 +47,14 @@ def test_a_page_can_not_write(shown: ViewedArchives) -> None:
         assert view.ledger.sources.number(f"eml:{shown.state.parent / 'mailbox'}")
 
 
+def test_pages_are_made_while_a_run_writes(shown: ViewedArchives) -> None:
+    with Ledger(shown.ledger_file) as ledger, ledger.transaction() as db:
+        db.execute("UPDATE attempt SET errors = '[]'")
+        with shown.open() as view:
+            assert view.ledger.runs.last_attempts()
+            assert next(view.search(SearchRequest()))
+
+
 def test_pages_that_read_messages_wait_for_each_other(shown: ViewedArchives) -> None:
     """An archive is locked while something is read from it: two pages at once must not shut each other out."""
     wanted = keys(shown)
