@@ -81,7 +81,11 @@ def test_what_the_demo_prints_works_as_printed(
 
 def test_the_demo_leaves_a_configuration_to_try_further(env: dict[str, str], tmp_path: Path) -> None:
     program = [sys.executable, "-Im", "archipec"]
-    shown_by(run([*program, "demo", "demo"], env, tmp_path))
+    made = run([*program, "demo", "demo"], env, tmp_path)
+    shown_by(made)
+    page = tmp_path / "demo" / "report.html"
+    assert f"report   {page.as_uri()}" in made.stdout.splitlines()
+    assert "60" in page.read_text("utf-8")
     ours = ["--config", str(tmp_path / "demo" / "archipec.toml"), "--state", str(tmp_path / "demo" / "state")]
     again = run([*program, *ours, "archive"], env, tmp_path)
     assert (again.returncode, again.stdout) == (0, "demo: nothing new\n"), again.stderr

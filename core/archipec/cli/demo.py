@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,13 @@ import click
 from archipec.cli.facts import seals_text
 from archipec.cli.indexing import indexing
 from archipec.cli.terminal import count, size
-from archipec.config.pipeline import load
+from archipec.config.pipeline import Pipeline, load
 from archipec.custody.archiving.run import archive
 from archipec.custody.attempts import AttemptSubject, places_of, record_attempt
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.verify import verify
+from archipec.durability import write_file
 from archipec.errors import PermanentError, counted, exit_code, from_os_error
 from archipec.language import _, written
 from archipec.plugins.registry import Registry
@@ -87,6 +89,8 @@ def demo(directory: Path | None) -> int:
             ok=count(checked.ok), copies=counted(checked.checked, "copy")
         )
         _say(_("verified"), identical)
+        if page := _write_report(pipeline, ledger, root):
+            _say(_("report"), page)
     click.echo("\n" + _("look at it: {root}").format(root=root))
     ours = ("--config", str(config), "--state", str(state))
     click.echo(f"  {command_line('archipec', *ours, 'status')}")
@@ -98,6 +102,23 @@ def demo(directory: Path | None) -> int:
     for error in (*first.errors, *second.errors, *checked.errors):
         raise error
     return exit_code([first.exit_code, second.exit_code, checked.exit_code])
+
+
+def _write_report(pipeline: Pipeline, ledger: Ledger, root: Path) -> str:
+    """Write what `archipec report` writes; return where a browser finds it, empty where what writes pages is not installed."""
+    from importlib.util import find_spec
+
+    from archipec.custody.status import statuses
+    from archipec.report.facts import pipeline_facts
+    from archipec.report.formats import compose
+
+    if find_spec("jinja2") is None:
+        return ""
+    now = datetime.now(UTC)
+    (status,) = statuses(ledger, root / "state", [pipeline], int(now.timestamp()))
+    page = root / "report.html"
+    write_file(page, compose("html", [pipeline_facts(ledger, status, now, None, pipeline)], now))
+    return page.as_uri()
 
 
 def _say(label: str, text: str) -> None:

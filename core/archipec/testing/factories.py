@@ -174,4 +174,5 @@ def make_run(
         quota=quota,
         stored=stored,
         read=read,
+        compose=lambda name: f"the report of {pipeline} as {name}\n".encode(),
     )

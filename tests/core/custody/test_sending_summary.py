@@ -18,9 +18,9 @@ from archipec.custody.ledger.transactions import TransactionRef
 from archipec.custody.receipts.query import TransactionFilter, transactions
 from archipec.custody.receipts.summary import SendingSummary, summarize
 from archipec.pec.transactions import Outcome, Transaction
-from archipec.simulator import compose, mailbox
+from archipec.simulator import ARUBA_2018, Authority, Provider, compose, mailbox
 from archipec.simulator.mailbox import MIXED, OFFICE
-from testbed.office import OWN, STUDIO, WHEN, Office
+from testbed.office import COMUNE, OWN, STUDIO, WHEN, Office
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ROME = ZoneInfo("Europe/Rome")
@@ -102,3 +102,19 @@ def test_what_was_sent_to_oneself_and_got_no_receipt_is_one_sending(tmp_path: Pa
     quick, whole = both(office)
     assert [one.status for one in whole] == [Outcome.MISSING]
     assert quick.outcomes == {Outcome.MISSING: 1}
+
+
+@pytest.mark.parametrize("forged", ["acceptance", "delivery", "nothing"])
+def test_what_no_valid_seal_says_is_not_delivered(tmp_path: Path, forged: str) -> None:
+    office = Office(tmp_path)
+    original = compose(STUDIO, [COMUNE], when=WHEN)
+    sending = OWN.accept(original, WHEN)
+    receipts = {"acceptance": OWN.acceptance(sending), "delivery": OWN.delivery(sending)}
+    by_forger = Provider(style=ARUBA_2018, authority=Authority(seed=99))
+    receipts |= {} if forged == "nothing" else {forged: getattr(by_forger, forged)(sending)}
+    office.put(original, *receipts.values())
+    office.archive()
+    quick, whole = both(office)
+    assert quick.outcomes == Counter(one.status for one in whole)
+    assert quick.outcomes[Outcome.DELIVERED] == (forged == "nothing")
+    assert quick.attention == (forged != "nothing")
