@@ -63,7 +63,19 @@ TRANSLATED = (
     "core/archipec/errors.py",
     "core/archipec/index/facts.py",
     "core/archipec/language.py",
-    "core/archipec/report/",
+    "core/archipec/report/templates/",
+    "core/archipec/report/attention.py",
+    "core/archipec/report/charts.py",
+    "core/archipec/report/current.py",
+    "core/archipec/report/drawn.py",
+    "core/archipec/report/facts.py",
+    "core/archipec/report/formats.py",
+    "core/archipec/report/mailbox.py",
+    "core/archipec/report/page.py",
+    "core/archipec/report/printed.py",
+    "core/archipec/report/shape.py",
+    "core/archipec/report/spreadsheet.py",
+    "core/archipec/report/words.py",
     "core/archipec/terminal.py",
     "plugins/archipec_plugins/report.py",
 )
@@ -77,6 +89,7 @@ NO_SENTENCES: dict[str, tuple[str, ...]] = {
     ),  # values in JSON; a system's name
     "core/archipec/errors.py": ("ies",),
     "core/archipec/report/charts.py": ("chart gauge",),  # classes in a style sheet
+    "core/archipec/report/printed.py": ('font-family="Libertinus Serif"',),
     "core/archipec/report/page.py": ("pip install 'archipec[report]'",),
     "core/archipec/terminal.py": (" h  min", " min  s"),
     "plugins/archipec_plugins/report.py": ("give at least one of the options : a file to write",),
