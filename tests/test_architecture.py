@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"new_files"}),
     frozenset({"options", "pec", "sqlite_file", "crc_lines", "supervision"}),
     frozenset({"contract", "inventory", "simulator", "terminal"}),
-    frozenset({"hookspecs", "timestamp"}),
+    frozenset({"hookspecs", "schedule", "timestamp"}),
     frozenset({"conservation", "plugins"}),
     frozenset({"config"}),
     frozenset({"custody"}),

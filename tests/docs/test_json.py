@@ -122,6 +122,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         run("verify")
         run("status")
         run("runs")
+        run("schedule", "--system", "cron", "--every", "night", "--print")
         run("receipts")
         run("search")
         run("index --full")

@@ -45,6 +45,7 @@ _COMMANDS = {
         "Say what was archived, what became of what was sent and what needs attention: as a page, a PDF, a table, JSON."
     ),
     "runs": N_("Say what was run when, for how long, and with what outcome; the latest first."),
+    "schedule": N_("Have this computer archive by itself; without an option, say whether it does."),
     "search": N_(
         "Find messages by words in their texts, attachments, names and addresses; the newest first."
     ),

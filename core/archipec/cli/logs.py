@@ -17,6 +17,7 @@ from archipec.terminal import JOURNAL, say
 
 __all__ = ["end_logging", "start_logging"]
 
+_LARGEST = 10 << 20  # bytes; then a new one is begun, and the one before it is kept
 _LONG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -41,6 +42,8 @@ class _LogFile(logging.StreamHandler):  # type: ignore[type-arg]
         self._path = path
         self._lost: OSError | None = None
         try:
+            if path.is_file() and path.stat().st_size > _LARGEST:
+                path.replace(path.with_name(f"{path.name}.1"))
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             raise from_os_error(error, path) from error
