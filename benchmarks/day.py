@@ -106,6 +106,7 @@ def _ledger(folder: Path, count: int) -> Iterator[_Task]:
     month = ("--since", "2015-03", "--until", "2015-03")
     yield f"receipts of a month, {what}", _archipec(*looking, "receipts", *month)
     yield f"receipts --missing of a month, {what}", _archipec(*looking, "receipts", "--missing", *month)
+    yield f"report --html, {what}", _archipec(*looking, "report", "--html", folder / "report.html")
     if count <= 100_000:
         yield f"receipts, {what}", _archipec(*looking, "receipts")
 

@@ -253,6 +253,7 @@ def test_what_failed_and_what_was_freed_is_in_it(tmp_path: Path) -> None:
     assert "older than 1y" in seen.texts
     assert found["failures"] == [{"reason": "half of it came", "messages": 1, "folder": "INBOX", "ref": "9"}]
     assert "half of it came" in seen.texts
+    assert any("1 message" in line for line in found["attention"])
     (failure,) = found["runs"]["failures"]
     assert failure["error"][0] in seen.text
     assert failure["command"] == "archive"

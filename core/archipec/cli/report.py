@@ -38,7 +38,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
     "--pdf", type=_FILE, metavar="FILE", help="Write the same as PDF/A-3, with the figures as JSON inside."
 )
 @click.option("--csv", type=_FILE, metavar="FILE", help="Write a table for a spreadsheet.")
-@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03 or 2024.")
+@click.option("--since", metavar="DATE", help="First day: 2024-03-31, 2024-03, 2024 or an age: 30d, 6m, 1y.")
 @click.option("--until", metavar="DATE", help="Last day.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a pipeline.")
 @click.pass_obj
