@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from archipec.language import speaking
 from archipec.report.pdf.document import Block, FactList, Heading, PdfDocument, WrittenText, fixed, tinted
-from archipec.report.pdf.text import RANGES, byte_count, lines_of, moment, one_line
+from archipec.report.pdf.text import RANGES, SHORT_LINE, byte_count, lines_of, moment, one_line
 from archipec.report.pdf.typesetting import typeset
 from testbed.pdfs import assert_pdfa, rightmost, text_of
 
@@ -45,17 +45,15 @@ def test_a_long_line_says_how_long_it_is() -> None:
         shown = one_line("x" * 10_000, 100)
     assert shown == "x" * 100 + " […] (10.000 caratteri; il messaggio li contiene tutti)"
     assert one_line("x" * 100, 100) == "x" * 100
+    assert one_line("汉" * 50, 100).startswith("[U+6C49 U+6C49") and len(one_line("汉" * 50, 100)) < 170
 
 
 def test_text_of_several_lines_keeps_them_and_drops_what_lays_it_out() -> None:
-    assert lines_of("uno\r\n\r\n\ttre\u200b\ufeff\xad\u2028quattro\x0c5") == [
-        "uno",
-        "",
-        "    tre",
-        "quattro",
-        "5",
-    ]
-    assert lines_of("a\u202eb") == ["a[U+202E]b"]  # what turns text round is never dropped
+    text = "uno\r\n\r\n\ttre\u200b\ufeff\xad\u2028quattro\x0c5"
+    assert lines_of(text, 1000) == (["uno", "", "    tre", "quattro", "5"], True)
+    assert lines_of("a\u202eb", 1000) == (["a[U+202E]b"], True)  # what turns text round is never dropped
+    assert lines_of("uno\ndue\ntre", 2 * SHORT_LINE - 1) == (["uno", "due"], False)
+    assert lines_of("uno\n汉字汉字", SHORT_LINE + 15) == (["uno", "[U+6C49 U+5B57"], False)
 
 
 def test_times_are_those_of_rome_with_their_offset() -> None:
@@ -100,7 +98,7 @@ def test_whatever_the_text_there_is_a_pdf(any_text: str, usual: str) -> None:
         pdf = pdf_of(
             Heading(line, name="somewhere"),
             FactList([(line, [fixed(line), tinted(line, "good"), line])]),
-            WrittenText(lines_of(text)),
+            WrittenText(lines_of(text, 10_000)[0]),
             subtitle=line,
         )
         assert pdf.startswith(b"%PDF-1.7")

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typst
 
+from archipec.custody.receipts.export import Export
 from archipec.errors import MissingCopy, PermanentError
 from archipec.message import ContentKey
-from archipec.pec.transactions import MessageRecord
-from archipec.report.pdf import fascicolo, typesetting
+from archipec.pec.transactions import MessageRecord, Outcome, Recipient, Transaction
+from archipec.report.pdf import cards, typesetting
 from archipec.report.pdf.document import (
     Box,
     Embedded,
@@ -26,6 +29,7 @@ from archipec.report.pdf.document import (
     quiet,
 )
 from archipec.report.pdf.fascicolo import FiledMessage, fascicolo_document
+from archipec.report.pdf.transaction import transaction_document
 from archipec.report.pdf.typesetting import typeset
 from testbed.pdfs import assert_pdfa, embedded, opened, text_of
 
@@ -103,6 +107,24 @@ def test_more_than_a_pdf_holds_is_refused_before_it_is_read() -> None:
     assert "shorter period" in caught.value.hint
 
 
+def test_typst_reads_one_folder_and_no_font_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is called with decides that: which fonts a machine has, and what lies on it, is not for a test to say."""
+    called: dict[str, Any] = {}
+    real: Any = typst.compile
+
+    def recording(*given: Any, **named: Any) -> Any:
+        called.update(named)
+        return real(*given, **named)
+
+    monkeypatch.setattr(typst, "compile", recording)
+    typeset(DOCUMENT)
+    assert called["ignore_system_fonts"] is True
+    assert called["pdf_standards"] == ["a-3a"]
+    assert Path(called["root"]).name.startswith("archipec-pdf-")
+    with pytest.raises(typst.TypstError, match="root"):
+        real(b'#read("../../../etc/passwd")', root=Path(__file__).parent)
+
+
 def filed(number: int) -> FiledMessage:
     content = f"message {number}".encode()
     record = MessageRecord(
@@ -114,17 +136,49 @@ def filed(number: int) -> FiledMessage:
 
 
 def test_a_long_selection_has_an_index_with_all_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fascicolo, "DETAILED", 40)
-    messages = [filed(number) for number in range(60)]
+    monkeypatch.setattr(cards, "DETAILED", 8)
+    messages = [filed(number) for number in range(12)]
     pdf = typeset(fascicolo_document(list(reversed(messages))))
     assert_pdfa(pdf)
     assert list(embedded(pdf).values()) == [one.read(one.record.key) for one in messages]  # by their dates
     text = " ".join(text_of(pdf).split())
     assert all(one.record.key.sha256 in text for one in messages)
-    short = text_of(typeset(fascicolo_document(messages[:40])))
-    assert all(f"opec{number}@pec.example.it" in short for number in range(40))
+    short = text_of(typeset(fascicolo_document(messages[:8])))
+    assert all(f"opec{number}@pec.example.it" in short for number in range(8))
 
 
 def test_too_many_messages_are_refused() -> None:
     with pytest.raises(PermanentError, match="2,001 messages are too many for one PDF, which holds 2,000"):
         fascicolo_document([filed(1)] * 2001)
+
+
+def sent_to(number: int, tmp_path: Path) -> Export:
+    """Return an export of a sending to so many, each with a delivery receipt."""
+    records = [filed(one).record for one in range(number)]
+    recipients = tuple(
+        Recipient(
+            address=f"a{one.number}@pec.example",
+            tipo="certificato",
+            outcome=Outcome.DELIVERED,
+            decisive=one,
+            receipts=(one,),
+        )
+        for one in (replace(record, number=at + 1) for at, record in enumerate(records))
+    )
+    transaction = Transaction(
+        direction="out", status=Outcome.DELIVERED, identificativo="x", msgid="y", date=WHEN, mittente="studio@posta.example.it",
+        oggetto="A tutti", recipients=recipients, system="pec",
+    )  # fmt: skip
+    return Export(transaction, tmp_path)
+
+
+def test_a_sending_to_many_is_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "DETAILED", 8)
+    pdf = typeset(transaction_document(sent_to(12, tmp_path)))
+    assert_pdfa(pdf)
+    text = text_of(pdf)
+    assert all(f"a{number}@pec.example" in text for number in range(1, 13))
+    assert "Messages one by one" not in text
+    assert "Messages one by one" in text_of(typeset(transaction_document(sent_to(5, tmp_path))))
+    with pytest.raises(PermanentError, match="2,001 messages are too many"):
+        transaction_document(sent_to(2001, tmp_path))

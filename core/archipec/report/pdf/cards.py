@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from archipec.language import _
+from archipec.errors import PermanentError
+from archipec.language import _, written
 from archipec.message import ContentKey
 from archipec.pec.kind import UNSEALED
 from archipec.pec.sentences import translated
@@ -26,34 +27,54 @@ from archipec.report.pdf.document import (
 )
 from archipec.report.pdf.text import byte_count, moment, one_line
 
-__all__ = ["attached_files", "card", "checking", "newest", "recipients", "seal_rows", "short_recipients"]
+__all__ = [
+    "DETAILED",
+    "MAX_MESSAGES",
+    "attached_files",
+    "card",
+    "check_number",
+    "checking",
+    "newest",
+    "seal_rows",
+    "short_recipients",
+    "some",
+]
 
-_MOST_RECIPIENTS: Final = 200
+MAX_MESSAGES: Final = 2000
+"""Messages in one document: typst needs half a megabyte of memory for each."""
+DETAILED: Final = 200
+"""Messages up to which each is described on its own, besides its place in a list."""
+
+_MOST: Final = 20
+_LONGEST: Final = 400  # characters of an address or an identifier; the standards allow fewer
 _LINE: Final = 60
 _SHORT: Final = 40 * _LINE  # what is shorter is no longer than a page
 _NOTHING_MORE: Final = re.compile('sealed by "[^;]*" on [^;]* and unchanged since')
 _NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def card(record: MessageRecord, file_name: str = "", *, with_seal: bool = True) -> FactList:
+def card(
+    record: MessageRecord, file_name: str = "", *, with_seal: bool = True, most: int = _MOST
+) -> FactList:
     """Return the fields of a message; those that it does not have are left out.
 
     Args:
         file_name: of the file in the document, empty where it is not there.
         with_seal: also the verdict on its seal.
+        most: recipients that are named.
     """
     rows: list[tuple[str, Value]] = [
         (_("Date and time"), moment(record.date) or _("date unknown")),
         (_("Type"), _type(record)),
         (_("System"), words.system_name(record.system)),
-        (_("Sender"), one_line(record.mittente)),
-        (_("Recipients"), recipients(record)),
+        (_("Sender"), one_line(record.mittente, _LONGEST)),
+        (_("Recipients"), recipients(record, most)),
         (_("Subject"), one_line(record.oggetto)),
         (_("Identifier"), _fixed(record.identificativo)),
         (_("Message-ID (msgid)"), _fixed(record.msgid or record.riferimento)),
         (_("Message-ID"), _fixed(record.message_id) if record.kind in UNSEALED else ""),
-        (_("Provider"), one_line(record.gestore)),
-        (_("Delivery to"), [one_line(one) for one in record.about]),
+        (_("Provider"), one_line(record.gestore, _LONGEST)),
+        (_("Delivery to"), some(record.about)),
         (_("Error"), one_line(_error(record))),
         (_("Reason of the event"), one_line(", ".join(record.reasons))),
         *(_seal(record) if with_seal else ()),
@@ -78,12 +99,12 @@ def _seal(record: MessageRecord) -> list[tuple[str, Value]]:
     return [
         (_("Seal"), words.seal(record.seal)),
         (_("Reason"), _reason(record.seal, record.reason)),
-        (_("Outside the seal"), [one_line(one) for one in record.outside]),
+        (_("Outside the seal"), some(record.outside)),
     ]
 
 
 def _fixed(text: str) -> Value:
-    return fixed(one_line(text)) if text else ""
+    return fixed(one_line(text, _LONGEST)) if text else ""
 
 
 def _type(record: MessageRecord) -> str:
@@ -97,13 +118,16 @@ def _error(record: MessageRecord) -> str:
     return ": ".join(one for one in (error, record.errore_esteso) if one)
 
 
-def recipients(record: MessageRecord) -> Value:
+def recipients(record: MessageRecord, most: int) -> Value:
     """Return the recipients of the original, a line each."""
-    shown = [
-        one_line(words.with_type(one.address, one.tipo)) for one in record.destinatari[:_MOST_RECIPIENTS]
-    ]
-    more = len(record.destinatari) - _MOST_RECIPIENTS
-    return [*shown, _("and {number} more").format(number=more)] if more > 0 else shown
+    return some([words.with_type(one.address, one.tipo) for one in record.destinatari], most)
+
+
+def some(texts: Sequence[str], most: int = _MOST) -> list[str]:
+    """Return texts, a line each, and of many the first and the number of the others."""
+    shown = [one_line(one, _LONGEST) for one in texts[:most]]
+    more = len(texts) - len(shown)
+    return [*shown, _("and {number} more").format(number=written(more))] if more else shown
 
 
 def short_recipients(record: MessageRecord) -> str:
@@ -193,6 +217,24 @@ def checking() -> Iterator[Block]:
             ),
         ]
     )
+
+
+def check_number(number: int, what: str) -> None:
+    """Refuse more than one document holds.
+
+    Args:
+        what: the number with what there is of it.
+
+    Raises:
+        PermanentError: there are more than `MAX_MESSAGES`.
+    """
+    if number > MAX_MESSAGES:
+        raise PermanentError(
+            _("{messages} are too many for one PDF, which holds {most}").format(
+                messages=what, most=written(MAX_MESSAGES)
+            ),
+            hint=_("choose fewer, by a shorter period for example, and make several PDFs"),
+        )
 
 
 def newest(dates: Iterable[datetime | None]) -> datetime:

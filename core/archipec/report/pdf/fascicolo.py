@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from archipec.errors import PermanentError, counted
+from archipec.errors import counted
 from archipec.language import _, current, written
 from archipec.message import ContentKey
 from archipec.pec.kind import known_kind
 from archipec.pec.transactions import MessageRecord
-from archipec.report.pdf import words
-from archipec.report.pdf.cards import attached_files, card, checking, newest, short_recipients
+from archipec.report.pdf import cards, words
+from archipec.report.pdf.cards import attached_files, card, check_number, checking, newest, short_recipients
 from archipec.report.pdf.document import (
     Block,
     Embedded,
@@ -25,12 +25,7 @@ from archipec.report.pdf.document import (
 )
 from archipec.report.pdf.text import byte_count, moment, one_line
 
-__all__ = ["DETAILED", "MAX_MESSAGES", "FiledMessage", "fascicolo_document"]
-
-MAX_MESSAGES: Final = 2000
-"""Messages in one document: typst needs half a megabyte of memory for each."""
-DETAILED: Final = 200
-"""Messages up to which each is described on its own, besides its entry in the index."""
+__all__ = ["FiledMessage", "fascicolo_document"]
 
 
 class FiledMessage(NamedTuple):
@@ -44,19 +39,13 @@ def fascicolo_document(messages: Sequence[FiledMessage]) -> PdfDocument:
     """Return the document of a selection of messages, the oldest first, in the language that is spoken.
 
     Raises:
-        PermanentError: there are more than `MAX_MESSAGES`.
+        PermanentError: there are more than `archipec.report.pdf.cards.MAX_MESSAGES`.
     """
-    if len(messages) > MAX_MESSAGES:
-        raise PermanentError(
-            _("{messages} are too many for one PDF, which holds {most}").format(
-                messages=counted(len(messages), "message"), most=written(MAX_MESSAGES)
-            ),
-            hint=_("choose fewer, by a shorter period for example, and make several PDFs"),
-        )
+    check_number(len(messages), counted(len(messages), "message"))
     ordered = sorted(messages, key=lambda one: (newest([one.record.date]), one.record.key))
     files = [(_embedded(number, one), one.record.key) for number, one in enumerate(ordered, 1)]
     records = [one.record for one in ordered]
-    detailed = len(records) <= DETAILED
+    detailed = len(records) <= cards.DETAILED
     names = [embedded.name for embedded, _key in files]
     blocks: list[Block] = [_summary(records), *_index(records, names, detailed=detailed)]
     if detailed:

@@ -9,7 +9,7 @@ from typing import Final
 from archipec.errors import IntegrityError
 from archipec.index.overview import MessageOverview
 from archipec.index.record import IndexedMessage, Place, Role
-from archipec.language import _, current, written
+from archipec.language import _, current
 from archipec.message import ContentKey
 from archipec.pec.extract import attached_parts
 from archipec.pec.kind import known_kind
@@ -17,7 +17,7 @@ from archipec.pec.mime import Part, entity
 from archipec.pec.recall import recall
 from archipec.pec.structure import parse_structure
 from archipec.report.pdf import words
-from archipec.report.pdf.cards import attached_files, card, checking, seal_rows
+from archipec.report.pdf.cards import attached_files, card, checking, seal_rows, some
 from archipec.report.pdf.document import (
     Block,
     Box,
@@ -38,6 +38,7 @@ from archipec.report.pdf.text import byte_count, lines_of, moment, one_line
 __all__ = ["message_document"]
 
 _MOST_TEXT: Final = 200_000  # characters
+_MOST_PEOPLE: Final = 200
 _MOST_FILES: Final = 1000
 
 
@@ -68,7 +69,7 @@ def message_document(one: MessageOverview, raw: bytes) -> PdfDocument:
         *_text(content),
         *_files(content, raw),
         Heading(_("Certification data") if record.identificativo else _("Facts of the message")),
-        card(record, with_seal=False),
+        card(record, with_seal=False, most=_MOST_PEOPLE),
         Heading(_("Seal")),
         FactList(seal_rows(one.facts["seal"])),
         *(
@@ -102,12 +103,12 @@ def _heading(content: IndexedMessage, date: int | None) -> Block:
         (_("Blind copy to"), Role.BCC),
     ):
         people = [
-            one_line(f"{who.name} <{who.address}>" if who.name else who.address)
+            f"{who.name} <{who.address}>" if who.name else who.address
             for who in content.parties
             if who.role is role
         ]
         if people:
-            rows.append((label, people))
+            rows.append((label, some(people, _MOST_PEOPLE)))
     return FactList(rows)
 
 
@@ -121,14 +122,11 @@ def _text(content: IndexedMessage) -> Iterator[Block]:
     if not text:
         return
     yield Heading(_("Text of the message") if place is Place.INNER else _("Text of the provider"))
-    yield WrittenText(lines_of(text[:_MOST_TEXT]))
+    lines, whole = lines_of(text, _MOST_TEXT)
+    yield WrittenText(lines)
     notes = [one_line(problem) for problem in content.problems]
-    if len(text) > _MOST_TEXT:
-        notes.append(
-            _(
-                "Shown are the first {shown} of {number} characters; the attached message has them all."
-            ).format(shown=written(_MOST_TEXT), number=written(len(text)))
-        )
+    if not whole:
+        notes.append(_("The text is longer: the attached message has all of it."))
     if notes:
         yield Box(notes)
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from archipec.errors import counted
 from archipec.language import _, current, written
 
-__all__ = ["RANGES", "byte_count", "lines_of", "moment", "one_line"]
+__all__ = ["RANGES", "SHORT_LINE", "byte_count", "lines_of", "moment", "one_line"]
 
 _ROME: Final = ZoneInfo("Europe/Rome")
 
@@ -51,6 +51,8 @@ RANGES: Final = (
 )
 """The code points that the fonts inside typst have, as far as letters and signs of mail go; with gaps that are not assigned."""
 
+SHORT_LINE: Final = 20
+
 _MARKS: Final = frozenset(("Mn", "Mc", "Me", "Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 _LINE_ENDS: Final = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _BLANKS: Final = str.maketrans(
@@ -64,37 +66,59 @@ def one_line(text: str, most: int = 2000) -> str:
     """Return a text as it is shown in one line, such as a subject or an address.
 
     Args:
-        most: characters that are shown of it; of a longer one the number of all is said.
+        most: characters that are shown, names of others included; of a longer one the number of all is said.
     """
-    shown = "".join(_shown(_LINE_ENDS.sub(" ", text[:most]).translate(_BLANKS)))
-    if len(text) <= most:
+    beginning = _LINE_ENDS.sub(" ", text[:most]).translate(_BLANKS)
+    shown, whole = _cut(_shown(beginning), most)
+    if whole and len(text) <= most:
         return shown
     return _("{beginning} […] ({number} characters; the message has them all)").format(
         beginning=shown, number=written(len(text))
     )
 
 
-def lines_of(text: str) -> list[str]:
-    """Return a text of several lines, such as the body of a message, as it is shown; without characters that only lay it out."""
-    return [
-        "".join(_shown(line.expandtabs(4).translate(_BLANKS).translate(_UNSEEN)))
-        for line in _LINE_ENDS.split(text)
-    ]
+def lines_of(text: str, most: int) -> tuple[list[str], bool]:
+    """Return a text of several lines, such as the body of a message, as it is shown, and whether that is all of it.
+
+    Characters that only lay it out are left out.
+
+    Args:
+        most: as of `one_line`, for all lines together; a short line counts as one of `SHORT_LINE`.
+    """
+    lines: list[str] = []
+    whole_text = len(text) <= most
+    for line in _LINE_ENDS.split(text[:most]):
+        shown, whole = _cut(_shown(line.expandtabs(4).translate(_BLANKS).translate(_UNSEEN)), most)
+        lines.append(shown)
+        most -= max(len(shown), SHORT_LINE)
+        if not whole or most < 0:
+            return lines, False
+    return lines, whole_text
+
+
+def _cut(pieces: Iterator[str], most: int) -> tuple[str, bool]:
+    """Return the pieces that have room together, and whether these are all."""
+    kept: list[str] = []
+    for piece in pieces:
+        most -= len(piece)
+        if most < 0:
+            return "".join(kept), False
+        kept.append(piece)
+    return "".join(kept), True
 
 
 def _shown(text: str) -> Iterator[str]:
     """Yield the characters, and ``[U+6C49 U+5B57]`` for some that can't be shown."""
-    hidden: list[str] = []
+    is_hidden = False
     for char in unicodedata.normalize("NFC", text):
         if _is_shown(char):
-            if hidden:
-                yield f"[{' '.join(hidden)}]"
-                hidden.clear()
-            yield char
+            yield f"]{char}" if is_hidden else char
+            is_hidden = False
         else:
-            hidden.append(f"U+{ord(char):04X}")
-    if hidden:
-        yield f"[{' '.join(hidden)}]"
+            yield f"{' ' if is_hidden else '['}U+{ord(char):04X}"
+            is_hidden = True
+    if is_hidden:
+        yield "]"
 
 
 def _is_shown(char: str) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from archipec.custody.receipts.export import Export, ExportedFile
+from archipec.errors import counted
 from archipec.language import _, current
 from archipec.message import ContentKey
 from archipec.pec.kind import PEC
 from archipec.pec.sentences import translated
 from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, SentFrom, Transaction
-from archipec.report.pdf import words
-from archipec.report.pdf.cards import attached_files, card, checking, newest
+from archipec.report.pdf import cards, words
+from archipec.report.pdf.cards import attached_files, card, check_number, checking, newest, some
 from archipec.report.pdf.document import (
     Block,
     Box,
@@ -40,6 +41,9 @@ def transaction_document(export: Export) -> PdfDocument:
 
     Args:
         export: whose files are there.
+
+    Raises:
+        PermanentError: it has more messages, or more recipients, than one document holds.
     """
     one = export.transaction
     title = (
@@ -49,6 +53,9 @@ def transaction_document(export: Export) -> PdfDocument:
     ).format(system=(one.system or PEC).upper())
     events = _events(one)
     titles = {record.number: _title(record, one) for record in events}
+    detailed = len(events) <= cards.DETAILED
+    check_number(len(events), counted(len(events), "message"))
+    check_number(len(one.recipients), counted(len(one.recipients), "recipient"))
     files = [(_embedded(file), ContentKey(file.sha256, file.size)) for file in export.files]
     return PdfDocument(
         title=title,
@@ -59,8 +66,8 @@ def transaction_document(export: Export) -> PdfDocument:
             _standing(export),
             _summary(one),
             *_recipients(one),
-            *_list(events, titles),
-            *_cards(events, titles, export),
+            *_list(events, titles, detailed=detailed),
+            *(_cards(events, titles, export) if detailed else ()),
             *attached_files(files),
             *_remarks(export),
             *checking(),
@@ -173,7 +180,7 @@ def _receipt_type(who: Recipient) -> str:
     return one_line(who.decisive.ricevuta) or "–" if who.decisive is not None else "–"
 
 
-def _list(events: list[MessageRecord], titles: Mapping[int, str]) -> Iterator[Block]:
+def _list(events: list[MessageRecord], titles: Mapping[int, str], *, detailed: bool) -> Iterator[Block]:
     yield Heading(_("Messages in the order of time"))
     yield Table(
         columns=(0, 4, 5, 5, 4, 2, 0),
@@ -184,17 +191,17 @@ def _list(events: list[MessageRecord], titles: Mapping[int, str]) -> Iterator[Bl
             _("About whom"),
             _("Provider"),
             _("Sealed"),
-            _("Page"),
+            _("Page") if detailed else "",
         ],
         rows=[
             [
                 str(number),
                 moment(record.date) or _("date unknown"),
                 titles[record.number],
-                [one_line(address) for address in record.about] or "–",
+                some(record.about) or "–",
                 one_line(record.gestore) or "–",
                 words.seal(record.seal),
-                page_of(f"message-{number}"),
+                page_of(f"message-{number}") if detailed else "",
             ]
             for number, record in enumerate(events, 1)
         ],
