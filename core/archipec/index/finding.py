@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from archipec.index.database import COLUMNS, PER_SECOND, IndexFile, decompressed, folded
 from archipec.index.query import Query, QueryError, phrase
-from archipec.index.record import Role
+from archipec.index.record import Place, Role
 from archipec.message import ContentKey
 
 __all__ = ["Clause", "Filters", "Hit", "find", "snippet_pieces"]
@@ -183,7 +183,9 @@ def _hit(row: Sequence[Any]) -> Hit:
     senders = [address for role, address, _ in parties if role == Role.FROM]
     recipients = [address for role, address, _ in parties if role in (Role.TO, Role.CC, Role.BCC)]
     if snippet is None:
-        snippet = " ".join(" ".join(text for _, text, _ in decompressed(texts))[:_BEGINNING].split())
+        # What the sender wrote says more than what the provider writes around every message.
+        found = sorted(decompressed(texts), key=lambda one: one[0] != Place.INNER)
+        snippet = " ".join(" ".join(text for _, text, _ in found)[:_BEGINNING].split())
     return Hit(
         ContentKey(sha256, size),
         date,

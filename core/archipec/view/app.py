@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from archipec.errors import ArchipecError, ConfigError, TransientError
+from archipec.errors import USAGE, ArchipecError, ConfigError, TransientError
 from archipec.language import _, current, ngettext
 from archipec.report import charts
 from archipec.view import filters
@@ -91,7 +91,7 @@ class _Viewer:
     def _error(self, error: ArchipecError, path: str, request: Request) -> Response:
         status = 404 if isinstance(error, NoSuchPage) else 503 if isinstance(error, TransientError) else 500
         # What was asked wrongly is an error of configuration, or of usage, on the command line too.
-        status = 400 if isinstance(error, ConfigError) else status
+        status = 400 if isinstance(error, ConfigError) or error.exit_code == USAGE else status
         problems = error.problems if isinstance(error, ConfigError) else (error.message,)
         return self._page("error.html", path, {"problems": problems, "hint": error.hint}, request, status)
 

@@ -51,9 +51,15 @@ def plain(text: str) -> str:
     return "".join(one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in text)
 
 
+def lines(text: str) -> str:
+    """Write a text of any origin as `plain` does, but in its lines."""
+    return "\n".join(plain(one.replace("\t", "    ")) for one in text.split("\n"))
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": day,
     "duration": duration,
+    "lines": lines,
     "moment": moment,
     "number": number,
     "place": place,

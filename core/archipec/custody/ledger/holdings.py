@@ -192,6 +192,15 @@ class HeldMessages(LedgerTable):
         )
         return tuple(rows[0])
 
+    def dates(self) -> tuple[int, int]:
+        """Return the oldest and the newest date of a message, in Unix seconds; 0 where none has a date."""
+        rows = self._db.rows(
+            "SELECT coalesce(min(date), 0), coalesce(max(date), 0) FROM content WHERE date > 0",
+            (),
+            "time time",
+        )
+        return (rows[0][0], rows[0][1])
+
     def content(self, key: ContentKey) -> Content | None:
         """Return what is known of a message's bytes, None when nothing is."""
         rows = self._db.rows(

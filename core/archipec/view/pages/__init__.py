@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from archipec.language import N_
 from archipec.view.page import Page
-from archipec.view.pages import overview, runs
+from archipec.view.pages import conservation, invoices, message, messages, overview, runs, sent
 
 __all__ = ["NAVIGATION", "PAGES", "Tab"]
 
@@ -28,8 +28,20 @@ class Tab(NamedTuple):
 
 NAVIGATION: Final = (
     Tab("/", N_("Overview"), "o"),
+    Tab("/messages", N_("Messages"), "m"),
+    Tab("/sent", N_("Sent"), "t"),
+    Tab("/invoices", N_("Invoices"), "i"),
+    Tab("/conservation", N_("Conservation"), "c"),
     Tab("/runs", N_("Runs"), "r", by_ledger=True),
 )
 
-PAGES: Final[tuple[Page, ...]] = (overview.PAGE, runs.PAGE)
+PAGES: Final[tuple[Page, ...]] = (
+    overview.PAGE,
+    *messages.PAGES,
+    *message.PAGES,
+    *sent.PAGES,
+    *invoices.PAGES,
+    *conservation.PAGES,
+    runs.PAGE,
+)
 """Every page. Those with a path of their own come before those whose parameter would take it."""
