@@ -4,94 +4,21 @@ from __future__ import annotations
 
 import csv
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archipec.simulator import Attachment, compose
-from archipec.simulator.files import signed
-from archipec.simulator.invoices import InvoiceFacts, invoice, sdi_file_name, sdi_notice
 from testbed.command import Archipec
-from testbed.office import OWN, STUDIO, Office
-
-SDI = "sdi01@pec.fatturapa.it"
-NOW = datetime.now(UTC).replace(microsecond=0)
-OWN_VAT = "09876543210"
-
-
-def issued(number: str, progressive: str, *, days_ago: float = 20, sign: bool = False) -> tuple[bytes, str]:
-    """Return the delivery receipt of an invoice that was sent to SdI, and the name of its file."""
-    facts = InvoiceFacts(supplier="Studio Prova", supplier_vat=OWN_VAT, customer="Comune", number=number)
-    name, content = sdi_file_name(facts, progressive), invoice(facts)
-    if sign:
-        name, content = f"{name}.p7m", signed(content)
-    when = NOW - timedelta(days=days_ago)
-    sent = OWN.accept(
-        compose(
-            STUDIO,
-            [SDI],
-            f"Invio {name}",
-            when=when,
-            attachments=[Attachment(name, content, "application/xml")],
-        ),
-        when,
-    )
-    return OWN.delivery(sent), name
-
-
-def notice(code: str, file_name: str, *, days_ago: float = 18, fields: str = "") -> bytes:
-    when = NOW - timedelta(days=days_ago)
-    original = compose(
-        SDI,
-        [STUDIO],
-        f"POSTA CERTIFICATA: {code}",
-        when=when,
-        attachments=[sdi_notice(code, file_name, "111222", fields=fields)],
-    )
-    return OWN.envelope(OWN.accept(original, when))
-
-
-def received(facts: InvoiceFacts, progressive: str) -> bytes:
-    when = NOW - timedelta(days=3)
-    name = sdi_file_name(facts, progressive)
-    files = [Attachment(name, invoice(facts), "application/xml"), sdi_notice("MT", name, "333444")]
-    return OWN.envelope(
-        OWN.accept(compose(SDI, [STUDIO], f"Invio {name}", when=when, attachments=files), when)
-    )
+from testbed.invoicing import NOW, OWN_VAT, invoices_and_notices
+from testbed.office import Office
 
 
 @pytest.fixture(name="office", scope="module")
 def _office(tmp_path_factory: pytest.TempPathFactory) -> Office:
     office = Office(tmp_path_factory.mktemp("office"))
-    waiting, _ = issued("6/2026", "00006", days_ago=1)
-    silent, _ = issued("5/2026", "00005")
-    messages = [waiting, silent]
-    for number, (code, fields) in enumerate(
-        [
-            ("RC", ""),
-            (
-                "NS",
-                "<ListaErrori><Errore><Codice>00404</Codice><Descrizione>Fattura duplicata</Descrizione></Errore></ListaErrori>",
-            ),
-            ("MC", ""),
-            ("DT", ""),
-        ],
-        1,
-    ):
-        delivery, name = issued(f"{number}/2026", f"0000{number}", sign=code == "RC")
-        messages += [delivery, notice(code, name, fields=fields)]
-    delivery, name = issued("7/2026", "00007")
-    outcome = (
-        "<EsitoCommittente><RiferimentoFattura><NumeroFattura>7/2026</NumeroFattura></RiferimentoFattura>"
-        "<Esito>EC02</Esito><Descrizione>importo errato</Descrizione></EsitoCommittente>"
-    )
-    messages += [delivery, notice("RC", name), notice("NE", name, days_ago=10, fields=outcome)]
-    messages.append(
-        received(InvoiceFacts(supplier='=HYPERLINK("http://male.example")', number="77/A"), "00077")
-    )
-    office.put(*messages)
+    office.put(*invoices_and_notices())
     office.archive()
     return office
 

@@ -34,6 +34,7 @@ __all__ = [
     "compared",
     "read_back",
     "read_into",
+    "read_to",
     "read_whole",
     "stamp_of",
     "without_copy",
@@ -186,6 +187,19 @@ def read_into(sink: Sink, receipt: Receipt, path: Path) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def read_to(sink: Sink, receipt: Receipt, file: BinaryIO) -> None:
+    """Write the bytes of a copy to an open file; what is in it counts for nothing when they are not those of its key.
+
+    Raises:
+        ArchipecError: as `read_whole`; or the file can't be written.
+    """
+    chunks = _proven(sink, receipt)
+    try:
+        file.writelines(chunks)
+    except OSError as error:
+        raise from_os_error(error, "a temporary file") from error
 
 
 def _proven(sink: Sink, receipt: Receipt) -> Iterator[bytes]:

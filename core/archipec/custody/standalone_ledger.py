@@ -9,6 +9,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,13 @@ from archipec.contract import Sink, SinkType, SupportsIterate
 from archipec.custody.adoption import adopt, pages
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.schema import HELD
-from archipec.custody.readback import read_whole
+from archipec.custody.receipts.archive_reader import StoredMessages
 from archipec.custody.run import Cancellation, now
 from archipec.custody.standalone import open_standalone
 from archipec.durability import make_directory, read_named
-from archipec.errors import ArchipecError, MissingCopy, from_os_error
-from archipec.language import _
-from archipec.message import ContentKey
+from archipec.errors import ArchipecError, from_os_error
+from archipec.message import ContentKey, Receipt
 from archipec.pec.anchors import TrustFiles
-from archipec.plugins.boundary import plugin_boundary
 
 __all__ = ["StandaloneArchives", "open_standalone_ledger"]
 
@@ -34,7 +33,7 @@ _PAGE = 1000
 _LARGEST_FILE = 64 << 20  # bytes
 
 
-class StandaloneArchives:
+class StandaloneArchives(StoredMessages):
     """Archives that stand alone, open, and their ledger.
 
     Attributes:
@@ -48,19 +47,11 @@ class StandaloneArchives:
         }
         self.sinks = list(self._opened)
 
-    def read(self, key: ContentKey) -> bytes:
-        """Return the bytes of a stored message, compared with its key; otherwise as `ArchiveReader.read`."""
-        problem: ArchipecError = MissingCopy(_("no archive holds {key}").format(key=key))
+    def _copies(self, key: ContentKey) -> Iterator[tuple[SinkType[Any], Callable[[], Sink], Receipt]]:
         for number, (endpoint, sink) in self._opened.items():
             receipt = self.ledger.copies.receipt(number, key)
-            if receipt is None:
-                continue
-            try:
-                with plugin_boundary(endpoint.record):
-                    return read_whole(sink, receipt)
-            except ArchipecError as error:
-                problem = error
-        raise problem
+            if receipt is not None:
+                yield endpoint.record, partial(_as_it_is, sink), receipt
 
     def bring_up_to_date(self, state: Path, temp: Path, trust: TrustFiles, stop: Cancellation) -> None:
         """Record what the archives hold now, and judge what has no verdict yet.
@@ -105,6 +96,10 @@ class StandaloneArchives:
             gone.difference_update(content for content, _ in known.values())
             adopt(self.ledger, number, [receipt for receipt in page if receipt.key not in held])
         copies.record_verified(number, [(content, "missing") for content in gone], now())
+
+
+def _as_it_is(sink: Sink) -> Sink:
+    return sink
 
 
 @contextmanager

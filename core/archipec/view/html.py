@@ -27,13 +27,13 @@ MAX_HTML: Final = 1 << 20
 """Characters of HTML that are shown."""
 
 _SECONDS: Final = 2.0  # of processor time
-_DEPTH: Final = (
-    100  # elements in one another: the time that a browser's way of reading takes grows with the square of it
-)
+# Elements in one another: the time that it takes to read them as a browser does grows with the square of it.
+_DEPTH: Final = 100
 _MAX_OUTPUT: Final = 4 * MAX_HTML  # characters, images aside
 _MAX_TARGET: Final = 300  # characters of a link's target
 
-_GLOBAL: Final = frozenset({"align", "dir", "lang", "style", "title", "valign", "bgcolor", "width", "height"})
+_GLOBAL_NAMES: Final = "align dir lang style title valign bgcolor width height"
+_GLOBAL: Final = frozenset(_GLOBAL_NAMES.split(" "))
 _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
     "col": frozenset({"span"}),
     "colgroup": frozenset({"span"}),
@@ -45,174 +45,33 @@ _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
     "td": frozenset({"colspan", "rowspan"}),
     "th": frozenset({"colspan", "rowspan", "scope"}),
 }
-_TAGS: Final = frozenset(
-    [
-        "abbr",
-        "address",
-        "article",
-        "b",
-        "big",
-        "blockquote",
-        "br",
-        "caption",
-        "center",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "dd",
-        "del",
-        "dfn",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "font",
-        "footer",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "li",
-        "main",
-        "ol",
-        "p",
-        "pre",
-        "q",
-        "s",
-        "samp",
-        "section",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-        "var",
-    ]
+_TAGS_NAMES: Final = (
+    "abbr address article b big blockquote br caption center cite code col colgroup dd del dfn div dl dt em font "
+    "footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main ol p pre q s samp section small span strike strong "
+    "sub sup table tbody td tfoot th thead tr tt u ul var"
 )
+_TAGS: Final = frozenset(_TAGS_NAMES.split(" "))
 _EMPTY: Final = frozenset({"br", "col", "hr", "img"})
 # What is in them is no text of the message.
-_HIDDEN: Final = frozenset(
-    [
-        "applet",
-        "audio",
-        "canvas",
-        "datalist",
-        "embed",
-        "frameset",
-        "head",
-        "iframe",
-        "math",
-        "noembed",
-        "noframes",
-        "noscript",
-        "object",
-        "script",
-        "select",
-        "style",
-        "svg",
-        "template",
-        "textarea",
-        "title",
-        "video",
-        "xmp",
-        "plaintext",
-    ]
+_HIDDEN_NAMES: Final = (
+    "applet audio canvas datalist embed frameset iframe math noembed noframes noscript object script select style "
+    "svg template textarea title video xmp plaintext"
 )
-_NUMBERS: Final = frozenset(
-    [
-        "width",
-        "height",
-        "border",
-        "cellpadding",
-        "cellspacing",
-        "colspan",
-        "rowspan",
-        "span",
-        "size",
-        "start",
-        "value",
-    ]
-)
+_HIDDEN: Final = frozenset(_HIDDEN_NAMES.split(" "))
+_NUMBERS_NAMES: Final = "width height border cellpadding cellspacing colspan rowspan span size start value"
+_NUMBERS: Final = frozenset(_NUMBERS_NAMES.split(" "))
 _NUMBER: Final = re.compile(r"[+-]?\d{1,4}%?")
 _PLAIN_VALUE: Final = re.compile(r"[\w#%.,+\- ]{1,100}")
-_PROPERTIES: Final = frozenset(
-    [
-        "background",
-        "background-color",
-        "border",
-        "border-bottom",
-        "border-bottom-color",
-        "border-bottom-style",
-        "border-bottom-width",
-        "border-collapse",
-        "border-color",
-        "border-left",
-        "border-left-color",
-        "border-left-style",
-        "border-left-width",
-        "border-right",
-        "border-right-color",
-        "border-right-style",
-        "border-right-width",
-        "border-spacing",
-        "border-style",
-        "border-top",
-        "border-top-color",
-        "border-top-style",
-        "border-top-width",
-        "border-width",
-        "color",
-        "font",
-        "font-family",
-        "font-size",
-        "font-style",
-        "font-variant",
-        "font-weight",
-        "letter-spacing",
-        "line-height",
-        "list-style-type",
-        "margin",
-        "margin-bottom",
-        "margin-left",
-        "margin-right",
-        "margin-top",
-        "max-width",
-        "min-width",
-        "padding",
-        "padding-bottom",
-        "padding-left",
-        "padding-right",
-        "padding-top",
-        "text-align",
-        "text-decoration",
-        "text-indent",
-        "text-transform",
-        "vertical-align",
-        "white-space",
-        "width",
-        "word-break",
-    ]
+_PROPERTIES_NAMES: Final = (
+    "background background-color border border-bottom border-bottom-color border-bottom-style border-bottom-width "
+    "border-collapse border-color border-left border-left-color border-left-style border-left-width border-right "
+    "border-right-color border-right-style border-right-width border-spacing border-style border-top "
+    "border-top-color border-top-style border-top-width border-width color font font-family font-size font-style "
+    "font-variant font-weight letter-spacing line-height list-style-type margin margin-bottom margin-left "
+    "margin-right margin-top max-width min-width padding padding-bottom padding-left padding-right padding-top "
+    "text-align text-decoration text-indent text-transform vertical-align white-space width word-break"
 )
+_PROPERTIES: Final = frozenset(_PROPERTIES_NAMES.split(" "))
 # No url(), no function but those of colours, no escape that could spell one.
 _VALUE: Final = re.compile(r"(?:[\w#%.,+\-!'\" ]|(?:rgb|hsl)a?\([\d.,%/ ]{1,40}\)){1,200}", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*(?=:)", re.IGNORECASE)

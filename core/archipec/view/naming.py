@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from archipec.custody.ledger.schema import PROMISED
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec.view.page import NoSuchPage
 from archipec.view.viewed import OpenView
@@ -26,6 +27,8 @@ def named(view: OpenView, name: str) -> ContentKey:
         copies = view.ledger.copies.copies_of(found)
         found = [key for key in found if any(copies[key][1].get(number) in PROMISED for number in view.sinks)]
     if len(found) != 1:
-        problem = "several messages begin with these digits" if found else "no archived message is called so"
-        raise NoSuchPage(problem, hint="a message is found on the page Messages")
+        problem = (
+            _("several messages begin with these digits") if found else _("no archived message has this id")
+        )
+        raise NoSuchPage(problem, hint=_("messages are found on the page Messages"))
     return found[0]

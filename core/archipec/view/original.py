@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ _MAX_PICTURE: Final = 1 << 20  # bytes as they stand in the message
 _MAX_PICTURES: Final = 4 << 20  # of all of them
 _PICTURES: Final = 100
 _BODIES: Final = 10
+_MAX_BODY: Final = 4 << 20  # bytes of one of them, as it stands in the message: more than is ever shown
 _SEPARATOR: Final = "\n<hr>\n"
 # By their first bytes, whatever the message calls them: a picture of pixels can do nothing.
 _RASTER: Final[Mapping[str, re.Pattern[bytes]]] = {
@@ -65,8 +67,18 @@ def html_of(message: Part) -> str:
         IntegrityError: its encoding is broken.
     """
     bodies = (one.part for one in leaves(message) if not one.is_file and one.part.media_type == "text/html")
-    found = [decode_html(part.content(), part.parameter("charset"))[0] for part in islice(bodies, _BODIES)]
+    found = [decode_html(_beginning(part), part.parameter("charset"))[0] for part in islice(bodies, _BODIES)]
     return _SEPARATOR.join(one for one in found if one.strip())
+
+
+def _beginning(part: Part) -> bytes:
+    if part.end - part.body <= _MAX_BODY:
+        return part.content()
+    for end in range(part.body + _MAX_BODY, part.body + _MAX_BODY - 4, -1):
+        # Base64 can be cut after three of four letters, and not after one.
+        with suppress(IntegrityError):
+            return part._replace(end=end).content()
+    return b""
 
 
 def pictures_of(message: Part) -> dict[str, str]:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 from archipec.config.endpoint import Endpoint
 from archipec.config.pipeline import Pipeline
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.holdings import ATTACHED
-from archipec.custody.receipts.archive_reader import ArchiveReader, MessageReader
+from archipec.custody.receipts.archive_reader import ArchiveReader, StoredMessages
 from archipec.custody.run import Cancellation, Run
 from archipec.custody.standalone import open_standalone
 from archipec.custody.standalone_ledger import StandaloneArchives
@@ -76,7 +76,7 @@ class ViewedArchives:
             yield OpenView(self, ledger, index, held)
 
     @contextmanager
-    def reader(self) -> Iterator[MessageReader]:
+    def reader(self) -> Iterator[StoredMessages]:
         """Open the archives for reading messages; they are locked against runs of `archive` meanwhile.
 
         Raises:
@@ -94,7 +94,7 @@ class ViewedArchives:
             self._reading.release()
 
     @contextmanager
-    def _by_ledger(self) -> Iterator[MessageReader]:
+    def _by_ledger(self) -> Iterator[StoredMessages]:
         # Its own connection: who locks an archive records which archive it is.
         with (
             Ledger(self.ledger_file) as ledger,
@@ -103,7 +103,7 @@ class ViewedArchives:
             yield reader
 
     @contextmanager
-    def _alone(self) -> Iterator[MessageReader]:
+    def _alone(self) -> Iterator[StoredMessages]:
         with ExitStack() as held:
             temp = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="archipec-")))
             ledger = held.enter_context(Ledger(self.ledger_file))
@@ -135,7 +135,7 @@ class OpenView:
         self.index = index
         self.now = datetime.now(UTC)
         self._held = held
-        self._reader: MessageReader | None = None
+        self._reader: StoredMessages | None = None
 
     @property
     def archives(self) -> tuple[str, ...] | None:
@@ -154,9 +154,27 @@ class OpenView:
         Raises:
             ArchipecError: no archive gives them back now, for the reason that the last one had.
         """
+        return self._archives.read(key)
+
+    def open(self, key: ContentKey) -> BinaryIO:
+        """Return a file of the bytes of a stored message, compared with its key, at its beginning; otherwise as `read`.
+
+        It has no name, and is gone when whoever asked for it closes it.
+        """
+        file = cast("BinaryIO", tempfile.TemporaryFile(prefix="archipec-"))  # noqa: SIM115  (it is returned)
+        try:
+            self._archives.copy(key, file)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @property
+    def _archives(self) -> StoredMessages:
         if self._reader is None:
             self._reader = self._held.enter_context(self.shown.reader())
-        return self._reader.read(key)
+        return self._reader
 
     def search(self, request: SearchRequest, *, by_rank: bool = False) -> Iterator[Found]:
         """Yield what is found in the archives that are shown; see `archipec.index.search.search_ledger`.

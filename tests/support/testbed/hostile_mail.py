@@ -26,6 +26,12 @@ PIXEL: Final = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+LOGO: Final = (
+    b"Content-Type: image/png\r\nContent-ID: <logo@x>\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(PIXEL)
+)
+"""A picture that a message brings along, as `letter` takes it; its address is ``cid:logo@x``."""
+
 SUBJECTS: Final = {
     "script": "<script>document.title='owned'</script><img src=x onerror=document.title='owned'>",
     "attribute": "\" autofocus onfocus=document.title='owned' x=\"",
@@ -40,8 +46,8 @@ SUBJECTS: Final = {
 # Name as written in the header, the name that the file gets.
 FILES: Final = {
     'filename="index.html"': "index.html",
-    r'filename="..\\..\\autoexec.bat"': "_...._autoexec.bat",
-    'filename="../../etc/passwd"': "_.._etc_passwd",
+    r'filename="..\\..\\autoexec.bat"': "__.._autoexec.bat",
+    'filename="../../etc/passwd"': "__._etc_passwd",
     'filename="con"': "_con",
     "filename*=utf-8''a%0D%0ASet-Cookie%3A%20owned%3D1%0D%0A.txt": "a__Set-Cookie_ owned=1__.txt",
     "filename*=utf-8''gnp%E2%80%AEexe.pdf": "gnp_exe.pdf",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol, Self
+from functools import partial
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType
-from archipec.custody.readback import read_whole
+from archipec.custody.readback import read_to, read_whole
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, MissingCopy
-from archipec.message import ContentKey
+from archipec.message import ContentKey, Receipt
 from archipec.plugins.boundary import plugin_boundary
 
-__all__ = ["ArchiveReader", "MessageReader"]
+__all__ = ["ArchiveReader", "MessageReader", "StoredMessages"]
+
+T = TypeVar("T")
 
 
 class MessageReader(Protocol):
@@ -29,7 +33,48 @@ class MessageReader(Protocol):
         ...
 
 
-class ArchiveReader:
+class StoredMessages(ABC):
+    """Archives that messages are read from."""
+
+    @abstractmethod
+    def _copies(self, key: ContentKey) -> Iterator[tuple[SinkType[Any], Callable[[], Sink], Receipt]]:
+        """Yield the copies of a message: what keeps each, how that is opened, and the receipt."""
+
+    def read(self, key: ContentKey) -> bytes:
+        """Return the bytes of a stored message, compared with its key.
+
+        Raises:
+            ArchipecError: no archive gives them back now, for the reason that the last one had.
+        """
+        return self._first(key, read_whole)
+
+    def copy(self, key: ContentKey, file: BinaryIO) -> None:
+        """Write the bytes of a stored message, compared with its key, to an empty file.
+
+        Raises:
+            ArchipecError: as of `read`; or the file can't be written.
+        """
+
+        def read(sink: Sink, receipt: Receipt) -> None:
+            # What another archive gave, and was not the message, is in it.
+            file.seek(0)
+            file.truncate()
+            read_to(sink, receipt, file)
+
+        self._first(key, read)
+
+    def _first(self, key: ContentKey, read: Callable[[Sink, Receipt], T]) -> T:
+        problem: ArchipecError = MissingCopy(f"no archive holds {key}")
+        for record, opened, receipt in self._copies(key):
+            try:
+                with plugin_boundary(record):
+                    return read(opened(), receipt)
+            except ArchipecError as error:
+                problem = error
+        raise problem
+
+
+class ArchiveReader(StoredMessages):
     """The archives of some pipelines, each opened when something is first read from it, and locked from then on."""
 
     def __init__(self, sinks: Sequence[Endpoint[SinkType[Any]]], run: Run[Any]) -> None:
@@ -44,23 +89,11 @@ class ArchiveReader:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def read(self, key: ContentKey) -> bytes:
-        """Return the bytes of a stored message, compared with its key.
-
-        Raises:
-            ArchipecError: no archive gives them back now, for the reason that the last one had.
-        """
-        problem: ArchipecError = MissingCopy(f"no archive holds {key}")
+    def _copies(self, key: ContentKey) -> Iterator[tuple[SinkType[Any], Callable[[], Sink], Receipt]]:
         for sink, number in self._sinks:
             receipt = self._run.ledger.copies.receipt(number, key)
-            if receipt is None:
-                continue
-            try:
-                with plugin_boundary(sink.record):
-                    return read_whole(self._open(sink, number), receipt)
-            except ArchipecError as error:
-                problem = error
-        raise problem
+            if receipt is not None:
+                yield sink.record, partial(self._open, sink, number), receipt
 
     def _open(self, sink: Endpoint[SinkType[Any]], number: int) -> Sink:
         known = self._opened.get(number)

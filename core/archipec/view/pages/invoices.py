@@ -15,6 +15,7 @@ from archipec.errors import PermanentError
 from archipec.index.finding import Clause, Filters
 from archipec.index.invoicing import ATTENTION, InvoiceEntry
 from archipec.index.invoicing import invoices as all_invoices
+from archipec.language import _
 from archipec.view.page import Page, PageRequest
 from archipec.view.viewed import OpenView
 
@@ -74,7 +75,7 @@ def invoices(view: OpenView, asked: InvoicesAsked, start: int = 0) -> InvoicesPa
     """
     if view.index is None:
         raise PermanentError(
-            "there is no index to search in", hint="`archipec index` makes it from the archives"
+            _("there is no index to search in"), hint=_("`archipec index` makes it from the archives")
         )
     period = {"since": asked.since, "until": asked.until}
     selection = read_selection({name: day for name, day in period.items() if day}, "invoices")

@@ -15,8 +15,10 @@ from archipec.index.facts import fact_rows
 from archipec.index.header import message_stem
 from archipec.index.overview import MessageOverview, overview, recognised
 from archipec.index.record import IndexedMessage, Party, Place, Role
+from archipec.language import N_, _, current, written
 from archipec.message import ContentKey
 from archipec.paths import safe_name
+from archipec.pec.buffer import FileBuffer
 from archipec.pec.kind import UNSEALED
 from archipec.pec.transactions import MessageRecord, Transaction
 from archipec.view.html import clean_html
@@ -33,18 +35,23 @@ MAX_TEXT: Final = 100_000
 _MAX_FILES: Final = 500
 _MAX_PEOPLE: Final = 100
 _ID: Final = 16  # digits of a SHA-256 in the name of a file
-_SHOWN: Final = (("From", Role.FROM), ("To", Role.TO), ("Cc", Role.CC), ("Bcc", Role.BCC))
+_SHOWN: Final = (
+    (N_("From"), Role.FROM),
+    (N_("To"), Role.TO),
+    (N_("Cc"), Role.CC),
+    (N_("Bcc"), Role.BCC),
+)
 # What stands elsewhere on the page.
 _ELSEWHERE: Final = frozenset(
     {"kind", "system", "oggetto", "header", "message_id", "original", "in_reply_to", "outside_seal"}
 )
 _SEAL_WORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "valid": ("good", "The seal is valid"),
-    "altered": ("bad", "The seal is broken: something was changed after it was sealed"),
-    "untrusted": ("bad", "Nobody who is trusted vouches for the seal"),
-    "expired": ("warn", "The certificate of the seal had expired"),
-    "malformed": ("bad", "The seal can't be read"),
-    "unsigned": ("", "It bears no seal"),
+    "valid": ("good", N_("The seal is valid")),
+    "altered": ("bad", N_("The seal is broken: something was changed after it was sealed")),
+    "untrusted": ("bad", N_("The seal is not trusted")),
+    "expired": ("warn", N_("The certificate of the seal had expired")),
+    "malformed": ("bad", N_("The seal can't be read")),
+    "unsigned": ("", N_("It has no seal")),
 }
 _STYLE: Final = (
     "body{margin:1rem;background:#fff;color:#111;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere;color-scheme:light}"
@@ -249,28 +256,38 @@ def frame_of(view: OpenView, key: ContentKey) -> str:
     Raises:
         ArchipecError: no archive gives the message back.
     """
-    original = original_of(view.read(key), certified=_is_certified(view, key))
-    text = "" if original is None else html_of(original)
-    if original is None or not text.strip():
-        return _document("", ["This message has no formatted text."])
-    cleaned = clean_html(text, pictures_of(original))
+    with view.open(key) as file:
+        original = original_of(FileBuffer(file), certified=_is_certified(view, key))
+        text = "" if original is None else html_of(original)
+        if original is None or not text.strip():
+            return _document("", [_("This message has no formatted text.")])
+        pictures = pictures_of(original) if "cid:" in text.lower() else {}
+    cleaned = clean_html(text, pictures)
     said = []
     if cleaned.images:
         said.append(
-            f"Images that are not shown: {cleaned.images}. Whoever wrote this would learn that you look at it."
+            _(
+                "Images that are not shown: {count}. Whoever wrote this would learn that you look at it."
+            ).format(count=written(cleaned.images))
         )
     if cleaned.active:
-        said.append(f"Scripts, forms and frames that are left out: {cleaned.active}.")
+        said.append(
+            _("Scripts, forms and frames that are left out: {count}.").format(count=written(cleaned.active))
+        )
     if not cleaned.is_whole:
-        said.append("It is too large, or too tangled, to be shown whole: save the message to see the rest.")
+        said.append(
+            _("It is too large, or too tangled, to be shown whole: save the message to see the rest.")
+        )
     return _document(cleaned.html, said)
 
 
 def _document(body: str, said: Sequence[str]) -> str:
     notes = "".join(f"<p>{escape(one)}</p>" for one in said)
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Message</title><style>{_STYLE}</style>"
+        '<!doctype html><html lang="'
+        + current()
+        + '"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(_('Message'))}</title><style>{_STYLE}</style>"
         + (f'<div class="said">{notes}</div>' if notes else "")
         + f"<main>{body}</main></html>"
     )
@@ -296,18 +313,21 @@ def _frame(asked: PageRequest) -> MessageHtml:
 
 def _eml(asked: PageRequest) -> Download:
     key = named(asked.view, asked.path["key"])
-    raw = asked.view.read(key)
-    return Download(safe_name(f"{message_stem(raw, key.sha256[:_ID])}.eml"), raw)
+    file = asked.view.open(key)
+    name = message_stem(FileBuffer(file), key.sha256[:_ID])
+    file.seek(0)
+    return Download(safe_name(f"{name}.eml"), file)
 
 
 def _attachment(asked: PageRequest) -> Download:
     key, number = named(asked.view, asked.path["key"]), asked.path["number"]
     found = None
     if number.isascii() and number.isdecimal() and len(number) < 5:
-        original = original_of(asked.view.read(key), certified=_is_certified(asked.view, key))
-        found = None if original is None else attached(original, int(number))
+        with asked.view.open(key) as file:
+            original = original_of(FileBuffer(file), certified=_is_certified(asked.view, key))
+            found = None if original is None else attached(original, int(number))
     if found is None:
-        raise NoSuchPage("the message has no such file")
+        raise NoSuchPage(_("the message has no such file"))
     return Download(safe_name(found.name or "attachment.bin"), found.content)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from archipec.custody.ledger.holdings import held_in
-from archipec.errors import USAGE, ArchipecError, ConfigError, Scope
+from archipec.errors import USAGE, ArchipecError, ConfigError, Scope, counted
 from archipec.index.finding import snippet_pieces
 from archipec.index.header import message_stem
 from archipec.index.search import DIRECTIONS, HAS, SEALS, Found, SearchRequest, behind_ledger, message_request
+from archipec.language import _, written
 from archipec.message import ContentKey
 from archipec.paths import safe_name
+from archipec.pec.buffer import FileBuffer
 from archipec.pec.kind import GROUPS
 from archipec.view.naming import named
 from archipec.view.page import Download, Page, PageRequest
@@ -91,9 +94,9 @@ class Asked:
         for name, choices in (("seal", SEALS), ("has", HAS)):
             for value in lists[name]:
                 if value not in choices:
-                    raise BadRequest(f'{name}: "{value}" is none of {", ".join(choices)}')
+                    raise BadRequest(_not_one_of(name, value, choices))
         if texts["direction"] and texts["direction"] not in DIRECTIONS:
-            raise BadRequest(f'direction: "{texts["direction"]}" is none of {", ".join(DIRECTIONS)}')
+            raise BadRequest(_not_one_of("direction", texts["direction"], DIRECTIONS))
         filters: dict[str, Any] = {
             "kinds": lists["kind"],
             "seals": lists["seal"],
@@ -112,6 +115,12 @@ class Asked:
             parties=(texts["party"],) if texts["party"] else (),
             direction=texts["direction"],
         )
+
+
+def _not_one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    return _('{name}: "{value}" is none of {choices}').format(
+        name=name, value=value, choices=", ".join(choices)
+    )
 
 
 class FoundMessage(NamedTuple):
@@ -261,14 +270,19 @@ def zip_of(view: OpenView, keys: Sequence[ContentKey]) -> BinaryIO:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed:
             for key in keys:
                 try:
-                    raw = view.read(key)
+                    stored = view.open(key)
                 except ArchipecError as error:
                     if error.scope > Scope.MESSAGE:
                         raise
                     missing.append(f"{key.sha256}: {error.message}")
                     continue
-                name = safe_name(f"{message_stem(raw, key.sha256[:_ID])}.eml")
-                packed.writestr(_entry(name), raw)
+                with stored:
+                    name = safe_name(f"{message_stem(FileBuffer(stored), key.sha256[:_ID])}.eml")
+                    stored.seek(0)
+                    entry = _entry(name)
+                    entry.file_size = key.size
+                    with packed.open(entry, "w") as target:
+                        shutil.copyfileobj(stored, target)
                 sums.append(f"{key.sha256}  {name}")
             packed.writestr(_entry("SHA256SUMS"), _lines(sums))
             if missing:
@@ -315,16 +329,22 @@ def _number(asked: PageRequest, name: str) -> int | None:
     if not value:
         return None
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
-        raise BadRequest(f'"{name}" is not a place in the list')
+        raise BadRequest(_('"{name}" is not a place in the list').format(name=name))
     return int(value)
 
 
 def _zip(asked: PageRequest) -> Download:
     names = asked.values("id")
     if not names:
-        raise BadRequest("no message was chosen", hint="go back, and tick those that the file should hold")
+        raise BadRequest(
+            _("no message was chosen"), hint=_("go back, and tick those that the file should hold")
+        )
     if len(names) > _MOST_IN_ZIP:
-        raise BadRequest(f"{len(names)} messages were chosen, and a file holds {_MOST_IN_ZIP}")
+        raise BadRequest(
+            _("{messages} were chosen, and a file holds {most} at most").format(
+                messages=counted(len(names), "message"), most=written(_MOST_IN_ZIP)
+            )
+        )
     keys = list(dict.fromkeys(named(asked.view, name) for name in names))
     digest = hashlib.sha256("".join(sorted(key.sha256 for key in keys)).encode()).hexdigest()[:8]
     day = f"{datetime.now(_ROME):%Y-%m-%d}"
