@@ -233,7 +233,7 @@ class _Writer:
 
 
 def _target(address: str) -> str:
-    """Return where a link leads, as a person can read it; empty where it leads nowhere that can be told."""
+    """Return where a link leads, as a person can read it; empty where it leads nowhere that can be shown."""
     address = _IGNORED_IN_URLS.sub("", address)
     scheme = _SCHEME.match(address)
     if scheme is None or scheme[0].lower() not in _SHOWN_SCHEMES:

@@ -13,6 +13,7 @@ from archipec.contract import Sink, SinkType
 from archipec.custody.readback import read_to, read_whole
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, MissingCopy
+from archipec.language import _
 from archipec.message import ContentKey, Receipt
 from archipec.plugins.boundary import plugin_boundary
 
@@ -64,7 +65,7 @@ class StoredMessages(ABC):
         self._first(key, read)
 
     def _first(self, key: ContentKey, read: Callable[[Sink, Receipt], T]) -> T:
-        problem: ArchipecError = MissingCopy(f"no archive holds {key}")
+        problem: ArchipecError = MissingCopy(_("no archive holds {key}").format(key=key))
         for record, opened, receipt in self._copies(key):
             try:
                 with plugin_boundary(record):

@@ -16,14 +16,14 @@ from archipec.message import ContentKey
 from archipec.view.page import Page, PageRequest
 from archipec.view.viewed import OpenView
 
-__all__ = ["PAGES", "ConservationArchive", "Refused", "conservation"]
+__all__ = ["PAGES", "ConservationArchive", "RefusedMessage", "conservation"]
 
 _SCHEME: Final = "conservation"
 _MOST: Final = 100
 """Deposits and refused messages of each archive that are shown, the newest of them."""
 
 
-class Refused(NamedTuple):
+class RefusedMessage(NamedTuple):
     """A message that is not conserved, and why."""
 
     key: ContentKey
@@ -53,7 +53,7 @@ class ConservationArchive(NamedTuple):
     reasons: Sequence[tuple[str, int]]
     since: int | None
     overdue: Sequence[Overdue]
-    refusals: Sequence[Refused]
+    refusals: Sequence[RefusedMessage]
     deposits: Sequence[Deposit] | None
     more_deposits: bool
     problem: str
@@ -84,7 +84,7 @@ def _archive(view: OpenView, number: int, where: str) -> ConservationArchive:
     for copy in copies.in_states(number, ("rejected",), limit=_MOST):
         key = copy.receipt.key
         indexed = None if view.index is None else view.index.get(key)
-        refusals.append(Refused(key, "" if indexed is None else indexed.subject, copy.receipt.reason))
+        refusals.append(RefusedMessage(key, "" if indexed is None else indexed.subject, copy.receipt.reason))
     return ConservationArchive(
         where=where,
         confirmed=confirmed,

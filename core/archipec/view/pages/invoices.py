@@ -70,7 +70,7 @@ def invoices(view: OpenView, asked: InvoicesAsked, start: int = 0) -> InvoicesPa
         start: how many of the newer ones are left out.
 
     Raises:
-        ConfigError: a day is none.
+        ConfigError: a day is not one.
         ArchipecError: there is no index, or it can't be read.
     """
     if view.index is None:

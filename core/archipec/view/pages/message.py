@@ -107,7 +107,7 @@ class MessagePage(NamedTuple):
         people: (what they are, address and name).
         text: what the sender wrote; of a message of the provider alone, what that wrote.
         is_whole: whether all of the text is here.
-        seal: (how good, in words, the reason).
+        seal: (how good, a sentence about it, the reason).
         facts: of the certification data and the seal, as they stand there.
         more_files: how many there are besides.
         timeline: the messages of its transaction, the oldest first.

@@ -88,7 +88,7 @@ class Asked:
         """Return the search that it means.
 
         Raises:
-            ConfigError: a kind, a day or another choice is none.
+            ConfigError: a kind, a day or another choice is not one.
         """
         texts, lists = self.texts, self.lists
         for name, choices in (("seal", SEALS), ("has", HAS)):
@@ -118,7 +118,7 @@ class Asked:
 
 
 def _not_one_of(name: str, value: str, choices: Sequence[str]) -> str:
-    return _('{name}: "{value}" is none of {choices}').format(
+    return _('{name}: "{value}" is not one of {choices}').format(
         name=name, value=value, choices=", ".join(choices)
     )
 

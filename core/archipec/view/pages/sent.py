@@ -20,7 +20,7 @@ from archipec.pec.transactions import Outcome, Recipient, Transaction
 from archipec.view.page import NoSuchPage, Page, PageRequest, SeeOther
 from archipec.view.viewed import OpenView, ViewedArchives
 
-__all__ = ["PAGES", "Place", "Sending", "SentAsked", "SentPage", "SentRecipient", "sent"]
+__all__ = ["PAGES", "ListPlace", "SentAsked", "SentMessage", "SentPage", "SentRecipient", "sent"]
 
 PAGE: Final = 50
 _FIRST: Final = 20  # of those that need a person, before the others
@@ -69,7 +69,7 @@ class SentAsked(NamedTuple):
         """Return which transactions it means.
 
         Raises:
-            ConfigError: a day is none.
+            ConfigError: a day is not one.
         """
         days = {name: day for name, day in (("since", self.since), ("until", self.until)) if day}
         return TransactionFilter(
@@ -77,7 +77,7 @@ class SentAsked(NamedTuple):
         )
 
 
-class Place(NamedTuple):
+class ListPlace(NamedTuple):
     """Where a list goes on: with what was sent up to a day, without so many of the newest of it."""
 
     day: date
@@ -102,7 +102,7 @@ class SentRecipient(NamedTuple):
     notes: Sequence[str]
 
 
-class Sending(NamedTuple):
+class SentMessage(NamedTuple):
     """A message that was sent.
 
     Attributes:
@@ -140,17 +140,17 @@ class SentPage(NamedTuple):
     """
 
     asked: SentAsked
-    attention: Sequence[Sending] | None
+    attention: Sequence[SentMessage] | None
     attention_count: int
     handled_count: int
-    found: Sequence[Sending]
+    found: Sequence[SentMessage]
     looked_back: date | None
     older: str
     newest: str
     more_attention: str
 
 
-def sent(view: OpenView, asked: SentAsked, place: Place | None = None, start: int = 0) -> SentPage:
+def sent(view: OpenView, asked: SentAsked, place: ListPlace | None = None, start: int = 0) -> SentPage:
     """Return a page of what was sent.
 
     Args:
@@ -158,7 +158,7 @@ def sent(view: OpenView, asked: SentAsked, place: Place | None = None, start: in
         start: how many of those that need a person are left out.
 
     Raises:
-        ConfigError: a day is none.
+        ConfigError: a day is not one.
         ArchipecError: the ledger can't be read.
     """
     wanted = asked.wanted()
@@ -220,8 +220,8 @@ def _is_of(period: Selection, one: Transaction) -> bool:
 
 
 def _newest(
-    view: OpenView, wanted: TransactionFilter, place: Place | None
-) -> tuple[list[Transaction], Place | None]:
+    view: OpenView, wanted: TransactionFilter, place: ListPlace | None
+) -> tuple[list[Transaction], ListPlace | None]:
     """Return a page of what was sent, the newest first, and where to go on.
 
     Some weeks are looked at, then more: a transaction belongs to the days that one of its messages is dated to, and to go
@@ -246,12 +246,12 @@ def _newest(
             if not wanted.wants(one):
                 continue
             if len(found) == PAGE:
-                return found, Place(last, number)
+                return found, ListPlace(last, number)
             found.append(check_short_receipts(one, view.ledger, None))
         last, skip = begin - timedelta(days=1), 0
         span = min(3 * span, _LONGEST_SPAN)
         if looked_at >= _LOOKED_AT and last >= first:
-            return found, Place(last)
+            return found, ListPlace(last)
     return found, None
 
 
@@ -280,13 +280,13 @@ def _day(seconds: int) -> date:
 # -- how it is shown ------------------------------------------------------------------------------------------
 
 
-def _sending(view: OpenView, one: Transaction) -> Sending:
+def _sending(view: OpenView, one: Transaction) -> SentMessage:
     tone, words = _OUTCOMES[one.status]
     message = one.sent.record if one.sent is not None else one.acceptance
     if message is None:
         receipts = (receipt for who in one.recipients for receipt in who.receipts)
         message = next(iter((*receipts, *one.unproven)), None)
-    return Sending(
+    return SentMessage(
         one.name,
         one.date,
         one.oggetto,
@@ -332,12 +332,12 @@ def _answer(asked: PageRequest) -> Mapping[str, Any]:
     return {"page": sent(asked.view, _form(asked.value), _place(asked), _number(asked.value("start")))}
 
 
-def _place(asked: PageRequest) -> Place | None:
+def _place(asked: PageRequest) -> ListPlace | None:
     try:
         day = date.fromisoformat(asked.value("before"))
     except ValueError:
         return None
-    return Place(day, _number(asked.value("skip")))
+    return ListPlace(day, _number(asked.value("skip")))
 
 
 def _number(text: str) -> int:
