@@ -90,6 +90,20 @@ def test_nothing_is_left_of_what_was_laid_down(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_gone_is_an_error_that_names_it(tmp_path: Path) -> None:
+    gone = replace(file("1.eml", b"x"), read=(tmp_path / "gone.eml").read_bytes)
+    with pytest.raises(PermanentError, match=r"gone\.eml: no such file"):
+        typeset(replace(DOCUMENT, embedded=[gone]))
+
+
+def test_no_folder_for_files_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(PermanentError, match="none"):
+        typeset(DOCUMENT)
+
+
 def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typesetting, "find_spec", lambda _name: None)
     with pytest.raises(PermanentError, match="typst is not installed") as caught:

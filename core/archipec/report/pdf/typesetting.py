@@ -44,7 +44,7 @@ def typeset(document: PdfDocument) -> bytes:
     """
     typst = _typst()
     _check_size(document.embedded)
-    with tempfile.TemporaryDirectory(prefix="archipec-pdf-") as folder:  # 0700
+    with _folder() as folder:
         files = [_lay_down(one, Path(folder) / f"{number}") for number, one in enumerate(document.embedded)]
         given = {
             "title": document.title,
@@ -73,6 +73,14 @@ def typeset(document: PdfDocument) -> bytes:
     return pdf
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder, 0700, for the files that typst reads."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="archipec-pdf-")
+    except OSError as error:
+        raise from_os_error(error, error.filename or tempfile.gettempdir()) from error
+
+
 def _typst() -> Any:
     if not is_available():
         raise PermanentError(
@@ -96,11 +104,10 @@ def _check_size(files: Sequence[Embedded]) -> None:
 
 
 def _lay_down(one: Embedded, path: Path) -> dict[str, str]:
-    content = one.read()
     try:
-        path.write_bytes(content)
+        path.write_bytes(one.read())
     except OSError as error:
-        raise from_os_error(error, path) from error
+        raise from_os_error(error, error.filename or path) from error
     return {
         "name": one.name,
         "file": path.name,
