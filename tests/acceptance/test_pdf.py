@@ -217,3 +217,16 @@ def test_without_the_extra_an_export_is_as_it_was_and_a_pdf_is_refused(
     done = run("--lang", "en", "get", name, "--pdf", tmp_path / "x.pdf")
     assert done.returncode == 4 and "pip install 'archipec[report]'" in done.stderr
     assert not (tmp_path / "x.pdf").exists()
+
+
+def test_get_makes_the_document_of_an_export(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    original = compose(STUDIO, [COMUNE], "Breve", when=WHEN, attachments=[Attachment("a.pdf", b"x" * 99)])
+    accepted = OWN.accept(original, WHEN)
+    office.put(OWN.acceptance(accepted), OWN.delivery(accepted, receipt="breve"))
+    office.put(original, folder="Inviata")
+    office.archive()
+    exported(office, tmp_path / "export", "Breve", expect=3)
+    pdf = made(office, "get", identificativo(office))
+    assert pdf == (tmp_path / "export" / "riepilogo.pdf").read_bytes()
+    assert "una ricevuta di avvenuta consegna completa" in " ".join(text_of(pdf).split())

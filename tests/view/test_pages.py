@@ -17,6 +17,7 @@ from archipec.pec.structure import parse_structure
 from testbed.command import Archipec
 from testbed.hostile_mail import FILES
 from testbed.office import NOTICE, ORDINARY, Office, sending, sha256
+from testbed.pdfs import assert_pdfa, embedded
 from testbed.viewer import Reply, Viewer, running
 
 KEY = re.compile(r'href="/messages/([0-9a-f]{64})"')
@@ -390,3 +391,21 @@ def test_a_message_that_is_lost_is_said_to_be(tmp_path: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(viewer.ask(path).body)) as packed:
             assert sha256(NOTICE) in packed.read("NOT-INCLUDED.txt").decode()
             assert sha256(ORDINARY) in packed.read("SHA256SUMS").decode()
+
+
+def test_a_message_and_a_sending_are_saved_as_pdf(reader: Viewer, mail: Office) -> None:
+    (one,) = [
+        one
+        for one in mail.run("receipts", "--json", expect=None).objects
+        if one["oggetto"].startswith("Istanza 2")
+    ]
+    key = one["acceptance"]["sha256"]
+    page = reader.ask(f"/messages/{key}").text
+    assert f'href="/messages/{key}/message.pdf"' in page and f'href="/messages/{key}/transaction.pdf"' in page
+    for name, files in (("message", 1), ("transaction", 3)):
+        reply = reader.ask(f"/messages/{key}/{name}.pdf")
+        assert (reply.status, reply.headers["content-type"]) == (200, "application/pdf")
+        assert reply.headers["content-disposition"].startswith("attachment")
+        assert_pdfa(reply.body)
+        assert len(embedded(reply.body)) == files
+    assert reader.ask(f"/messages/{sha256(ORDINARY)}/transaction.pdf").status == 404

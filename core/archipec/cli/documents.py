@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from archipec.cli import Settings
 from archipec.cli.archives import OpenArchives
+from archipec.custody.receipts.query import check_short_receipts
 from archipec.index.database import IndexFile, index_path
 from archipec.index.overview import overview
 from archipec.language import current, speaking
@@ -53,7 +54,8 @@ def messages_pdf(
         if len(keys) == 1:
             return message_pdf(one, opened.reader, language)
         if one.transaction is not None:
-            return transaction_pdf(one.transaction, opened.reader, language)
+            checked = check_short_receipts(one.transaction, opened.ledger, opened.reader)
+            return transaction_pdf(checked, opened.reader, language)
         return fascicolo_pdf(keys, opened.ledger, opened.reader, language)
 
 

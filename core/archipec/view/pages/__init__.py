@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from archipec.language import N_
 from archipec.view.page import Page
-from archipec.view.pages import conservation, invoices, message, messages, overview, runs, sent
+from archipec.view.pages import conservation, documents, invoices, message, messages, overview, runs, sent
 
 __all__ = ["NAVIGATION", "PAGES", "Tab"]
 
@@ -39,6 +39,7 @@ PAGES: Final[tuple[Page, ...]] = (
     overview.PAGE,
     *messages.PAGES,
     *message.PAGES,
+    *documents.PAGES,
     *sent.PAGES,
     *invoices.PAGES,
     *conservation.PAGES,

@@ -21,6 +21,7 @@ from archipec.paths import safe_name
 from archipec.pec.buffer import FileBuffer
 from archipec.pec.kind import UNSEALED
 from archipec.pec.transactions import MessageRecord, Transaction
+from archipec.report.pdf.typesetting import is_available
 from archipec.view.html import clean_html
 from archipec.view.naming import named
 from archipec.view.original import attached, html_of, original_of, pictures_of
@@ -298,7 +299,12 @@ def _document(body: str, said: Sequence[str]) -> str:
 
 def _answer(asked: PageRequest) -> Mapping[str, Any]:
     key = named(asked.view, asked.path["key"])
-    return {"page": message(asked.view, key), "formatted": asked.value("as") == "html", "max_text": MAX_TEXT}
+    return {
+        "page": message(asked.view, key),
+        "formatted": asked.value("as") == "html",
+        "max_text": MAX_TEXT,
+        "makes_pdf": is_available(),
+    }
 
 
 def _frame(asked: PageRequest) -> MessageHtml:
