@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from archipec.contract import Context, PostStep, PostStepType, RunView
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 
-_LEVELS: Final = {90: "what arrives may soon be refused", 70: "it is filling up"}
+_LEVELS: Final = {90: N_("what arrives may soon be refused"), 70: N_("it is filling up")}
 """Percent of the quota, the highest first, and what it means."""
 
 
@@ -31,12 +32,12 @@ class QuotaStep:
         if meaning is None:
             return
         freeable = (
-            "no rule in [pipeline.prune] frees any of it"
+            _("no rule in [pipeline.prune] frees any of it")
             if run.freeable is None
-            else f"`archipec prune` would free {_megabytes(run.freeable)}"
+            else _("`archipec prune` would free {megabytes}").format(megabytes=_megabytes(run.freeable))
         )
         self._log.warning(
-            "the mailbox of %s is %.0f %% full (%s of %s): %s; %s",
+            _("the mailbox of %s is %.0f %% full (%s of %s): %s; %s"),
             run.pipeline,
             share,
             _megabytes(quota.used),

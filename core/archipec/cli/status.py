@@ -21,6 +21,7 @@ from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
 from archipec.custody.run import now
 from archipec.custody.status import FULL, PipelineStatus, Try, fullness, in_words, statuses
 from archipec.errors import ATTENTION, DONE, counted, exit_code
+from archipec.language import N_, _, pgettext
 from archipec.terminal import json_line, printable, say_error
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 _WARNING: Final = timedelta(days=14)
 _SHOWN: Final = 10
+_STATES: Final = {
+    "pending": N_("pending", "copies"),
+    "missing": N_("missing", "copies"),
+    "altered": N_("altered", "copies"),
+    "rejected": N_("rejected", "copies"),
+    "failed": N_("failed", "copies"),
+}
 
 
 @click.command()
@@ -61,7 +69,7 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
         chosen = [one for one in configured or () if not names or one.name in names]
         full = _full(found, chosen, ledger)
     if not found and not as_json:
-        click.echo("nothing has been archived yet")
+        click.echo(_("nothing has been archived yet"))
     expiring = _expiring(chosen)
     remarks = _remarks(found, expiring, full)
     for one in found if as_json or names else ():
@@ -81,7 +89,7 @@ def status(settings: Settings, names: tuple[str, ...], max_age: str | None, *, a
     for one in found if as_json or names else ():
         problems = [problem.text for problem in one.problems] if one.counts else []
         for said in (*remarks.get(one.pipeline, ()), *problems):
-            click.echo(printable(f"warning: {one.pipeline}: {said}"), err=True)
+            click.echo(printable(_("warning: {problem}").format(problem=f"{one.pipeline}: {said}")), err=True)
     overflowing = any(fullness(one.quota) == max(FULL) for one in found)
     codes = [one.exit_code for one in found]
     codes += [ATTENTION] if expiring or overflowing else []
@@ -95,7 +103,9 @@ def _remarks(
     """Return what is to be said of pipelines besides what the ledger says: what expires, and how full a mailbox is."""
     said: dict[str, list[str]] = {}
     for name, day in expiring.items():
-        said.setdefault(name, []).append(f"{_expiry(day)}: renew them and correct the configuration")
+        said.setdefault(name, []).append(
+            _("{problem}: renew them and correct the configuration").format(problem=_expiry(day))
+        )
     for one in found:
         if one.pipeline in full:
             said.setdefault(one.pipeline, []).append(_fullness(one, full[one.pipeline]))
@@ -105,7 +115,9 @@ def _remarks(
 def _seconds(age: str) -> int:
     match = re.fullmatch(r"(\d{1,5})\s*([hdw])", age.strip().lower())
     if match is None:
-        raise click.UsageError(f'--max-age must be an age such as 36h, 2d or 1w, not "{age}"')
+        raise click.UsageError(
+            _('--max-age must be an age such as 36h, 2d or 1w, not "{age}"').format(age=age)
+        )
     return int(match[1]) * {"h": 3_600, "d": 86_400, "w": 604_800}[match[2]]
 
 
@@ -127,10 +139,14 @@ def _full(
 
 def _fullness(one: PipelineStatus, room: Freeable | None) -> str:
     assert one.quota is not None
-    frees = "no rule in [pipeline.prune] frees any of it"
+    frees = _("no rule in [pipeline.prune] frees any of it")
     if room is not None:
-        frees = f"`archipec prune` would free {size(room.size)} ({counted(room.messages, 'message')})"
-    return f"its mailbox is {100 * one.quota.used // one.quota.limit} % full: {frees}"
+        frees = _("`archipec prune` would free {size} ({messages})").format(
+            size=size(room.size), messages=counted(room.messages, "message")
+        )
+    return _("its mailbox is {share} % full: {remedy}").format(
+        share=100 * one.quota.used // one.quota.limit, remedy=frees
+    )
 
 
 def _expiring(configured: Sequence[Pipeline]) -> dict[str, date]:
@@ -146,30 +162,49 @@ def _expiring(configured: Sequence[Pipeline]) -> dict[str, date]:
 def _expiry(day: date) -> str:
     days = (day - date.today()).days  # noqa: DTZ011
     if days < 0:
-        return f"its credentials expired on {day}"
-    when = f"in {counted(days, 'day')}" if days else "today"
-    return f"its credentials expire on {day}, {when}"
+        return _("its credentials expired on {day}").format(day=day)
+    if not days:
+        return _("its credentials expire on {day}, today").format(day=day)
+    return _("its credentials expire on {day}, in {days}").format(day=day, days=counted(days, "day"))
 
 
 def _text(one: PipelineStatus) -> str:
     # A login's @ is escaped in addresses: nobody reads it so.
-    lines = [printable(f"{one.pipeline}: {unquote(one.source) or 'source unknown'}{_standing(one)}")]
+    lines = [printable(f"{one.pipeline}: {unquote(one.source) or _('source unknown')}{_standing(one)}")]
     lines += _tries(one)
     if one.messages or one.last_run is not None:
-        lines.append(f"  mailbox    {counted(one.messages, 'message')}, {size(one.size)}")
+        lines.append(_row(_("mailbox"), f"{counted(one.messages, 'message')}, {size(one.size)}"))
     if one.quota is not None and one.quota.limit:
         share = 100 * one.quota.used // one.quota.limit
-        lines.append(f"  quota      {size(one.quota.used)} of {size(one.quota.limit)} used ({share} %)")
+        used = _("{used} of {limit} used ({share} %)").format(
+            used=size(one.quota.used), limit=size(one.quota.limit), share=share
+        )
+        lines.append(_row(_("quota"), used))
     for sink in one.sinks:
         words = [f"{counted(sink.confirmed, 'message')}, {size(sink.confirmed_size)}"]
-        words += [f"{count(number)} {state}" for state, number in sorted(sink.others.items())]
+        words += [
+            f"{count(number)} {pgettext('copies', _STATES.get(state, state))}"
+            for state, number in sorted(sink.others.items())
+        ]
         if sink.pending_since is not None:
-            words.append(f"the oldest has waited for {in_words(one.now - sink.pending_since)}")
+            words.append(
+                _("the oldest has waited for {time}").format(time=in_words(one.now - sink.pending_since))
+            )
         if sink.problem:
-            words = [f"{sink.problem}; by the ledger it holds {words[0]}", *words[1:]]
-        lines.append(printable(f"  archive    {sink.where}: {', '.join(words)}"))
+            words = [
+                _("{problem}; by the ledger it holds {messages}").format(
+                    problem=sink.problem, messages=words[0]
+                ),
+                *words[1:],
+            ]
+        lines.append(printable(_row(_("archive"), f"{sink.where}: {', '.join(words)}")))
         lines += [
-            printable(f"             needs a person: {count(overdue.copies)}: {overdue.as_text(one.now)}")
+            printable(
+                "             "
+                + _("needs a person: {number}: {reason}").format(
+                    number=count(overdue.copies), reason=overdue.as_text(one.now)
+                )
+            )
             for overdue in sink.overdue
         ]
         lines += [
@@ -178,13 +213,17 @@ def _text(one: PipelineStatus) -> str:
     return "\n".join([*lines, *_unsealed(one)])
 
 
+def _row(label: str, text: str) -> str:
+    return f"  {label:<10} {text}"
+
+
 def _standing(one: PipelineStatus) -> str:
     """Say what sets a pipeline apart from those that count."""
     words = []
     if one.never_worked and one.tries:
-        words.append("never worked")
+        words.append(_("never worked"))
     if one.configured is False:
-        words.append("not in the configuration now")
+        words.append(_("not in the configuration now"))
     return f" ({', '.join(words)})" if words else ""
 
 
@@ -192,31 +231,32 @@ def _tries(one: PipelineStatus) -> list[str]:
     lines = []
     last = one.last_try
     if last is None and one.last_run is None:
-        return ["  last try   never"]
+        return [_row(_("last try"), _("never"))]
     for each in reversed(one.tries):
         if each is last or each in one.failed_tries:
-            label = "last try" if each is last else "failed"
-            lines.append(f"  {label:<10} {_moment(each.started)} {each.command}: {_ending(each)}")
+            label = _("last try") if each is last else _("failed")
+            lines.append(_row(label, f"{_moment(each.started)} {each.command}: {_ending(each)}"))
             lines += [f"             {printable(line)}" for line in each.lines]
     if one.last_success is not None:
         ago = in_words(one.now - one.last_success)
-        lines.append(f"  succeeded  {_moment(one.last_success)}, {ago} ago")
+        when = _("{time}, {age} ago").format(time=_moment(one.last_success), age=ago)
+        lines.append(_row(_("succeeded"), when))
     elif one.tries:
-        lines.append("  succeeded  never")
+        lines.append(_row(_("succeeded"), _("never")))
     if one.last_run is not None and (
         one.last_run == one.last_success or one.stored or one.failed or one.left
     ):
-        lines.append(f"  last run   {_moment(one.last_run)}: {_outcome(one)}")
+        lines.append(_row(_("last run"), f"{_moment(one.last_run)}: {_outcome(one)}"))
     return lines
 
 
 def _ending(one: Try) -> str:
     if one.running:
-        return "running"
+        return _("running")
     if one.exit_code is None:
-        return "did not end"
-    words = {DONE: "done", ATTENTION: "done, something needs a person"}
-    return words.get(one.exit_code, f"failed with exit code {one.exit_code}")
+        return _("did not end")
+    words = {DONE: _("done"), ATTENTION: _("done, something needs a person")}
+    return words.get(one.exit_code, _("failed with exit code {code}").format(code=one.exit_code))
 
 
 def _moment(at: int) -> str:
@@ -226,15 +266,19 @@ def _moment(at: int) -> str:
 def _unsealed(one: PipelineStatus) -> list[str]:
     if not one.loose:
         return []
-    lines = [f"  loose      {counted(len(one.loose), 'original')}: {ENVELOPE_MISSING}"]
+    lines = [_row(_("loose"), f"{counted(len(one.loose), 'original')}: {_(ENVELOPE_MISSING)}")]
     for original in one.loose[:_SHOWN]:
         since = one.loose_since.get(original.key)
-        waits = "" if since is None else f", for {in_words(one.now - since)}"
+        waits = "" if since is None else _(", for {time}").format(time=in_words(one.now - since))
         lines.append(f"    {printable(f'{original.folder}/{original.ref}{waits}')}")
     if len(one.loose) > _SHOWN:
-        lines.append(f"    and {count(len(one.loose) - _SHOWN)} more: --json lists them")
+        lines.append(
+            "    " + _("and {more} more: --json lists them").format(more=count(len(one.loose) - _SHOWN))
+        )
     return lines
 
 
 def _outcome(one: PipelineStatus) -> str:
-    return f"{count(one.stored)} stored, {count(one.failed)} failed, {count(one.left)} not reached"
+    return _("{stored} stored, {failed} failed, {left} not reached").format(
+        stored=count(one.stored), failed=count(one.failed), left=count(one.left)
+    )

@@ -197,7 +197,7 @@ def _of_pipeline(one: PipelineStatus, pipeline: Pipeline | None, run: RunRecord 
     for sink in one.sinks:
         yield from _of_archive(one, sink, matter)
     if one.loose:
-        text = f"{counted(len(one.loose), 'original')}: {ENVELOPE_MISSING}"
+        text = f"{counted(len(one.loose), 'original')}: {_(ENVELOPE_MISSING)}"
         yield matter(MatterKind.ENVELOPE_MISSING, text, since=min(one.loose_since.values(), default=None))
 
 

@@ -21,7 +21,7 @@ from archipec.custody.ledger.schema import HELD
 from archipec.custody.ledger.unsealed import UnsealedOriginal
 from archipec.custody.marker import MARKER, read_marker
 from archipec.errors import ATTENTION, DONE, PermanentError, counted, exit_code
-from archipec.language import _
+from archipec.language import N_, _
 from archipec.message import Json, Quota
 
 __all__ = [
@@ -47,7 +47,7 @@ FULL: Final = (90, 70)
 _LOST = ("missing", "altered", "rejected", "failed")
 _COUNTED = ("archive", "prune --yes", "verify", "settle")
 """Commands whose last failure counts until they succeed. Those that only look count as the very last try."""
-_WITHOUT_END = "it did not end by itself: it was killed, or the machine stopped"
+_WITHOUT_END = N_("it did not end by itself: it was killed, or the machine stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,22 +203,28 @@ class PipelineStatus:
     def problems(self) -> list[Trouble]:
         """What needs attention beside failed tries and counts."""
         found = [
-            Trouble("archive-gone", one.where, f"the archive {one.where} {one.problem}")
+            Trouble(
+                "archive-gone",
+                one.where,
+                _("the archive {where} {problem}").format(where=one.where, problem=one.problem),
+            )
             for one in self.sinks
             if one.problem and one.current
         ]
         if not self.tries and self.last_run is None:
-            found.append(Trouble("never-ran", "", "it never ran"))
+            found.append(Trouble("never-ran", "", _("it never ran")))
         if self.max_age is not None and self.last_success is not None:
             age = self.now - self.last_success
             if age > self.max_age:
-                text = f"its last success is {in_words(age)} old"
+                text = _("its last success is {age} old").format(age=in_words(age))
                 found.append(Trouble("long-ago", "", text, self.last_success))
         found += [
             Trouble(
                 "no-report",
                 one.where,
-                f"{one.where} has waited for a confirmation for {in_words(self.now - one.pending_since)}",
+                _("{where} has waited for a confirmation for {time}").format(
+                    where=one.where, time=in_words(self.now - one.pending_since)
+                ),
                 one.pending_since,
             )
             for one in self.sinks
@@ -437,7 +443,7 @@ class _Statuses:
         running = is_running(one, self._state)
         errors = one.errors
         if one.ended is None and not running:
-            errors = [{"error": [_WITHOUT_END], "hint": "run it again: it goes on where it stopped"}]
+            errors = [{"error": [_(_WITHOUT_END)], "hint": _("run it again: it goes on where it stopped")}]
         sinks = frozenset(place.where for place in one.sinks)
         return Try(
             one.command,
@@ -476,7 +482,7 @@ class _Statuses:
     def _sink(self, number: int, where: str, name: str, source: str) -> SinkStatus:
         holdings = self._ledger.copies.holdings(number)
         own = self._current(name, source)
-        problem = self._problem(where)
+        problem, moved = self._problem(where)
         return SinkStatus(
             where,
             sum(holdings[state][0] for state in HELD if state in holdings),
@@ -485,35 +491,35 @@ class _Statuses:
             {reason: copies for _, reason, copies in self._ledger.copies.reasons(number) if reason},
             self._ledger.runs.pending_since(number),
             problem,
-            (where in own or not own) and not problem.startswith("was moved"),
+            (where in own or not own) and not moved,
             tuple(self._ledger.copies.overdue(number, self._now)),
             *holdings.get("stored", (0, 0)),
         )
 
-    def _problem(self, where: str) -> str:
-        """Say what is wrong with the place of an archive."""
+    def _problem(self, where: str) -> tuple[str, bool]:
+        """Say what is wrong with the place of an archive, and whether it was moved to that of another."""
         root, known = self._roots.get(where), self._archives.get(where, "")
         if root is None or not known:
-            return ""
+            return "", False
         problem = _problem_at(Path(root), known)
         if problem:
             for other, identity in self._archives.items():
                 moved = self._roots.get(other)
                 if identity == known and other != where and moved and not _problem_at(Path(moved), known):
-                    return f"was moved to {moved}"
-        return problem
+                    return _("was moved to {path}").format(path=moved), True
+        return problem, False
 
 
 def _problem_at(root: Path, known: str) -> str:
     try:
         if not root.exists():
-            return "is not there: was it moved or deleted, or is the disk not connected?"
+            return _("is not there: was it moved or deleted, or is the disk not connected?")
         found = read_marker(root)
     except (OSError, PermanentError) as error:
-        return f"can't be read: {error}"
+        return _("can't be read: {error}").format(error=error)
     if not found:
-        return f"is not there: {root} has no {MARKER}"
-    return "" if found == known else f"is not there: another archive stands in {root}"
+        return _("is not there: {root} has no {marker}").format(root=root, marker=MARKER)
+    return "" if found == known else _("is not there: another archive stands in {root}").format(root=root)
 
 
 def _at(one: Attempt) -> tuple[int, int]:

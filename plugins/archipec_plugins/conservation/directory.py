@@ -19,6 +19,7 @@ from archipec.hookspecs import hookimpl
 from archipec_plugins.conservation.server import bounded, of_this_file
 
 _FLAGS: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+from archipec.language import N_, _
 from archipec_plugins.files.records import url_path
 
 
@@ -82,7 +83,7 @@ class LocalFolder:
             with open(open_regular(file, os.O_RDONLY), "rb") as stream:
                 return stream.read(limit + 1)
         except FileNotFoundError as error:
-            raise TransientError(f"{file} is gone", scope=Scope.MESSAGE) from error
+            raise TransientError(_("{file} is gone").format(file=file), scope=Scope.MESSAGE) from error
         except OSError as error:
             raise of_this_file(from_os_error(error, file)) from error
 
@@ -91,8 +92,8 @@ class DirectoryDrop(DropProvider):
     """Packages in a folder of this machine."""
 
     name: ClassVar[str] = "directory"
-    summary: ClassVar[str] = "packages for a conservation provider, put into a folder"
-    evidence: ClassVar[str] = "not yet conservazione a norma: that begins with the provider's report"
+    summary: ClassVar[str] = N_("packages for a conservation provider, put into a folder")
+    evidence: ClassVar[str] = N_("not yet conservazione a norma: that begins with the provider's report")
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             name="path",
@@ -116,8 +117,8 @@ class DirectoryDrop(DropProvider):
         path: Path = config["path"]
         if not path.is_dir():
             raise PermanentError(
-                f"there is no folder {path}",
-                hint="make it, or connect its disk: packages are waiting in the outbox",
+                _("there is no folder {path}").format(path=path),
+                hint=_("make it, or connect its disk: packages are waiting in the outbox"),
             )
         yield cls(LocalFolder(path), config)
 

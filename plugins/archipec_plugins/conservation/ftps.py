@@ -17,6 +17,7 @@ from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.conservation.server import (
     CA_FILE,
     address,
@@ -117,7 +118,10 @@ class FTPSFolder:
             raise self._failed(error, path) from error
         if arrived != size:
             raise TransientError(
-                f"{self._where} has {arrived} of the {size} bytes of {path}", scope=Scope.MESSAGE
+                _("{where} has {arrived} of the {size} bytes of {path}").format(
+                    where=self._where, arrived=arrived, size=size, path=path
+                ),
+                scope=Scope.MESSAGE,
             )
 
     def rename(self, old: str, new: str) -> None:
@@ -143,7 +147,9 @@ class FTPSFolder:
         except ftplib.error_perm as error:
             if _code(error) == "550":
                 raise TransientError(
-                    f"{path} is gone from {self._where}, or is not a file that may be read: {_words(error)}",
+                    _("{path} is gone from {where}, or is not a file that may be read: {words}").format(
+                        path=path, where=self._where, words=_words(error)
+                    ),
                     scope=Scope.MESSAGE,
                 ) from error
             raise of_this_file(self._failed(error, path)) from error
@@ -163,17 +169,23 @@ class FTPSFolder:
         code = _code(error)
         if code in _FULL:
             return TransientError(
-                f"no room left on {self._where} for {path}",
-                hint="its disk or quota is full",
+                _("no room left on {where} for {path}").format(where=self._where, path=path),
+                hint=_("its disk or quota is full"),
                 retry_after=math.inf,
             )
         if isinstance(error, ftplib.error_perm):
             return PermanentError(
-                f"{self._where} refused {path or 'its folder'}: {_words(error)}",
-                hint="check the path and the login's rights",
+                _("{where} refused {path}: {words}").format(
+                    where=self._where, path=path or _("its folder"), words=_words(error)
+                ),
+                hint=_("check the path and the login's rights"),
             )
         if isinstance(error, ftplib.Error):
-            return TransientError(f"{self._where} could not do this with {path}: {_words(error)}")
+            return TransientError(
+                _("{where} could not do this with {path}: {words}").format(
+                    where=self._where, path=path, words=_words(error)
+                )
+            )
         return lost(error, self._where)
 
 
@@ -264,8 +276,8 @@ def connected(config: Mapping[str, Any]) -> Iterator[FTPSFolder]:
             ftp.login(_written(config["user"]), _written(password_of(config)), secure=False)
         except ftplib.error_perm as error:
             raise AuthError(
-                f"{where} refused the login of {config['user']}",
-                hint="check the user and the password; the login is not tried again by itself",
+                _("{where} refused the login of {path}").format(where=where, path=config["user"]),
+                hint=_("check the user and the password; the login is not tried again by itself"),
             ) from error
         except _errors() as error:
             raise lost(error, where) from error
@@ -275,7 +287,10 @@ def connected(config: Mapping[str, Any]) -> Iterator[FTPSFolder]:
                 ftp.cwd(_written(config["path"]))
         except ftplib.error_perm as error:
             raise PermanentError(
-                f"{where} has no folder {config['path']}: {_words(error)}", hint="check the path"
+                _("{where} has no folder {path}: {words}").format(
+                    where=where, path=config["path"], words=_words(error)
+                ),
+                hint=_("check the path"),
             ) from error
         except _errors() as error:
             raise lost(error, where) from error
@@ -289,10 +304,10 @@ class FTPSDrop(DropProvider):
     """A provider's drop folder over FTP with implicit TLS."""
 
     name: ClassVar[str] = "ftps"
-    summary: ClassVar[str] = "a provider's drop folder over FTP with implicit TLS"
-    evidence: ClassVar[str] = "run against ProFTPD; not run against any provider's service"
+    summary: ClassVar[str] = N_("a provider's drop folder over FTP with implicit TLS")
+    evidence: ClassVar[str] = N_("run against ProFTPD; not run against any provider's service")
     options: ClassVar[tuple[Option, ...]] = (
-        *server_options(_PORT, "the folder, relative to where the login leads"),
+        *server_options(_PORT, N_("the folder, relative to where the login leads")),
         Option(name="password", help="where the password is", secret=True, required=True),
         CA_FILE,
         *DROP_OPTIONS,

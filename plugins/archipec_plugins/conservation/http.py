@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from archipec.errors import ArchipecError, AuthError, PermanentError, TransientError, Unsupported
+from archipec.language import _
 from archipec_plugins.conservation.server import address, lost, tls_context
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class HTTP:
                     if len(body) > limit:
                         break
                     if time.monotonic() > deadline:
-                        raise TransientError(f"{self.where} has not come to an end of its answer in time")
+                        raise TransientError(
+                            _("{where} has not come to an end of its answer in time").format(where=self.where)
+                        )
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise self._lost(error) from error
         fields = response.headers
@@ -94,33 +97,40 @@ class HTTP:
         Args:
             what: the request's object, for the message.
         """
-        status, said = answer.status, f"{self.where} answered {answer.status}"
+        status, said = (
+            answer.status,
+            _("{where} answered {status}").format(where=self.where, status=answer.status),
+        )
         if status == 401:
             return AuthError(
-                f"{self.where} refused the login",
-                hint="check the user and the password; the login is not tried again by itself",
+                _("{where} refused the login").format(where=self.where),
+                hint=_("check the user and the password; the login is not tried again by itself"),
             )
         if status == 507:
             return TransientError(
-                f"no room left on {self.where} for {what}",
-                hint="its disk or quota is full",
+                _("no room left on {where} for {what}").format(where=self.where, what=what),
+                hint=_("its disk or quota is full"),
                 retry_after=math.inf,
             )
         if status in {408, 423, 425, 429} or (status >= 500 and status != 501):
             wait = answer.retry_after
             return TransientError(
-                f"{said} about {what}",
+                _("{said} about {what}").format(said=said, what=what),
                 retry_after=float(wait) if wait.isdecimal() and len(wait) < 6 else None,
             )
         if status in {405, 501}:
-            return Unsupported(f"{said}: it can't do this with {what}")
+            return Unsupported(_("{said}: it can't do this with {what}").format(said=said, what=what))
         if 300 <= status < 400:
-            return PermanentError(f"{said}: {what} is somewhere else", hint="check host and path")
+            return PermanentError(
+                _("{said}: {what} is somewhere else").format(said=said, what=what),
+                hint=_("check host and path"),
+            )
         if status == 403:
             return PermanentError(
-                f"{said}: not permitted in {what}", hint="check the path and the login's rights"
+                _("{said}: not permitted in {what}").format(said=said, what=what),
+                hint=_("check the path and the login's rights"),
             )
-        return PermanentError(f"{said} about {what}", hint="check the path")
+        return PermanentError(_("{said} about {what}").format(said=said, what=what), hint=_("check the path"))
 
     def _lost(self, error: Exception) -> ArchipecError:
         import httpx

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archipec.contract import Option, file_path, port_number, positive, text
 from archipec.errors import ArchipecError, ConfigError, PermanentError, Scope, TransientError
+from archipec.language import _
 
 if TYPE_CHECKING:
     import ssl
@@ -55,14 +56,16 @@ def check_server(values: Mapping[str, Any], *packages: str) -> Iterator[str]:
     """
     host, user, path = values["host"], values["user"], values["path"]
     if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
-        yield f'option "host" must be the name of a server, not {host!r}'
+        yield _('option "host" must be the name of a server, not {host}').format(host=repr(host))
     if not user.isprintable():
-        yield f'option "user" must be a login, not {user!r}'
+        yield _('option "user" must be a login, not {user}').format(user=repr(user))
     if not path.isprintable() or ".." in path.split("/"):
-        yield f'option "path" must be a path on the server, not {path!r}'
+        yield _('option "path" must be a path on the server, not {path}').format(path=repr(path))
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            yield f"this provider needs the Python package {package}: pip install '{_EXTRA}'"
+            yield _("this provider needs the Python package {package}: pip install '{extra}'").format(
+                package=package, extra=_EXTRA
+            )
 
 
 def parse_with(
@@ -133,7 +136,8 @@ def check_number(number: int, where: str) -> None:
     """
     if number >= MAX_NAMES:
         raise PermanentError(
-            f"{where} lists more than {MAX_NAMES} names", hint="have old packages and reports moved away"
+            _("{where} lists more than {most} names").format(where=where, most=MAX_NAMES),
+            hint=_("have old packages and reports moved away"),
         )
 
 
@@ -163,14 +167,24 @@ def lost(error: Exception, where: str) -> ArchipecError:
 
     if isinstance(error, ssl.SSLCertVerificationError):
         return PermanentError(
-            f"the certificate of {where} is not trusted: {error.verify_message.lower().rstrip('.')}",
-            hint="check the host's name; ca_file adds an authority that this computer does not know",
+            _("the certificate of {where} is not trusted: {reason}").format(
+                where=where, reason=error.verify_message.lower().rstrip(".")
+            ),
+            hint=_("check the host's name; ca_file adds an authority that this computer does not know"),
         )
     if isinstance(error, TimeoutError):
-        return TransientError(f"{where} has not answered in time")
+        return TransientError(_("{where} has not answered in time").format(where=where))
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
         return TransientError(
-            f"the host of {where} is unknown", hint="check its spelling and the network", retry_after=math.inf
+            _("the host of {where} is unknown").format(where=where),
+            hint=_("check its spelling and the network"),
+            retry_after=math.inf,
         )
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or "cut short"
-    return TransientError(f"the connection to {where} broke: {str(reason).lower().rstrip('.')}")
+    reason = (
+        getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or _("cut short")
+    )
+    return TransientError(
+        _("the connection to {where} broke: {reason}").format(
+            where=where, reason=str(reason).lower().rstrip(".")
+        )
+    )

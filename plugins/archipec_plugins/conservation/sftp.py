@@ -15,6 +15,7 @@ from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, file_path
 from archipec.errors import ArchipecError, AuthError, PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.conservation.server import (
     address,
     bounded,
@@ -68,7 +69,10 @@ class SFTPFolder:
             return []
         except UnicodeDecodeError as error:
             raise PermanentError(
-                f"{self._where} has a name in {self._at(folder)} that is not UTF-8", hint="have it renamed"
+                _("{where} has a name in {at} that is not UTF-8").format(
+                    where=self._where, at=self._at(folder)
+                ),
+                hint=_("have it renamed"),
             ) from error
         except Exception as error:
             raise self._failed(error, folder) from error
@@ -100,7 +104,10 @@ class SFTPFolder:
             raise self._failed(error, path) from error
         if arrived != size:
             raise TransientError(
-                f"{self._where} has {arrived} of the {size} bytes of {path}", scope=Scope.MESSAGE
+                _("{where} has {arrived} of the {size} bytes of {path}").format(
+                    where=self._where, arrived=arrived, size=size, path=path
+                ),
+                scope=Scope.MESSAGE,
             )
 
     def rename(self, old: str, new: str) -> None:
@@ -117,14 +124,18 @@ class SFTPFolder:
             mode = self._client.lstat(self._at(path)).st_mode
             if mode is not None and not stat.S_ISREG(mode):
                 raise PermanentError(
-                    f"{self._at(path)} on {self._where} is not a file: it is not opened",
-                    hint="have it removed",
+                    _("{at} on {where} is not a file: it is not opened").format(
+                        at=self._at(path), where=self._where
+                    ),
+                    hint=_("have it removed"),
                     scope=Scope.MESSAGE,
                 )
             with self._client.open(self._at(path), "rb") as file:
                 return bytes(file.read(limit + 1))
         except FileNotFoundError as error:
-            raise TransientError(f"{path} is gone from {self._where}", scope=Scope.MESSAGE) from error
+            raise TransientError(
+                _("{path} is gone from {where}").format(path=path, where=self._where), scope=Scope.MESSAGE
+            ) from error
         except Exception as error:
             raise of_this_file(self._failed(error, path)) from error
 
@@ -147,11 +158,14 @@ class SFTPFolder:
             return error
         if isinstance(error, PermissionError):
             return PermanentError(
-                f"{self._where} does not permit this in {self._at(path)}",
-                hint="check the path and the login's rights",
+                _("{where} does not permit this in {at}").format(where=self._where, at=self._at(path)),
+                hint=_("check the path and the login's rights"),
             )
         if isinstance(error, FileNotFoundError):
-            return PermanentError(f"{self._where} has no {self._at(path)}", hint="check the path")
+            return PermanentError(
+                _("{where} has no {at}").format(where=self._where, at=self._at(path)),
+                hint=_("check the path"),
+            )
         if (
             isinstance(error, OSError)
             and error.errno is None
@@ -159,8 +173,10 @@ class SFTPFolder:
         ):
             # SSH_FX_FAILURE: version 3 of the protocol has no code for a full disk.
             return TransientError(
-                f"{self._where} can't do this with {self._at(path)}: {str(error).lower()}",
-                hint="is its disk or quota full?",
+                _("{where} can't do this with {at}: {error}").format(
+                    where=self._where, at=self._at(path), error=str(error).lower()
+                ),
+                hint=_("is its disk or quota full?"),
                 retry_after=math.inf,
             )
         if isinstance(error, (OSError, EOFError, paramiko.SSHException, paramiko.SFTPError)):
@@ -212,9 +228,13 @@ def _trust(client: paramiko.SSHClient, config: Mapping[str, Any]) -> None:
         def missing_host_key(self, _client: paramiko.SSHClient, _host: str, key: paramiko.PKey) -> None:
             port = "" if config["port"] == _PORT else f" -p {config['port']}"
             raise PermanentError(
-                f"the host key of {address(config)} is unknown: {key.get_name()} {key.fingerprint}",
-                hint="ask the provider for its fingerprint and compare, then: "
-                f"ssh-keyscan{port} {config['host']} >> {config['known_hosts'] or '~/.ssh/known_hosts'}",
+                _("the host key of {address} is unknown: {algorithm} {fingerprint}").format(
+                    address=address(config), algorithm=key.get_name(), fingerprint=key.fingerprint
+                ),
+                hint=_(
+                    "ask the provider for its fingerprint and compare, then: ssh-keyscan{port} {host} >> "
+                    "{file}"
+                ).format(port=port, host=config["host"], file=config["known_hosts"] or "~/.ssh/known_hosts"),
             )
 
     client.set_missing_host_key_policy(Unknown())
@@ -249,16 +269,20 @@ def _log_in(client: paramiko.SSHClient, config: Mapping[str, Any], where: str) -
         )
     except paramiko.BadHostKeyException as error:
         raise PermanentError(
-            f"the host key of {where} is not the one in known_hosts: the connection may be intercepted",
-            hint="ask the provider whether it has a new key, and only then take the old one out of known_hosts",
+            _(
+                "the host key of {where} is not the one in known_hosts: the connection may be intercepted"
+            ).format(where=where),
+            hint=_(
+                "ask the provider whether it has a new key, and only then take the old one out of known_hosts"
+            ),
         ) from error
     except paramiko.AuthenticationException as error:
         # paramiko says by its message alone that it was the connection.
         if re.search("timeout|EOF", str(error)):
             raise lost(error, where) from error
         raise AuthError(
-            f"{where} refused the login of {config['user']}",
-            hint="check the user and the password or the key; the login is not tried again by itself",
+            _("{where} refused the login of {path}").format(where=where, path=config["user"]),
+            hint=_("check the user and the password or the key; the login is not tried again by itself"),
         ) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise lost(error, where) from error
@@ -279,8 +303,10 @@ def _key(config: Mapping[str, Any]) -> paramiko.PKey | None:
         raise PermanentError(f"key_file {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
         raise PermanentError(
-            f"key_file {path} can't be used: it is no private key, or has another passphrase",
-            hint="key_password says where its passphrase is",
+            _("key_file {path} can't be used: it is no private key, or has another passphrase").format(
+                path=path
+            ),
+            hint=_("key_password says where its passphrase is"),
         ) from error
 
 
@@ -288,10 +314,10 @@ class SFTPDrop(DropProvider):
     """A provider's drop folder over SFTP."""
 
     name: ClassVar[str] = "sftp"
-    summary: ClassVar[str] = "a provider's drop folder over SFTP"
-    evidence: ClassVar[str] = "run against OpenSSH; not run against any provider's service"
+    summary: ClassVar[str] = N_("a provider's drop folder over SFTP")
+    evidence: ClassVar[str] = N_("run against OpenSSH; not run against any provider's service")
     options: ClassVar[tuple[Option, ...]] = (
-        *server_options(_PORT, "the folder, relative to where the login leads"),
+        *server_options(_PORT, N_("the folder, relative to where the login leads")),
         Option(name="password", help="where the password is, unless key_file is given", secret=True),
         Option(name="key_file", help="a private key to log in with", convert=file_path),
         Option(name="key_password", help="where the passphrase of key_file is, when it has one", secret=True),

@@ -15,6 +15,7 @@ from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, boolean
 from archipec.errors import PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec.xml import safe_parser
 from archipec_plugins.conservation.server import (
     CA_FILE,
@@ -71,7 +72,7 @@ class WebDAVFolder:
         if answer.status not in {200, 207}:
             raise self._http.refusal(answer, at)
         if answer.cut:
-            raise PermanentError(f"{self._http.where} lists too much in {at}")
+            raise PermanentError(_("{where} lists too much in {at}").format(where=self._http.where, at=at))
         return list(bounded(_inside(self._links(answer.body), at), self._http.where))
 
     def make(self, folder: str) -> None:
@@ -106,7 +107,10 @@ class WebDAVFolder:
         """Return the bytes of a file, at most ``limit`` and one more."""
         answer = self._http.ask("GET", self._at(path), limit=limit)
         if answer.status in {404, 410}:
-            raise TransientError(f"{path} is gone from {self._http.where}", scope=Scope.MESSAGE)
+            raise TransientError(
+                _("{path} is gone from {where}").format(path=path, where=self._http.where),
+                scope=Scope.MESSAGE,
+            )
         if answer.status != 200:
             raise of_this_file(self._http.refusal(answer, path))
         return answer.body
@@ -124,7 +128,9 @@ class WebDAVFolder:
         try:
             root = etree.fromstring(page, safe_parser())
         except etree.XMLSyntaxError as error:
-            raise TransientError(f"{self._http.where} sent no WebDAV listing") from error
+            raise TransientError(
+                _("{where} sent no WebDAV listing").format(where=self._http.where)
+            ) from error
         return (element.text or "" for element in root.iter("{DAV:}href"))
 
     def _put(self, path: str, file: IO[bytes]) -> None:
@@ -221,10 +227,10 @@ class WebDAVDrop(DropProvider):
     """A provider's drop folder over WebDAV or plain HTTP, always with TLS."""
 
     name: ClassVar[str] = "webdav"
-    summary: ClassVar[str] = "a provider's drop folder over WebDAV, or by HTTP PUT"
-    evidence: ClassVar[str] = "run against WsgiDAV; not run against any provider's service"
+    summary: ClassVar[str] = N_("a provider's drop folder over WebDAV, or by HTTP PUT")
+    evidence: ClassVar[str] = N_("run against WsgiDAV; not run against any provider's service")
     options: ClassVar[tuple[Option, ...]] = (
-        *server_options(_PORT, "the folder's path on the server"),
+        *server_options(_PORT, N_("the folder's path on the server")),
         Option(name="password", help="where the password is", secret=True, required=True),
         Option(
             name="dav",
@@ -240,7 +246,7 @@ class WebDAVDrop(DropProvider):
     def parse(cls, values: Mapping[str, Any]) -> Any:
         problems = list(check_server(values, "httpx"))
         if not values["dav"] and values["form"] != "zip":
-            problems.append('option "dav" = false needs "form" = zip: folders can\'t be renamed by PUT')
+            problems.append(_('option "dav" = false needs "form" = zip: folders can\'t be renamed by PUT'))
         return parse_with(super().parse, {**values, "path": values["path"].strip("/")}, problems)
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 from archipec.contract import SourceType, deferred
 from archipec.hookspecs import hookimpl
+from archipec.language import N_
 from archipec_plugins.files.records import directory_url, path_option, paths_of
 from archipec_plugins.files.unsealed import LOOSE
 from archipec_plugins.mbox import DIALECT
@@ -32,7 +33,7 @@ DUMP = SourceType(
     name="dump",
     summary="a download or export of mail, in whatever format it is",
     schemes=("dump",),
-    options=(path_option("the file or folder"), DIALECT, LOOSE),
+    options=(path_option(N_("the file or folder")), DIALECT, LOOSE),
     parse=_parse,
     where=directory_url("dump"),
     open=deferred("archipec_plugins.dump.detect:open_source"),

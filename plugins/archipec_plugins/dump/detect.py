@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from archipec.contract import Claim, Context, DumpSample, Source, SourceType
 from archipec.errors import PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.dump import DumpConfig
 from archipec_plugins.files.archives import archive_type
 from archipec_plugins.files.reading import check_path, open_file, read_error, subfolders
@@ -65,12 +66,17 @@ def detect(path: Path, formats: Sequence[SourceType[Any]]) -> SourceType[Any]:
         raise read_error(error, path, Scope.ENDPOINT) from error
     if not names:
         raise PermanentError(
-            f"there is no mail in {path}", hint=f"the formats that are known: {', '.join(sorted(by_name))}"
+            _("there is no mail in {path}").format(path=path),
+            hint=_("the formats that are known: {by_name}").format(by_name=", ".join(sorted(by_name))),
         )
     if len(names) > 1:
         raise PermanentError(
-            f"{path} holds mail of several formats: {', '.join(sorted(names))}",
-            hint=f"say which: {' or '.join(f'--from {name}:DIR' for name in sorted(names))}",
+            _("{path} holds mail of several formats: {names}").format(
+                path=path, names=", ".join(sorted(names))
+            ),
+            hint=_("say which: {names}").format(
+                names=" or ".join(f"--from {name}:DIR" for name in sorted(names))
+            ),
         )
     return by_name[names.pop()]
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
+from archipec.language import N_
 from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
 from archipec_plugins.files.timestamps import Timestamps
@@ -54,7 +55,7 @@ EML_SOURCE = SourceType(
     name="eml",
     summary="a folder of downloaded messages (.eml), subfolders included",
     schemes=("eml",),
-    options=(path_option("the folder, or one file"), LOOSE),
+    options=(path_option(N_("the folder, or one file")), LOOSE),
     parse=_parse_source,
     where=directory_url("eml"),
     open=deferred("archipec_plugins.eml.source:open_source"),

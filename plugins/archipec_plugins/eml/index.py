@@ -16,6 +16,7 @@ from pathlib import Path
 
 from archipec.contract import Context
 from archipec.inventory import Entry
+from archipec.language import _
 from archipec.message import ContentKey, Item
 from archipec.timestamp import TsaClient
 from archipec_plugins.eml import EmlSinkConfig
@@ -96,7 +97,7 @@ class EmlIndex:
             if self._is_free(name, digest) and not os.path.lexists(f"{self._root}/{path}"):
                 self._named.setdefault(digest[:_FEWEST], set()).add(digest)
                 return NewCopy(folder, name, unix_time(item.date))
-        raise AssertionError("names have no end")
+        raise AssertionError(_("names have no end"))
 
     def _is_free(self, name: str, digest: bytes) -> bool:
         """Return whether no other content has the digits of this name: two names then differ where case doesn't count."""
@@ -161,7 +162,7 @@ class EmlIndex:
 
     def unlisted(self) -> Iterator[str]:
         """A file whose content isn't what its name says is not the archive's."""
-        for path, _ in self._unlisted():
+        for path, _key in self._unlisted():
             yield path
 
     def repair_manifest(self) -> None:

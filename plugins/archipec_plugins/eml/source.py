@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, counted, from_os_error
+from archipec.language import _
 from archipec.pec.headers import MAX_HEADER
 from archipec_plugins.eml import EmlSourceConfig
 from archipec_plugins.files.archives import archive_problems
@@ -45,7 +46,7 @@ def open_source(config: EmlSourceConfig, context: Context) -> Iterator[EmlSource
     source = EmlSource(path, context, one_file=stat.S_ISREG(mode), loose=config.loose)
     yield source
     if source.skipped_files:
-        context.log.warning("%s left out in %s", counted(len(source.skipped_files), "file"), path)
+        context.log.warning(_("%s left out in %s"), counted(len(source.skipped_files), "file"), path)
 
 
 class _Ref(NamedTuple):
@@ -208,7 +209,10 @@ class EmlSource:
         except OSError as error:
             raise self._trouble(error, ref.name, Scope.MESSAGE) from error
         if total != ref.size or now != ref:
-            raise TransientError(f"{escape(ref.name)} was changed while it was read", scope=Scope.MESSAGE)
+            raise TransientError(
+                _("{name} was changed while it was read").format(name=escape(ref.name)),
+                scope=Scope.MESSAGE,
+            )
 
     def _messages(self, folder: str) -> Iterator[_Ref]:
         """The files of a directory that are messages, by name. The others are left out.
@@ -250,9 +254,11 @@ class EmlSource:
             path = _joined(folder, name)
             if link:
                 elsewhere = not is_inside(self._directory(folder) / name, self._top)
-                self.skipped_files.note(path, "it is a link to a folder", message=elsewhere)
+                self.skipped_files.note(path, _("it is a link to a folder"), message=elsewhere)
             elif path.count("/") >= _MAX_DEPTH:
-                self.skipped_files.note(path, f"it lies more than {_MAX_DEPTH} folders deep")
+                self.skipped_files.note(
+                    path, _("it lies more than {depth} folders deep").format(depth=_MAX_DEPTH)
+                )
             else:
                 inside.append(path)
         return inside
@@ -278,7 +284,7 @@ class EmlSource:
             if stat.S_ISLNK(status.st_mode):
                 return self._about_link(path)
             if not stat.S_ISREG(status.st_mode):
-                return _Reason("it is no regular file", message=False)
+                return _Reason(_("it is no regular file"), message=False)
             with self._open(path) as file:
                 reason = rejection_reason(file.read(SNIFFED), path.name)
                 return (
@@ -290,15 +296,17 @@ class EmlSource:
             if named:
                 # Most likely a message: reading it then says what is wrong.
                 return _Ref.of(path.name, path.lstat())
-            return _Reason(f"it can't be read: {(error.strerror or str(error)).lower()}")
+            return _Reason(
+                _("it can't be read: {reason}").format(reason=(error.strerror or str(error)).lower())
+            )
 
     def _about_link(self, path: Path) -> _Reason:
         """Return why a link is not followed; what it leads to is read by itself when it lies in this tree."""
         if not path.exists():
-            return _Reason("it is a link that leads nowhere")
+            return _Reason(_("it is a link that leads nowhere"))
         if is_inside(path, self._top):
-            return _Reason("it is a link to a file in this folder", message=False)
-        return _Reason("it is a link to a file elsewhere: copy that file here to have it read")
+            return _Reason(_("it is a link to a file in this folder"), message=False)
+        return _Reason(_("it is a link to a file elsewhere: copy that file here to have it read"))
 
     def _open(self, path: Path) -> BinaryIO:
         """Open a file; a link only when it is what the source is to read."""
@@ -312,8 +320,8 @@ class EmlSource:
         """
         if not os.path.exists(self._path):  # noqa: PTH110  which takes any error for absence
             raise TransientError(
-                f"{self._path} has vanished",
-                hint="is the disk connected? run the same command again when it is",
+                _("{path} has vanished").format(path=self._path),
+                hint=_("is the disk connected? run the same command again when it is"),
                 retry_after=math.inf,
             )
 
@@ -322,7 +330,7 @@ class EmlSource:
         self._check_top()
         found = from_os_error(error, escape(str(path)))
         kind = TransientError if isinstance(found, TransientError) else PermanentError
-        return kind(found.message, hint="check that you may read it", scope=scope)
+        return kind(found.message, hint=_("check that you may read it"), scope=scope)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

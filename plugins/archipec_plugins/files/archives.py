@@ -8,6 +8,7 @@ from typing import Protocol
 
 from archipec.errors import ArchipecError, UnfitRecord, from_os_error
 from archipec.inventory import MARKER, last_summary, read_marker_file
+from archipec.language import _
 
 
 class Checked(Protocol):
@@ -52,7 +53,7 @@ def archive_problems(root: Path, sink: str, make: Callable[[], Checked]) -> Iter
         if marker is None:
             if not last_summary(root)[0]:
                 return
-            yield UnfitRecord(f"{root / MARKER} is gone: an archive is known by it")
+            yield UnfitRecord(_("{root} is gone: an archive is known by it").format(root=root / MARKER))
         elif marker.get("sink", sink) != sink:
             return
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from archipec.contract import Context, Fetched, Folder, Json, Listed, Skipped
 from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.language import _
 from archipec.pec.headers import MAX_HEADER, header_block
 from archipec_plugins.files.escape import escape
 
@@ -49,7 +50,7 @@ class SkippedFiles:
         if what not in self._skipped:
             self._skipped[what] = Skipped(what, reason, message)
             level = logging.INFO if usual else logging.WARNING
-            self._context.log.log(level, "%s is left out: %s", what, reason)
+            self._context.log.log(level, _("%s is left out: %s"), what, reason)
 
     def skip(self, path: str, reason: str, message: bool) -> None:
         """Leave out what lies at a path."""
@@ -120,7 +121,9 @@ class FolderSource:
             self.folders()
         mail_folder = (self._mail_folders or {}).get(folder)
         if mail_folder is None:
-            raise PermanentError(f"there is no folder {folder!r} any more", scope=Scope.FOLDER)
+            raise PermanentError(
+                _("there is no folder {folder} any more").format(folder=repr(folder)), scope=Scope.FOLDER
+            )
         return mail_folder
 
 

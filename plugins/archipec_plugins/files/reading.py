@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, from_os_error
+from archipec.language import _
 from archipec_plugins.files.escape import escape
 
 CHUNK: Final = 256 * 1024
@@ -31,10 +32,12 @@ def check_path(path: Path) -> os.stat_result:
         status = path.stat()
     except OSError as error:
         raise PermanentError(
-            from_os_error(error, path).message, hint="check the path; is the disk connected?"
+            from_os_error(error, path).message, hint=_("check the path; is the disk connected?")
         ) from error
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-        raise PermanentError(f"{path} is neither a folder nor a file", hint="give one of the two")
+        raise PermanentError(
+            _("{path} is neither a folder nor a file").format(path=path), hint=_("give one of the two")
+        )
     return status
 
 
@@ -46,11 +49,11 @@ def open_file(path: str | Path) -> FileIO:
     """
     # Windows has no O_NOFOLLOW.
     if os.path.islink(path):  # noqa: PTH114  one of many files, named by a string
-        raise PermissionError(1, "it is a link", str(path))
+        raise PermissionError(1, _("it is a link"), str(path))
     file = FileIO(os.open(path, _FLAGS), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise PermissionError(1, "it is no regular file", str(path))
+        raise PermissionError(1, _("it is no regular file"), str(path))
     return file
 
 
@@ -69,7 +72,9 @@ def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
     except OSError as error:
         raise read_error(error, name, Scope.MESSAGE) from error
     if left:
-        raise TransientError(f"{escape(name)} was changed while it was read", scope=Scope.MESSAGE)
+        raise TransientError(
+            _("{name} was changed while it was read").format(name=escape(name)), scope=Scope.MESSAGE
+        )
 
 
 def subfolders(
@@ -97,7 +102,11 @@ def subfolders(
         except OSError as error:
             if not path:
                 raise
-            skip(path, f"it can't be read: {(error.strerror or str(error)).lower()}", True)
+            skip(
+                path,
+                _("it can't be read: {reason}").format(reason=(error.strerror or str(error)).lower()),
+                True,
+            )
             continue
         yield path, entries
         known, inside = but(entries), []
@@ -106,12 +115,16 @@ def subfolders(
             if entry.name in known:
                 continue
             if leads_to_folder(entry):
-                skip(below, "it is a link to a folder", not is_inside(entry.path, root))
+                skip(below, _("it is a link to a folder"), not is_inside(entry.path, root))
             elif entry.is_dir(follow_symlinks=False):
                 if path.count("/") < _MAX_DEPTH:
                     inside.append(below)
                 else:
-                    skip(below, f"it lies more than {_MAX_DEPTH} folders deep", True)
+                    skip(
+                        below,
+                        _("it lies more than {depth} folders deep").format(depth=_MAX_DEPTH),
+                        True,
+                    )
         waiting += reversed(inside)
 
 
@@ -137,7 +150,7 @@ def kind_of(entry: os.DirEntry[str]) -> str:
         return ""
     if stat.S_ISREG(mode):
         return ""
-    return "it is a link" if stat.S_ISLNK(mode) else "it is no regular file"
+    return _("it is a link") if stat.S_ISLNK(mode) else _("it is no regular file")
 
 
 def read_error(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:
@@ -145,4 +158,4 @@ def read_error(error: OSError, path: str | Path, scope: Scope) -> ArchipecError:
     told = from_os_error(error, escape(str(path)))
     if isinstance(told, TransientError):
         return TransientError(told.message, hint=told.hint, retry_after=math.inf)
-    return PermanentError(told.message, hint="check that you may read it", scope=scope)
+    return PermanentError(told.message, hint=_("check that you may read it"), scope=scope)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from archipec.contract import Option, file_path
+from archipec.language import N_
 
 
 def path_option(description: str) -> Option:
@@ -16,7 +17,7 @@ def path_option(description: str) -> Option:
     return Option(name="path", help=description, required=True, part="path", convert=file_path)
 
 
-ARCHIVE_DIRECTORY: Final = path_option("the directory to keep the files in")
+ARCHIVE_DIRECTORY: Final = path_option(N_("the directory to keep the files in"))
 
 
 class HasPath(Protocol):

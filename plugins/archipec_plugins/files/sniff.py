@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from archipec.language import N_, _
+
 SNIFFED: Final = 4096
 """Bytes that are looked at."""
 
 _OTHERS: Final = (
-    (re.compile(rb"From "), "it is an mbox file"),
-    (re.compile(rb"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE), "it is a web page"),
-    (re.compile(rb"\s*<\?xml\b"), "it is an XML file"),
-    (re.compile(rb"%PDF-"), "it is a PDF document"),
-    (re.compile(rb"PK\x03\x04|PK\x05\x06"), "it is a zip archive"),
-    (re.compile(rb"\xd0\xcf\x11\xe0"), "it is an Outlook message (.msg), not the message as it was sent"),
+    (re.compile(rb"From "), N_("it is an mbox file")),
+    (re.compile(rb"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE), N_("it is a web page")),
+    (re.compile(rb"\s*<\?xml\b"), N_("it is an XML file")),
+    (re.compile(rb"%PDF-"), N_("it is a PDF document")),
+    (re.compile(rb"PK\x03\x04|PK\x05\x06"), N_("it is a zip archive")),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), N_("it is an Outlook message (.msg), not the message as it was sent")),
 )
 
 _MARK: Final = b"\xef\xbb\xbf"
@@ -38,13 +40,13 @@ def rejection_reason(head: bytes, name: str) -> str | None:
         name: the file's.
     """
     if not head:
-        return "it is empty"
+        return _("it is empty")
     for pattern, reason in _OTHERS:
         if pattern.match(head.removeprefix(_MARK)):
             return reason
     if name.casefold().endswith(".eml") or _begins_with_header(head.removeprefix(_MARK)):
         return None
-    return "it doesn't begin like a message"
+    return _("it doesn't begin like a message")
 
 
 def _begins_with_header(head: bytes) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 from archipec.contract import Context
 from archipec.durability import open_regular, write_file
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
+from archipec.language import _
 from archipec.timestamp import TsaClient
 
 _TOKEN = re.compile(r"\.([1-9][0-9]{0,17})\.tsr")
@@ -72,13 +73,17 @@ class Timestamps:
             raise from_os_error(error, manifest) from error
         for stamped in sorted(token for token in tokens if token > size):
             yield IntegrityError(
-                f"{manifest} was cut short: {tokens[stamped].name} stamps {stamped} bytes of it, and it has {size}"
+                _("{manifest} was cut short: {name} stamps {stamped} bytes of it, and it has {size}").format(
+                    manifest=manifest, name=tokens[stamped].name, stamped=stamped, size=size
+                )
             )
         if self.authority.url and size and size not in tokens:
             newest = max((token for token in tokens if token < size), default=0)
             yield IntegrityError(
-                f"{manifest} has no time stamp from byte {newest} on",
-                hint="the next `archipec archive` asks for it",
+                _("{manifest} has no time stamp from byte {newest} on").format(
+                    manifest=manifest, newest=newest
+                ),
+                hint=_("the next `archipec archive` asks for it"),
             )
 
     def _problem(self, token: Path, digest: bytes) -> ArchipecError | None:
@@ -86,7 +91,9 @@ class Timestamps:
             with open(open_regular(token, os.O_RDONLY), "rb") as file:
                 data = file.read(_LARGEST_TOKEN)
         except OSError as error:
-            return IntegrityError(f"{token} can't be read: {error.strerror or error}")
+            return IntegrityError(
+                _("{token} can't be read: {reason}").format(token=token, reason=error.strerror or error)
+            )
         try:
             self.authority.check(data, digest)
         except IntegrityError as error:

@@ -21,6 +21,7 @@ from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.durability import make_directory, sync_directories, sync_files
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, UnfitRecord, from_os_error
 from archipec.inventory import Entry
+from archipec.language import _
 from archipec_plugins.files.inventory import InventoryKeeper, distinct, first_few
 from archipec_plugins.files.manifest import Line, Manifest
 from archipec_plugins.files.staging import Staging, is_interrupted
@@ -138,8 +139,14 @@ class _Holdings:
         path = Path(self._root, file)
         more = "" if number is None else f": {missing_from_record(number)}"
         if path.is_dir():
-            return f"{path} does not hold {'it' if number is None else 'them'} any more{more}"
-        return (f"{path} is gone" if path.parent.is_dir() else f"the folder {path.parent} is gone") + more
+            if number is None:
+                return _("{path} does not hold it any more").format(path=path) + more
+            return _("{path} does not hold them any more").format(path=path) + more
+        return (
+            _("{path} is gone").format(path=path)
+            if path.parent.is_dir()
+            else _("the folder {parent} is gone").format(parent=path.parent)
+        ) + more
 
     def hint(self, file: str) -> str:  # noqa: ARG002 - the same for all
         return ""
@@ -312,7 +319,7 @@ class TreeSink:
                 pass
         for path in self._index.existing(key):
             return path, descriptor_of(self._root, path, self._real_folders)
-        raise MissingCopy(f"message {key} is no longer in {self._root}")
+        raise MissingCopy(_("message {key} is no longer in {root}").format(key=key, root=self._root))
 
     def iterate(self) -> Iterator[Receipt]:
         """Of several copies of a message, the latest."""
@@ -360,21 +367,36 @@ class TreeSink:
         if is_interrupted(self._root):
             return
         if self._manifest.exists():
-            unlisted = (UnfitRecord(f"{path} doesn't list {each}") for each in self._index.unlisted())
+            unlisted = (
+                UnfitRecord(_("{path} doesn't list {each}").format(path=path, each=each))
+                for each in self._index.unlisted()
+            )
             yield from first_few(unlisted, path)
         elif self._inventory.lists_something():
-            yield UnfitRecord(f"{path} is gone", hint="the next `archipec archive` makes it anew")
+            yield UnfitRecord(
+                _("{path} is gone").format(path=path), hint=_("the next `archipec archive` makes it anew")
+            )
 
     def _problem(self, line: Line) -> ArchipecError | None:
         path = self._manifest.path
         if not line.path:
-            return UnfitRecord(f"{path}: what stands at byte {line.offset} is no line of a manifest")
+            return UnfitRecord(
+                _("{path}: what stands at byte {offset} is no line of a manifest").format(
+                    path=path, offset=line.offset
+                )
+            )
         if not self._index.name_matches(line.path, line.sha256):
-            return UnfitRecord(f"{path}: the line at byte {line.offset} was altered: {line.path}")
+            return UnfitRecord(
+                _("{path}: the line at byte {offset} was altered: {file}").format(
+                    path=path, offset=line.offset, file=line.path
+                )
+            )
         if os.path.lexists(f"{self._root}/{line.path}") or self._index.holds(line.sha256):
             return None
         key = self._index.key_of(line)
-        return MissingCopy(f"{path} lists a file that is not there: {line.path}", key=key)
+        return MissingCopy(
+            _("{path} lists a file that is not there: {file}").format(path=path, file=line.path), key=key
+        )
 
     def close(self) -> None:
         """Take back what was staged and not committed."""

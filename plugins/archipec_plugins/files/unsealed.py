@@ -11,6 +11,7 @@ from typing import Final
 
 from archipec.contract import Option, boolean
 from archipec.errors import PermanentError, Scope
+from archipec.language import _
 
 _ORIGINAL: Final = "postacert.eml"
 _CERTIFICATION: Final = "daticert.xml"
@@ -36,7 +37,7 @@ def is_loose(name: str, beside: Callable[[], Iterable[str]]) -> bool:
 def envelope_is_missing(what: str) -> PermanentError:
     """Return the error for such a message, when it isn't wanted."""
     return PermanentError(
-        f"{what}: the envelope is missing: download the message itself",
-        hint="--loose takes it as it is, without a seal",
+        _("{what}: the envelope is missing: download the message itself").format(what=what),
+        hint=_("--loose takes it as it is, without a seal"),
         scope=Scope.MESSAGE,
     )

@@ -18,6 +18,7 @@ from typing import Any
 from archipec.contract import Option, SinkType, SourceType, deferred, positive, strings
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
+from archipec.language import _
 from archipec_plugins.net.account import IMAP, Account, account_options, read_account
 
 
@@ -46,7 +47,9 @@ def _parse_sink(values: Mapping[str, Any]) -> ImapSinkConfig:
     problems: list[str] = []
     folder: str = values["folder"] or ""
     if not folder.isprintable() or (folder and not folder.strip("/ ")):
-        problems.append(f'option "folder" must be the name of a folder, not {folder!r}')
+        problems.append(
+            _('option "folder" must be the name of a folder, not {folder}').format(folder=repr(folder))
+        )
     try:
         account = read_account(IMAP, values)
     except ConfigError as error:

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec.language import _
 from archipec.message import Item
 from archipec_plugins.files.streams import item_chunks, unix_time
 from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandBatch, refusal, response_text
@@ -190,21 +191,23 @@ class Appender:
         """Return the error for a refusal that has nothing to do with the message; None for any other outcome."""
         if status.word == "OK":
             return None
-        what = f"{self._connection} is not accepting messages"
+        what = _("{connection} is not accepting messages").format(connection=self._connection)
         if status.word == "BAD":
             self._connection.close()
             return PermanentError(f"{what}: {response_text(status)}")
         if status.code == "OVERQUOTA":
             return TransientError(
-                f"the mailbox at {self._connection} is full: {response_text(status)}",
-                hint="delete something there and run the same command again: it goes on where it stopped",
+                _("the mailbox at {connection} is full: {answer}").format(
+                    connection=self._connection, answer=response_text(status)
+                ),
+                hint=_("delete something there and run the same command again: it goes on where it stopped"),
                 retry_after=math.inf,
             )
         if status.code in _TRANSIENT_CODES:
-            return TransientError(f"{what} now: {response_text(status)}")
+            return TransientError(_("{what} now: {answer}").format(what=what, answer=response_text(status)))
         if status.code in _FORBIDDING:
             return PermanentError(
-                f"{what}: {response_text(status)}", hint="the account must be allowed to add messages"
+                f"{what}: {response_text(status)}", hint=_("the account must be allowed to add messages")
             )
         return None
 
@@ -219,8 +222,14 @@ class Appender:
             uids = _uids(status, len(items))
             return [Appended(uid) for uid in uids] if uids else [Appended()] * len(items)
         if status.code == "TOOBIG" or self._takes_messages:
-            return [Appended(refusal=f"the server refuses it: {response_text(status)}")]
-        raise refusal(status, f"{self._connection} is not accepting messages", Scope.ENDPOINT)
+            return [
+                Appended(refusal=_("the server refuses it: {answer}").format(answer=response_text(status)))
+            ]
+        raise refusal(
+            status,
+            _("{connection} is not accepting messages").format(connection=self._connection),
+            Scope.ENDPOINT,
+        )
 
 
 def _flags(flags: Iterable[str]) -> bytes:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec.language import _
 from archipec_plugins.imap.grammar import StatusResponse, literal_size, parse_status
 from archipec_plugins.net.connection import Connection, printable
 
@@ -179,7 +180,9 @@ class CommandBatch:
     def line(self) -> bytes:
         """Return the first line of the next response; what is left of the one before is dropped."""
         if self._over:
-            raise RuntimeError("an iterator of an IMAP source was used after a later call on the same source")
+            raise RuntimeError(
+                _("an iterator of an IMAP source was used after a later call on the same source")
+            )
         if self._body is not None:
             self._skip(self._after_body())
         line, self._ahead = self._ahead, b""
@@ -234,7 +237,9 @@ class CommandBatch:
         self.useless(len(line))
         if status.word == "BYE":
             raise self._connection.close_with(
-                f"{self._connection} closed the connection: {response_text(status)}"
+                _("{connection} closed the connection: {answer}").format(
+                    connection=self._connection, answer=response_text(status)
+                )
             )
         if status.code in ("UIDVALIDITY", "UIDNEXT"):
             self.codes[status.code] = status.argument
@@ -268,7 +273,9 @@ class CommandBatch:
         """
         if so_far + size > _MAX_RESPONSE:
             raise self._connection.close_with(
-                f"{self._connection} sent a response of more than {_MAX_RESPONSE} bytes"
+                _("{connection} sent a response of more than {most} bytes").format(
+                    connection=self._connection, most=_MAX_RESPONSE
+                )
             )
         return self._connection.read(size), self._connection.readline()
 
@@ -302,7 +309,9 @@ class CommandBatch:
                 self._connection.pace.mark()
                 if dropped > _MOST_DROPPED:
                     raise self._connection.close_with(
-                        f"{self._connection} does not come to the end of its answers"
+                        _("{connection} does not come to the end of its answers").format(
+                            connection=self._connection
+                        )
                     )
         self._over = True
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope, TransientError, counted
+from archipec.language import N_, _
 from archipec_plugins.imap.commands import CommandBatch, CommandChannel, response_text
 from archipec_plugins.imap.fetch import ImapFetchPipeline, parse_ref
 from archipec_plugins.imap.grammar import Token, fetch_attributes, message_number, number, quoted, uid_set
@@ -23,7 +24,7 @@ _Outcome: TypeAlias = "tuple[DeletionOrder, ArchipecError | None]"
 
 # Keeps a command within the 8,192 bytes of RFC 7162 §4, whatever the numbers.
 _COMMAND_MESSAGES: Final = 250
-_SHARED: Final = "the server gives its number to another message, too: delete it in the webmail"
+_SHARED: Final = N_("the server gives its number to another message, too: delete it in the webmail")
 _MOST_NUMBERS: Final = 100_000
 _DELETED: Final = b"\\deleted"
 _FLAGGED: Final = b"\\flagged"
@@ -94,7 +95,7 @@ class ImapDeletion:
             its = list(group)
             spelt = encoded_name(folder)
             if spelt == self._method.trash:
-                reason = "this server can't delete single messages: empty the trash in the webmail"
+                reason = _("this server can't delete single messages: empty the trash in the webmail")
                 yield from _refuse_all(its, reason)
                 continue
             try:
@@ -114,7 +115,12 @@ class ImapDeletion:
         (tag,) = batch.send(b"SELECT " + quoted(encoded_name))
         status = batch.outcome(tag)
         if status.word != "OK" or status.code == "READ-ONLY":
-            raise Refused(f'folder "{folder}" can\'t be changed: {response_text(status)}', scope=Scope.FOLDER)
+            raise Refused(
+                _('folder "{folder}" can\'t be changed: {answer}').format(
+                    folder=folder, answer=response_text(status)
+                ),
+                scope=Scope.FOLDER,
+            )
         return batch, batch.codes.get("UIDVALIDITY", b"").decode("ascii", "replace")
 
     def _in_folder(
@@ -127,7 +133,7 @@ class ImapDeletion:
             if place > 1:
                 yield order, _refused(_SHARED)
             elif not uidvalidity or generation != uidvalidity or known is None:
-                reason = "the folder is not the one it was: its messages are numbered anew"
+                reason = _("the folder is not the one it was: its messages are numbered anew")
                 yield order, _refused(reason)
             else:
                 by_uid[known] = order
@@ -158,16 +164,16 @@ class ImapDeletion:
             seen: the messages that are there.
         """
         for uid in [uid for uid in orders if uid not in seen]:
-            yield uid, AlreadyGone(f"message {orders[uid].ref} was no longer there")
+            yield uid, AlreadyGone(_("message {ref} was no longer there").format(ref=orders[uid].ref))
         for uid in [uid for uid in orders if seen[uid].shared]:
             yield uid, _refused(_SHARED)
         for uid in self._mismatched(batch, orders, seen):
-            yield uid, _refused("it is not the one that was archived")
+            yield uid, _refused(_("it is not the one that was archived"))
         for uid in [uid for uid in orders if _FLAGGED in seen[uid].flags]:
-            yield uid, _refused("it is flagged by now")
+            yield uid, _refused(_("it is flagged by now"))
         # Last, because reading messages again takes time.
         for uid in [uid for uid, order in orders.items() if order.expires_at <= self._now()]:
-            yield uid, _refused("the order has expired")
+            yield uid, _refused(_("the order has expired"))
 
     def _act(self, batch: CommandBatch, orders: Mapping[int, DeletionOrder], unmarked: Sequence[int]) -> str:
         """Delete the messages, or move them to the trash; return why the server did not, empty when it did.
@@ -202,12 +208,14 @@ class ImapDeletion:
                 yield (
                     order,
                     TransientError(
-                        f"message {order.ref} is marked for deletion, and the mark could not be taken back: {unsure}",
+                        _(
+                            "message {ref} is marked for deletion, and the mark could not be taken back: {unsure}"
+                        ).format(ref=order.ref, unsure=unsure),
                         scope=Scope.MESSAGE,
                     ),
                 )
             else:
-                yield order, _refused(reason or "the server still has it")
+                yield order, _refused(reason or _("the server still has it"))
         self._refuse_unordered(len(orders) - len(left))
 
     def _refuse_unordered(self, ordered: int) -> None:
@@ -215,9 +223,11 @@ class ImapDeletion:
         unordered = max(len(self._unordered), self._expunged - ordered)
         if unordered > 0:
             raise Refused(
-                f"{counted(unordered, 'message')} not to be deleted disappeared from the folder at the same time:"
-                " the server, or another program, deletes more than it is asked to",
-                hint="look into the webmail before anything more is deleted",
+                _(
+                    "{messages} not to be deleted disappeared from the folder at the same time: the server, "
+                    "or another program, deletes more than it is asked to"
+                ).format(messages=counted(unordered, "message")),
+                hint=_("look into the webmail before anything more is deleted"),
             )
 
     def _note_expunged(self, response: bytes, ordered: Collection[int]) -> None:
@@ -238,7 +248,7 @@ class ImapDeletion:
             if reason:
                 return reason
         if deadline <= self._now():
-            return "the order has expired"
+            return _("the order has expired")
         return self._command(batch, b"UID EXPUNGE %b", uids)
 
     def unmark(self, folder: str, encoded_name: bytes, refs: Iterable[str]) -> None:
@@ -255,7 +265,11 @@ class ImapDeletion:
         )
         for start in range(0, len(uids), _COMMAND_MESSAGES):
             if reason := self._unmark(batch, uids[start : start + _COMMAND_MESSAGES]):
-                raise TransientError(f'folder "{folder}": marks for deletion can\'t be taken back: {reason}')
+                raise TransientError(
+                    _('folder "{folder}": marks for deletion can\'t be taken back: {reason}').format(
+                        folder=folder, reason=reason
+                    )
+                )
 
     def _unmark(self, batch: CommandBatch, uids: Sequence[int]) -> str:
         """Take back marks of ours: another program's EXPUNGE must not find them. Return why that failed, if it did."""
@@ -278,7 +292,7 @@ class ImapDeletion:
         wanted = frozenset(uids)
         (tag,) = batch.send(b"UID FETCH %b (UID RFC822.SIZE FLAGS)" % uid_set(sorted(wanted)))
         found: dict[int, _Seen] = {}
-        for response in batch.answers(tag, "the messages can't be looked at", Scope.FOLDER):
+        for response in batch.answers(tag, _("the messages can't be looked at"), Scope.FOLDER):
             self._note_expunged(response, wanted)
             attributes = fetch_attributes(response)
             uid = number(attributes.get(b"UID"))

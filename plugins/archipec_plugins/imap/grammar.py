@@ -11,6 +11,8 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
+from archipec.language import _
+
 Token: TypeAlias = "bytes | list[Token] | None"  # noqa: S105  no password
 """An atom, a string or a number as its bytes; NIL as None; a parenthesised list as a list."""
 
@@ -98,7 +100,7 @@ def tokens(response: bytes) -> list[Token]:
         elif kind == "size":
             size = int(match["size"])
             if position + size > end:
-                raise ValueError("a literal is cut short")
+                raise ValueError(_("a literal is cut short"))
             current.append(response[position : position + size])
             position += size
         elif match["bracket"] == b"(":
@@ -109,9 +111,9 @@ def tokens(response: bytes) -> list[Token]:
         elif outer:
             current = outer.pop()
         else:
-            raise ValueError("a list ends that never began")
+            raise ValueError(_("a list ends that never began"))
     if outer:
-        raise ValueError("a list never ends")
+        raise ValueError(_("a list never ends"))
     return top
 
 

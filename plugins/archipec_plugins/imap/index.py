@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from archipec.contract import Context
 from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec_plugins.files.key_index import KeyIndex
 from archipec_plugins.files.streams import verify_key
@@ -96,7 +97,9 @@ class MailboxIndex:
                 (fetch,) = batch.send(_sizes_after(0))
             known = _Listing(len(self._names), state.uidvalidity, 0)
             self._names.append(folder)
-        for response in batch.answers(fetch, f'folder "{folder}" can\'t be listed', Scope.FOLDER):
+        for response in batch.answers(
+            fetch, _('folder "{folder}" can\'t be listed').format(folder=folder), Scope.FOLDER
+        ):
             line = fetch_line(response)
             # "n:*" always matches the last message, even when its number is below n.
             if line is not None and line.size is not None and known.last < line.uid <= _HIGHEST_UID:
@@ -122,14 +125,16 @@ class MailboxIndex:
         uids = sorted(wanted)
         self._selected = SelectedMailbox(self._channel, self._temp)
         try:
-            state, batch, _ = self._selected.open(folder, self._folders.encoded_name(folder))
+            state, batch, _ignored = self._selected.open(folder, self._folders.encoded_name(folder))
         except PermanentError as error:
             if error.scope > Scope.FOLDER:
                 raise
             return  # the folder is gone
         for start in range(0, len(uids), _AT_ONCE):
             (tag,) = batch.send(b"UID FETCH %b (UID RFC822.SIZE)" % uid_set(uids[start : start + _AT_ONCE]))
-            for response in batch.answers(tag, f'folder "{folder}" can\'t be looked at', Scope.FOLDER):
+            for response in batch.answers(
+                tag, _('folder "{folder}" can\'t be looked at').format(folder=folder), Scope.FOLDER
+            ):
                 line = fetch_line(response)
                 place = None if line is None else wanted.get(line.uid)
                 if place is not None and place.uidvalidity == state.uidvalidity:
@@ -154,8 +159,12 @@ class MailboxIndex:
 
     def chunks(self, key: ContentKey, place: MessageLocation) -> Iterator[bytes] | None:
         """Return the bytes of a message, None when it is not there; other bytes than its own end in IntegrityError."""
-        for _, chunks in self._read_whole(place.folder, [place.ref]):
-            return verify_key(chunks, key, f'message {place.uid} of folder "{place.folder}"')
+        for _ignored, chunks in self._read_whole(place.folder, [place.ref]):
+            return verify_key(
+                chunks,
+                key,
+                _('message {uid} of folder "{folder}"').format(uid=place.uid, folder=place.folder),
+            )
         return None
 
     def _list_all(self) -> None:

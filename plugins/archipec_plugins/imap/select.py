@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.imap.commands import CommandBatch, CommandChannel
 from archipec_plugins.imap.fetch import ImapAnswer, ImapFetchPipeline
 from archipec_plugins.imap.grammar import count_change, number, quoted
@@ -73,7 +74,9 @@ class SelectedMailbox:
         batch.codes.clear()
         exists: int | None = None
         try:
-            for response in batch.answers(tag, f'folder "{folder}" can\'t be opened', Scope.FOLDER):
+            for response in batch.answers(
+                tag, _('folder "{folder}" can\'t be opened').format(folder=folder), Scope.FOLDER
+            ):
                 exists = count_change(response, exists)
         except PermanentError as error:
             if self._channel.identified or not _WANTS_ID.search(error.message):
@@ -82,7 +85,9 @@ class SelectedMailbox:
             return None
         uidvalidity = number(batch.codes.get("UIDVALIDITY"))
         if uidvalidity is None:
-            raise PermanentError(f'folder "{folder}" has no UIDVALIDITY', scope=Scope.FOLDER)
+            raise PermanentError(
+                _('folder "{folder}" has no UIDVALIDITY').format(folder=folder), scope=Scope.FOLDER
+            )
         self._state = MailboxState(folder, uidvalidity, number(batch.codes.get("UIDNEXT")) or 0, exists)
         return self._state
 

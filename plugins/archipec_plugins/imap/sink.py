@@ -9,6 +9,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from archipec.contract import ContentKey, Context, Fingerprint, Item, Json, Receipt, State
 from archipec.errors import MissingCopy, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.files.streams import item_chunks, stream_of
 from archipec_plugins.imap import ImapSinkConfig
 from archipec_plugins.imap.append import Appended, Appender
@@ -83,16 +84,18 @@ class ImapSink:
         reason, doubtful, last = "", False, b""
         largest = self._appender.largest
         if not item.key.size:
-            reason = "IMAP has no messages without any bytes"
+            reason = _("IMAP has no messages without any bytes")
         elif largest is not None and item.key.size > largest:
-            reason = f"the server is not accepting messages of more than {largest} bytes"
+            reason = _("the server is not accepting messages of more than {largest} bytes").format(
+                largest=largest
+            )
         for chunk in item_chunks(item):
             text = last + chunk
             if not reason and (found := _IMPOSSIBLE.search(text, len(last))):
                 reason = (
-                    "it holds a NUL, which IMAP can't carry"
+                    _("it holds a NUL, which IMAP can't carry")
                     if found[1]
-                    else "it has line ends other than CRLF, which mail servers change"
+                    else _("it has line ends other than CRLF, which mail servers change")
                 )
             doubtful = doubtful or _DOUBTFUL.search(text) is not None
             last = chunk[-1:]
@@ -151,11 +154,17 @@ class ImapSink:
                 catalog.add(key, place)
                 yield _stored(key, place)
             else:
-                yield _changed(key, f'number {place.uid} of folder "{folder}"')
+                yield _changed(
+                    key, _('number {uid} of folder "{folder}"').format(uid=place.uid, folder=folder)
+                )
         catalog.add_unread(folder, sizes)
         held = catalog.held(unnumbered)
         for key in unnumbered:
-            yield _stored(key, held[key]) if key in held else _changed(key, f'folder "{folder}"')
+            yield (
+                _stored(key, held[key])
+                if key in held
+                else _changed(key, _('folder "{folder}"').format(folder=folder))
+            )
 
     def fingerprint(self) -> Fingerprint:
         return self._folders.fingerprint()
@@ -205,7 +214,9 @@ class ImapSink:
         place = self._catalog.held([key]).get(key)
         chunks = None if place is None else self._catalog.chunks(key, place)
         if chunks is None:
-            raise MissingCopy(f"message {key} is no longer in {self._config.account.url}")
+            raise MissingCopy(
+                _("message {key} is no longer in {url}").format(key=key, url=self._config.account.url)
+            )
         return chunks
 
 
@@ -214,7 +225,9 @@ def _stored(key: ContentKey, place: MessageLocation) -> Receipt:
 
 
 def _changed(key: ContentKey, where: str) -> Receipt:
-    reason = f"the server changed it: what is now {where} has other bytes, and is no copy"
+    reason = _("the server changed it: what is now {where} has other bytes, and is no copy").format(
+        where=where
+    )
     return Receipt(key, State.REJECTED, None, reason)
 
 

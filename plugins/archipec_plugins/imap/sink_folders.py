@@ -6,6 +6,7 @@ from typing import Final
 
 from archipec.contract import Fingerprint
 from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.imap.commands import TRANSIENT_CODES, CommandChannel, refusal, response_text
 from archipec_plugins.imap.folder_names import levels, plain_levels
 from archipec_plugins.imap.folders import (
@@ -96,7 +97,9 @@ class Folders:
             status = batch.outcome(tag)
             if status.word == "OK" or self._is_empty(encoded_name):
                 return encoded_name
-        raise PermanentError(f'no folder "{name}" can be made: {response_text(status)}')
+        raise PermanentError(
+            _('no folder "{name}" can be made: {answer}').format(name=name, answer=response_text(status))
+        )
 
     def _is_empty(self, encoded_name: bytes) -> bool:
         """Tell whether a folder is there and holds no messages."""
@@ -126,7 +129,7 @@ class Folders:
                 return name
             if status.code in _NOT_THE_NAME:
                 break
-        raise refusal(status, f'no folder "{name}" can be made', Scope.ENDPOINT)
+        raise refusal(status, _('no folder "{name}" can be made').format(name=name), Scope.ENDPOINT)
 
     def _named(self, parts: list[str]) -> str:
         name = self._delimiter.join(parts)
@@ -147,13 +150,15 @@ class Folders:
         batch = self._channel.begin()
         (tag,) = batch.send(b'LIST "" "*"')
         mailboxes: dict[bytes, ImapMailbox] = {}
-        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+        for response in batch.answers(tag, _("the folders can't be listed"), Scope.ENDPOINT):
             if (mailbox := parse_list(response)) is not None:
                 if mailbox.encoded_name not in mailboxes:
                     batch.useful()
                 mailboxes.setdefault(mailbox.encoded_name, mailbox)
                 if len(mailboxes) > _MAX_FOLDERS:
-                    raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
+                    raise PermanentError(
+                        _("the mailbox has more than {most} folders").format(most=_MAX_FOLDERS)
+                    )
         return unambiguous(mailboxes.values())
 
     def _hierarchy(self, capabilities: frozenset[str]) -> tuple[str, str]:
@@ -162,7 +167,7 @@ class Folders:
         batch = self._channel.begin()
         (tag,) = batch.send(command)
         found = ("", "")
-        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+        for response in batch.answers(tag, _("the folders can't be listed"), Scope.ENDPOINT):
             match _tokens(response):
                 case [_, b"NAMESPACE", [[bytes(prefix), (bytes() | None) as delimiter, *_], *_], *_]:
                     found = prefix.decode("latin-1"), _text(delimiter)

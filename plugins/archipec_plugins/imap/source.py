@@ -21,6 +21,7 @@ from archipec.contract import (
     Quota,
 )
 from archipec.errors import ArchipecError, PermanentError, Refused, Scope, counted
+from archipec.language import _
 from archipec_plugins.imap import ImapSourceConfig
 from archipec_plugins.imap.commands import CommandBatch
 from archipec_plugins.imap.delete import ImapDeletion, Method
@@ -90,15 +91,15 @@ class ImapSource:
         for pattern, glob in self._filter.missing(mailboxes):
             if not glob:
                 raise _no_folder(pattern, mailboxes)
-            self._context.log.warning('no folder is called like "%s"', pattern)
+            self._context.log.warning(_('no folder is called like "%s"'), pattern)
         chosen, left_out = self._filter.of(mailboxes)
         for mailbox, reason in left_out:
             self._context.log.info('folder "%s" is left out: %s', mailbox.name, reason)
         if "LIST-STATUS" not in self._session.capabilities:
-            counts = dict(self._ask_counts([mailbox for mailbox, _ in chosen]))
+            counts = dict(self._ask_counts([mailbox for mailbox, _ignored in chosen]))
         self._counts = {
             mailbox.name: counts[mailbox.encoded_name]
-            for mailbox, _ in chosen
+            for mailbox, _ignored in chosen
             if mailbox.encoded_name in counts
         }
         return [
@@ -145,8 +146,10 @@ class ImapSource:
             yield from self._listed_by_number(state, listing)
         if listing.nameless:
             self._context.log.warning(
-                'folder "%s": the server lists %s without a valid UID, and there is no other way to ask for what has none;'
-                " moved to another folder in the webmail, it gets a new one",
+                _(
+                    'folder "%s": the server lists %s without a valid UID, and there is no other way to ask '
+                    "for what has none; moved to another folder in the webmail, it gets a new one"
+                ),
                 folder,
                 counted(len(listing.nameless), "message"),
             )
@@ -158,7 +161,7 @@ class ImapSource:
         self, state: MailboxState, listing: FolderListing, batch: CommandBatch, fetch: bytes
     ) -> Iterator[Listed]:
         """Yield the messages of a listing that is under way; end early when it is of no use."""
-        what = f'folder "{state.folder}" can\'t be listed'
+        what = _('folder "{folder}" can\'t be listed').format(folder=state.folder)
         for response in batch.answers(fetch, what, Scope.FOLDER):
             found = listing.take(response)
             if listing.renumbered:
@@ -168,7 +171,7 @@ class ImapSource:
             batch.useful()
             if listing.endless:
                 raise self._session.connection.close_with(
-                    f"{what}: the server lists many more messages than it says there are",
+                    _("{what}: the server lists many more messages than it says there are").format(what=what),
                     retry_after=math.inf,
                 )
             yield _listed(state, listing, *found)
@@ -213,7 +216,7 @@ class ImapSource:
         (tag,) = batch.send(b"GETQUOTAROOT INBOX")
         quotas = [
             Quota(used * _KIB, limit * _KIB)
-            for response in batch.answers(tag, "the quota can't be read", Scope.ENDPOINT)
+            for response in batch.answers(tag, _("the quota can't be read"), Scope.ENDPOINT)
             for resource, used, limit in parse_quota(response)
             if resource == "storage"
         ]
@@ -242,13 +245,17 @@ class ImapSource:
         before = {listed.ref for listed in self.scan(item.folder, None)}
         (added,) = Appender(self._session).append(self._encoded_name(item.folder), [item])
         if added.refusal:
-            raise PermanentError(f'folder "{item.folder}" does not take it back: {added.refusal}')
+            raise PermanentError(
+                _('folder "{folder}" does not take it back: {refusal}').format(
+                    folder=item.folder, refusal=added.refusal
+                )
+            )
         self._selected = SelectedMailbox(self._channel, self._context.temp)
         new = [listed.ref for listed in self.scan(item.folder, None) if listed.ref not in before]
-        for _, chunks in self._selected.read(item.folder, self._encoded_name(item.folder), new):
+        for _ignored, chunks in self._selected.read(item.folder, self._encoded_name(item.folder), new):
             if ContentKey.of(b"".join(chunks)) == item.key:
                 return
-        raise PermanentError(f'what folder "{item.folder}" holds now has other bytes')
+        raise PermanentError(_('what folder "{folder}" holds now has other bytes').format(folder=item.folder))
 
     def fingerprint(self) -> Fingerprint:
         mailboxes, counts = self._list()
@@ -279,12 +286,13 @@ class ImapSource:
         trash = folder_for("Trash", self._list()[0]) if "MOVE" in capabilities else None
         if trash is None:
             lacks = (
-                "and has no trash to move them to"
+                _("and has no trash to move them to")
                 if "MOVE" in capabilities
-                else "or move them (UIDPLUS, MOVE)"
+                else _("or move them (UIDPLUS, MOVE)")
             )
             raise Refused(
-                f"the server can't delete single messages, {lacks}", hint="delete them in the webmail"
+                _("the server can't delete single messages, {lacks}").format(lacks=lacks),
+                hint=_("delete them in the webmail"),
             )
         return Method(trash.encoded_name)
 
@@ -301,7 +309,7 @@ class ImapSource:
         (tag,) = batch.send(command)
         mailboxes: dict[bytes, ImapMailbox] = {}
         counts: dict[bytes, Counts] = {}
-        for response in batch.answers(tag, "the folders can't be listed", Scope.ENDPOINT):
+        for response in batch.answers(tag, _("the folders can't be listed"), Scope.ENDPOINT):
             if (mailbox := parse_list(response) or parse_unusable(response)) is not None:
                 spelt = mailbox.encoded_name or mailbox.name.encode()
                 # RFC 9051 §5.1: one folder, however it is written.
@@ -312,7 +320,9 @@ class ImapSource:
                     batch.useful()
                     mailboxes[spelt] = mailbox
                 if len(mailboxes) > _MAX_FOLDERS:
-                    raise PermanentError(f"the mailbox has more than {_MAX_FOLDERS} folders")
+                    raise PermanentError(
+                        _("the mailbox has more than {most} folders").format(most=_MAX_FOLDERS)
+                    )
             elif (told := parse_counts(response)) is not None and len(counts) < _MAX_FOLDERS:
                 if told[0] not in counts:
                     batch.useful()
@@ -346,8 +356,10 @@ class ImapSource:
         encoded_name = self._encoded_names.get(folder, encoded)
         if not encoded_name:
             raise PermanentError(
-                f"a folder can't be opened, because its name can't be sent to the server: \"{folder}\"",
-                hint="rename it in the webmail, or leave it out with the option exclude",
+                _(
+                    "a folder can't be opened, because its name can't be sent to the server: \"{folder}\""
+                ).format(folder=folder),
+                hint=_("rename it in the webmail, or leave it out with the option exclude"),
                 scope=Scope.FOLDER,
             )
         return encoded_name
@@ -384,6 +396,8 @@ def _no_folder(name: str, mailboxes: Iterable[ImapMailbox]) -> PermanentError:
 
     close = difflib.get_close_matches(name, [mailbox.name for mailbox in mailboxes], n=1)
     return PermanentError(
-        f'the mailbox has no folder "{name}"',
-        hint=f'did you mean "{close[0]}"?' if close else "folder names are those that the webmail shows",
+        _('the mailbox has no folder "{name}"').format(name=name),
+        hint=_('did you mean "{close}"?').format(close=close[0])
+        if close
+        else _("folder names are those that the webmail shows"),
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, choice, deferred
 from archipec.hookspecs import hookimpl
+from archipec.language import N_
 from archipec.timestamp import TSA_OPTIONS
 from archipec_plugins.files.records import (
     ARCHIVE_DIRECTORY,
@@ -48,7 +49,7 @@ MAILDIR_SOURCE = SourceType(
     name="maildir",
     summary="a Maildir with its subfolders, or a folder of Maildirs",
     schemes=("maildir",),
-    options=(path_option("the Maildir, or a folder that holds Maildirs"),),
+    options=(path_option(N_("the Maildir, or a folder that holds Maildirs")),),
     parse=parse_path,
     where=directory_url("maildir"),
     open=deferred("archipec_plugins.maildir.source:open_source"),

@@ -15,6 +15,7 @@ from typing import Final
 
 from archipec.contract import Context, Fetched, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import (
@@ -51,7 +52,8 @@ def open_source(config: PathConfig, context: Context) -> Iterator[HeaderSource]:
     mail_folders = list(find_maildirs(path, context, skipped))
     if not mail_folders and not is_archive(path):
         raise PermanentError(
-            f"there is no Maildir in {path}", hint='a Maildir is a folder that holds "cur" and "new"'
+            _("there is no Maildir in {path}").format(path=path),
+            hint=_('a Maildir is a folder that holds "cur" and "new"'),
         )
     yield HeaderSource(
         lambda: find_maildirs(path, context, skipped), skipped, lambda: _problems(path, context)
@@ -71,7 +73,7 @@ def find_maildirs(path: Path, context: Context, skipped: SkippedFiles) -> Iterat
         for relative, entries in subfolders(str(path), maildir_parts, skipped.skip):
             kept = [entry for entry in entries if entry.name in KEPT_IN and entry.is_dir()]
             if any(entry.is_symlink() for entry in kept):
-                skipped.note(escape(relative or "."), "it is a Maildir of links")
+                skipped.note(escape(relative or "."), _("it is a Maildir of links"))
                 continue
             _note_others(relative, entries, skipped, in_maildir=bool(kept))
             if kept:
@@ -105,12 +107,15 @@ def _note_others(
                 with os.scandir(entry.path) as found:
                     names = sorted(one.name for one in found if not is_junk(one.name))
             except OSError as error:
-                skipped.note(where, f"it can't be read: {(error.strerror or str(error)).lower()}")
+                skipped.note(
+                    where,
+                    _("it can't be read: {reason}").format(reason=(error.strerror or str(error)).lower()),
+                )
                 continue
             for name in names:
-                skipped.note(f"{where}/{escape(name)}", "it was never delivered: it lies in tmp")
+                skipped.note(f"{where}/{escape(name)}", _("it was never delivered: it lies in tmp"))
         elif entry.name.lower().endswith(".eml") and not entry.is_dir():
-            reason = kind_of(entry) or "it lies in no Maildir: give --from eml:FOLDER to read it"
+            reason = kind_of(entry) or _("it lies in no Maildir: give --from eml:FOLDER to read it")
             skipped.note(where, reason)
 
 
@@ -186,7 +191,7 @@ class MaildirFolder:
                     found.append((parse_found(file), f"{directory}/{file}"))
                 elif not is_junk(file):
                     hidden = escape(f"{self.name}/{directory}/{file}")
-                    self._skipped.note(hidden, "its name begins with a dot: no mail program shows it")
+                    self._skipped.note(hidden, _("its name begins with a dot: no mail program shows it"))
         found.sort(key=lambda each: (each[0].time, each[0].base, each[1]))
         unique: list[tuple[str, FoundName, str]] = []
         for name, path in found:
@@ -205,12 +210,12 @@ class MaildirFolder:
         if stat.S_ISREG(status.st_mode):
             if status.st_size:
                 return status
-            self._skipped.note(name, "it is empty")
+            self._skipped.note(name, _("it is empty"))
         elif stat.S_ISLNK(status.st_mode):
-            self._skipped.note(name, "it is a link")
+            self._skipped.note(name, _("it is a link"))
         else:
             is_folder = stat.S_ISDIR(status.st_mode)
-            self._skipped.note(name, "it is no regular file", message=is_folder)
+            self._skipped.note(name, _("it is no regular file"), message=is_folder)
         return None
 
     def fetch(self, refs: Iterable[str]) -> Iterator[Fetched]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, byte_size, choice, deferred
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _parse_source(values: Mapping[str, Any]) -> MboxSourceConfig:
 
 def _parse_sink(values: Mapping[str, Any]) -> MboxSinkConfig:
     if values["split_size"] < 1:
-        raise ConfigError('option "split_size" must be above 0')
+        raise ConfigError(_('option "split_size" must be above 0'))
     return MboxSinkConfig(values["path"], values["split"], values["split_size"])
 
 
@@ -70,7 +71,7 @@ MBOX_SOURCE = SourceType(
     name="mbox",
     summary="an mbox, or a folder of them",
     schemes=("mbox",),
-    options=(path_option("the file, or a folder that holds mbox files"), DIALECT),
+    options=(path_option(N_("the file, or a folder that holds mbox files")), DIALECT),
     parse=_parse_source,
     where=directory_url("mbox"),
     open=deferred("archipec_plugins.mbox.source:open_source"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from archipec.durability import open_regular, sync_directory, sync_file
 from archipec.errors import IntegrityError, TransientError
+from archipec.language import _
 from archipec.message import ContentKey, Item
 from archipec_plugins.files.streams import CHUNK, item_chunks, write_all
 from archipec_plugins.mbox.mboxrd import SENDER, ending, quote
@@ -104,9 +105,9 @@ class MboxFile:
 
     def _repair(self) -> None:
         toc = MboxToc(toc_path(self.path), self.end)
-        count = sum(1 for _ in toc)
+        count = sum(1 for _ignored in toc)
         if toc.end < self._toc_end:
-            self._log.warning("%s: dropping lines that are torn or no longer true", toc_path(self.path))
+            self._log.warning(_("%s: dropping lines that are torn or no longer true"), toc_path(self.path))
             os.ftruncate(self._toc, toc.end)
             self._toc_end = toc.end
         if toc.appending is None:
@@ -116,11 +117,13 @@ class MboxFile:
         if start < self.end and self._is_ours(start):
             if self._has_lost(count):
                 self._log.warning(
-                    "%s: it has lost messages that the archive's record lists: nothing is cut off",
+                    _("%s: it has lost messages that the archive's record lists: nothing is cut off"),
                     toc_path(self.path),
                 )
                 return
-            self._log.warning("%s: cutting off %d bytes an interrupted run left", self.path, self.end - start)
+            self._log.warning(
+                _("%s: cutting off %d bytes an interrupted run left"), self.path, self.end - start
+            )
             os.ftruncate(self._data, start)
             self.end = start
 
@@ -179,11 +182,17 @@ class MboxFile:
             ),
         ):
             if not same:
-                has = "is gone" if there is None else f"has {there.st_size} bytes instead of {end}"
+                has = (
+                    _("is gone")
+                    if there is None
+                    else _("has {found} bytes instead of {end}").format(found=there.st_size, end=end)
+                )
                 self._broken = True
                 raise IntegrityError(
-                    f"{path}: another program has changed it while it was written to: it {has}",
-                    hint="run `archipec verify`: it says what is missing",
+                    _("{path}: another program has changed it while it was written to: it {has}").format(
+                        path=path, has=has
+                    ),
+                    hint=_("run `archipec verify`: it says what is missing"),
                 )
 
     def append(self, records: Sequence[MboxRecord]) -> list[MboxEntry]:
@@ -236,7 +245,8 @@ class MboxFile:
         self._put(pending)
         if os.fstat(self._data).st_size != self._written:
             raise TransientError(
-                f"another program is writing to {self.path}", hint="close it and run the same command again"
+                _("another program is writing to {path}").format(path=self.path),
+                hint=_("close it and run the same command again"),
             )
         return entries
 
@@ -265,7 +275,7 @@ class MboxFile:
             else:
                 self._broken = True
         except OSError as error:
-            self._log.warning("%s: what a failed batch left stays till the next run: %s", self.path, error)
+            self._log.warning(_("%s: what a failed batch left stays till the next run: %s"), self.path, error)
             self._broken = True
 
     def close(self) -> None:
@@ -275,7 +285,7 @@ class MboxFile:
                 write_all(self._toc, mark_line("Z", self.end))
                 sync_file(self._toc)
         except OSError as error:
-            self._log.warning("%s: could not be closed in good order: %s", self.path, error)
+            self._log.warning(_("%s: could not be closed in good order: %s"), self.path, error)
         finally:
             self._close()
 

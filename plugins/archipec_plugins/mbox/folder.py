@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from archipec.contract import ContentKey, Context, Fetched, Json, Listed
 from archipec.errors import IntegrityError
+from archipec.language import _
 from archipec_plugins.files.folders import NO_PREAMBLE, FolderEntry, Preamble, SkippedFiles, raising
 from archipec_plugins.files.indexed import IndexedFolder
 from archipec_plugins.files.reading import open_file
@@ -118,8 +119,10 @@ class MboxFolder:
     def _say_doubts(self, scanner: Scanner) -> None:
         if scanner.doubts:
             self._context.log.warning(
-                '%s: %d lines that begin with "From " may be text or separate messages (the first at byte %d);'
-                " they were left in the message that they stand in",
+                _(
+                    '%s: %d lines that begin with "From " may be text or separate messages (the first at '
+                    "byte %d); they were left in the message that they stand in"
+                ),
                 self.name,
                 scanner.doubts,
                 scanner.first_doubt,
@@ -127,7 +130,7 @@ class MboxFolder:
 
     def _note(self, offset: int, reason: str) -> None:
         usual = reason == SERVER_DATA
-        what = f"{self.name}, from byte {offset} on,"
+        what = _("{name}, from byte {offset} on,").format(name=self.name, offset=offset)
         self._skipped.note(what, reason, message=not usual, usual=usual)
 
     def _still_there(self, stream: MboxStream, last: _Ref, ended: int) -> bool:
@@ -173,8 +176,10 @@ class MboxFolder:
             yield chunk
         if digest.hexdigest() != ref.digest:
             raise IntegrityError(
-                f"{self.name}: the message at byte {ref.offset} is not the one that was listed",
-                hint="list it anew: run the same command with --full",
+                _("{name}: the message at byte {offset} is not the one that was listed").format(
+                    name=self.name, offset=ref.offset
+                ),
+                hint=_("list it anew: run the same command with --full"),
             )
 
 
@@ -188,7 +193,7 @@ def _stored(stream: MboxStream, ref: _Ref) -> Iterator[bytes]:
     while offset < end:
         chunk = stream.read(offset, min(_CHUNK, end - offset))
         if not chunk:
-            raise IntegrityError(f"the message at byte {ref.offset} is cut off")
+            raise IntegrityError(_("the message at byte {offset} is cut off").format(offset=ref.offset))
         offset += len(chunk)
         yield chunk
 

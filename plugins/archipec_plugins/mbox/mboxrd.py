@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from io import BufferedReader, FileIO
 
 from archipec.errors import IntegrityError, MissingCopy
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec_plugins.files.streams import Verify, map_os_errors, open_archived, stored_chunks, verify_key
 
@@ -108,10 +109,12 @@ def open_message(path: str, offset: int, stored: int) -> FileIO:
     file = open_archived(path)
     try:
         if os.fstat(file.fileno()).st_size < offset + stored:
-            raise MissingCopy(f"{path} ends before byte {offset + stored}")
+            raise MissingCopy(_("{path} ends before byte {offset}").format(path=path, offset=offset + stored))
         before = offset - SEPARATOR_LENGTH
         if before < 0 or file.seek(before) != before or not is_separator(file.read(SEPARATOR_LENGTH)):
-            raise IntegrityError(f"{path}: no message begins at byte {offset}")
+            raise IntegrityError(
+                _("{path}: no message begins at byte {offset}").format(path=path, offset=offset)
+            )
     except BaseException:
         file.close()
         raise
@@ -139,4 +142,4 @@ def _up_to_blank_line(file: FileIO | BufferedReader, path: str, stored: int) -> 
         yield chunk
     blank_line = ending(last)
     if file.read(len(blank_line)) != blank_line:
-        raise IntegrityError(f"{path}: no message ends at byte {file.tell()}")
+        raise IntegrityError(_("{path}: no message ends at byte {end}").format(path=path, end=file.tell()))

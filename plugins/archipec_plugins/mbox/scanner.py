@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from archipec.errors import IntegrityError
+from archipec.language import N_, _
 from archipec_plugins.mbox.dialect import Dialect
 from archipec_plugins.mbox.mboxrd import is_separator
 from archipec_plugins.mbox.separators import (
@@ -24,7 +25,7 @@ from archipec_plugins.mbox.separators import (
 )
 from archipec_plugins.mbox.streams import MboxStream
 
-SERVER_DATA: Final = "it is a mail server's own data, not a message"
+SERVER_DATA: Final = N_("it is a mail server's own data, not a message")
 _READ_AT_ONCE: Final = 1 << 20
 _LOOK: Final = 8192
 """Bytes looked at from a line on to tell whether it is a separator, and what follows it."""
@@ -302,7 +303,7 @@ class Scanner:
         if window.ended and at == window.end:
             return None
         following = self._read_to_separator(_Reading(window, at))
-        self._left_out(at, "no From line comes before it, so it belongs to no message")
+        self._left_out(at, _("no From line comes before it, so it belongs to no message"))
         if following is not None:
             self._learn(_line(window, following))
         return following

@@ -11,6 +11,7 @@ from io import FileIO
 from archipec.contract import ContentKey, Context, Item, Json, Receipt
 from archipec.errors import IntegrityError, from_os_error
 from archipec.inventory import Entry
+from archipec.language import _
 from archipec_plugins.files.indexed import IndexedArchiveSink
 from archipec_plugins.files.streams import CHUNK, Verify, item_chunks, unix_time, verify_key
 from archipec_plugins.files.toc import StoredAt
@@ -109,7 +110,11 @@ class MboxSink(IndexedArchiveSink[MboxRecord]):
         match receipt.token:
             case {"file": str(name), "offset": int(offset), "length": int(stored)} if is_mbox(name):
                 return StoredAt(name, offset, stored)
-        raise IntegrityError(f"message {receipt.key}: not an mbox receipt: {receipt.token!r}")
+        raise IntegrityError(
+            _("message {key}: not an mbox receipt: {token}").format(
+                key=receipt.key, token=repr(receipt.token)
+            )
+        )
 
     def _token(self, stored_at: StoredAt) -> dict[str, Json]:
         return {"file": stored_at.file, "offset": stored_at.offset, "length": stored_at.stored}

@@ -12,6 +12,7 @@ from typing import Final
 from archipec.contract import ContentKey, Context
 from archipec.errors import ArchipecError, MissingCopy, PermanentError, Scope
 from archipec.inventory import MARKER
+from archipec.language import _
 from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import (
@@ -55,9 +56,14 @@ def open_source(config: MboxSourceConfig, context: Context) -> Iterator[HeaderSo
         return find_mboxes(config.path, config.dialect, context, skipped)
 
     if one_file and status.st_size and not begins_like_mbox(os.path.realpath(config.path)):
-        raise PermanentError(f"{config.path} is no mbox: it doesn't begin with a From line")
+        raise PermanentError(
+            _("{path} is no mbox: it doesn't begin with a From line").format(path=config.path)
+        )
     if not one_file and next(find(), None) is None and not is_archive(config.path):
-        raise PermanentError(f"there is no mbox in {config.path}", hint="an mbox begins with a From line")
+        raise PermanentError(
+            _("there is no mbox in {path}").format(path=config.path),
+            hint=_("an mbox begins with a From line"),
+        )
     yield HeaderSource(
         find, skipped, lambda: _cut_off(config.path) if one_file else _problems(config.path, context)
     )
@@ -76,7 +82,9 @@ def _cut_off(path: Path) -> Iterator[ArchipecError]:
         return
     for entry in MboxToc(toc_path(str(path)), _NO_END):
         if entry.offset + entry.stored > size:
-            yield MissingCopy(f"{path} was cut short", key=ContentKey(entry.sha256, entry.size))
+            yield MissingCopy(
+                _("{path} was cut short").format(path=path), key=ContentKey(entry.sha256, entry.size)
+            )
 
 
 def find_mboxes(
@@ -103,12 +111,12 @@ def _is_mbox(entry: os.DirEntry[str], inside: str, skipped: SkippedFiles) -> boo
             return True
         if entry.stat(follow_symlinks=False).st_size and entry.name != MARKER:
             named = entry.name.lower()
-            reason = "it doesn't begin with a From line"
+            reason = _("it doesn't begin with a From line")
             skipped.note(escape(inside), reason, message=named.endswith((*_ENDINGS, ".eml")))
     except OSError as error:
         kind = kind_of(entry)
-        reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
-        skipped.note(escape(inside), reason, message=kind != "it is no regular file")
+        reason = kind or _("it can't be read: {reason}").format(reason=(error.strerror or str(error)).lower())
+        skipped.note(escape(inside), reason, message=kind != _("it is no regular file"))
     return False
 
 

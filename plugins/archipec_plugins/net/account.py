@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from archipec.contract import Option, Secret, choice, file_path, port_number, positive
 from archipec.errors import ConfigError, TransientError
+from archipec.language import _
 
 
 class MailProtocol(NamedTuple):
@@ -51,9 +52,13 @@ def is_crowded(reason: str) -> bool:
 def crowded(where: object, user: str, reason: str) -> TransientError:
     """Return the error for such a refusal."""
     return TransientError(
-        f"{where} allows {user} no further connection now: {reason}",
-        hint="the mailbox allows only so many connections at once: try later, close other mail programs,"
-        " or set connections to 1",
+        _("{where} allows {user} no further connection now: {reason}").format(
+            where=where, user=user, reason=reason
+        ),
+        hint=_(
+            "the mailbox allows only so many connections at once: try later, close other mail "
+            "programs, or set connections to 1"
+        ),
         retry_after=math.inf,
     )
 
@@ -129,9 +134,11 @@ def read_account(protocol: MailProtocol, values: Mapping[str, Any]) -> Account:
     user = values["user"]
     problems = []
     if not host.isprintable() or not host or any(char in host for char in " /@"):
-        problems.append(f'option "host" must be the name of a server, not {values["host"]!r}')
+        problems.append(
+            _('option "host" must be the name of a server, not {values}').format(values=repr(values["host"]))
+        )
     if not user.isprintable():
-        problems.append(f'option "user" must be a login, not {user!r}')
+        problems.append(_('option "user" must be a login, not {user}').format(user=repr(user)))
     if problems:
         raise ConfigError(problems)
     return Account(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from archipec.durability import read_named
 from archipec.errors import ArchipecError, PermanentError, TransientError, from_os_error
+from archipec.language import _
 from archipec_plugins.net.account import MailProtocol
 from archipec_plugins.net.inbound import Inbound
 from archipec_plugins.net.masking import Mask
@@ -159,9 +160,17 @@ class Connection:
                 self.close()
                 direct, upgraded = self.protocol.ports
                 raise PermanentError(
-                    f"{self} does not greet: it speaks TLS from the start on this port",
-                    hint=f"use {direct}:// in place of {upgraded}://, or the port for {self.protocol.upgrade},"
-                    f" usually {self.protocol.ports[upgraded]}",
+                    _("{connection} does not greet: it speaks TLS from the start on this port").format(
+                        connection=self
+                    ),
+                    hint=_(
+                        "use {direct}:// in place of {upgraded}://, or the port for {upgrade}, usually {ports}"
+                    ).format(
+                        direct=direct,
+                        upgraded=upgraded,
+                        upgrade=self.protocol.upgrade,
+                        ports=self.protocol.ports[upgraded],
+                    ),
                 ) from None
         except OSError as error:
             raise self._lost(error) from error
@@ -216,7 +225,9 @@ class Connection:
     def protocol_error(self, data: bytes) -> TransientError:
         """Close the connection and return the error for bytes that have no place in the protocol."""
         return self.close_with(
-            f'{self} sent something that is not {self.protocol.name}: "{self.printable(data)}"'
+            _('{connection} sent something that is not {name}: "{data}"').format(
+                connection=self, name=self.protocol.name, data=self.printable(data)
+            )
         )
 
     def wrong_protocol(self, line: bytes) -> ArchipecError:
@@ -228,11 +239,20 @@ class Connection:
         if spoken in (None, self.protocol.name):
             return self.protocol_error(line)
         self.close()
-        ports = " and ".join(f"{port} for {scheme}://" for scheme, port in self.protocol.ports.items())
+        ports = " and ".join(
+            _("{port} for {scheme}://").format(port=port, scheme=scheme)
+            for scheme, port in self.protocol.ports.items()
+        )
         return PermanentError(
-            f"{self} speaks {spoken}, not {self.protocol.name}",
-            hint=f"check the port: usually {ports}"
-            + (f"; or use {spoken.lower()}s:// in the URL" if spoken in ("IMAP", "POP3") else ""),
+            _("{connection} speaks {spoken}, not {name}").format(
+                connection=self, spoken=spoken, name=self.protocol.name
+            ),
+            hint=_("check the port: usually {ports}").format(ports=ports)
+            + (
+                _("; or use {spoken}s:// in the URL").format(spoken=spoken.lower())
+                if spoken in ("IMAP", "POP3")
+                else ""
+            ),
         )
 
     def printable(self, data: bytes) -> str:
@@ -246,7 +266,7 @@ class Connection:
 
     def _lost(self, error: Exception | None = None) -> TransientError:
         if error is None:
-            return self.close_with(f"{self} closed the connection")
+            return self.close_with(_("{connection} closed the connection").format(connection=self))
         if isinstance(error, TooSlow):
             return self.close_with(
                 f"{self} has sent almost nothing of use for {self.pace.timeout:g} seconds",
@@ -254,11 +274,16 @@ class Connection:
             )
         if isinstance(error, Chatter):
             return self.close_with(
-                f"{self} goes on sending what it was not asked for, and does not answer", retry_after=math.inf
+                _("{connection} goes on sending what it was not asked for, and does not answer").format(
+                    connection=self
+                ),
+                retry_after=math.inf,
             )
         if isinstance(error, TimeoutError):
             return self.close_with(f"{self} has not answered for {self.pace.timeout:g} seconds")
-        return self.close_with(f"the connection to {self} broke: {_reason(error)}")
+        return self.close_with(
+            _("the connection to {connection} broke: {reason}").format(connection=self, reason=_reason(error))
+        )
 
 
 def connect(
@@ -278,14 +303,18 @@ def connect(
         sock = socket.create_connection((host, port), timeout)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise TransientError(f"host {host} can't be looked up now: {_reason(error)}") from error
+            raise TransientError(
+                _("host {host} can't be looked up now: {reason}").format(host=host, reason=_reason(error))
+            ) from error
         raise _unknown(host) from error
     except UnicodeError as error:
         raise _unknown(host) from error
     except TimeoutError as error:
         raise TransientError(f"{host}:{port} has not answered for {timeout:g} seconds") from error
     except OSError as error:
-        raise TransientError(f"{host}:{port} can't be reached: {_reason(error)}") from error
+        raise TransientError(
+            _("{host}:{port} can't be reached: {reason}").format(host=host, port=port, reason=_reason(error))
+        ) from error
     # Commands are short and many: none may wait for the answer to the one before.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = Connection(sock, host, port, protocol)
@@ -321,12 +350,14 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if ca_file is not None:
-        hint = "ca_file names a file of certificates in PEM format"
+        hint = _("ca_file names a file of certificates in PEM format")
         try:
             read_named(ca_file, 0)  # OpenSSL would wait for a pipe
             context.load_verify_locations(ca_file)
         except ssl.SSLError as error:
-            raise PermanentError(f"{ca_file}: no certificates in it", hint=hint) from error
+            raise PermanentError(
+                _("{ca_file}: no certificates in it").format(ca_file=ca_file), hint=hint
+            ) from error
         except OSError as error:
             raise PermanentError(from_os_error(error, ca_file).message, hint=hint) from error
     return context
@@ -334,7 +365,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 def _unknown(host: str) -> TransientError:
     return TransientError(
-        f"host {host} is unknown", hint="check its spelling and the network", retry_after=math.inf
+        _("host {host} is unknown").format(host=host),
+        hint=_("check its spelling and the network"),
+        retry_after=math.inf,
     )
 
 
@@ -342,25 +375,38 @@ def _no_tls(error: Exception, connection: Connection) -> ArchipecError:
     """Say why a TLS handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return PermanentError(
-            f"the certificate of {connection} is not trusted: {error.verify_message.lower().rstrip('.')}",
-            hint="check the host's name; ca_file adds an authority that this computer does not know",
+            _("the certificate of {connection} is not trusted: {reason}").format(
+                connection=connection, reason=error.verify_message.lower().rstrip(".")
+            ),
+            hint=_("check the host's name; ca_file adds an authority that this computer does not know"),
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        (direct, port), (upgraded, _) = connection.protocol.ports.items()
-        hint = f"check the port: {', '.join(f'{port} for {scheme}' for scheme, port in connection.protocol.ports.items())}"
+        (direct, port), (upgraded, _ignored) = connection.protocol.ports.items()
+        hint = _("check the port: {items}").format(
+            items=", ".join(f"{port} for {scheme}" for scheme, port in connection.protocol.ports.items())
+        )
         if error.reason in _NOT_TLS:
-            hint = (
-                f"this port begins in the clear: use {upgraded}:// in place of {direct}://,"
-                f" or the port for TLS, usually {port}"
-            )
-        return PermanentError(f"no TLS with {connection}: {_reason(error)}", hint=hint)
+            hint = _(
+                "this port begins in the clear: use {upgraded}:// in place of {direct}://, or the port "
+                "for TLS, usually {port}"
+            ).format(upgraded=upgraded, direct=direct, port=port)
+        return PermanentError(
+            _("no TLS with {connection}: {reason}").format(connection=connection, reason=_reason(error)),
+            hint=hint,
+        )
     if isinstance(error, TimeoutError):
-        return connection.close_with(f"{connection} has not answered while TLS began")
-    return connection.close_with(f"the connection to {connection} broke while TLS began: {_reason(error)}")
+        return connection.close_with(
+            _("{connection} has not answered while TLS began").format(connection=connection)
+        )
+    return connection.close_with(
+        _("the connection to {connection} broke while TLS began: {reason}").format(
+            connection=connection, reason=_reason(error)
+        )
+    )
 
 
 def _closed(_buffer: memoryview) -> int:
-    raise ValueError("the connection is closed")
+    raise ValueError(_("the connection is closed"))
 
 
 def _reason(error: Exception) -> str:

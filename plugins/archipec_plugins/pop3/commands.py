@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError
+from archipec.language import _
 from archipec_plugins.net.connection import MAX_LINE, Connection, printable
 
 _CRLF: Final = b"\r\n"
@@ -103,7 +104,9 @@ class _Replies:
 
     def endless(self) -> TransientError:
         """Close the connection, and return the error for a text that is longer than any message can be."""
-        return self._connection.close_with(f"{self._connection} does not come to the end of a message")
+        return self._connection.close_with(
+            _("{connection} does not come to the end of a message").format(connection=self._connection)
+        )
 
 
 class Text:
@@ -184,7 +187,9 @@ class Pop3Batch:
             TransientError: this is not a reply.
         """
         if self._over:
-            raise RuntimeError("an iterator of a POP3 source was used after a later call on the same source")
+            raise RuntimeError(
+                _("an iterator of a POP3 source was used after a later call on the same source")
+            )
         self._drop_text()
         line = self._replies.line()
         if line.startswith(b"-ERR"):
@@ -216,7 +221,9 @@ class Pop3Batch:
             limit -= len(piece)
             if limit < 0:
                 raise self._connection.close_with(
-                    f"{self._connection} sent a longer list than any mailbox has"
+                    _("{connection} sent a longer list than any mailbox has").format(
+                        connection=self._connection
+                    )
                 )
         return b"".join(pieces)
 
@@ -228,6 +235,6 @@ class Pop3Batch:
         self._over = True
 
     def _drop_text(self) -> None:
-        for _ in self._text or ():
+        for _chunk in self._text or ():
             pass
         self._text = None

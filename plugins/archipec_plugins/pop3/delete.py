@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from archipec.contract import ContentKey, DeletionOrder
 from archipec.errors import AlreadyGone, ArchipecError, Refused, Scope
+from archipec.language import _
 from archipec_plugins.pop3.commands import Pop3Channel, refusal
 from archipec_plugins.pop3.fetch import Pop3FetchPipeline
 from archipec_plugins.pop3.maildrop import Maildrop
@@ -43,7 +44,7 @@ class Pop3Deletion:
         good, doubtful = [], []
         for order in orders:
             if self._is_gone(order):
-                yield order, AlreadyGone(f"message {order.ref} was no longer there")
+                yield order, AlreadyGone(_("message {ref} was no longer there").format(ref=order.ref))
             elif (refused := self._refused(order)) is not None:
                 yield order, refused
             elif self._maildrop.size(order.ref) == order.key.size:
@@ -56,7 +57,10 @@ class Pop3Deletion:
             else:
                 yield (
                     order,
-                    Refused(f"message {order.ref} is not the one that was archived", scope=Scope.MESSAGE),
+                    Refused(
+                        _("message {ref} is not the one that was archived").format(ref=order.ref),
+                        scope=Scope.MESSAGE,
+                    ),
                 )
         yield from self._mark_and_quit(good)
 
@@ -66,11 +70,16 @@ class Pop3Deletion:
     def _refused(self, order: DeletionOrder) -> Refused | None:
         """Say why an order can't be carried out whatever the message is."""
         if order.folder != "INBOX":
-            return Refused(f'POP3 has no folder "{order.folder}"', scope=Scope.MESSAGE)
+            return Refused(
+                _('POP3 has no folder "{folder}"').format(folder=order.folder), scope=Scope.MESSAGE
+            )
         if order.ref in self._maildrop.ambiguous:
             return Refused(
-                f"message {order.ref} has the same unique id as another, so that the server can't be asked to delete one of them",
-                hint="delete it in the webmail",
+                _(
+                    "message {ref} has the same unique id as another, so that the server can't be asked to "
+                    "delete one of them"
+                ).format(ref=order.ref),
+                hint=_("delete it in the webmail"),
                 scope=Scope.MESSAGE,
             )
         return self._expired(order)
@@ -78,7 +87,9 @@ class Pop3Deletion:
     def _expired(self, order: DeletionOrder) -> Refused | None:
         if order.expires_at > self._now():
             return None
-        return Refused(f"the order to delete message {order.ref} has expired", scope=Scope.MESSAGE)
+        return Refused(
+            _("the order to delete message {ref} has expired").format(ref=order.ref), scope=Scope.MESSAGE
+        )
 
     def _read_again(self, orders: Sequence[DeletionOrder]) -> Iterator[tuple[DeletionOrder, bool]]:
         """Yield whether the bytes are still those of the order. Many servers don't count sizes exactly."""
@@ -121,7 +132,7 @@ class Pop3Deletion:
             for order in some:
                 reply = batch.reply()
                 good = reply.startswith(b"+OK")
-                what = f"message {order.ref} can't be deleted"
+                what = _("message {ref} can't be deleted").format(ref=order.ref)
                 yield order, None if good else refusal(reply, what, Scope.MESSAGE)
 
     def _quit(self, marked: Sequence[DeletionOrder]) -> Iterator[_Outcome]:
@@ -130,8 +141,8 @@ class Pop3Deletion:
             try:
                 self._command(b"QUIT")
             except ArchipecError as caught:
-                what = f"the server has not confirmed the deletion: {caught}"
-                error = type(caught)(what, hint="the next listing tells what is left", scope=caught.scope)
+                what = _("the server has not confirmed the deletion: {caught}").format(caught=caught)
+                error = type(caught)(what, hint=_("the next listing tells what is left"), scope=caught.scope)
         for order in marked:
             yield order, error
 

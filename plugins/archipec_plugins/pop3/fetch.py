@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from archipec.errors import ArchipecError, Scope
+from archipec.language import _
 from archipec_plugins.pop3.commands import Pop3Batch, refusal
 from archipec_plugins.pop3.maildrop import Maildrop
 
@@ -57,7 +58,10 @@ class Pop3FetchPipeline:
             if reply.startswith(b"+OK"):
                 yield ref, self._batch.text(octets if self._whole else None)
             else:
-                yield ref, _failing(refusal(reply, f"message {ref} can't be read", Scope.MESSAGE))
+                yield (
+                    ref,
+                    _failing(refusal(reply, _("message {ref} can't be read").format(ref=ref), Scope.MESSAGE)),
+                )
 
     def _send(self) -> None:
         """Send as many commands as may be under way, once half of those before are answered."""

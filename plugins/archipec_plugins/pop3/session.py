@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final, cast
 
 from archipec.errors import ArchipecError, AuthError, ConfigError, PermanentError, TransientError
+from archipec.language import N_, _
 from archipec_plugins.net.account import POP3, Account, crowded, is_crowded
 from archipec_plugins.net.connection import Connection, connect, tls_context
 from archipec_plugins.net.masking import Mask
@@ -25,9 +26,9 @@ _IN_USE: Final = re.compile(
     r"|\block\w*\b.*(maildrop|mail drop|mailbox|mail box)",
     re.IGNORECASE,
 )
-_LOGIN_HINT: Final = (
-    "check user and password; many PEC providers want a password made for mail programs,"
-    " and POP3 allowed in the webmail's settings"
+_LOGIN_HINT: Final = N_(
+    "check user and password; many PEC providers want a password made for mail programs, and "
+    "POP3 allowed in the webmail's settings"
 )
 
 
@@ -64,11 +65,15 @@ def open_session(account: Account) -> Pop3Session:
     """
     context = tls_context(account.ca_file)
     if account.password is None:
-        raise ConfigError(f"no password for {account.user}", hint="give it in the option password")
+        raise ConfigError(
+            _("no password for {user}").format(user=account.user), hint=_("give it in the option password")
+        )
     password = account.password.reveal()
     if not password.isprintable():
         raise PermanentError(
-            f"the password of {account.user} holds what no password can: a control character"
+            _("the password of {user} holds what no password can: a control character").format(
+                user=account.user
+            )
         )
     connection = connect(account.host, account.port, account.timeout, POP3, Mask(account.user, password))
     try:
@@ -95,9 +100,11 @@ def _greeted(connection: Connection) -> poplib.POP3:
         if not line.startswith(b"-ERR"):
             raise connection.wrong_protocol(line) from None
         if is_crowded(response_text(line)):
-            raise crowded(connection, "this computer", response_text(connection.mask(line))) from None
+            raise crowded(connection, _("this computer"), response_text(connection.mask(line))) from None
         raise connection.close_with(
-            f"{connection} is not available now: {response_text(connection.mask(line))}"
+            _("{connection} is not available now: {answer}").format(
+                connection=connection, answer=response_text(connection.mask(line))
+            )
         ) from None
 
 
@@ -106,7 +113,11 @@ def _ask_for_tls(connection: Connection) -> None:
     connection.send(b"STLS\r\n")
     line = connection.readline()
     if not line.startswith(b"+OK"):
-        raise PermanentError(f"{connection} does not offer TLS: {response_text(connection.mask(line))}")
+        raise PermanentError(
+            _("{connection} does not offer TLS: {answer}").format(
+                connection=connection, answer=response_text(connection.mask(line))
+            )
+        )
 
 
 def _log_in(connection: Connection, client: poplib.POP3, user: str, password: str) -> None:
@@ -128,25 +139,42 @@ def _refused(connection: Connection, user: str, line: bytes) -> ArchipecError:
             return _in_use(connection, user, reason)
         case "LOGIN-DELAY":
             return TransientError(
-                f"{connection} wants a pause between logins: {reason}", retry_after=math.inf
+                _("{connection} wants a pause between logins: {reason}").format(
+                    connection=connection, reason=reason
+                ),
+                retry_after=math.inf,
             )
         case "SYS/TEMP":
-            return TransientError(f"{connection} is not accepting logins now: {reason}")
+            return TransientError(
+                _("{connection} is not accepting logins now: {reason}").format(
+                    connection=connection, reason=reason
+                )
+            )
         case "SYS/PERM":
             return PermanentError(
-                f"{connection} does not accept the login of {user}: {reason}", hint="ask the provider"
+                _("{connection} does not accept the login of {user}: {reason}").format(
+                    connection=connection, user=user, reason=reason
+                ),
+                hint=_("ask the provider"),
             )
     if is_crowded(reason):
         return crowded(connection, user, reason)
     if _IN_USE.search(reason):
         return _in_use(connection, user, reason)
-    return AuthError(f"{connection} refused the login of {user}: {reason}", hint=_LOGIN_HINT)
+    return AuthError(
+        _("{connection} refused the login of {user}: {reason}").format(
+            connection=connection, user=user, reason=reason
+        ),
+        hint=_LOGIN_HINT,
+    )
 
 
 def _in_use(connection: Connection, user: str, reason: str) -> TransientError:
     return TransientError(
-        f"{connection}: the mailbox of {user} is in use: {reason}",
-        hint="another program has it open over POP3: many servers let in one at a time",
+        _("{connection}: the mailbox of {user} is in use: {reason}").format(
+            connection=connection, user=user, reason=reason
+        ),
+        hint=_("another program has it open over POP3: many servers let in one at a time"),
     )
 
 
@@ -196,7 +224,10 @@ class _Socket:
         self._left -= len(line)
         if self._left < 0:
             raise self._connection.close_with(
-                f"{self._connection} answers a login with more than {_BUDGET} bytes", retry_after=math.inf
+                _("{connection} answers a login with more than {budget} bytes").format(
+                    connection=self._connection, budget=_BUDGET
+                ),
+                retry_after=math.inf,
             )
         return line
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from archipec.contract import Context, DeletionOrder, Fetched, Fingerprint, Folder, Json, Listed
 from archipec.errors import ArchipecError, PermanentError, Scope, TransientError, counted
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec_plugins.net.account import Account
 from archipec_plugins.pop3.commands import Pop3Batch, refusal
@@ -53,7 +54,7 @@ class Pop3Source:
     def folders(self) -> list[Folder]:
         """Return the one folder that POP3 sees."""
         self._context.log.warning(
-            "POP3 sees only the inbox: sent messages and other folders of this mailbox are not archived"
+            _("POP3 sees only the inbox: sent messages and other folders of this mailbox are not archived")
         )
         return [Folder(_INBOX, None, len(self._names().refs))]
 
@@ -147,13 +148,20 @@ class Pop3Source:
     def _unique_ids(self, reply: bytes, text: bytes) -> list[tuple[int, str]]:
         connection = self._session.connection
         if reply.startswith(b"-ERR"):
-            error = refusal(reply, f"{connection} gives messages no lasting names (UIDL)", Scope.ENDPOINT)
-            error.hint = "without them nothing can be resumed or deleted safely: use IMAP"
+            error = refusal(
+                reply,
+                _("{connection} gives messages no lasting names (UIDL)").format(connection=connection),
+                Scope.ENDPOINT,
+            )
+            error.hint = _("without them nothing can be resumed or deleted safely: use IMAP")
             raise error
         unique_ids = parse_unique_ids(text)
         if unique_ids is None:
             raise PermanentError(
-                f"{connection} gives names to messages (UIDL) that can't be read", hint="use IMAP"
+                _("{connection} gives names to messages (UIDL) that can't be read").format(
+                    connection=connection
+                ),
+                hint=_("use IMAP"),
             )
         return unique_ids
 
@@ -163,7 +171,7 @@ class Pop3Source:
         One whose header can't be had has no name that lasts, and stays unlisted: the count tells of it.
         """
         numbers = {number for number, unique_id in unique_ids if not unique_id}
-        unnamed = set(range(1, count + 1)) - {number for number, _ in unique_ids}
+        unnamed = set(range(1, count + 1)) - {number for number, _ignored in unique_ids}
         if 0 < len(unnamed) <= _MOST_UNNAMED:
             reply, text = _ask(self._channel.begin(), b"LIST")
             # STAT may count what isn't there: some servers close the connection when asked for it.
@@ -171,17 +179,21 @@ class Pop3Source:
         if not numbers:
             return {}
         self._context.log.info("%s without a unique id", counted(len(numbers), "message"))
-        drop = Maildrop([], {number: f"no unique id, number {number}" for number in numbers})
+        drop = Maildrop(
+            [], {number: _("no unique id, number {number}").format(number=number) for number in numbers}
+        )
         names: dict[int, str] = {}
         pipeline = Pop3FetchPipeline(self._channel.begin(), drop, iter(drop.refs), b"TOP %d 0", self._ahead)
         for ref, chunks in pipeline.answers():
             try:
-                names[drop.numbers[ref]] = f"no unique id, header {_digest_of(chunks)}"
+                names[drop.numbers[ref]] = _("no unique id, header {digest}").format(
+                    digest=_digest_of(chunks)
+                )
             except ArchipecError as error:
                 if error.scope > Scope.MESSAGE:
                     raise
                 self._context.log.warning(
-                    "%s, and it has no unique id: it can't be archived over POP3", error
+                    _("%s, and it has no unique id: it can't be archived over POP3"), error
                 )
         return names
 

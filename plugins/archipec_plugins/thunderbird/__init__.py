@@ -15,6 +15,7 @@ from typing import Any
 from archipec.contract import Claim, DumpSample, Option, PostStepType, SinkType, SourceType, boolean, deferred
 from archipec.errors import ConfigError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.files.records import directory_url, parse_path, path_option, paths_of
 
 
@@ -29,7 +30,9 @@ class ThunderbirdSinkConfig:
 def _parse_sink(values: Mapping[str, Any]) -> ThunderbirdSinkConfig:
     folder: str = values["folder"]
     if not folder.isprintable() or "/" in folder or not folder.strip():
-        raise ConfigError(f'option "folder" must be the name of one folder, not {folder!r}')
+        raise ConfigError(
+            _('option "folder" must be the name of one folder, not {folder}').format(folder=repr(folder))
+        )
     return ThunderbirdSinkConfig(values["path"], folder)
 
 
@@ -54,7 +57,7 @@ THUNDERBIRD_SOURCE = SourceType(
     name="thunderbird",
     summary="the folders of Thunderbird, as they lie in a profile",
     schemes=("thunderbird",),
-    options=(path_option('the profile, or what is in its "Mail" or "ImapMail"'),),
+    options=(path_option(N_('the profile, or what is in its "Mail" or "ImapMail"')),),
     parse=parse_path,
     where=directory_url("thunderbird"),
     open=deferred("archipec_plugins.thunderbird.source:open_source"),
@@ -68,7 +71,7 @@ THUNDERBIRD_SINK = SinkType(
     summary="local folders of Thunderbird, to look at what was archived; no archive",
     schemes=("thunderbird",),
     options=(
-        path_option("the profile"),
+        path_option(N_("the profile")),
         Option(
             name="folder",
             help='the folder under "Local Folders" to put everything below',

@@ -10,6 +10,7 @@ from typing import Final
 
 from archipec.contract import Context, Skipped
 from archipec.errors import PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.files.escape import escape
 from archipec_plugins.files.folders import HeaderSource, MailFolder, SkippedFiles, UniqueNames
 from archipec_plugins.files.reading import check_path, kind_of, read_error
@@ -44,15 +45,15 @@ def open_source(config: PathConfig, context: Context) -> Iterator[HeaderSource]:
 
     if not finder.mail_folders(path):
         raise PermanentError(
-            f"there are no folders of Thunderbird in {path}",
-            hint='give a profile, or what is in its "Mail" or "ImapMail"',
+            _("there are no folders of Thunderbird in {path}").format(path=path),
+            hint=_('give a profile, or what is in its "Mail" or "ImapMail"'),
         )
     yield _ThunderbirdSource(mail_folders, skipped, status)
     if status.deleted:
         context.log.info("deleted messages passed over: %d", status.deleted)
     if status.partial:
         context.log.warning(
-            "messages left out because Thunderbird downloaded only their beginning: %d", status.partial
+            _("messages left out because Thunderbird downloaded only their beginning: %d"), status.partial
         )
 
 
@@ -67,7 +68,10 @@ class _ThunderbirdSource(HeaderSource):
         """Messages of which Thunderbird has only the beginning, too."""
         yield from super().skipped()
         for number in range(self._status.partial):
-            yield Skipped(f"partial message {number + 1}", "Thunderbird downloaded only its beginning")
+            yield Skipped(
+                _("partial message {number}").format(number=number + 1),
+                _("Thunderbird downloaded only its beginning"),
+            )
 
 
 class _Finder:
@@ -98,14 +102,16 @@ class _Finder:
             stem = entry.name.removesuffix(_SUBFOLDERS)
             name = f"{parent}/{escape(stem)}" if parent else escape(stem)
             if entry.is_symlink():
-                self._skipped.note(name, "it is a link")
+                self._skipped.note(name, _("it is a link"))
             elif not entry.is_dir():
                 yield from self._mbox(entry, name, names)
             elif entry.name.endswith(_SUBFOLDERS):
                 if depth < _MAX_DEPTH:
                     yield from self._folders_below(entry.path, name, names, depth + 1)
                 else:
-                    self._skipped.note(name, f"it lies more than {_MAX_DEPTH} folders deep")
+                    self._skipped.note(
+                        name, _("it lies more than {depth} folders deep").format(depth=_MAX_DEPTH)
+                    )
             elif os.path.isdir(f"{entry.path}/cur"):  # noqa: PTH112
                 yield MaildirFolder(names.take(name), entry.path, self._context, self._skipped, self._status)
 
@@ -115,7 +121,9 @@ class _Finder:
         try:
             yield from self._folders(directory, parent, names, depth)
         except OSError as error:
-            self._skipped.note(parent, f"it can't be read: {(error.strerror or str(error)).lower()}")
+            self._skipped.note(
+                parent, _("it can't be read: {reason}").format(reason=(error.strerror or str(error)).lower())
+            )
 
     def _mbox(self, entry: os.DirEntry[str], name: str, names: UniqueNames) -> Iterator[MailFolder]:
         try:
@@ -124,10 +132,12 @@ class _Finder:
                     names.take(name), entry.path, Dialect.RD, self._context, self._skipped, self._status
                 )
             elif entry.stat().st_size and "." not in entry.name:
-                self._skipped.note(name, "it doesn't begin with a From line")
+                self._skipped.note(name, _("it doesn't begin with a From line"))
         except OSError as error:
             kind = kind_of(entry)
-            reason = kind or f"it can't be read: {(error.strerror or str(error)).lower()}"
+            reason = kind or _("it can't be read: {reason}").format(
+                reason=(error.strerror or str(error)).lower()
+            )
             self._skipped.note(name, reason, message=not kind)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from archipec.contract import Context, RunView
 from archipec.errors import AuthError
+from archipec.language import _
 from archipec_thunderbird.profiles import choose
 from archipec_thunderbird.status import read_status
 from archipec_thunderbird.trust import TrustRequest, trust
@@ -44,7 +45,7 @@ class ThunderbirdStep:
         for authority in read_status(profile).authorities:
             if not authority.mail:
                 self._log.warning(
-                    'Thunderbird does not trust "%s" for mail in %s: run `thunderbird-profile-tool trust`',
+                    _('Thunderbird does not trust "%s" for mail in %s: run `thunderbird-profile-tool trust`'),
                     authority.certificate.name,
                     profile,
                 )
@@ -52,6 +53,6 @@ class ThunderbirdStep:
 
 def _refuse(profile: Path) -> str:
     raise AuthError(
-        f"{profile} has a primary password, which a pipeline can't ask for",
-        hint="run `thunderbird-profile-tool trust` once by hand",
+        _("{profile} has a primary password, which a pipeline can't ask for").format(profile=profile),
+        hint=_("run `thunderbird-profile-tool trust` once by hand"),
     )

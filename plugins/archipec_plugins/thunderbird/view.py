@@ -9,6 +9,7 @@ from typing import BinaryIO, Final
 
 from archipec.contract import ContentKey, Context, Item, Receipt, State
 from archipec.errors import IntegrityError, MissingCopy, PermanentError, Unsupported, from_os_error
+from archipec.language import _
 from archipec_plugins.files.streams import item_chunks, lookup_error, stream_of
 from archipec_plugins.mbox.mboxrd import chunks_of
 from archipec_plugins.thunderbird import ThunderbirdSinkConfig, folder_file
@@ -47,8 +48,8 @@ def local_folders(profile: Path) -> Path:
         (profile / PREFS).stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PermanentError(
-            f"there is no profile of Thunderbird at {profile}",
-            hint='Thunderbird shows where it is: Help > Troubleshooting Information > "Profile Directory"',
+            _("there is no profile of Thunderbird at {profile}").format(profile=profile),
+            hint=_('Thunderbird shows where it is: Help > Troubleshooting Information > "Profile Directory"'),
         ) from error
     except OSError as error:
         raise from_os_error(error, profile / PREFS) from error
@@ -56,12 +57,17 @@ def local_folders(profile: Path) -> Path:
     preferences = {name: value for name, value in settings.items() if isinstance(value, str)}
     server = f"mail.server.{preferences.get('mail.accountmanager.localfoldersserver', '')}"
     if "maildir" in preferences.get(f"{server}.storeContractID", ""):
-        raise Unsupported(f"the profile {profile} keeps its local folders as a file for each message")
+        raise Unsupported(
+            _("the profile {profile} keeps its local folders as a file for each message").format(
+                profile=profile
+            )
+        )
     below, marker, rest = preferences.get(f"{server}.directory-rel", "").partition("[ProfD]")
     directory = profile / rest if marker and not below else profile / _USUAL_LOCAL_FOLDERS
     if not directory.is_dir():
         raise PermanentError(
-            f"the profile {profile} has no local folders yet", hint="start Thunderbird with it once"
+            _("the profile {profile} has no local folders yet").format(profile=profile),
+            hint=_("start Thunderbird with it once"),
         )
     return directory
 
@@ -136,12 +142,12 @@ class ThunderbirdSink:
         """As long as Thunderbird has not moved it; its own bytes, or an error."""
         entry = self._record.get(receipt.key)
         if entry is None:
-            raise IntegrityError(f"message {receipt.key} was never put into this folder")
+            raise IntegrityError(_("message {key} was never put into this folder").format(key=receipt.key))
         path = self._root / entry.file
         try:
             file = path.open("rb")
         except FileNotFoundError:
-            raise MissingCopy(f"{path} is gone") from None
+            raise MissingCopy(_("{path} is gone").format(path=path)) from None
         except OSError as error:
             raise lookup_error(error, str(path)) from error
         with file:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archipec.contract import Claim, DumpSample, Option, SinkType, SourceType, byte_size, choice, deferred
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.files.records import ARCHIVE_DIRECTORY, directory_url, path_of, path_option, paths_of
 from archipec_plugins.files.unsealed import LOOSE
 from archipec_plugins.mbox import DIALECT, dialect_of
@@ -63,7 +64,7 @@ def _split(value: object) -> int | str:
     except ValueError:
         size = 0
     if not size:
-        raise ValueError('must be year, month or a size such as "2 GB"')
+        raise ValueError(_('must be year, month or a size such as "2 GB"'))
     return size
 
 
@@ -88,7 +89,7 @@ ZIP_SOURCE = SourceType(
     name="zip",
     summary="a zip, or a folder of them, that holds a Maildir, messages (.eml) or an mbox",
     schemes=("zip",),
-    options=(path_option("the zip file, or a folder that holds zip files"), DIALECT, LOOSE),
+    options=(path_option(N_("the zip file, or a folder that holds zip files")), DIALECT, LOOSE),
     parse=_parse_source,
     where=directory_url("zip"),
     open=deferred("archipec_plugins.zip.source:open_source"),

@@ -12,6 +12,7 @@ from io import FileIO
 from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.files.reading import read_error
 from archipec_plugins.zip.directory import ZipDirectory, ZipMember
 
@@ -64,7 +65,9 @@ class ZipArchive:
             ends.append(min(member.header + _LOCAL.size + len(member.raw_name) + member.stored, _MOST))
         if total > _HARMLESS_IN_ALL and total > size * _MOST_SHRUNK:
             raise PermanentError(
-                f"{self.path} expands from {size} to {total} bytes; refused as a possible zip bomb"
+                _("{path} expands from {size} to {total} bytes; refused as a possible zip bomb").format(
+                    path=self.path, size=size, total=total
+                )
             )
         last = -1
         for number in sorted(range(len(headers)), key=headers.__getitem__):
@@ -87,17 +90,21 @@ class ZipArchive:
         """Return why a member is not read, None when it may be. Its name is no reason: it never becomes a path."""
         kind = stat.S_IFMT(member.mode)
         if kind == stat.S_IFLNK:
-            return "it is a link"
+            return _("it is a link")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            return "it is no regular file"
+            return _("it is no regular file")
         if member.flags & _ENCRYPTED:
-            return "it is encrypted: unpack the zip with its password first"
+            return _("it is encrypted: unpack the zip with its password first")
         if member.method not in (_STORED, _DEFLATED):
-            return f"it is compressed by method {member.method}, which is not read here: unpack the zip first"
+            return _(
+                "it is compressed by method {method}, which is not read here: unpack the zip first"
+            ).format(method=member.method)
         if member.number in self._overlapping:
-            return "it shares bytes with another member"
+            return _("it shares bytes with another member")
         if member.size > _HARMLESS and member.size > member.stored * _MOST_SHRUNK:
-            return f"it expands from {member.stored} to {member.size} bytes; refused as a possible zip bomb"
+            return _("it expands from {stored} to {size} bytes; refused as a possible zip bomb").format(
+                stored=member.stored, size=member.size
+            )
         return None
 
     def open(self, member: ZipMember) -> MemberReader:
@@ -108,18 +115,20 @@ class ZipArchive:
         """
         header = self.read_at(member.header, _LOCAL.size + len(member.raw_name))
         if len(header) < _LOCAL.size or not header.startswith(b"PK\x03\x04"):
-            raise self.damage(member, "its header is damaged")
-        *_, name_size, extra_size = _LOCAL.unpack_from(header)
+            raise self.damage(member, _("its header is damaged"))
+        *_ignored, name_size, extra_size = _LOCAL.unpack_from(header)
         if name_size != len(member.raw_name) or header[_LOCAL.size :] != member.raw_name:
-            raise self.damage(member, "its header and the zip's directory call it by two names")
+            raise self.damage(member, _("its header and the zip's directory call it by two names"))
         start = member.header + _LOCAL.size + name_size + extra_size
         if start + member.stored > self.directory.start:
-            raise self.damage(member, "it is cut off")
+            raise self.damage(member, _("it is cut off"))
         return MemberReader(self, member, start)
 
     def damage(self, member: ZipMember, reason: str) -> IntegrityError:
         """Return the error for a member that can't be read, or not to its end."""
-        return IntegrityError(f"{self.name}: {member.name}: {reason}", hint="download or copy the zip again")
+        return IntegrityError(
+            f"{self.name}: {member.name}: {reason}", hint=_("download or copy the zip again")
+        )
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return bytes of the zip file, fewer at its end only."""
@@ -186,7 +195,8 @@ class MemberReader:
                     break
         except zlib.error as error:
             raise self._archive.damage(
-                self.member, f"it is damaged {self._produced} bytes from its beginning"
+                self.member,
+                _("it is damaged {produced} bytes from its beginning").format(produced=self._produced),
             ) from error
         self._finish()
 
@@ -201,13 +211,18 @@ class MemberReader:
         self._crc = zlib.crc32(chunk, self._crc)
         self._produced += len(chunk)
         if self._produced > self.member.size:
-            raise self._archive.damage(self.member, f"it is longer than the {self.member.size} bytes it says")
+            raise self._archive.damage(
+                self.member, _("it is longer than the {size} bytes it says").format(size=self.member.size)
+            )
         return chunk
 
     def _finish(self) -> None:
         if self._produced < self.member.size:
             raise self._archive.damage(
-                self.member, f"it ends after {self._produced} of {self.member.size} bytes"
+                self.member,
+                _("it ends after {produced} of {size} bytes").format(
+                    produced=self._produced, size=self.member.size
+                ),
             )
         self.intact = self._crc == self.member.crc
 
@@ -232,4 +247,4 @@ class MemberReader:
 
     def wrong_checksum(self) -> IntegrityError:
         """Return the error for a member that is not `intact`."""
-        return self._archive.damage(self.member, "its checksum is wrong")
+        return self._archive.damage(self.member, _("its checksum is wrong"))

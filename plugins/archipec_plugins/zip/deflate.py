@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from archipec.errors import IntegrityError
+from archipec.language import _
 from archipec_plugins.files.streams import CHUNK
 
 LAST_BLOCK: Final = b"\x03\x00"
@@ -44,4 +45,4 @@ def inflated(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
                 yield data
                 data = inflate.decompress(inflate.unconsumed_tail, CHUNK)
     except zlib.error as error:
-        raise IntegrityError(f"{what}: it can't be inflated any more") from error
+        raise IntegrityError(_("{what}: it can't be inflated any more").format(what=what)) from error

@@ -13,6 +13,7 @@ from io import FileIO
 from typing import Final, NamedTuple
 
 from archipec.errors import PermanentError
+from archipec.language import _
 
 _END: Final = struct.Struct("<4s4H2LH")  # [4.3.16]
 _END_64: Final = struct.Struct("<4sQ2H2L4Q")  # [4.3.14]
@@ -75,13 +76,21 @@ class ZipDirectory:
         self.start = end - size
         self._shift = self.start - offset
         if self._shift < 0 or self.start < 0:
-            raise self._damaged("its directory lies outside the file")
+            raise self._damaged(_("its directory lies outside the file"))
         if count > _MOST_MEMBERS:
-            raise PermanentError(f"{path} has {count} members: more than {_MOST_MEMBERS} are not read")
+            raise PermanentError(
+                _("{path} has {count} members: more than {most} are not read").format(
+                    path=path, count=count, most=_MOST_MEMBERS
+                )
+            )
         self._positions = array("Q", self._walk(end))
         # Without zip64 the count is kept modulo 65,536 by some programs.
         if len(self._positions) & _16 != count & _16:
-            raise self._damaged(f"its directory has {len(self._positions)} members and says {count}")
+            raise self._damaged(
+                _("its directory has {found} members and says {count}").format(
+                    found=len(self._positions), count=count
+                )
+            )
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -122,16 +131,16 @@ class ZipDirectory:
                     break
         else:
             if self._read(0, 2) != b"PK":
-                raise PermanentError(f"{self._path} is no zip file")
-            raise self._damaged("it is cut off: its end, with the directory, is missing")
-        _, disk, first_disk, _, count, size, offset, _ = fields
+                raise PermanentError(_("{path} is no zip file").format(path=self._path))
+            raise self._damaged(_("it is cut off: its end, with the directory, is missing"))
+        _ignored, disk, first_disk, _ignored, count, size, offset, _ignored = fields
         end = start + at
         if _16 in (disk, count) or _32 in (size, offset):
             end, disk, first_disk, count, size, offset = self._find_end_64(end)
         if disk or first_disk:
             raise PermanentError(
-                f"{self._path} is one of several volumes",
-                hint="join them first: zip -s 0 FILE.zip --out WHOLE.zip",
+                _("{path} is one of several volumes").format(path=self._path),
+                hint=_("join them first: zip -s 0 FILE.zip --out WHOLE.zip"),
             )
         return end, count, size, offset
 
@@ -143,9 +152,20 @@ class ZipDirectory:
             for at in (place, end - _LOCATOR.size - _END_64.size):
                 record = self._read(at, _END_64.size)
                 if len(record) == _END_64.size and record.startswith(b"PK\x06\x06"):
-                    _, _, _, _, disk, first_disk, _, count, size, offset = _END_64.unpack(record)
+                    (
+                        _ignored,
+                        _ignored,
+                        _ignored,
+                        _ignored,
+                        disk,
+                        first_disk,
+                        _ignored,
+                        count,
+                        size,
+                        offset,
+                    ) = _END_64.unpack(record)
                     return at, disk, first_disk, count, size, offset
-        raise self._damaged("the end of its directory (zip64) is missing")
+        raise self._damaged(_("the end of its directory (zip64) is missing"))
 
     def _walk(self, end: int) -> Iterator[int]:
         """Yield where each record of the directory begins."""
@@ -153,11 +173,11 @@ class ZipDirectory:
         while at < end:
             record = self._read(at, _RECORD.size)
             if len(record) < _RECORD.size or not record.startswith(b"PK\x01\x02"):
-                raise self._damaged("its directory is damaged")
+                raise self._damaged(_("its directory is damaged"))
             yield at
             at += _RECORD.size + sum(_RECORD.unpack(record)[10:13])
         if at != end:
-            raise self._damaged("its directory is damaged")
+            raise self._damaged(_("its directory is damaged"))
 
     def _read(self, offset: int, size: int) -> bytes:
         """Return bytes of the file, fewer at its end; the directory is mostly read from front to back."""
@@ -170,7 +190,7 @@ class ZipDirectory:
         return self._buffer[start : start + size] if offset >= 0 else b""
 
     def _damaged(self, reason: str) -> PermanentError:
-        return PermanentError(f"{self._path}: {reason}", hint="download or copy it again")
+        return PermanentError(f"{self._path}: {reason}", hint=_("download or copy it again"))
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from archipec.contract import Item
 from archipec.errors import IntegrityError, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.eml.names import eml_names
 from archipec_plugins.files.streams import CHUNK, item_chunks, unix_time, write_all
 from archipec_plugins.maildir import names as maildir
@@ -155,8 +156,8 @@ def stage_for_mbox(item: Item, *, deflate: bool) -> Staged:
             kept.append(chunk)
     if size > LARGEST_MBOX:
         raise PermanentError(
-            f"message {item.key} is too large for an mbox in a zip",
-            hint="keep it in a zip with inside = eml",
+            _("message {key} is too large for an mbox in a zip").format(key=item.key),
+            hint=_("keep it in a zip with inside = eml"),
             scope=Scope.MESSAGE,
         )
     whole = b"".join(kept) if item.key.size <= CHUNK else None
@@ -259,7 +260,9 @@ class MemberLayout(Layout):
             out.write(chunk)
         if out.offset != entry.offset + len(header) + entry.stored:
             # A reader that gives other pieces than at first is deflated to another length.
-            raise IntegrityError(f"message {item.key}: its reader does not read the same twice")
+            raise IntegrityError(
+                _("message {key}: its reader does not read the same twice").format(key=item.key)
+            )
         return entry
 
     def takes(self, staged: Staged) -> bool:

@@ -8,6 +8,7 @@ from io import FileIO
 from itertools import chain
 
 from archipec.errors import IntegrityError, MissingCopy
+from archipec.language import _
 from archipec.message import ContentKey
 from archipec_plugins.files.streams import Verify, map_os_errors, open_archived, stored_chunks, verify_key
 from archipec_plugins.files.toc import StoredAt
@@ -31,10 +32,16 @@ def open_message(path: str, place: StoredAt) -> FileIO:
         if not place.form & IN_MBOX:
             names = names_size(file.read(LOCAL_HEADER_SIZE), place.form, place.stored)
             if names is None:
-                raise IntegrityError(f"{path}: the header of the member at byte {place.offset} is damaged")
+                raise IntegrityError(
+                    _("{path}: the header of the member at byte {offset} is damaged").format(
+                        path=path, offset=place.offset
+                    )
+                )
             file.seek(names, os.SEEK_CUR)
         if os.fstat(file.fileno()).st_size < file.tell() + place.stored:
-            raise MissingCopy(f"{path} ends before byte {file.tell() + place.stored}")
+            raise MissingCopy(
+                _("{path} ends before byte {end}").format(path=path, end=file.tell() + place.stored)
+            )
     except BaseException:
         file.close()
         raise
@@ -64,7 +71,7 @@ def _taken_out(chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]
     while len(start) < SEPARATOR_LENGTH and (chunk := next(chunks, b"")):
         start += chunk
     if not is_separator(start[:SEPARATOR_LENGTH]):
-        raise IntegrityError(f"{path}: no message begins where one should")
+        raise IntegrityError(_("{path}: no message begins where one should").format(path=path))
     left, last, after = size, b"", b""
     for chunk in unquote(chain((start[SEPARATOR_LENGTH:],), chunks)):
         if left:
@@ -75,4 +82,4 @@ def _taken_out(chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]
         if len(after) > len(b"\n\n"):
             break
     if after != ending(last):
-        raise IntegrityError(f"{path}: a message does not end where it should")
+        raise IntegrityError(_("{path}: a message does not end where it should").format(path=path))

@@ -13,6 +13,7 @@ from archipec.contract import ContentKey, Context, Item, Json, Receipt, State
 from archipec.durability import sync_files
 from archipec.errors import ArchipecError, IntegrityError, from_os_error
 from archipec.inventory import Entry
+from archipec.language import _
 from archipec_plugins.files.indexed import IndexedArchiveSink
 from archipec_plugins.files.streams import Verify, lookup_error, verify_key
 from archipec_plugins.files.toc import StoredAt
@@ -189,8 +190,10 @@ class ZipSink(IndexedArchiveSink[Staged]):
             for path in zips_in(self._root):
                 if not has_sound_end(path):
                     yield IntegrityError(
-                        f"{path}: its directory is not the one that was written",
-                        hint="other programs may not open it; archipec reads its messages without: archive them anew",
+                        _("{path}: its directory is not the one that was written").format(path=path),
+                        hint=_(
+                            "other programs may not open it; archipec reads its messages without: archive them anew"
+                        ),
                     )
         except OSError as error:
             yield lookup_error(error, self._root)
@@ -206,7 +209,9 @@ class ZipSink(IndexedArchiveSink[Staged]):
                 is_zip(name) and form in _FORMS
             ):
                 return StoredAt(name, offset, stored, _FORMS[form])
-        raise IntegrityError(f"message {receipt.key}: not a zip receipt: {receipt.token!r}")
+        raise IntegrityError(
+            _("message {key}: not a zip receipt: {token}").format(key=receipt.key, token=repr(receipt.token))
+        )
 
     def _token(self, stored_at: StoredAt) -> dict[str, Json]:
         return {

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from archipec.contract import Context
 from archipec.errors import ArchipecError, IntegrityError, PermanentError, Scope
+from archipec.language import _
 from archipec_plugins.eml.source import TOP
 from archipec_plugins.files.archives import archive_problems, is_archive
 from archipec_plugins.files.escape import escape
@@ -52,15 +53,18 @@ def open_source(config: ZipSourceConfig, context: Context) -> Iterator[FolderSou
     one_file = stat.S_ISREG(status.st_mode)
     paths = [config.path] if one_file else zips_in(config.path, skipped)
     if not paths and not is_archive(config.path):
-        raise PermanentError(f"there is no zip file in {config.path}")
+        raise PermanentError(_("there is no zip file in {path}").format(path=config.path))
     if len(paths) > MOST_ARCHIVES:
-        raise PermanentError(f"{config.path} holds more than {MOST_ARCHIVES} zip files")
+        raise PermanentError(
+            _("{path} holds more than {most} zip files").format(path=config.path, most=MOST_ARCHIVES)
+        )
     with ExitStack() as opened:
         archives, broken = _open_all(paths, opened)
         mail_folders = _Sorter(config, archives, context, skipped).mail_folders() + broken
         if not mail_folders and (one_file or not is_archive(config.path)):
             raise PermanentError(
-                f"there is no mail in {config.path}", hint="zips of Maildirs, .eml or mbox files are read"
+                _("there is no mail in {path}").format(path=config.path),
+                hint=_("zips of Maildirs, .eml or mbox files are read"),
             )
         # Reading headers first would unpack an mbox over and over.
         kind = (
@@ -88,13 +92,13 @@ def zips_in(path: Path, skipped: SkippedFiles) -> list[Path]:
                     continue
                 where = escape(f"{relative}/{entry.name}" if relative else entry.name)
                 if kind := kind_of(entry):
-                    skipped.note(where, kind, message=kind == "it is a link")
+                    skipped.note(where, kind, message=kind == _("it is a link"))
                 elif relative:
-                    skipped.note(where, "it lies in a subfolder: read that by itself")
+                    skipped.note(where, _("it lies in a subfolder: read that by itself"))
                 elif name.endswith(_ENDING):
                     found.append(path / entry.name)
                 else:
-                    skipped.note(where, "it is no zip file: give --from eml:FOLDER to read it")
+                    skipped.note(where, _("it is no zip file: give --from eml:FOLDER to read it"))
     except OSError as error:
         raise read_error(error, path, Scope.ENDPOINT) from error
     return sorted(found, key=lambda each: _natural(each.name))
@@ -152,7 +156,7 @@ class _Sorter:
                     continue
                 what = _display(archive, member)
                 if _NO_MAIL.fullmatch(member.name):
-                    self._skipped.note(what, "it is a file of a program's own", message=False, usual=True)
+                    self._skipped.note(what, _("it is a file of a program's own"), message=False, usual=True)
                 elif reason := archive.refusal(member):
                     self._skipped.note(what, reason, message=not _OTHER_FILE.search(member.name))
                 elif why := self._place(number, archive, member, beside):
@@ -184,13 +188,13 @@ class _Sorter:
         self, number: int, archive: ZipArchive, member: ZipMember, beside: Mapping[str, Iterable[str]]
     ) -> _Reason | None:
         """Put a member where it belongs; return why it belongs nowhere."""
-        parent, _, name = member.name.replace("\\", "/").rpartition("/")
-        maildir, _, directory = parent.rpartition("/")
+        parent, _ignored, name = member.name.replace("\\", "/").rpartition("/")
+        maildir, _ignored, directory = parent.rpartition("/")
         if directory == "tmp" and maildir in self._maildirs:
-            return _Reason("it was never delivered: it lies in tmp")
+            return _Reason(_("it was never delivered: it lies in tmp"))
         if not member.size:
             is_meant = directory in ("cur", "new") or name.lower().endswith(".eml")
-            return _Reason("it is empty", message=is_meant)
+            return _Reason(_("it is empty"), message=is_meant)
         if directory in ("cur", "new"):
             self._add(folder_name(maildir), number, member)
             return None
@@ -208,7 +212,7 @@ class _Sorter:
             self._mboxes.setdefault(folder, []).append((archive, member))
             return None
         if beginning.startswith(b"PK\x03\x04"):
-            return _Reason("it is a zip in a zip: unpack it first")
+            return _Reason(_("it is a zip in a zip: unpack it first"))
         if reason := rejection_reason(beginning, name):
             return _Reason(reason, message=False)
         self._add(escape(parent) or TOP, number, member)

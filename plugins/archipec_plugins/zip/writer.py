@@ -14,6 +14,7 @@ from zlib import crc32
 
 from archipec.durability import open_regular, sync_directory, sync_file
 from archipec.errors import IntegrityError
+from archipec.language import _
 from archipec_plugins.files.streams import CHUNK, write_all
 from archipec_plugins.zip.format import (
     CENTRAL_SIGNATURE,
@@ -88,7 +89,7 @@ class ZipWriter:
         as_left = self._is_as_left(interrupted=self._torn)
         if as_left and self._size > self.end and has_lost(held.count):
             log.warning(
-                "%s: it has lost messages that the archive's record lists: nothing is cut off", self.toc
+                _("%s: it has lost messages that the archive's record lists: nothing is cut off"), self.toc
             )
             as_left = False
         self.finished = toc.appending is None or not as_left or (toc.damaged and not held.count)
@@ -141,17 +142,23 @@ class ZipWriter:
         self.usable, self.finished, self._foreign = False, True, True
         if size < self._size:
             return IntegrityError(
-                f"{self.path}: another program has changed it while it was written to:"
-                f" it has {size} bytes instead of {self._size}",
-                hint="run `archipec verify`: it says what is missing",
+                _(
+                    "{path}: another program has changed it while it was written to: it has {size} bytes "
+                    "instead of {expected}"
+                ).format(path=self.path, size=size, expected=self._size),
+                hint=_("run `archipec verify`: it says what is missing"),
             )
         if self._toc_end:
             # Says that the zip is done here: what lies behind is not archipec's.
             self._write_toc(end_line(self.directory, self.end, 0), durable=True)
         return IntegrityError(
-            f"{self.path}: another program has changed it while it was written to:"
-            f" it has {size} bytes instead of {self._size}",
-            hint="the next run leaves it as it is and adds to another zip; `archipec verify` reads it back",
+            _(
+                "{path}: another program has changed it while it was written to: it has {size} bytes "
+                "instead of {expected}"
+            ).format(path=self.path, size=size, expected=self._size),
+            hint=_(
+                "the next run leaves it as it is and adds to another zip; `archipec verify` reads it back"
+            ),
         )
 
     def has_room(self, staged: Staged, split_size: int | None) -> bool:
@@ -251,7 +258,7 @@ class ZipWriter:
             if torn > 0:
                 if not self._torn or size != self._size:
                     raise self._changed(size)
-                self._log.warning("%s: cutting off %d bytes an interrupted run left", self.path, torn)
+                self._log.warning(_("%s: cutting off %d bytes an interrupted run left"), self.path, torn)
                 os.ftruncate(descriptor, self.end)
                 self._size = self.end
             self._torn = False
@@ -272,9 +279,11 @@ class ZipWriter:
             size = os.fstat(descriptor).st_size
             if size != self._toc_size:
                 raise IntegrityError(
-                    f"{self.toc}: another program has changed it while its zip was written to:"
-                    f" it has {size} bytes instead of {self._toc_size}",
-                    hint="run `archipec verify`",
+                    _(
+                        "{toc}: another program has changed it while its zip was written to: it has {size} bytes "
+                        "instead of {toc_size}"
+                    ).format(toc=self.toc, size=size, toc_size=self._toc_size),
+                    hint=_("run `archipec verify`"),
                 )
             if size > self._toc_end:
                 os.ftruncate(descriptor, self._toc_end)
@@ -300,7 +309,7 @@ class ZipWriter:
                 self._toc_size = self._toc_end
                 _cut(self.path, self.end)
         except OSError as error:
-            self._log.warning("%s: what a failed batch left stays till the next run: %s", self.path, error)
+            self._log.warning(_("%s: what a failed batch left stays till the next run: %s"), self.path, error)
 
     def _remove(self) -> None:
         """Remove a zip that no message came into, and its table."""

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable
+from archipec.language import N_
 from archipec.message import ContentKey
 
 __all__ = ["ENVELOPE_MISSING", "Unsealed", "UnsealedOriginal"]
 
-ENVELOPE_MISSING = "the envelope is missing: download the message itself"
+ENVELOPE_MISSING = N_("the envelope is missing: download the message itself")
 
 _HELD = (
     "EXISTS (SELECT 1 FROM copy c WHERE c.content = {}.content AND c.state IN ('stored', 'pending')"

@@ -12,7 +12,7 @@ from archipec.config.pipeline import AD_HOC
 from archipec.custody.attention import Matter, attention
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.status import PipelineStatus, SinkStatus, statuses
-from archipec.language import _
+from archipec.language import _, pgettext
 from archipec.report import charts
 from archipec.report.drawn import months_chart, quota_gauge
 from archipec.report.facts import PipelineFacts, family_of, pipeline_facts
@@ -140,10 +140,10 @@ def _answer(asked: PageRequest) -> Mapping[str, Any]:
         "shown_in_full": shown,
         "states": {
             "pending": _("waiting for a confirmation"),
-            "missing": _("missing"),
-            "altered": _("altered"),
-            "rejected": _("rejected"),
-            "failed": _("failed"),
+            "missing": pgettext("copies", "missing"),
+            "altered": pgettext("copies", "altered"),
+            "rejected": pgettext("copies", "rejected"),
+            "failed": pgettext("copies", "failed"),
         },
         "chosen": chosen if len(shown) < len(mailboxes) else "",
         "matters": [

@@ -18,6 +18,7 @@ from archipec.conservation.sink import conservation_sink
 from archipec.contract import Context, Option, SinkType, choice
 from archipec.errors import AuthError, PermanentError, Scope, TransientError
 from archipec.hookspecs import hookimpl
+from archipec.language import N_, _
 from archipec_plugins.conservation.server import (
     CA_FILE,
     check_server,
@@ -54,14 +55,14 @@ _PASSING: Final = re.compile(r"666[A-Z]?|UD-008-002")
 
 _AGREED: Final = (
     ("tipologia", "TipologiaUnitaDocumentaria", "MESSAGGIO PEC"),
-    ("registro", "TipoRegistro of the keys", "PEC"),
-    ("tipo_documento", "TipoDocumento of the principal document", "MESSAGGIO PEC"),
-    ("tipo_allegato", "TipoDocumento of receipts", "RICEVUTA PEC"),
+    ("registro", N_("TipoRegistro of the keys"), "PEC"),
+    ("tipo_documento", N_("TipoDocumento of the principal document"), "MESSAGGIO PEC"),
+    ("tipo_allegato", N_("TipoDocumento of receipts"), "RICEVUTA PEC"),
     ("tipo_struttura", "TipoStruttura", "DocumentoGenerico"),
     ("tipo_componente", "TipoComponente", "Contenuto"),
-    ("formato", "FormatoFileVersato of a message", "EML"),
-    ("profilo", "version of ProfiloNormativo; none leaves it out", "1.0"),
-    ("versione", "of the service", "1.5"),
+    ("formato", N_("FormatoFileVersato of a message"), "EML"),
+    ("profilo", N_("version of ProfiloNormativo; none leaves it out"), "1.0"),
+    ("versione", N_("of the service"), "1.5"),
 )
 
 
@@ -69,11 +70,13 @@ class Sacer(ConservationProvider):
     """The synchronous deposit service ``VersamentoSync``."""
 
     name: ClassVar[str] = "sacer"
-    summary: ClassVar[str] = "SACER: ParER, Marche DigiP and others"
-    evidence: ClassVar[str] = "not run against the real service: made from its published source and schemas"
+    summary: ClassVar[str] = N_("SACER: ParER, Marche DigiP and others")
+    evidence: ClassVar[str] = N_(
+        "not run against the real service: made from its published source and schemas"
+    )
     options: ClassVar[tuple[Option, ...]] = (
         # It checks every signature before it answers.
-        *server_options(_PORT, "of the service", default_path="sacerws/VersamentoSync", timeout=300),
+        *server_options(_PORT, N_("of the service"), default_path="sacerws/VersamentoSync", timeout=300),
         Option(name="password", help="where the password is", secret=True, required=True),
         Option(name="ambiente", help="Ambiente, as agreed", required=True),
         Option(name="ente", help="Ente, as agreed", required=True),
@@ -175,7 +178,11 @@ class Sacer(ConservationProvider):
         if answer.status != 200:
             raise self._http.refusal(answer, path)
         if answer.cut:
-            raise TransientError(f"{self._http.where} answered more than {_LONGEST_ANSWER} bytes")
+            raise TransientError(
+                _("{where} answered more than {most} bytes").format(
+                    where=self._http.where, most=_LONGEST_ANSWER
+                )
+            )
 
     def _outcome(self, package: Package, body: bytes, answered: Answered) -> Pending | Conserved | Rejected:
         """Say what an answer means.
@@ -190,14 +197,14 @@ class Sacer(ConservationProvider):
         if outcome != "NEGATIVO" or code == _DUPLICATE:
             if outcome == "WARNING":
                 self._context.log.warning("unit %s: %s %s", package.units[0].id, code, reason)
-            return Conserved(report=report) if report else Pending(reason="the report is not made yet")
+            return Conserved(report=report) if report else Pending(reason=_("the report is not made yet"))
         what = f"{self._http.where}: {code} {reason}"
         if code in _LOGIN:
             raise AuthError(
-                what, hint="check the user and the password; the login is not tried again by itself"
+                what, hint=_("check the user and the password; the login is not tried again by itself")
             )
         if code.startswith(_SETTINGS):
-            raise PermanentError(what, hint="compare the settings with what was agreed with the provider")
+            raise PermanentError(what, hint=_("compare the settings with what was agreed with the provider"))
         if _PASSING.fullmatch(code):
             raise TransientError(what, scope=Scope.MESSAGE)
         return Rejected(reason=f"{code} {reason}".strip(), report=Report(raw=body))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from archipec.conservation.provider import Report, Unit
 from archipec.errors import TransientError
+from archipec.language import _
 from archipec.xml import safe_parser
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def read_answer(body: bytes, unit: Unit, config: Mapping[str, Any], where: str) 
     )
     if root is None or outcome not in {"POSITIVO", "WARNING", "NEGATIVO"}:
         raise TransientError(
-            f"{where} did not answer as the deposit service does", hint="is the path of the service right?"
+            _("{where} did not answer as the deposit service does").format(where=where),
+            hint=_("is the path of the service right?"),
         )
     text = _text(root, "RapportoVersamento") or _text(root, "XMLVersamento")
     return Answered(
