@@ -320,7 +320,9 @@ def _check_column(kind: str, values: Sequence[object], *, optional: bool) -> Non
         return
     for value in values:
         if not (optional and value is None) and not (type(value) is expected and accepts(value)):
-            raise ValueError(f"{value!r:.60} stands where {kind} belongs")
+            raise ValueError(
+                _("{value} stands where {kind} belongs").format(value=repr(value)[:60], kind=kind)
+            )
 
 
 def unix_seconds(time: datetime | None) -> int | None:

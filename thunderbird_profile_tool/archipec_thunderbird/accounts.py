@@ -13,6 +13,7 @@ from typing import Final, TypeVar, cast
 
 from archipec.config.providers import MailProvider, Protocol, guess, of_host
 from archipec.errors import ConfigError, IntegrityError
+from archipec.language import _
 from archipec_thunderbird.backup import ChangeRecord, make_backup, write_record
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import PREFS, USER, Value, read_prefs, read_prefs_file, write_prefs
@@ -145,7 +146,10 @@ def _leave_on_server(profile: Path, *, dry_run: bool) -> Safety:
     forced = [name for name in read_prefs_file(profile / USER) if name in changes]
     if forced:
         raise ConfigError(
-            f"{profile / USER} sets {', '.join(forced)} at every start", hint="remove those lines first"
+            _("{profile} sets {forced} at every start").format(
+                profile=profile / USER, forced=", ".join(forced)
+            ),
+            hint=_("remove those lines first"),
         )
     before = read_prefs_file(profile / PREFS)
     backup = make_backup(profile, [PREFS])
@@ -156,8 +160,10 @@ def _leave_on_server(profile: Path, *, dry_run: bool) -> Safety:
     after = _Settings(read_prefs(profile))
     if any(after.made_safe(one.key, one.type) for one in after.accounts()):
         raise IntegrityError(
-            f"{profile}: what was written does not read back",
-            hint=f"`thunderbird-profile-tool undo` puts back what was there; a copy is in {backup}",
+            _("{profile}: what was written does not read back").format(profile=profile),
+            hint=_("`thunderbird-profile-tool undo` puts back what was there; a copy is in {backup}").format(
+                backup=backup
+            ),
         )
     return Safety(tuple(names), backup)
 
@@ -224,45 +230,49 @@ class _Settings:
     def _deletion(self, key: str, kind: str) -> str:
         if kind == "pop3":
             if not self._of_server(key, "leave_on_server"):
-                return "the server keeps nothing: what Thunderbird has downloaded is there no more"
+                return _("the server keeps nothing: what Thunderbird has downloaded is there no more")
             if self._of_server(key, "delete_mail_left_on_server"):
-                return "deleting a message in Thunderbird deletes it on the server too"
-            return "deleting a message in Thunderbird leaves it on the server"
+                return _("deleting a message in Thunderbird deletes it on the server too")
+            return _("deleting a message in Thunderbird leaves it on the server")
         model = self._of_server(key, "delete_model")
         if model == _MARK:
-            return "deleting a message marks it on the server; compacting the folder removes it there"
+            return _("deleting a message marks it on the server; compacting the folder removes it there")
         if model == _TO_TRASH:
             emptied = (
-                ", which is emptied when Thunderbird ends"
+                _(", which is emptied when Thunderbird ends")
                 if self._of_server(key, "empty_trash_on_exit")
                 else ""
             )
-            return f"deleting a message moves it to the bin on the server{emptied}"
-        return "deleting a message removes it on the server at once"
+            return _("deleting a message moves it to the bin on the server{emptied}").format(emptied=emptied)
+        return _("deleting a message removes it on the server at once")
 
     def _deletions(self, key: str, kind: str) -> Iterator[AccountProblem]:
         if kind == "pop3":
             if not self._of_server(key, "leave_on_server"):
                 yield AccountProblem(
-                    "download-deletes", "every message is deleted on the server once downloaded", fixable=True
+                    "download-deletes",
+                    _("every message is deleted on the server once downloaded"),
+                    fixable=True,
                 )
             elif self._of_server(key, "delete_by_age_from_server"):
                 days = self._of_server(key, "num_days_to_leave_on_server")
                 yield AccountProblem(
                     "deleted-after-days",
-                    f"messages are deleted on the server after {days} days",
+                    _("messages are deleted on the server after {days} days").format(days=days),
                     fixable=True,
                 )
             if self._of_server(key, "delete_mail_left_on_server"):
-                text = "deleting a message in Thunderbird deletes it on the server too"
+                text = _("deleting a message in Thunderbird deletes it on the server too")
                 yield AccountProblem("deleting-here-deletes-there", text, fixable=True)
         retain = self._of_server(key, "retainBy")
         if retain != _KEEP_ALL:
-            by_age = f"older than {self._of_server(key, 'daysToKeepHdrs')} days"
-            by_number = f"but the newest {self._of_server(key, 'numHdrsToKeep')}"
+            by_age = _("older than {number} days").format(number=self._of_server(key, "daysToKeepHdrs"))
+            by_number = _("but the newest {number}").format(number=self._of_server(key, "numHdrsToKeep"))
             which = by_age if retain == _KEEP_BY_AGE else by_number
             yield AccountProblem(
-                "retention", f"Thunderbird deletes all messages {which}, on the server too", fixable=True
+                "retention",
+                _("Thunderbird deletes all messages {which}, on the server too").format(which=which),
+                fixable=True,
             )
 
     def _sent(self, kind: str, identities: list[str]) -> str:
@@ -306,10 +316,10 @@ class _Settings:
 
 def _sent_problems(sent: str) -> Iterator[AccountProblem]:
     if sent == "profile":
-        text = "what you send is kept in this profile only: no archive of the server has it"
+        text = _("what you send is kept in this profile only: no archive of the server has it")
         yield AccountProblem("sent-only-here", text)
     elif sent == "nowhere":
-        yield AccountProblem("sent-not-kept", "no copy is kept of what you send")
+        yield AccountProblem("sent-not-kept", _("no copy is kept of what you send"))
 
 
 def _server_problems(
@@ -317,9 +327,14 @@ def _server_problems(
 ) -> Iterator[AccountProblem]:
     expected = [str(server) for server in provider.servers(cast("Protocol", kind))]
     if expected and f"{host.lower()}:{port}" not in expected:
-        text = f"{kind.upper()} goes to {host}:{port}; {provider.title} has {' or '.join(expected)}"
+        text = _("{kind} goes to {host}:{port}; {title} has {expected}").format(
+            kind=kind.upper(), host=host, port=port, title=provider.title, expected=" or ".join(expected)
+        )
         yield AccountProblem("other-server", text)
     if tls == "none":
         yield AccountProblem(
-            "no-tls", f"{kind.upper()} to {host} is not encrypted: the password can be read on its way"
+            "no-tls",
+            _("{kind} to {host} is not encrypted: the password can be read on its way").format(
+                kind=kind.upper(), host=host
+            ),
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from archipec.durability import sync_directory, write_file
 from archipec.errors import IntegrityError, from_os_error
+from archipec.language import _
 from archipec_thunderbird.nss.store import Change
 from archipec_thunderbird.prefs import Value
 
@@ -138,8 +139,11 @@ def _write(folder: Path, shape: Mapping[str, Any]) -> None:
 
 def _damaged(path: Path) -> IntegrityError:
     return IntegrityError(
-        f"{path}: this record of changes can't be read",
-        hint="with Thunderbird closed, cert9.db and key4.db beside it can be copied back by hand, both together",
+        _("{path}: this record of changes can't be read").format(path=path),
+        hint=_(
+            "with Thunderbird closed, cert9.db and key4.db beside it can be copied back by hand, "
+            "both together"
+        ),
     )
 
 

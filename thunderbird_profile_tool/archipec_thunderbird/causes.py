@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from archipec.errors import IntegrityError
+from archipec.language import _, current
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.chain import Chain, Trust, build_chain
 from archipec_thunderbird.message import SealedMessage
@@ -106,7 +107,7 @@ def diagnose(
         seal = read_seal(message, trust.known)
     except IntegrityError as error:
         cause = Cause("malformed", error.message, 1 if isinstance(error, SignerUnknown) else -1)
-        return Diagnosis((cause,), None, None, "this copy proves nothing: look for another one")
+        return Diagnosis((cause,), None, None, _("this copy proves nothing: look for another one"))
     chain = build_chain(seal, trust, now)
     helped = chain if chain.root else build_chain(seal, trust, now, helpers)
     causes = (
@@ -120,16 +121,19 @@ def diagnose(
 
 
 def _unsigned(message: SealedMessage) -> Diagnosis:
-    text = "the message carries no seal"
+    text = _("the message carries no seal")
     if message.signed is not None:
-        text = "the header announces no digest (micalg) that Thunderbird knows, so it takes the message for unsigned"
-    worth = "without its seal a message proves nothing: look for the copy that the provider delivered"
+        text = _(
+            "the header announces no digest (micalg) that Thunderbird knows, so it takes the message "
+            "for unsigned"
+        )
+    worth = _("without its seal a message proves nothing: look for the copy that the provider delivered")
     return Diagnosis((Cause("unsigned", text, -1),), None, None, worth)
 
 
 def _digest_causes(message: SealedMessage, seal: CheckedSeal, trust: Trust) -> Iterator[Cause]:
     if "sha1" in (message.announced, seal.digest) and not trust.accepts_sha1:
-        text = 'the seal uses SHA-1, which Thunderbird no longer accepts: it speaks of "unknown problems"'
+        text = _('the seal uses SHA-1, which Thunderbird no longer accepts: it speaks of "unknown problems"')
         yield Cause("sha1", text, 1, fixable=True)
 
 
@@ -139,16 +143,20 @@ def _certificate_causes(
     if chain.root is None:
         yield _dead_end(seal, chain, helped, trust)
     if helped.root is not None and helped.root.sha256 not in trust.for_mail:
-        text = f'the authority "{helped.root.name}" is not trusted for mail'
+        text = _('the authority "{name}" is not trusted for mail').format(name=helped.root.name)
         yield Cause("root-untrusted", text, 1029, helped.root, fixable=True)
     late = helped.not_valid(now)
     if late is not None:
         yield Cause("signer-expired", _expired(late, seal, helped, now), 1029)
     if helped.weak is not None:
-        text = f'the certificate of "{helped.weak.name}" is itself signed with SHA-1'
+        text = _('the certificate of "{name}" is itself signed with SHA-1').format(name=helped.weak.name)
         yield Cause("weak-certificate", text, 1029)
     if not seal.for_mail:
-        yield Cause("not-for-mail", f'the certificate of "{seal.signer.name}" is not one for mail', 1029)
+        yield Cause(
+            "not-for-mail",
+            _('the certificate of "{name}" is not one for mail').format(name=seal.signer.name),
+            1029,
+        )
 
 
 def _dead_end(seal: CheckedSeal, chain: Chain, helped: Chain, trust: Trust) -> Cause:
@@ -159,55 +167,66 @@ def _dead_end(seal: CheckedSeal, chain: Chain, helped: Chain, trust: Trust) -> C
     if len(chain.path) == 1 and seal.signer.issuer != seal.signer.subject:
         return Cause("intermediate-missing", _nowhere(chain.missing), 1029)
     return Cause(
-        "root-unknown", f'the seal leads to "{chain.missing}", which Thunderbird does not know', 1029
+        "root-unknown",
+        _('the seal leads to "{missing}", which Thunderbird does not know').format(missing=chain.missing),
+        1029,
     )
 
 
 def _nowhere(name: str) -> str:
-    return f'the certificate of the authority "{name}" is neither in the message nor in the profile'
+    return _('the certificate of the authority "{name}" is neither in the message nor in the profile').format(
+        name=name
+    )
 
 
 def _expired(late: Certificate, seal: CheckedSeal, chain: Chain, now: datetime) -> str:
     if late.expires > now:
-        return f'the certificate of "{late.name}" is valid only from {_day(late.begins)}: is the clock right?'
-    text = f'the certificate of "{late.name}" expired on {_day(late.expires)}'
+        return _('the certificate of "{name}" is valid only from {day}: is the clock right?').format(
+            name=late.name, day=_day(late.begins)
+        )
+    text = _('the certificate of "{name}" expired on {day}').format(name=late.name, day=_day(late.expires))
     if seal.signed_at is None or chain.not_valid(seal.signed_at) is None:
         sealed = f" on {_day(seal.signed_at)}" if seal.signed_at else ""
-        return (
-            f"{text}: it was valid when the message was sealed{sealed}, but Thunderbird judges by today's date, and"
-            " shows the words it has for an unknown authority"
-        )
-    return f"{text} and was not valid either when the message was sealed, on {_day(seal.signed_at)}"
+        return _(
+            "{text}: it was valid when the message was sealed{sealed}, but Thunderbird judges by "
+            "today's date, and shows the words it has for an unknown authority"
+        ).format(text=text, sealed=sealed)
+    return _("{text} and was not valid either when the message was sealed, on {day}").format(
+        text=text, day=_day(seal.signed_at)
+    )
 
 
 def _content_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause]:
     if not seal.content_intact:
-        yield Cause("altered", "the message was changed after it was sealed", 1034)
+        yield Cause("altered", _("the message was changed after it was sealed"), 1034)
     elif message.announced != seal.digest:
-        text = f"the header announces a seal with {message.announced}, but it is one with {seal.digest}"
+        text = _("the header announces a seal with {announced}, but it is one with {digest}").format(
+            announced=message.announced, digest=seal.digest
+        )
         yield Cause("altered", text, 1034)
     elif not seal.signature_intact:
         yield Cause(
-            "altered", "the seal itself was changed, or another key made it than the certificate's", 1033
+            "altered", _("the seal itself was changed, or another key made it than the certificate's"), 1033
         )
 
 
 def _header_causes(message: SealedMessage, seal: CheckedSeal) -> Iterator[Cause]:
-    sender = message.senders[0] if message.senders else "(no sender)"
+    sender = message.senders[0] if message.senders else _("(no sender)")
     if not seal.addresses:
-        yield Cause("address", "the provider's certificate names no mail address", 1040)
+        yield Cause("address", _("the provider's certificate names no mail address"), 1040)
     elif sender.lower() not in seal.addresses:
-        text = f'the message is from "{sender}", but the seal is that of "{", ".join(seal.addresses)}"'
+        text = _('the message is from "{sender}", but the seal is that of "{addresses}"').format(
+            sender=sender, addresses=", ".join(seal.addresses)
+        )
         yield Cause("address", text, 1038)
     if seal.signed_at is None:
         return
     if message.date is None:
-        yield Cause("date", "the message has no date that could be compared with the seal's", 1041)
+        yield Cause("date", _("the message has no date that could be compared with the seal's"), 1041)
     elif abs(message.date - seal.signed_at) > _TOLERANCE:
-        text = (
-            f"the message is dated {_moment(message.date)} but was sealed on {_moment(seal.signed_at)}:"
-            " Thunderbird allows one hour"
-        )
+        text = _(
+            "the message is dated {date} but was sealed on {signed_at}: Thunderbird allows one hour"
+        ).format(date=_moment(message.date), signed_at=_moment(seal.signed_at))
         yield Cause("date", text, 1041)
 
 
@@ -216,35 +235,42 @@ def _worth(seal: CheckedSeal, chain: Chain, causes: Sequence[Cause], now: dateti
     names = {cause.name for cause in causes}
     if "altered" in names:
         return (
-            "this copy proves nothing any more: look for an unaltered one on the server or in an archive",
+            _("this copy proves nothing any more: look for an unaltered one on the server or in an archive"),
             False,
         )
     if "address" in names:
-        return "the seal is intact but not the sender's: this is no certified mail", False
+        return _("the seal is intact but not the sender's: this is no certified mail"), False
     if chain.root is None:
         return (
-            "the seal is intact, but with these certificates nothing shows that a PEC provider made it",
+            _("the seal is intact, but with these certificates nothing shows that a PEC provider made it"),
             False,
         )
     if not chain.is_certified_mail:
         return (
-            f'the seal is intact, but "{seal.signer.name}" is no PEC provider: this is no certified mail',
+            _('the seal is intact, but "{name}" is no PEC provider: this is no certified mail').format(
+                name=seal.signer.name
+            ),
             False,
         )
     at = seal.signed_at or now
     if chain.not_valid(at) is not None or not seal.for_mail:
         return (
-            "the seal is intact, but its certificate was not fit for it: it need not be accepted as certified mail",
+            _(
+                "the seal is intact, but its certificate was not fit for it: it need not be accepted as "
+                "certified mail"
+            ),
             False,
         )
     sealed = f" on {_day(seal.signed_at)}" if seal.signed_at else ""
-    made = f'"{seal.signer.name}" made it{sealed} with a certificate that was valid then'
-    return f"the seal is intact; {made}, and the message keeps the value it had", True
+    made = _('"{name}" made it{sealed} with a certificate that was valid then').format(
+        name=seal.signer.name, sealed=sealed
+    )
+    return _("the seal is intact; {made}, and the message keeps the value it had").format(made=made), True
 
 
 def _day(when: datetime) -> str:
-    return f"{when.day} {when:%B %Y}"
+    return f"{when:%d/%m/%Y}" if current() == "it" else f"{when.day} {when:%B %Y}"
 
 
 def _moment(when: datetime) -> str:
-    return f"{_day(when)} at {when.astimezone(UTC):%H:%M} UTC"
+    return _("{day} at {time} UTC").format(day=_day(when), time=f"{when.astimezone(UTC):%H:%M}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from asn1crypto import x509
 
 from archipec.errors import ConfigError, PermanentError, from_os_error
+from archipec.language import _
 from archipec.pec.trust import is_named
 
 __all__ = ["ACTALIS", "AGID_KEY", "Certificate", "actalis_root", "chained", "is_public", "read_authorities"]
@@ -107,7 +108,7 @@ class Certificate:
     def issuer_name(self) -> str:
         """The same of who issued it."""
         parts = self._x509.issuer.native
-        return str(parts.get("common_name") or next(reversed(parts.values()), "(no name)"))
+        return str(parts.get("common_name") or next(reversed(parts.values()), _("(no name)")))
 
     @property
     def hash_algorithm(self) -> str:
@@ -193,8 +194,8 @@ def actalis_root() -> Certificate:
     root = _public_roots().get(ACTALIS)
     if root is None:
         raise PermanentError(
-            "the Actalis Authentication Root CA is not among the roots of the package certifi",
-            hint="give its certificate with --ca",
+            _("the Actalis Authentication Root CA is not among the roots of the package certifi"),
+            hint=_("give its certificate with --ca"),
         )
     return Certificate(root)
 
@@ -222,12 +223,13 @@ def read_authorities(files: Iterable[Path]) -> list[Certificate]:
                 certificate = Certificate(der)
             except ValueError as error:
                 raise ConfigError(
-                    f"{path}: holds no certificate", hint="a file with certificates in PEM or DER is wanted"
+                    _("{path}: holds no certificate").format(path=path),
+                    hint=_("a file with certificates in PEM or DER is wanted"),
                 ) from error
             if not certificate.is_authority:
                 raise ConfigError(
-                    f"{path}: {certificate.name} may not certify others",
-                    hint="give the certificate of the authority that issued it",
+                    _("{path}: {name} may not certify others").format(path=path, name=certificate.name),
+                    hint=_("give the certificate of the authority that issued it"),
                 )
             found[der] = certificate
     return list(found.values())

@@ -14,6 +14,7 @@ from typing import Final
 
 from archipec.durability import sync_directory, sync_file
 from archipec.errors import ArchipecError, ConfigError, TransientError, from_os_error
+from archipec.language import _
 from archipec.paths import FORBIDDEN, is_reserved
 from archipec_thunderbird.lock import ProfileLock
 from archipec_thunderbird.prefs import read_prefs
@@ -60,12 +61,13 @@ def local_folders(profile: Path) -> Path:
         place = Path(absolute)
     else:
         raise ConfigError(
-            f"{profile}: has no Local Folders yet", hint="set up an account in Thunderbird first"
+            _("{profile}: has no Local Folders yet").format(profile=profile),
+            hint=_("set up an account in Thunderbird first"),
         )
     if "maildirstore" in str(prefs.get(f"{server}.storeContractID", "")):
         raise ConfigError(
-            f"{profile}: keeps its Local Folders as Maildir, one file a message",
-            hint="give another profile with --profile, or read the archive as a Maildir",
+            _("{profile}: keeps its Local Folders as Maildir, one file a message").format(profile=profile),
+            hint=_("give another profile with --profile, or read the archive as a Maildir"),
         )
     return place
 
@@ -89,7 +91,8 @@ def add_archive(profile: Path, archive: Path, name: str | None = None) -> list[A
         place = local_folders(profile)
         if archive.is_relative_to(place):
             raise ConfigError(
-                f"{archive}: lies in the profile itself", hint="give the archive that it was made from"
+                _("{archive}: lies in the profile itself").format(archive=archive),
+                hint=_("give the archive that it was made from"),
             )
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,13 +108,13 @@ def _sources(archive: Path) -> list[Path]:
         for path in found:
             with path.open("rb") as file:
                 if file.read(len(_SEPARATOR)) != _SEPARATOR:
-                    raise ConfigError(f"{path}: does not begin like an MBOX file")
+                    raise ConfigError(_("{path}: does not begin like an MBOX file").format(path=path))
     except OSError as error:
         raise from_os_error(error, archive) from error
     if not found:
         raise ConfigError(
-            f"{archive}: holds no .mbox file",
-            hint="make one with `archipec archive --from ... --to mbox:DIR`, and give DIR",
+            _("{archive}: holds no .mbox file").format(archive=archive),
+            hint=_("make one with `archipec archive --from ... --to mbox:DIR`, and give DIR"),
         )
     return found
 
@@ -125,7 +128,8 @@ def _check_free(place: Path, folder: str) -> None:
     taken = {entry.name.lower() for entry in place.iterdir()}
     if {folder.lower(), folder.lower() + _SUBFOLDERS} & taken:
         raise ConfigError(
-            f'there is a folder "{folder}" under Local Folders already', hint="choose another with --name"
+            _('there is a folder "{folder}" under Local Folders already').format(folder=folder),
+            hint=_("choose another with --name"),
         )
 
 
@@ -182,5 +186,8 @@ def _copy(source: Path, target: Path) -> int:
         size = writer.tell()
     after = source.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-        raise TransientError(f"{source}: is being written", hint="try again when archipec has finished")
+        raise TransientError(
+            _("{source}: is being written").format(source=source),
+            hint=_("try again when archipec has finished"),
+        )
     return size

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from archipec.errors import PermanentError, TransientError, from_os_error
+from archipec.language import _
 
 __all__ = ["ProfileLock", "is_running"]
 
@@ -46,7 +47,7 @@ class ProfileLock:
 
     def __enter__(self) -> Self:
         if not self._profile.is_dir():
-            raise PermanentError(f"{self._profile}: no such profile")
+            raise PermanentError(_("{profile}: no such profile").format(profile=self._profile))
         _one_at_a_time.acquire()
         try:
             if sys.platform == "win32":
@@ -91,8 +92,8 @@ def is_running(profile: Path) -> bool:
 
 def _taken(profile: Path) -> TransientError:
     return TransientError(
-        f"Thunderbird is running with the profile {profile}",
-        hint="close Thunderbird and run the same command again",
+        _("Thunderbird is running with the profile {profile}").format(profile=profile),
+        hint=_("close Thunderbird and run the same command again"),
         retry_after=math.inf,
     )
 
@@ -113,8 +114,11 @@ if sys.platform != "win32":
             if error.errno in _TAKEN:
                 raise _taken(profile) from error
             raise PermanentError(
-                f"{profile}: file locking is not supported on this disk, so Thunderbird can't be ruled out as running",
-                hint="use a profile on a local disk",
+                _(
+                    "{profile}: file locking is not supported on this disk, so Thunderbird can't be ruled "
+                    "out as running"
+                ).format(profile=profile),
+                hint=_("use a profile on a local disk"),
             ) from error
         return descriptor
 
@@ -131,5 +135,7 @@ def _open_unshared(path: Path, profile: Path) -> int:
         code = windows.get_last_error()
         if code == _SHARING_VIOLATION:
             raise _taken(profile)
-        raise PermanentError(f"{path}: it can't be opened (Windows error {code})")
+        raise PermanentError(
+            _("{path}: it can't be opened (Windows error {code})").format(path=path, code=code)
+        )
     return handle

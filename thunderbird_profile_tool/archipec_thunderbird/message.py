@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import IntegrityError, PermanentError, from_os_error
+from archipec.language import _
 from archipec.pec.date import origin_date
 from archipec.pec.headers import Header
 from archipec.pec.mime import Part, children, entity
@@ -67,7 +68,9 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise from_os_error(error, path) from error
     if len(raw) > _MOST:
-        raise PermanentError(f"{path}: longer than any mail", hint="give one message, saved as .eml")
+        raise PermanentError(
+            _("{path}: longer than any mail").format(path=path), hint=_("give one message, saved as .eml")
+        )
     return raw
 
 
@@ -77,7 +80,7 @@ def find_seal(raw: bytes) -> SealedMessage:
     date = origin_date(raw)
     date = None if date is None else date.astimezone(UTC)
     level = [entity(raw)]
-    for _ in range(_DEPTH):
+    for _level in range(_DEPTH):
         inside: list[Part] = []
         for part in level:
             parts = children(part)[:_CHILDREN]

@@ -13,6 +13,7 @@ from typing import Final
 
 from archipec.durability import write_file
 from archipec.errors import PermanentError, from_os_error
+from archipec.language import _
 
 __all__ = ["PREFS", "USER", "Value", "read_prefs", "read_prefs_file", "write_prefs"]
 
@@ -82,7 +83,9 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise from_os_error(error, path) from error
     if len(data) > _MOST:
-        raise PermanentError(f"{path}: longer than any file of settings", hint="is it Thunderbird's?")
+        raise PermanentError(
+            _("{path}: longer than any file of settings").format(path=path), hint=_("is it Thunderbird's?")
+        )
     return data.decode("utf-8", "surrogateescape")
 
 

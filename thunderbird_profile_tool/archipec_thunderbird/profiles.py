@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import ConfigError
+from archipec.language import _
 
 __all__ = ["Profile", "choose", "find_profiles", "open_profile"]
 
@@ -75,8 +76,8 @@ def open_profile(path: Path) -> Profile:
     path = path.expanduser().absolute()
     if not any((path / name).is_file() for name in ("prefs.js", "cert9.db")):
         raise ConfigError(
-            f"{path}: no profile of Thunderbird",
-            hint="`thunderbird-profile-tool profiles` shows those there are",
+            _("{path}: no profile of Thunderbird").format(path=path),
+            hint=_("`thunderbird-profile-tool profiles` shows those there are"),
         )
     return _profile(path.name, path, "folder", default=False)
 
@@ -103,11 +104,12 @@ def choose(wanted: str | None) -> Profile:
         return fitting[0]
     if not fitting:
         raise ConfigError(
-            "Thunderbird has no profile on this machine", hint="--profile DIR names one that lies elsewhere"
+            _("Thunderbird has no profile on this machine"),
+            hint=_("--profile DIR names one that lies elsewhere"),
         )
     raise ConfigError(
-        f"several profiles: {', '.join(str(one.path) for one in fitting)}",
-        hint="choose one with --profile DIR, or all with --all-profiles",
+        _("several profiles: {fitting}").format(fitting=", ".join(str(one.path) for one in fitting)),
+        hint=_("choose one with --profile DIR, or all with --all-profiles"),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from archipec.errors import IntegrityError
+from archipec.language import _
 from archipec.pec.cms import read_signed_data, split_certificates
 from archipec.pec.signature import verifies
 from archipec_thunderbird.certificates import Certificate
@@ -77,9 +78,9 @@ def read_seal(message: SealedMessage, known: tuple[Certificate, ...] = ()) -> Ch
         info = data.signers[0]
         signer = next((one for one in (*carried, *known) if one.is_named_by(info.identifier)), None)
         if signer is None:
-            raise SignerUnknown("the seal does not carry the certificate of who signed")
+            raise SignerUnknown(_("the seal does not carry the certificate of who signed"))
         if not info.digest or not info.scheme:
-            raise IntegrityError("the seal was made with a method that archipec does not know")
+            raise IntegrityError(_("the seal was made with a method that archipec does not know"))
         content, signature = _check(info, signer, message.signed)
         seal = CheckedSeal(
             signer=signer,
@@ -89,12 +90,12 @@ def read_seal(message: SealedMessage, known: tuple[Certificate, ...] = ()) -> Ch
             content_intact=content,
             signature_intact=signature,
         )
-        _ = seal.addresses, seal.for_mail  # read now
+        _ignored = seal.addresses, seal.for_mail  # read now
     except IntegrityError:
         raise
     # Certificates are read when their fields are, and hostile ones can raise almost anything then.
     except Exception as error:
-        raise IntegrityError("the seal is damaged: it can't be read as a CMS signature") from error
+        raise IntegrityError(_("the seal is damaged: it can't be read as a CMS signature")) from error
     return seal
 
 

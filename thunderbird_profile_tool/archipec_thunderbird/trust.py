@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from archipec.errors import ConfigError, IntegrityError
+from archipec.language import _
 from archipec_thunderbird.backup import ChangeRecord, make_backup, write_record
 from archipec_thunderbird.certificates import Certificate, chained
 from archipec_thunderbird.lock import ProfileLock
@@ -56,10 +57,10 @@ class Step:
     def __str__(self) -> str:
         name = self.certificate.name if self.certificate else ""
         return {
-            "mail-trust": f"{name} is trusted for mail",
-            "authority": f"certificate of {name} added",
-            "intermediate": f"intermediate {name} added",
-            "accept-sha1": "seals with SHA-1 are accepted",
+            "mail-trust": _("{name} is trusted for mail").format(name=name),
+            "authority": _("certificate of {name} added").format(name=name),
+            "intermediate": _("intermediate {name} added").format(name=name),
+            "accept-sha1": _("seals with SHA-1 are accepted"),
         }[self.change]
 
 
@@ -163,8 +164,8 @@ def _intermediates(
     chain = chained(wanted.carried, authorities_of(wanted.authorities), now)
     if not chain:
         raise ConfigError(
-            "the message carries no valid intermediate certificate of an authority for PEC",
-            hint="try a recent message; for another authority than AgID's give its root with --ca",
+            _("the message carries no valid intermediate certificate of an authority for PEC"),
+            hint=_("try a recent message; for another authority than AgID's give its root with --ca"),
         )
     return [Step("intermediate", one) for one in chain if one not in known]
 
@@ -172,7 +173,10 @@ def _intermediates(
 def _accept_sha1(profile: Path) -> Iterable[Step]:
     if read_prefs_file(profile / USER).get(SHA1_PREFERENCE, True) is not True:
         raise ConfigError(
-            f"{profile / USER} sets {SHA1_PREFERENCE} to false at every start", hint="remove that line first"
+            _("{profile} sets {name} to false at every start").format(
+                profile=profile / USER, name=SHA1_PREFERENCE
+            ),
+            hint=_("remove that line first"),
         )
     accepted = read_prefs_file(profile / PREFS).get(SHA1_PREFERENCE) is True
     return [] if accepted else [Step("accept-sha1")]
@@ -218,8 +222,12 @@ def _read_back(profile: Path, steps: Sequence[Step], key: TokenKey | None, backu
         wrong = [step for step in steps if not _holds(profile, store, step, key, known)]
     if wrong:
         raise IntegrityError(
-            f"{profile}: what was written does not read back ({wrong[0]})",
-            hint=f"`thunderbird-profile-tool undo` puts back what was there; copies are in {backup}",
+            _("{profile}: what was written does not read back ({wrong})").format(
+                profile=profile, wrong=wrong[0]
+            ),
+            hint=_("`thunderbird-profile-tool undo` puts back what was there; copies are in {backup}").format(
+                backup=backup
+            ),
         )
 
 

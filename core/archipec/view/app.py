@@ -103,7 +103,7 @@ class _Viewer:
         return answer
 
     def _bug(self, request: Request, error: Exception) -> Response:
-        _LOG.error("this is a bug in archipec", exc_info=error)
+        _LOG.error(_("this is a bug in archipec"), exc_info=error)
         variables = {
             "problems": (_("bug: {error}").format(error=type(error).__name__),),
             "hint": _("please report what the terminal of archipec view shows"),

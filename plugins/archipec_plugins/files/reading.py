@@ -79,7 +79,7 @@ def chunks(file: FileIO, name: str, size: int) -> Iterator[bytes]:
 
 def subfolders(
     root: str,
-    but: Callable[[list[os.DirEntry[str]]], Container[str]] = lambda _: (),
+    but: Callable[[list[os.DirEntry[str]]], Container[str]] = lambda _entries: (),
     skip: Callable[[str, str, bool], None] = lambda _path, _reason, _mail: None,
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """Yield each directory below ``root``, itself first, by its path from there, with its entries by name.

@@ -269,7 +269,9 @@ class Connection:
             return self.close_with(_("{connection} closed the connection").format(connection=self))
         if isinstance(error, TooSlow):
             return self.close_with(
-                f"{self} has sent almost nothing of use for {self.pace.timeout:g} seconds",
+                _("{connection} has sent almost nothing of use for {seconds} seconds").format(
+                    connection=self, seconds=f"{self.pace.timeout:g}"
+                ),
                 retry_after=math.inf,
             )
         if isinstance(error, Chatter):
@@ -280,10 +282,16 @@ class Connection:
                 retry_after=math.inf,
             )
         if isinstance(error, TimeoutError):
-            return self.close_with(f"{self} has not answered for {self.pace.timeout:g} seconds")
+            return self.close_with(_silent(self, self.pace.timeout))
         return self.close_with(
             _("the connection to {connection} broke: {reason}").format(connection=self, reason=_reason(error))
         )
+
+
+def _silent(connection: object, seconds: float) -> str:
+    return _("{connection} has not answered for {seconds} seconds").format(
+        connection=connection, seconds=f"{seconds:g}"
+    )
 
 
 def connect(
@@ -310,7 +318,7 @@ def connect(
     except UnicodeError as error:
         raise _unknown(host) from error
     except TimeoutError as error:
-        raise TransientError(f"{host}:{port} has not answered for {timeout:g} seconds") from error
+        raise TransientError(_silent(f"{host}:{port}", timeout)) from error
     except OSError as error:
         raise TransientError(
             _("{host}:{port} can't be reached: {reason}").format(host=host, port=port, reason=_reason(error))
@@ -383,7 +391,10 @@ def _no_tls(error: Exception, connection: Connection) -> ArchipecError:
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         (direct, port), (upgraded, _ignored) = connection.protocol.ports.items()
         hint = _("check the port: {items}").format(
-            items=", ".join(f"{port} for {scheme}" for scheme, port in connection.protocol.ports.items())
+            items=", ".join(
+                _("{port} for {scheme}").format(port=port, scheme=scheme)
+                for scheme, port in connection.protocol.ports.items()
+            )
         )
         if error.reason in _NOT_TLS:
             hint = _(

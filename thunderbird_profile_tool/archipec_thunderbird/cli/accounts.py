@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from archipec.errors import ATTENTION, DONE
+from archipec.language import _
 from archipec.terminal import command_line, printable, say
 from archipec_thunderbird.accounts import MailAccount, Safety, leave_on_server, read_accounts
 from archipec_thunderbird.cli import PROGRAM
@@ -44,7 +45,7 @@ def accounts(
       thunderbird-profile-tool accounts --leave-on-server
     """
     if dry_run and not make_safe:
-        raise click.UsageError("--dry-run goes with --leave-on-server")
+        raise click.UsageError(_("--dry-run goes with --leave-on-server"))
     options = ("--profile", profile) if profile else ("--all-profiles",) if all_profiles else ()
 
     def show(one: Profile) -> int:
@@ -55,7 +56,7 @@ def accounts(
             lines = json.dumps(_shape(one.path, account)) if as_json else _lines(one.path, account, options)
             click.echo(lines)
         if not found:
-            say(f"{one.path}: no account on a PEC provider's server")
+            say(_("{path}: no account on a PEC provider's server").format(path=one.path))
         return ATTENTION if any(account.problems for account in found) else DONE
 
     return for_each(chosen_profiles(profile, all_profiles=all_profiles), show)
@@ -63,11 +64,17 @@ def accounts(
 
 def _say_changed(profile: Path, safety: Safety, *, dry_run: bool) -> None:
     if not safety.accounts:
-        say(f"{profile}: nothing to change, mail is left on the server already")
+        say(_("{profile}: nothing to change, mail is left on the server already").format(profile=profile))
         return
-    change = "would be" if dry_run else "is now"
-    kept = "" if safety.backup is None else f"; settings as they were: {safety.backup}"
-    say(f"{profile}: mail of {', '.join(safety.accounts)} {change} left on the server{kept}")
+    sentence = (
+        _("{profile}: mail of {accounts} would be left on the server")
+        if dry_run
+        else _("{profile}: mail of {accounts} is now left on the server")
+    )
+    kept = (
+        "" if safety.backup is None else _("; settings as they were: {backup}").format(backup=safety.backup)
+    )
+    say(sentence.format(profile=profile, accounts=", ".join(safety.accounts)) + kept)
 
 
 def _shape(profile: Path, account: MailAccount) -> dict[str, object]:
@@ -91,7 +98,7 @@ def _shape(profile: Path, account: MailAccount) -> dict[str, object]:
 
 def _lines(profile: Path, account: MailAccount, options: Sequence[str]) -> str:
     kind = account.type.upper()
-    tls = "no TLS" if account.tls == "none" else account.tls
+    tls = _("no TLS") if account.tls == "none" else account.tls
     texts = dict.fromkeys(problem.text for problem in account.problems)
     lines = [
         f"{account.name} ({kind}, {account.provider.title}) in {profile}",
@@ -100,5 +107,9 @@ def _lines(profile: Path, account: MailAccount, options: Sequence[str]) -> str:
         *(f"  ! {text}" for text in texts),
     ]
     if any(problem.fixable for problem in account.problems):
-        lines.append(f"run: {command_line(PROGRAM, 'accounts', *options, '--leave-on-server')}")
+        lines.append(
+            _("run: {command}").format(
+                command=command_line(PROGRAM, "accounts", *options, "--leave-on-server")
+            )
+        )
     return "\n".join(map(printable, lines))

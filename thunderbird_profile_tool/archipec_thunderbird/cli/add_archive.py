@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from archipec.errors import DONE
+from archipec.language import _
 from archipec.terminal import printable
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
@@ -44,7 +45,9 @@ def add_archive(
                 "source": str(added.source),
                 "bytes": added.bytes,
             }
-            line = f'added "{added.folder}" to Local Folders of {one.path}: a copy of {added.source}'
+            line = _('added "{folder}" to Local Folders of {path}: a copy of {source}').format(
+                folder=added.folder, path=one.path, source=added.source
+            )
             click.echo(json.dumps(shape) if as_json else printable(line))
         return DONE
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from archipec.errors import ATTENTION, DONE, IntegrityError, PermanentError, exit_code
+from archipec.language import N_, _
 from archipec.pec.anchors import Anchors
 from archipec.pec.inspection import inspect_message as judge_message
 from archipec.pec.recognise import why_no_message
@@ -28,9 +29,11 @@ from archipec_thunderbird.seal import carried_certificates
 __all__ = ["check"]
 
 _CHANGES = {
-    "root-untrusted": "{} is trusted for mail; its trust for the web stays as it is",
-    "intermediate-missing": "the certificate of {} is added to the profile, without trust of its own",
-    "sha1": "seals with SHA-1 are accepted, in all signed mail: whoever can forge SHA-1 could then forge a seal",
+    "root-untrusted": N_("{name} is trusted for mail; its trust for the web stays as it is"),
+    "intermediate-missing": N_("the certificate of {name} is added to the profile, without trust of its own"),
+    "sha1": N_(
+        "seals with SHA-1 are accepted, in all signed mail: whoever can forge SHA-1 could then forge a seal"
+    ),
 }
 
 
@@ -72,7 +75,8 @@ def check(
         raw = read_file(path)
         if (reason := why_no_message(raw)) is not None:
             error = PermanentError(
-                f"{path} is not a message: {reason}", hint="give one message, saved as .eml"
+                _("{path} is not a message: {reason}").format(path=path, reason=reason),
+                hint=_("give one message, saved as .eml"),
             )
             say_error(error)
             refused = error.exit_code
@@ -92,7 +96,7 @@ def check(
         return exit_code(codes)
 
     if profile is None and not any(one.used for one in find_profiles()):
-        say("no profile of Thunderbird here: judged by what it trusts when it is new")
+        say(_("no profile of Thunderbird here: judged by what it trusts when it is new"))
         return inspect_message(_Target(None, trust_out_of_the_box(tuple(roots)), ()))
     named = profile is not None or all_profiles
 
@@ -138,8 +142,12 @@ class _Finding:
         if valid == self.diagnosis.keeps_its_value:
             return self.diagnosis.worth
         if valid:
-            return f"whatever Thunderbird says of it, the seal is valid: {self.verdict.reason}"
-        return f"whatever Thunderbird says of it, the seal is {self.verdict.status}: {self.verdict.reason}"
+            return _("whatever Thunderbird says of it, the seal is valid: {reason}").format(
+                reason=self.verdict.reason
+            )
+        return _("whatever Thunderbird says of it, the seal is {status}: {reason}").format(
+            status=self.verdict.status, reason=self.verdict.reason
+        )
 
     def shape(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
@@ -170,18 +178,31 @@ class _Finding:
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        where = f"in {self.target.profile}" if self.target.profile else "as it comes, without a profile"
-        verdict = "trusts" if self.diagnosis.trusted else "does not trust"
-        lines = [f"{self.file}: Thunderbird ({where}) {verdict} this seal"]
+        where = (
+            _("in {profile}").format(profile=self.target.profile)
+            if self.target.profile
+            else _("as it comes, without a profile")
+        )
+        verdict = (
+            _("{file}: Thunderbird ({where}) trusts this seal")
+            if self.diagnosis.trusted
+            else _("{file}: Thunderbird ({where}) does not trust this seal")
+        )
+        lines = [verdict.format(file=self.file, where=where)]
         lines += [f"  {one.name}: {one.text}" for one in self.diagnosis.causes]
         if self.command:
-            lines += [f"  this changes: {change}" for change in self.changes]
-            lines.append(f"run: {self.command}")
+            lines += ["  " + _("this changes: {change}").format(change=change) for change in self.changes]
+            lines.append(_("run: {command}").format(command=self.command))
         elif not self.diagnosis.trusted:
             stubborn = [one.name for one in self.diagnosis.causes if not one.fixable]
-            because = self.hint or f"no setting of Thunderbird's takes away {', '.join(stubborn)}"
-            lines.append(f"nothing to run: {because}")
-        lines += [f"archipec: {self.verdict.status}: {self.verdict.reason}", f"worth: {self.worth}"]
+            because = self.hint or _("no setting of Thunderbird's takes away {causes}").format(
+                causes=", ".join(stubborn)
+            )
+            lines.append(_("nothing to run: {because}").format(because=because))
+        lines += [
+            _("archipec: {status}: {reason}").format(status=self.verdict.status, reason=self.verdict.reason),
+            _("worth: {worth}").format(worth=self.worth),
+        ]
         return [printable(line) for line in lines]
 
 
@@ -203,7 +224,7 @@ def _find(
     if options is None:
         return _Finding(path, target, diagnosis, None, (), _hint(diagnosis.causes, roots), verdict)
     changes = [
-        _CHANGES[cause.name].format(cause.certificate.name if cause.certificate else "")
+        _(_CHANGES[cause.name]).format(name=cause.certificate.name if cause.certificate else "")
         for cause in diagnosis.causes
     ]
     command = command_line(PROGRAM, "trust", *target.options, *options)
@@ -233,11 +254,14 @@ def _hint(causes: Sequence[Cause], roots: Mapping[Certificate, Path]) -> str:
     found = ""
     for cause in causes:
         if cause.name == "intermediate-missing" and not cause.fixable:
-            found = "check it together with another message of the same provider, which may carry that certificate"
+            found = _(
+                "check it together with another message of the same provider, which may carry that "
+                "certificate"
+            )
         elif cause.name == "root-unknown" or (
             cause.name == "root-untrusted" and cause.certificate not in roots
         ):
-            found = "if you have that authority's certificate from a source you trust, give it with --ca"
+            found = _("if you have that authority's certificate from a source you trust, give it with --ca")
         elif not cause.fixable:
             return ""
     return found

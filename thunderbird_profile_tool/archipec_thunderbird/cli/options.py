@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from archipec.errors import ConfigError
+from archipec.language import _
 from archipec_thunderbird.profiles import Profile, choose, find_profiles
 
 __all__ = ["chosen_profiles", "json_option", "profile_options"]
@@ -35,13 +36,13 @@ def chosen_profiles(profile: str | None, *, all_profiles: bool) -> list[Profile]
         ConfigError: there is none, or the choice is not clear.
     """
     if profile is not None and all_profiles:
-        raise ConfigError("--profile and --all-profiles exclude each other")
+        raise ConfigError(_("--profile and --all-profiles exclude each other"))
     if all_profiles:
         used = [one for one in find_profiles() if one.used]
         if not used:
             raise ConfigError(
-                "Thunderbird has no profile on this machine",
-                hint="--profile DIR names one that lies elsewhere",
+                _("Thunderbird has no profile on this machine"),
+                hint=_("--profile DIR names one that lies elsewhere"),
             )
         return used
     return [choose(profile)]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from archipec.errors import AuthError, ConfigError
+from archipec.language import _
 
 __all__ = ["asking", "password_option"]
 
@@ -40,10 +41,14 @@ def asking(profile: Path, descriptor: int | None) -> Callable[[], str]:
             return _read_line(descriptor)
         if not sys.stdin.isatty():
             raise AuthError(
-                f"{profile} has a primary password",
-                hint="run it on a terminal, or give it with --password-fd",
+                _("{profile} has a primary password").format(profile=profile),
+                hint=_("run it on a terminal, or give it with --password-fd"),
             )
-        return str(click.prompt(f"Primary password of {profile}", hide_input=True, err=True))
+        return str(
+            click.prompt(
+                _("Primary password of {profile}").format(profile=profile), hide_input=True, err=True
+            )
+        )
 
     return ask
 
@@ -58,6 +63,6 @@ def _read_line(descriptor: int) -> str:
         return data.partition(b"\n")[0].removesuffix(b"\r").decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"no password can be read from file descriptor {descriptor}",
-            hint="for instance: --password-fd 3 3< FILE",
+            _("no password can be read from file descriptor {descriptor}").format(descriptor=descriptor),
+            hint=_("for instance: --password-fd 3 3< FILE"),
         ) from error

@@ -7,6 +7,7 @@ import json
 import click
 
 from archipec.errors import ATTENTION, DONE, PermanentError
+from archipec.language import _
 from archipec.terminal import printable, say
 from archipec_thunderbird.cli.options import json_option
 from archipec_thunderbird.lock import is_running
@@ -30,7 +31,7 @@ def profiles(*, as_json: bool) -> int:
         shape = _shape(one)
         click.echo(json.dumps(shape) if as_json else _lines(shape))
     if not found:
-        say("Thunderbird has no profile on this machine; --profile DIR names one that lies elsewhere")
+        say(_("Thunderbird has no profile on this machine; --profile DIR names one that lies elsewhere"))
     return DONE if found else ATTENTION
 
 
@@ -38,7 +39,7 @@ def _shape(profile: Profile) -> dict[str, object]:
     try:
         running: bool | None = is_running(profile.path)
     except PermanentError as error:
-        say(f"warning: {error.message}")
+        say(_("warning: {reason}").format(reason=error.message))
         running = None
     return {
         "name": profile.name,
@@ -53,7 +54,7 @@ def _shape(profile: Profile) -> dict[str, object]:
 
 def _lines(shape: dict[str, object]) -> str:
     words = [
-        f"Thunderbird {shape['version']}" if shape["version"] else "never used",
+        _("Thunderbird {version}").format(version=shape["version"]) if shape["version"] else _("never used"),
         str(shape["origin"]),
         *(word for word in ("default", "running") if shape[word]),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from archipec.errors import ATTENTION, DONE
+from archipec.language import _
 from archipec.terminal import printable
 from archipec_thunderbird.certificates import ACTALIS, Certificate, read_authorities
 from archipec_thunderbird.cli.each import for_each
@@ -74,25 +75,33 @@ def _lines(found: ProfileStatus) -> list[str]:
     lines = [str(found.profile)]
     for one in found.authorities:
         lines.append(
-            f"  {one.certificate.name}: mail {_word(one.mail)}, web {_word(one.web)} ({_source(one)})"
+            "  "
+            + _("{name}: mail {mail}, web {web} ({source})").format(
+                name=one.certificate.name, mail=_word(one.mail), web=_word(one.web), source=_source(one)
+            )
         )
         lines.append(f"    {_intermediates(one.certificate, one.intermediates)}")
-    lines.append(f"  seals with SHA-1: {'accepted' if found.accepts_sha1 else 'refused'}")
+    lines.append(
+        "  " + (_("seals with SHA-1: accepted") if found.accepts_sha1 else _("seals with SHA-1: refused"))
+    )
     return [printable(line) for line in lines]
 
 
 def _word(trusted: bool | None) -> str:
-    return {True: "trusted", False: "not trusted", None: "as Thunderbird has it built in"}[trusted]
+    return {True: _("trusted"), False: _("not trusted"), None: _("as Thunderbird has it built in")}[trusted]
 
 
 def _source(one: AuthorityStatus) -> str:
     if one.row is None:
-        return "Thunderbird's own setting" if one.built_in else "this profile does not know it"
-    return f"set in this profile, {one.row} row{'' if one.row_counts else ', without effect: its signature is wrong'}"
+        return _("Thunderbird's own setting") if one.built_in else _("this profile does not know it")
+    effect = "" if one.row_counts else _(", without effect: its signature is wrong")
+    return _("set in this profile, {row} row").format(row=one.row) + effect
 
 
 def _intermediates(authority: Certificate, names: Sequence[str]) -> str:
     if names:
-        return f"intermediates known: {', '.join(names)}"
-    missing = "AgID CA1 is not known" if authority.sha256 == ACTALIS else "no intermediate of it is known"
-    return f"{missing}: only seals that carry it can be trusted"
+        return _("intermediates known: {names}").format(names=", ".join(names))
+    missing = (
+        _("AgID CA1 is not known") if authority.sha256 == ACTALIS else _("no intermediate of it is known")
+    )
+    return _("{missing}: only seals that carry it can be trusted").format(missing=missing)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from archipec.errors import DONE, ConfigError
+from archipec.language import N_, _
 from archipec.terminal import printable, say
 from archipec_thunderbird.certificates import Certificate, read_authorities
 from archipec_thunderbird.cli.each import for_each
@@ -23,7 +24,10 @@ from archipec_thunderbird.trust import trust as make_trusted
 
 __all__ = ["trust"]
 
-_SHA1_WARNING = "warning: Thunderbird accepts SHA-1 in all signed mail now; whoever can forge SHA-1 could then forge a seal"
+_SHA1_WARNING = N_(
+    "warning: Thunderbird accepts SHA-1 in all signed mail now; whoever can forge SHA-1 "
+    "could then forge a seal"
+)
 
 
 @click.command()
@@ -97,7 +101,7 @@ def _carried(messages: Sequence[Path]) -> list[Certificate]:
     for path in messages:
         carried = carried_certificates(find_seal(read_file(path)))
         if not carried:
-            raise ConfigError(f"{path}: has no seal that carries certificates")
+            raise ConfigError(_("{path}: has no seal that carries certificates").format(path=path))
         found += carried
     return found
 
@@ -118,8 +122,8 @@ def _shape(profile: Profile, outcome: TrustResult) -> dict[str, object]:
 
 
 def _line(profile: Profile, outcome: TrustResult, *, dry_run: bool) -> str:
-    what = "; ".join(str(step) for step in outcome.steps) or "nothing was missing, nothing changed"
+    what = "; ".join(str(step) for step in outcome.steps) or _("nothing was missing, nothing changed")
     if dry_run and outcome.steps:
-        what = f"would change: {what}"
-    where = f" (as it was: {outcome.backup})" if outcome.backup else ""
+        what = _("would change: {what}").format(what=what)
+    where = " " + _("(as it was: {backup})").format(backup=outcome.backup) if outcome.backup else ""
     return printable(f"{profile.path}: {what}{where}")

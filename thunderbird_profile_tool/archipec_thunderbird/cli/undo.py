@@ -6,7 +6,8 @@ import json
 
 import click
 
-from archipec.errors import ATTENTION, DONE
+from archipec.errors import ATTENTION, DONE, counted
+from archipec.language import _
 from archipec.terminal import printable
 from archipec_thunderbird.cli.each import for_each
 from archipec_thunderbird.cli.options import chosen_profiles, json_option, profile_options
@@ -52,10 +53,13 @@ def undo(
 
 def _line(profile: Profile, done: Undone, *, dry_run: bool) -> str:
     if not done.records:
-        return printable(f"{profile.path}: nothing to undo")
-    would = "would be " if dry_run else ""
-    runs = "run" if done.records == 1 else "runs"
-    line = f"{profile.path}: {done.restored} changes of {done.records} {runs} {would}taken back"
+        return printable(_("{path}: nothing to undo").format(path=profile.path))
+    sentence = (
+        _("{path}: {number} changes of {runs} would be taken back")
+        if dry_run
+        else _("{path}: {number} changes of {runs} taken back")
+    )
+    line = sentence.format(path=profile.path, number=done.restored, runs=counted(done.records, "run"))
     if done.left:
-        line += f"; {done.left} left, because they were changed again since"
+        line += _("; {left} left, because they were changed again since").format(left=done.left)
     return printable(line)

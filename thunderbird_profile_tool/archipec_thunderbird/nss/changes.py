@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+from archipec.language import _
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.integrity import is_valid, sign, signature_name
 from archipec_thunderbird.nss.objects import LABEL, Level, Usage, certificate_columns, trust_columns
@@ -28,7 +29,7 @@ def self_test(store: NssStore, key: TokenKey) -> None:
         for row, column, signature in store.signed_rows(_SAMPLE)
     ]
     if verdicts and not any(verdicts):
-        raise UnknownFormat("the signatures in key4.db are not made as those of any known NSS")
+        raise UnknownFormat(_("the signatures in key4.db are not made as those of any known NSS"))
 
 
 def trust_for_mail(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from asn1crypto import algos, core
 
+from archipec.language import _
 from archipec_thunderbird.nss.password import TokenKey, UnknownFormat, derive
 
 __all__ = ["is_valid", "sign", "signature_name"]
@@ -65,14 +66,14 @@ def is_valid(key: TokenKey, row: int, column: str, value: bytes, signature: byte
         loaded: Any = _Signature.load(signature, strict=True)
         kind = loaded["algorithm"]["oid"].dotted
         if kind != _PBMAC1:
-            raise UnknownFormat(f"key4.db: signatures of the kind {kind} are not known")
+            raise UnknownFormat(_("key4.db: signatures of the kind {kind} are not known").format(kind=kind))
         parameters = loaded["algorithm"]["parameters"]
         pbkdf2 = parameters["derivation"]["parameters"]
         derived = derive(pbkdf2, key.secret, pbkdf2["key_length"].native or _KEY_LENGTH)
         expected = _mac(derived, parameters["mac"]["algorithm"].native, row, column, value)
         return hmac.compare_digest(loaded["mac"].native, expected)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UnknownFormat("key4.db: a signature has a form that is not known") from error
+        raise UnknownFormat(_("key4.db: a signature has a form that is not known")) from error
 
 
 def _attribute(column: str) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from archipec.language import _
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.integrity import signature_name
 from archipec_thunderbird.nss.library import load_order
@@ -86,12 +87,14 @@ def _run(task: dict[str, object]) -> bool:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnknownFormat(f"Thunderbird's NSS could not be run: {type(error).__name__}") from error
+        raise UnknownFormat(
+            _("Thunderbird's NSS could not be run: {name}").format(name=type(error).__name__)
+        ) from error
     if done.returncode == _WRONG_PASSWORD:
         return False
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UnknownFormat(f"Thunderbird's NSS could not set the trust: {said}")
+        said = (done.stderr.strip().splitlines() or [_("exit code {code}").format(code=done.returncode)])[-1]
+        raise UnknownFormat(_("Thunderbird's NSS could not set the trust: {said}").format(said=said))
     return True
 
 
@@ -99,7 +102,7 @@ def _difference(store: NssStore, made: NssStore, certificate: Certificate, row: 
     """Return the change that makes of a row what NSS made of it in the copy."""
     after = find_trust(made, certificate, None)
     if after is None or after.level(Usage.MAIL) is not Level.ANCHOR:
-        raise UnknownFormat("Thunderbird's NSS set the trust without effect")
+        raise UnknownFormat(_("Thunderbird's NSS set the trust without effect"))
     number, style = after.row.number, after.style
     signatures = {}
     for column in style.signed:

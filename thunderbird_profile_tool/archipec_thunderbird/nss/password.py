@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from archipec.errors import AuthError, PermanentError
+from archipec.language import _
 
 __all__ = ["PasswordRecord", "TokenKey", "UnknownFormat", "WrongPassword", "derive", "unlock"]
 
@@ -29,7 +30,7 @@ class UnknownFormat(PermanentError):
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            message, hint="nothing was changed; please report it with the version of your Thunderbird"
+            message, hint=_("nothing was changed; please report it with the version of your Thunderbird")
         )
 
 
@@ -38,7 +39,7 @@ class WrongPassword(AuthError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the primary password is wrong", hint="it is the one Thunderbird asks for when it starts"
+            _("the primary password is wrong"), hint=_("it is the one Thunderbird asks for when it starts")
         )
 
 
@@ -76,12 +77,12 @@ def unlock(record: PasswordRecord, password: str) -> TokenKey | None:
     """
     hash_name = _SALT_HASHES.get(len(record.salt))
     if hash_name is None:
-        raise UnknownFormat(f"key4.db: a salt of {len(record.salt)} bytes is not known")
+        raise UnknownFormat(_("key4.db: a salt of {salt} bytes is not known").format(salt=len(record.salt)))
     secret = hashlib.new(hash_name, record.salt + password.encode()).digest()
     try:
         text = _decrypt(record.check, secret)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UnknownFormat("key4.db: the password record has a form that is not known") from error
+        raise UnknownFormat(_("key4.db: the password record has a form that is not known")) from error
     if text != _CHECK:
         return None
     return TokenKey(secret, _ITERATIONS if password else 1)
@@ -100,7 +101,9 @@ def _decrypt(der: bytes, secret: bytes) -> bytes | None:
         case oid if oid == _PKCS12_3DES:
             return _decrypt_3des(parameters[0].native, encrypted, secret)
         case oid:
-            raise UnknownFormat(f"key4.db: the password record's algorithm {oid} is not known")
+            raise UnknownFormat(
+                _("key4.db: the password record's algorithm {oid} is not known").format(oid=oid)
+            )
 
 
 def _decrypt_pbes2(parameters: Any, encrypted: bytes, secret: bytes) -> bytes | None:
@@ -110,7 +113,9 @@ def _decrypt_pbes2(parameters: Any, encrypted: bytes, secret: bytes) -> bytes | 
     derivation = algos.KdfAlgorithm.load(parameters[0].dump())["parameters"]
     scheme = parameters[1]
     if scheme[0].dotted != "2.16.840.1.101.3.4.1.42":  # AES-256-CBC
-        raise UnknownFormat(f"key4.db: the password record's cipher {scheme[0].dotted} is not known")
+        raise UnknownFormat(
+            _("key4.db: the password record's cipher {oid} is not known").format(oid=scheme[0].dotted)
+        )
     key = derive(derivation, secret, 32)
     # NSS takes the whole DER of 14 random bytes, 04 0e and all, as the 16 bytes it needs.
     return _decrypt_cbc(algorithms.AES(key), scheme[1].dump(), encrypted)
@@ -124,7 +129,9 @@ def derive(pbkdf2: Any, secret: bytes, length: int) -> bytes:
     """
     iterations = pbkdf2["iteration_count"].native
     if not 1 <= iterations <= _MOST_ITERATIONS:
-        raise UnknownFormat(f"key4.db: {iterations} iterations of PBKDF2 are not plausible")
+        raise UnknownFormat(
+            _("key4.db: {iterations} iterations of PBKDF2 are not plausible").format(iterations=iterations)
+        )
     return hashlib.pbkdf2_hmac(
         pbkdf2["prf"]["algorithm"].native, secret, pbkdf2["salt"].native, iterations, length
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from archipec.errors import PermanentError, TransientError
+from archipec.language import _
 from archipec_thunderbird.certificates import Certificate
 from archipec_thunderbird.nss.integrity import signature_name
 from archipec_thunderbird.nss.objects import (
@@ -73,8 +74,8 @@ def open_store(profile: Path) -> Iterator[NssStore]:
     for name in (CERTIFICATES, KEYS):
         if not (profile / name).is_file():
             raise PermanentError(
-                f"{profile}: has no {name}",
-                hint="start Thunderbird once with this profile, close it and run it again",
+                _("{profile}: has no {name}").format(profile=profile, name=name),
+                hint=_("start Thunderbird once with this profile, close it and run it again"),
             )
     with _translated(profile):
         connection = sqlite3.connect(
@@ -86,7 +87,9 @@ def open_store(profile: Path) -> Iterator[NssStore]:
                 (mode,) = connection.execute(f"PRAGMA {schema}.journal_mode").fetchone()
                 if mode != "delete":
                     raise UnknownFormat(
-                        f"{profile}: its databases are kept in an unusual way (journal mode {mode})"
+                        _("{profile}: its databases are kept in an unusual way (journal mode {mode})").format(
+                            profile=profile, mode=mode
+                        )
                     )
             yield NssStore(connection)
 
@@ -100,7 +103,9 @@ class NssStore:
             name for (name,) in self._db.execute("SELECT name FROM pragma_table_info('nssPublic')")
         )
         if not {CLASS, ISSUER, SERIAL, VALUE} <= self._columns:
-            raise UnknownFormat(f"{CERTIFICATES} has no table of certificates")
+            raise UnknownFormat(
+                _("{certificates} has no table of certificates").format(certificates=CERTIFICATES)
+            )
 
     @property
     def new_rows(self) -> TrustStyle:
@@ -115,7 +120,7 @@ class NssStore:
         """
         found = self._db.execute("SELECT item1, item2 FROM keys.metaData WHERE id = 'password'").fetchone()
         if found is None or not all(isinstance(item, bytes) for item in found):
-            raise UnknownFormat(f"{KEYS} has no password record")
+            raise UnknownFormat(_("{keys} has no password record").format(keys=KEYS))
         return PasswordRecord(*found)
 
     def trust_rows(self, style: TrustStyle, certificate: Certificate) -> list[NssRow]:
@@ -172,7 +177,7 @@ class NssStore:
         try:
             for change in changes:
                 self._apply_row(change)
-                for column, (_, signature) in change.signatures.items():
+                for column, (_ignored, signature) in change.signatures.items():
                     self._apply_signature(signature_name(change.number, column), signature)
             self._db.execute("COMMIT")
         except BaseException:
@@ -220,7 +225,11 @@ def _known(columns: Iterable[str], table: frozenset[str]) -> list[str]:
     """Return names that go into a statement: those of the table and no others."""
     names = list(columns)
     if unknown := set(names) - table:
-        raise UnknownFormat(f"{CERTIFICATES} has no columns {', '.join(sorted(unknown))}")
+        raise UnknownFormat(
+            _("{certificates} has no columns {unknown}").format(
+                certificates=CERTIFICATES, unknown=", ".join(sorted(unknown))
+            )
+        )
     return names
 
 
@@ -236,12 +245,18 @@ def _translated(profile: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise TransientError(
-                f"{profile}: its databases are in use", hint="close Thunderbird and run it again"
+                _("{profile}: its databases are in use").format(profile=profile),
+                hint=_("close Thunderbird and run it again"),
             ) from error
         if name == "SQLITE_FULL":
             raise TransientError(
-                f"no room left on the disk of {profile}", hint="free some space and run it again"
+                _("no room left on the disk of {profile}").format(profile=profile),
+                hint=_("free some space and run it again"),
             ) from error
-        raise PermanentError(f"{profile}: its databases can't be used: {error}") from error
+        raise PermanentError(
+            _("{profile}: its databases can't be used: {error}").format(profile=profile, error=error)
+        ) from error
     except sqlite3.DatabaseError as error:
-        raise PermanentError(f"{profile}: its databases can't be read: {error}") from error
+        raise PermanentError(
+            _("{profile}: its databases can't be read: {error}").format(profile=profile, error=error)
+        ) from error
