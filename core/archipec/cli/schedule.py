@@ -58,7 +58,7 @@ def schedule(
     folder, and `archipec status --max-age 26h` tells a monitor when nothing has worked for too long.
     """
     if remove and (every or printing):
-        raise click.UsageError("give --remove alone, or --every WHEN")
+        raise click.UsageError(_("give --remove alone, or --every WHEN"))
     system = SYSTEMS[name] if name else this_system()
     removed = system.remove() if remove else False
     job = None if remove or not (every or printing) else _job(settings, every or "night", jobs)
@@ -90,7 +90,9 @@ def _job(settings: Settings, every: str, jobs: int) -> Job:
     except ValueError as error:
         words = ", ".join(WORDS)
         raise click.UsageError(
-            f'--every must be {words} or the five fields of cron ("30 2 * * *"), not "{every}"'
+            _('--every must be {words} or the five fields of cron ("30 2 * * *"), not "{every}"').format(
+                words=words, every=every
+            )
         ) from error
     if not settings.config.exists():
         raise ConfigError(
