@@ -92,6 +92,14 @@ NO_SENTENCES: dict[str, tuple[str, ...]] = {
         "=; HttpOnly",
         "GET, HEAD",
     ),
+    "core/archipec/view/html.py": (
+        "align dir",
+        "abbr address",
+        "applet audio",
+        "width height",
+        "background ",
+    ),
+    "core/archipec/view/pages/messages.py": ("archipec  .zip",),
     "core/archipec/view/pages/overview.py": ("facts ",),
     "plugins/archipec_plugins/mbox/mboxrd.py": ("Thu Jan",),
     "plugins/archipec_plugins/mbox/separators.py": (
@@ -210,7 +218,7 @@ def all_modules() -> Iterator[tuple[str, str]]:
 _WORDS = re.compile(r"[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}")
 _NEXT_TO_A_VALUE = re.compile(r"(?:^|\s)[A-Za-z]{3,}(?=[\s,;]|: |$)")
 _CODE = re.compile(  # SQL, TOML, attributes of SVG, commands
-    r"\b(?:SELECT|INSERT INTO|UPDATE \w+|CREATE|ALTER TABLE|DELETE FROM|PRAGMA|WHERE|ORDER BY|BEGIN IMMEDIATE|ATTACH)\b|^pip install|^chmod |^\[\[\w+|^\w+ = |^[\w-]+=\""
+    r"\b(?:SELECT|INSERT INTO|UPDATE \w+|CREATE|ALTER TABLE|DELETE FROM|PRAGMA|WHERE|ORDER BY|BEGIN IMMEDIATE|ATTACH)\b|^<!doctype|^pip install|^chmod |^\[\[\w+|^\w+ = |^[\w-]+=\""
 )
 _MARKING = frozenset({"_", "N_", "ngettext", "pgettext", "counted"})
 _SILENT = frozenset({"debug", "info"})  # methods of a log that people see with -v alone

@@ -199,7 +199,7 @@ def read_to(sink: Sink, receipt: Receipt, file: BinaryIO) -> None:
     try:
         file.writelines(chunks)
     except OSError as error:
-        raise from_os_error(error, "a temporary file") from error
+        raise from_os_error(error, _("a temporary file")) from error
 
 
 def _proven(sink: Sink, receipt: Receipt) -> Iterator[bytes]:
