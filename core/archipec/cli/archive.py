@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TextIO
@@ -19,6 +20,7 @@ from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import with_option
 from archipec.config.pipeline import Pipeline
 from archipec.config.selection import is_hash
+from archipec.custody.analysis.shared import SharedPools
 from archipec.custody.archiving.report import ArchiveReport, Failure
 from archipec.custody.archiving.run import archive as run_archive
 from archipec.custody.ledger import Ledger
@@ -122,11 +124,16 @@ def archive(
     stop = Cancellation()
     # Bars of several at once would be in each other's way.
     quiet = settings.quiet or (jobs > 1 and len(pipelines) > 1)
-    with Ledger(settings.state / "ledger.sqlite3") as ledger, on_signals(stop):
+    with (
+        Ledger(settings.state / "ledger.sqlite3") as ledger,
+        on_signals(stop),
+        SharedPools() as pools,
+    ):
 
         def act(pipeline: Pipeline, stopping: Cancellation) -> ArchiveReport:
-            run: Run[ArchiveReport] = Run(ledger, settings.state, stopping)
-            return _run(pipeline, run, full=full, dry_run=dry_run, quiet=quiet)
+            with progress(pipeline.name, quiet=quiet) as update:
+                run = Run(ledger, settings.state, stopping, _observer(update))
+                return _run(pipeline, run, pools, full=full, dry_run=dry_run)
 
         show = partial(_show, as_json=as_json, dry_run=dry_run)
         codes = run_each(settings, pipelines, ledger, stop, act, show, _errors, secrets=True, jobs=jobs)
@@ -163,22 +170,23 @@ def _asked(pipeline: Pipeline, trust: TrustFiles, *, seals: bool, index: bool) -
 
 
 def _run(
-    pipeline: Pipeline, run: Run[ArchiveReport], *, full: bool, dry_run: bool, quiet: bool
+    pipeline: Pipeline, run: Run[ArchiveReport], pools: SharedPools, *, full: bool, dry_run: bool
 ) -> ArchiveReport:
-    with progress(pipeline.name, quiet=quiet) as update:
+    if not dry_run:
+        with indexing(pipeline, run) as analyses:
+            compose = partial(compose_now, pipeline, run) if pipeline.steps else None
+            return run_archive(pipeline, run, full=full, analyses=analyses, compose=compose, pools=pools)
+    from archipec.custody.archiving.preview import preview
 
-        def observe(report: ArchiveReport) -> None:
-            done = report.arrived + report.deselected
-            update(done, report.listed, report.arrived_size, report.listed_size)
+    return preview(pipeline, run, full=full)
 
-        run = replace(run, observe=observe)
-        if not dry_run:
-            with indexing(pipeline, run) as analyses:
-                compose = partial(compose_now, pipeline, run) if pipeline.steps else None
-                return run_archive(pipeline, run, full=full, analyses=analyses, compose=compose)
-        from archipec.custody.archiving.preview import preview
 
-        return preview(pipeline, run, full=full)
+def _observer(update: Callable[[int, int, int, int], None]) -> Callable[[ArchiveReport], None]:
+    def observe(report: ArchiveReport) -> None:
+        done = report.arrived + report.deselected
+        update(done, report.listed, report.arrived_size, report.listed_size)
+
+    return observe
 
 
 def _errors(report: ArchiveReport) -> list[ArchipecError]:

@@ -55,6 +55,11 @@ def make_judge(anchors: Any) -> Callable[[Any], Any]:
     return judge_or_be_harmed
 
 
+def make_telltale(_name: str) -> Callable[[Any], Any]:
+    """Return an analyzer that answers with the number of its process."""
+    return lambda _raw: os.getpid()
+
+
 def make_broken(_name: str) -> Callable[[Any], Any]:
     """Return an analyzer that fails at every message."""
     return _fail

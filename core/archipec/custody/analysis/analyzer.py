@@ -55,7 +55,7 @@ class Analysis(ABC):
 
     @abstractmethod
     def prepare(self) -> Analyzer:
-        """Return what is to run. Called once, before the first worker is started, by a thread of the pool.
+        """Return what is to run. Called before the first message is sent to a worker, by any thread, maybe twice.
 
         Raises:
             ArchipecError: it can't be done in this run; it is then asked nothing more.

@@ -26,7 +26,7 @@ _MOST_WORKERS = 4
 _AHEAD = 2  # chunks that a worker has, one of them at work
 _CHUNK_MESSAGES = 64
 _CHUNK_BYTES = 512 << 10
-_HELD_BYTES = 8 << 20
+_HELD_BYTES = 4 << 20
 """Bytes in memory that wait for workers: a batch, which comes at once."""
 _TOGETHER, _TOGETHER_BYTES = 500, 2 << 20  # answers that are recorded together, at least
 
@@ -66,6 +66,19 @@ class AnalysisPool:
         """Why some of the analyses, or all, were given up in this run."""
         errors = [one.error for one in self._recorders if one.error is not None]
         return errors if self._not_started is None else [*errors, self._not_started]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that it was fed is answered for and recorded, and nothing went wrong."""
+        return not self._under_way and self._bug is None and not self.errors
+
+    def turn_to(self, analyses: Sequence[Analysis], stop: Cancellation) -> bool:
+        """Go on with other analyses, by the same workers; False where these run other analyzers. Only while it is idle."""
+        recorders = [_Recorder(one) for one in analyses]
+        if _prepare(recorders) != self._analyzers:
+            return False
+        self._recorders, self._stop = recorders, stop
+        return True
 
     def offer(self, messages: Iterable[Numbered]) -> None:
         """Take messages, to be analyzed by all analyses, as long as there is room for them. Never waits.
@@ -200,8 +213,7 @@ class AnalysisPool:
     def _prepared(self) -> dict[int, Analyzer]:
         with self._preparing:
             if self._analyzers is None:
-                made = ((number, one.prepare()) for number, one in enumerate(self._recorders))
-                self._analyzers = {number: one for number, one in made if one is not None}
+                self._analyzers = _prepare(self._recorders)
             return self._analyzers
 
     def _hand_on(self, answers: Answers) -> None:
@@ -257,6 +269,11 @@ class _Recorder:
             self._analysis.record(answers)
         except ArchipecError as error:
             self.error = error
+
+
+def _prepare(recorders: Sequence[_Recorder]) -> dict[int, Analyzer]:
+    made = ((number, one.prepare()) for number, one in enumerate(recorders))
+    return {number: one for number, one in made if one is not None}
 
 
 def _most_workers(spared: int = 0) -> int:

@@ -20,6 +20,7 @@ from archipec.errors import ArchipecError
 if TYPE_CHECKING:
     from archipec.custody.analysis.analyzer import Analysis
     from archipec.custody.analysis.pool import AnalysisPool
+    from archipec.custody.analysis.shared import SharedPools
 
 __all__ = ["Analyzing"]
 
@@ -32,7 +33,8 @@ class Analyzing:
     Args:
         run: with its spool.
         further: analyses besides that of seals.
-        held: ends the workers.
+        pools: who makes them.
+        held: ends what was begun with them.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Analyzing:
         run: Run[ArchiveReport],
         report: ArchiveReport,
         further: Sequence[Analysis],
+        pools: SharedPools,
         held: ExitStack,
     ) -> None:
         self._pipeline = pipeline
         self._run = run
         self._report = report
         self._further = further
+        self._pools = pools
         self._held = held
         self._analyses: list[Analysis] = []
         self._pool: AnalysisPool | None = None
@@ -100,10 +104,8 @@ class Analyzing:
 
     def _start(self) -> AnalysisPool:
         if self._pool is None:
-            from archipec.custody.analysis.pool import AnalysisPool
-
             self._analyses = [*self._seals(), *self._further]
-            self._pool = self._held.enter_context(AnalysisPool(self._analyses, self._run.stop))
+            self._pool = self._held.enter_context(self._pools.lent(self._analyses, self._run.stop))
         return self._pool
 
     def _seals(self) -> list[Analysis]:

@@ -24,7 +24,7 @@ from archipec.pec.claims import is_unrecognised
 
 __all__ = ["Batcher"]
 
-_UNDER_WAY = 12 << 20
+_UNDER_WAY = 8 << 20
 """Bytes in the sinks before readers wait: while one batch is made durable the next one is there."""
 
 

@@ -19,7 +19,7 @@ from archipec.pec.claims import holds_certification
 __all__ = ["Intake"]
 
 # What is flushed together: as much as keeps flushes rare, and no more than a slow line brings while one can wait.
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 4 << 20
 _BATCH_MESSAGES = 1000
 _BATCH_SECONDS = 10.0
 _RECORD = 2 << 10

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from archipec.config.pipeline import Pipeline
+from archipec.custody.analysis.shared import SharedPools
 from archipec.custody.archiving.analyzing import Analyzing
 from archipec.custody.archiving.beginning import finish_deletions, refuse_same_folders, refuse_same_store
 from archipec.custody.archiving.deliveries import describe_archives, prepare_workers, remove_unused
@@ -35,6 +36,7 @@ def archive(
     full: bool = False,
     analyses: Sequence[Analysis] = (),
     compose: Composer | None = None,
+    pools: SharedPools | None = None,
 ) -> ArchiveReport:
     """Bring every message of a pipeline's source that the selection wants into every sink.
 
@@ -43,6 +45,7 @@ def archive(
         full: list the source from the start instead of from the cursors.
         analyses: what is to be found out of every message, besides whether its seal is valid.
         compose: what a step may have made of the run (`archipec.contract.RunView.compose`).
+        pools: who finds it out, for more pipelines than this; None: for this alone.
 
     Returns:
         the report, which the ledger keeps too. What went wrong is in it, never raised.
@@ -63,7 +66,8 @@ def archive(
                 held.callback(remove_unused, pipeline, workers, run.ledger, report, after)
             refuse_same_store(pipeline, workers, spooled)
             finish_deletions(pipeline, workers, spooled, report)
-            analyzing = Analyzing(pipeline, spooled, report, analyses, held)
+            lending = pools or held.enter_context(SharedPools())
+            analyzing = Analyzing(pipeline, spooled, report, analyses, lending, held)
             transfer = Transfer(pipeline, spooled, workers, report, analyzing)
             transfer.execute(full=full)
             describe_archives(pipeline, workers, run.ledger, report)
