@@ -10,8 +10,6 @@ from archipec.config.pipeline import Pipeline
 from archipec.custody.analysis.analyzer import Analysis
 from archipec.custody.run import Run
 from archipec.errors import ArchipecError, counted
-from archipec.index.database import index_path, open_index
-from archipec.index.filling import LedgerIndexing
 from archipec.language import _
 from archipec.terminal import say
 
@@ -24,6 +22,9 @@ def indexing(pipeline: Pipeline, run: Run[Any]) -> Iterator[Sequence[Analysis]]:
     if not pipeline.index:
         yield ()
         return
+    from archipec.index.database import index_path, open_index
+    from archipec.index.filling import LedgerIndexing
+
     try:
         index = open_index(index_path(run.state))
     except ArchipecError as error:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from archipec.cli.archives import OpenArchives
-from archipec.cli.transactions import headline
 from archipec.custody.ledger.holdings import SHORTEST_ID
 from archipec.custody.ledger.schema import PROMISED
 from archipec.errors import USAGE, ArchipecError, ConfigError, counted
 from archipec.language import _, written
 from archipec.message import ContentKey
 from archipec.options import nearest
-from archipec.pec.transactions import Transaction
 from archipec.terminal import printable, say_error
+
+if TYPE_CHECKING:  # `status` asks for names of pipelines alone, and loads nothing of messages
+    from archipec.cli.archives import OpenArchives
+    from archipec.pec.transactions import Transaction
 
 __all__ = ["all_named", "check_names", "named_messages", "only_transaction", "short_id"]
 
@@ -123,6 +125,8 @@ def only_transaction(name: str, found: Sequence[Transaction], direction: str) ->
             nothing.format(name=printable(name)),
             hint=_("give its Message-ID, its PEC identifier, or words of its subject and addresses"),
         )
+    from archipec.cli.transactions import headline
+
     lines = [f"{headline(one)}  {one.name}" for one in found[:_CANDIDATES]]
     if len(found) > _CANDIDATES:
         lines.append(_("and {more} more").format(more=written(len(found) - _CANDIDATES)))
