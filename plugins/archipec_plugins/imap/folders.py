@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from imapclient import imap_utf7
-
 from archipec.message import Fingerprint, FolderPrint
 from archipec_plugins.imap.grammar import Token, number, tokens
 
@@ -84,6 +82,10 @@ class Counts:
 
 def encode_name(name: str) -> bytes:
     """Return a folder's name in modified UTF-7 (RFC 3501 §5.1.3)."""
+    from imapclient import (
+        imap_utf7,  # here, because it takes as long to import as to log in, which needs it, too
+    )
+
     encoded: bytes = imap_utf7.encode(name)
     return encoded
 
@@ -96,6 +98,8 @@ def decode_name(encoded_name: bytes) -> str:
     """
     if _PLAIN_NAME.fullmatch(encoded_name):
         return encoded_name.decode("ascii")
+    from imapclient import imap_utf7
+
     try:
         name: str = imap_utf7.decode(encoded_name)
         if encode_name(name) == encoded_name:

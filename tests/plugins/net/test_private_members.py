@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import imapclient
 import pytest
 
-from archipec_plugins.imap import session as imap_session
+from archipec_plugins.imap import login as imap_login
 from archipec_plugins.pop3 import session as pop3_session
 
 PASSWORD = "secret that nobody logs"
@@ -78,7 +78,7 @@ def test_what_is_overridden_is_there(owner: type, name: str, parameters: list[st
 
 
 def imap_client(connection: ScriptedConnection, *, greeted: bool = False) -> imapclient.IMAPClient:
-    return imap_session._Client(connection, deque([b""], maxlen=1), greeted=greeted)  # type: ignore[arg-type]
+    return imap_login._Client(connection, deque([b""], maxlen=1), greeted=greeted)  # type: ignore[arg-type]
 
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ class TestImapclient:
         no_network(monkeypatch)
         with scripted(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n") as connection:
             client = imap_client(connection)
-            assert isinstance(client._imap, imap_session._Imap4)
+            assert isinstance(client._imap, imap_login._Imap4)
             assert client.socket() is connection.socket
 
     def test_capabilities_of_the_greeting_save_a_round_trip(self) -> None:
@@ -161,7 +161,7 @@ def test_what_is_relied_on_is_what_is_used() -> None:
 
     known = {"_create_IMAP4", "_get_capabilities", "_imap", "_create_socket"}
     for module, owners in (
-        (imap_session, (imaplib.IMAP4, imapclient.IMAPClient)),
+        (imap_login, (imaplib.IMAP4, imapclient.IMAPClient)),
         (pop3_session, (poplib.POP3,)),
     ):
         tree = ast.parse(inspect.getsource(module))
