@@ -11,11 +11,13 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from archipec.simulator import mailbox
 
@@ -46,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks/day.py", description=__doc__)
     parser.add_argument(
-        "--ledger", type=int, action="append", help="messages of a ledger (default: 50,000 and 1,000,000)"
+        "--ledger",
+        type=int,
+        action="append",
+        help="messages of a ledger (default: 50,000 and 1,000,000); 0 for none",
     )
     parser.add_argument("--count", type=int, default=5000, help="messages to verify (default: 5,000)")
     parser.add_argument("--size", type=int, default=20_000, help="bytes of each (default: 20,000)")
@@ -58,14 +63,19 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         tasks = [
             *_starts(folder),
-            *(task for count in options.ledger or (50_000, 1_000_000) for task in _ledger(folder, count)),
+            *(
+                task
+                for count in options.ledger or (50_000, 1_000_000)
+                if count
+                for task in _ledger(folder, count)
+            ),
             *_verifications(folder, options.count, options.size),
             *_many_archives(folder),
         ]
-        for label, command in tasks:
-            figures[label] = shown = _medians(command, folder)
+        for task in tasks:
+            figures[task.label] = shown = _medians(task, folder)
             print(
-                f"{label:58} {shown['seconds']:8.2f} s {shown['cpu']:8.2f} s of processor {shown['mb']:6.0f} MB",
+                f"{task.label:58} {shown['seconds']:8.2f} s {shown['cpu']:8.2f} s of processor {shown['mb']:6.0f} MB",
                 flush=True,
             )
     if options.json:
@@ -73,7 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-_Task = tuple[str, Sequence[str]]
+class _Task(NamedTuple):
+    """What is measured: a command, and what is removed before each run of it."""
+
+    label: str
+    command: Sequence[str]
+    fresh: Sequence[Path] = ()
 
 
 def _archipec(*arguments: object) -> list[str]:
@@ -86,11 +101,11 @@ def _starts(folder: Path) -> Iterator[_Task]:
     config = folder / "thirteen.toml"
     one = _PIPELINE.format(root=folder / "none")
     config.write_text("".join(one.replace("studio", f"studio{number}") for number in range(_PIPELINES)))
-    yield "--version", _archipec("--version")
-    yield "--help", _archipec("--help")
-    yield "plugins list", _archipec("plugins", "list")
+    yield _Task("--version", _archipec("--version"))
+    yield _Task("--help", _archipec("--help"))
+    yield _Task("plugins list", _archipec("plugins", "list"))
     looking = ("--config", config, "--state", folder / "empty")
-    yield f"status, {_PIPELINES} pipelines that never ran", _archipec(*looking, "status")
+    yield _Task(f"status, {_PIPELINES} pipelines that never ran", _archipec(*looking, "status"))
 
 
 def _ledger(folder: Path, count: int) -> Iterator[_Task]:
@@ -102,13 +117,15 @@ def _ledger(folder: Path, count: int) -> Iterator[_Task]:
     add_messages(state / "ledger.sqlite3", _SOURCE, [f"maildir:{root}"], count)
     looking = ("--config", config, "--state", state)
     what = f"{count:,} messages"
-    yield f"status, {what}", _archipec(*looking, "status")
+    yield _Task(f"status, {what}", _archipec(*looking, "status"))
     month = ("--since", "2015-03", "--until", "2015-03")
-    yield f"receipts of a month, {what}", _archipec(*looking, "receipts", *month)
-    yield f"receipts --missing of a month, {what}", _archipec(*looking, "receipts", "--missing", *month)
-    yield f"report --html, {what}", _archipec(*looking, "report", "--html", folder / "report.html")
+    yield _Task(f"receipts of a month, {what}", _archipec(*looking, "receipts", *month))
+    yield _Task(
+        f"receipts --missing of a month, {what}", _archipec(*looking, "receipts", "--missing", *month)
+    )
+    yield _Task(f"report --html, {what}", _archipec(*looking, "report", "--html", folder / "report.html"))
     if count <= 100_000:
-        yield f"receipts, {what}", _archipec(*looking, "receipts")
+        yield _Task(f"receipts, {what}", _archipec(*looking, "receipts"))
 
 
 def _verifications(folder: Path, count: int, size: int) -> Iterator[_Task]:
@@ -120,8 +137,8 @@ def _verifications(folder: Path, count: int, size: int) -> Iterator[_Task]:
         root = folder / kind
         command = _archipec("--state", folder / "verified", "archive", "--no-seals")
         measured([*command, "--from", f"eml:{mail}", "--to", f"{kind}:{root}"], _surroundings(folder), folder)
-        yield f"verify --to, {kind}", _archipec("verify", "--no-seals", "--to", f"{kind}:{root}")
-        yield f"sha256sum, {kind}", ["sh", "-c", f"find '{root}' -type f -print0 | xargs -0 sha256sum"]
+        yield _Task(f"verify --to, {kind}", _archipec("verify", "--no-seals", "--to", f"{kind}:{root}"))
+        yield _Task(f"sha256sum, {kind}", ["sh", "-c", f"find '{root}' -type f -print0 | xargs -0 sha256sum"])
 
 
 def _many_archives(folder: Path) -> Iterator[_Task]:
@@ -136,17 +153,25 @@ def _many_archives(folder: Path) -> Iterator[_Task]:
         source = f'[[pipeline]]\nname = "box{number}"\n[pipeline.source]\ntype = "eml"\npath = "{mail}"\n'
         tables.append(f'{source}[[pipeline.sink]]\ntype = "maildir"\npath = "{folder}/kept{number}"\n')
     config.write_text("".join(tables))
-    looking = ("--config", config, "--state", folder / "forty")
-    measured(_archipec(*looking, "archive"), _surroundings(folder), folder)
-    yield f"verify with seals, {_ARCHIVES} archives of 28 messages", _archipec(*looking, "verify")
+    state, kept = folder / "forty", [folder / f"kept{number}" for number in range(_ARCHIVES)]
+    looking = ("--config", config, "--state", state)
+    archive = _archipec(*looking, "archive")
+    what = f"{_ARCHIVES} pipelines"
+    yield _Task(f"archive, {what} with 28 new messages each", archive, (state, *kept))
+    yield _Task(f"archive, {what} with nothing new", archive)
+    yield _Task(f"verify with seals, {_ARCHIVES} archives of 28 messages", _archipec(*looking, "verify"))
 
 
 def _surroundings(folder: Path) -> Mapping[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
 
 
-def _medians(command: Sequence[str], folder: Path) -> dict[str, float]:
-    runs: list[Measurement] = [measured(command, _surroundings(folder), folder) for _ in range(_RUNS)]
+def _medians(task: _Task, folder: Path) -> dict[str, float]:
+    runs: list[Measurement] = []
+    for _ in range(_RUNS):
+        for one in task.fresh:
+            shutil.rmtree(one, ignore_errors=True)
+        runs.append(measured(task.command, _surroundings(folder), folder))
     return {
         "seconds": statistics.median(one.seconds for one in runs),
         "cpu": statistics.median(one.cpu_seconds for one in runs),

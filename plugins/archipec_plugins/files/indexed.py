@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar, cast
 
 from archipec.contract import ContentKey, Context, Fetched, Item, Json, Listed, Receipt, State
 from archipec.durability import sync_files
@@ -20,7 +19,14 @@ from archipec.errors import ArchipecError, IntegrityError, MissingCopy, Scope, f
 from archipec_plugins.files.folders import FolderEntry, listing, raising
 from archipec_plugins.files.inventory import InventoryKeeper
 from archipec_plugins.files.reading import check_path, read_error
-from archipec_plugins.files.streams import Verify, lookup_error, stream_of, unverified, verify_key
+from archipec_plugins.files.streams import (
+    CopyReader,
+    Verify,
+    lookup_error,
+    stream_of,
+    unverified,
+    verify_key,
+)
 from archipec_plugins.files.toc import StoredAt, TocIndex
 
 S = TypeVar("S")
@@ -84,7 +90,7 @@ class IndexedArchiveSink(ABC, Generic[S]):
         self._root = index.root
         self._index = index
         self._log = log
-        self._verify = unverified if compared else verify_key
+        self._compared = compared
         self._inventory = InventoryKeeper(self._root, index, log)
         self._staged: dict[ContentKey, S] = {}
         self._held: dict[ContentKey, Receipt] = {}
@@ -225,8 +231,7 @@ class IndexedArchiveSink(ABC, Generic[S]):
             return self._receipt(key, stored_at)
         return None
 
-    @contextmanager
-    def read(self, receipt: Receipt) -> Iterator[BinaryIO]:
+    def read(self, receipt: Receipt) -> BinaryIO:
         """Open a copy; one with other bytes ends in IntegrityError, unless the host compares them."""
         try:
             stored_at = self._copy_to_read(receipt)
@@ -234,13 +239,15 @@ class IndexedArchiveSink(ABC, Generic[S]):
             file = self._open_message(path, stored_at)
         except OSError as error:
             raise lookup_error(error, self._root) from error
-        with file, stream_of(self._chunks(file, path, stored_at, receipt.key, self._verify), file) as stream:
-            yield stream
+        if self._compared:
+            chunks = self._chunks(file, path, stored_at, receipt.key, unverified)
+            return cast(BinaryIO, CopyReader(chunks, file))
+        return stream_of(self._chunks(file, path, stored_at, receipt.key), file)
 
     def _copy_to_read(self, receipt: Receipt) -> StoredAt:
         """Return the place a receipt names; a later one when the message is known to be stored again since."""
-        if self._index.loaded and len(copies := self._index.copies(receipt.key)) > 1:
-            return copies[0]
+        if self._index.loaded and self._index.is_again(receipt.key):
+            return self._index.copies(receipt.key)[0]
         return self._locate(receipt)
 
     def iterate(self) -> Iterator[Receipt]:

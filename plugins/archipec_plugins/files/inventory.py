@@ -250,7 +250,7 @@ class InventoryKeeper:
             recorded.add(entry)
         # Where each file is a message, no other table lists more.
         for entry in self._holdings.claimed() if self._holdings.located else ():
-            if not any(places.knows(entry) for places in (held, recorded, claims)):
+            if not (held.knows(entry) or recorded.knows(entry) or claims.knows(entry)):
                 claims.add(entry)
                 lost[entry.file] += 1
                 yield self._missing(entry)

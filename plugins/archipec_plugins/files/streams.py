@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeAlias
 
 from archipec.durability import open_regular
 from archipec.errors import ArchipecError, IntegrityError, MissingCopy, TransientError, from_os_error
@@ -190,6 +190,38 @@ class _ChunkReader(io.RawIOBase):
         view[:taken] = self._rest[:taken]
         self._rest = self._rest[taken:]
         return taken
+
+
+class CopyReader:
+    """A copy that lies in a file among others, for the host to read: as `stream_of`, by half the steps a message."""
+
+    def __init__(self, chunks: Iterator[bytes], file: FileIO) -> None:
+        self._chunks = chunks
+        self._file = file
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def fileno(self) -> int:
+        """Return the file's number."""
+        return self._file.fileno()
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, fewer than ``size`` at the end alone."""
+        while size < 0 or len(self._rest) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._rest = self._rest + chunk if self._rest else chunk
+        if size < 0 or len(self._rest) <= size:
+            data, self._rest = self._rest, b""
+        else:
+            data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
 
 def write_all(descriptor: int, data: bytes) -> None:

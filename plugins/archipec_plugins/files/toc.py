@@ -172,6 +172,13 @@ class TocIndex(ABC):
             self._index.add(bytes.fromhex(key.sha256), self._packed(place))
             self._count += 1
 
+    def is_again(self, key: ContentKey) -> bool:
+        """Return whether there are several copies of a message; raises what `load` does."""
+        if self._index is None:
+            self.load()
+            return self.is_again(key)
+        return len(self._index.values(bytes.fromhex(key.sha256))) > 1
+
     def copies(self, key: ContentKey) -> list[StoredAt]:
         """Return the places of every copy of a message, the latest first; raises what `load` does."""
         if self._index is None:
@@ -187,7 +194,7 @@ class TocIndex(ABC):
         """Yield every message with its place, each once; of several copies the latest. Raises what `load` does."""
         self.load()
         for key, place in self._entries():
-            if self.copies(key)[:1] == [place]:
+            if not self.is_again(key) or self.copies(key)[:1] == [place]:
                 yield key, place
 
     def _packed(self, place: StoredAt) -> bytes:
