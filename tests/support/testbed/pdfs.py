@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pikepdf
@@ -49,7 +50,8 @@ def rightmost(pdf: bytes) -> float:
 
 
 def assert_pdfa(pdf: bytes) -> None:
-    """Check what ISO 19005-3 asks for, as far as the objects of the file tell."""
+    """Check what ISO 19005-3 asks for, as far as the objects of the file tell; no registry has veraPDF."""
+    assert re.match(rb"%PDF-1\.[4-7]\n%[\x80-\xff]{4}", pdf)
     with opened(pdf) as document:
         root = document.Root
         meta = document.open_metadata()
@@ -69,7 +71,12 @@ def assert_pdfa(pdf: bytes) -> None:
             if one.get("/Type") == "/FontDescriptor":
                 fonts += 1
                 assert keys & {"/FontFile2", "/FontFile3"}, one
+            if one.get("/Type") == "/Font" and one.get("/Subtype") == "/Type0":
+                assert "/ToUnicode" in keys, one
+            assert one.get("/Filter") != "/LZWDecode" and "/FFilter" not in keys, one
         assert fonts
+        assert document.check_pdf_syntax() == []
+        assert len(document.trailer["/ID"]) == 2
         assert "/Encrypt" not in document.trailer
         listed = {str(one.UF) for one in root.get("/AF", [])}
         assert listed == set(document.attachments)
