@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from archipec.pec.headers import header_block
+from archipec.pec.headers import Header
 from archipec.pec.kind import KINDS, UNSEALED
 
 if TYPE_CHECKING:
     from archipec.pec.buffer import Octets
 
-__all__ = ["claims_certification", "holds_certification", "is_unrecognised"]
+__all__ = ["claimed", "claims_certification", "holds_certification", "is_unrecognised"]
 
 # REM's fields begin with REM-, those of TS 102 640, which it grew out of, with X-REM-.
-_CLAIM = re.compile(rb"(?:^|\n)(?:X-(?:Trasporto|Ricevuta)|(?:X-)?REM-[!-9;-~]+)[ \t]*:", re.IGNORECASE)
+_CLAIM = re.compile(rb"\n(?:x-(?:trasporto|ricevuta)|(?:x-)?rem-[!-9;-~]+)[ \t]*:")
 
 
 def claims_certification(head: Octets) -> bool:
@@ -23,7 +23,12 @@ def claims_certification(head: Octets) -> bool:
     Args:
         head: a message, its beginning, or its header block; any bytes.
     """
-    return _CLAIM.search(header_block(head)) is not None
+    return claimed(Header.of(head))
+
+
+def claimed(header: Header) -> bool:
+    """As `claims_certification`, of a header that is cut out already."""
+    return _CLAIM.search(header.folded) is not None
 
 
 def holds_certification(raw: Octets) -> bool:

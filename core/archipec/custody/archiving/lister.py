@@ -20,10 +20,10 @@ from archipec.custody.run import Run
 from archipec.errors import ArchipecError, Incomplete, PermanentError, Scope, TransientError, counted
 from archipec.language import _
 from archipec.message import Folder, Json, Listed
-from archipec.pec.claims import claims_certification
+from archipec.pec.claims import claimed
 from archipec.pec.date import origin_date, received_date
-from archipec.pec.headers import first_field, identifier, raw_text
-from archipec.pec.kind import ORDINARIA, kind_and_system
+from archipec.pec.headers import Header, first_field, identifier, raw_text
+from archipec.pec.kind import ORDINARIA, marked_kind
 
 __all__ = [
     "Lister",
@@ -330,9 +330,10 @@ def read_headers(
 
 def header_facts(row: SourceMessage, head: bytes, *, asks_message_id: bool) -> HeaderFacts:
     """Return what a message's header tells."""
-    kind, system = kind_and_system(head)
-    message_id = _message_id_of(head) if asks_message_id else None
-    claims = kind == ORDINARIA and claims_certification(head)
+    header = Header.of(head)
+    kind, system = marked_kind(header)
+    message_id = _message_id_of(header) if asks_message_id else None
+    claims = kind == ORDINARIA and claimed(header)
     return HeaderFacts(row.id, kind, *_date_of(row, head), message_id, claims, system)
 
 
@@ -340,9 +341,9 @@ def _has_parts(head: bytes) -> bool:
     return (first_field(head, "Content-Type") or b"").lstrip().lower().startswith(b"multipart/")
 
 
-def _message_id_of(head: bytes) -> str:
+def _message_id_of(header: Header) -> str:
     """Return a message's Message-ID without angle brackets, empty when it has none."""
-    value = first_field(head, "Message-ID")
+    value = header.first("Message-ID")
     return "" if value is None else identifier(raw_text(value)) or ""
 
 
