@@ -72,8 +72,7 @@ class Folder:
     messages: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A message as a listing shows it, its body unread.
 
     Attributes:
@@ -95,8 +94,7 @@ class Listed:
     cursor: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A message being read. ``chunks`` gives its bytes once, in order, and is void after the next Fetched.
 
     ``chunks`` raises an error of scope MESSAGE when this message alone can't be read.
@@ -113,8 +111,7 @@ class Fetched:
     loose: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A message offered to a sink.
 
     Attributes:

@@ -37,6 +37,8 @@ _RESULTS: Final[Mapping[str, type]] = {
     "check": ArchipecError,
     "detects": Claim,
 }
+# Iterators of which none runs a line of the plugin's: most messages come whole, as one chunk.
+_PLAIN: Final = frozenset({type(iter(())), type(iter([]))})
 _MAY_BE_NONE: Final = frozenset({"find"})
 
 
@@ -254,7 +256,7 @@ def _lent(value: Any) -> Any:
         return (
             value
             if value.body is not None
-            else replace(value, open=lambda: cast(BinaryIO, _Reader(value.open())))
+            else value._replace(open=lambda: cast(BinaryIO, _Reader(value.open())))
         )
     return pulled(value) if isinstance(value, Iterator) else value
 
@@ -292,12 +294,8 @@ def _article(name: str) -> str:
 def _items(guard: _Guard, items: Iterable[Any], expected: type | None) -> Iterator[Any]:
     iterator = guard.run(iter, items)
     end = object()
-
-    def following() -> Any:
-        return next(iterator, end)
-
     try:
-        while (item := guard.run(following)) is not end:
+        while (item := guard.run(next, iterator, end)) is not end:
             _check(guard, item, expected)
             yield _fetched(guard, item) if expected is Fetched else item
     finally:
@@ -306,6 +304,8 @@ def _items(guard: _Guard, items: Iterable[Any], expected: type | None) -> Iterat
 
 
 def _fetched(guard: _Guard, item: Fetched) -> Fetched:
+    if type(item.chunks) in _PLAIN:
+        return item
     return Fetched(item.ref, _chunks(guard, item.chunks), item.saved, item.loose)
 
 

@@ -6,7 +6,6 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypedDict, Unpack
@@ -100,7 +99,7 @@ def make_item(raw: bytes, **fields: Unpack[ItemFields]) -> Item:
         open=lambda: io.BytesIO(raw),
         body=raw if not fields.keys() & {"key", "open"} and len(raw) <= _IN_MEMORY else None,
     )
-    return replace(item, **fields)
+    return item._replace(**fields)
 
 
 def key_of(chunks: Iterable[bytes]) -> ContentKey:

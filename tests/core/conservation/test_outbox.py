@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,7 +81,7 @@ def test_bytes_that_are_in_memory_are_taken_and_no_others_read(outbox: Outbox) -
     def unreadable() -> BinaryIO:
         raise AssertionError("the key was computed of the bytes in memory: nothing is read a second time")
 
-    outbox.stage(replace(make_item(RAW), open=unreadable))
+    outbox.stage(make_item(RAW)._replace(open=unreadable))
     outbox.commit(0)
     with outbox.read(KEY) as stream:
         assert stream.read() == RAW

@@ -578,7 +578,7 @@ def test_a_message_of_another_size_than_its_copy_is_no_order(
 
     def longer(self: DeletableSource, folder: str, after: Any) -> Iterator[Any]:
         return (
-            replace(one, size=(one.size or 0) + 9) if one.ref == "1" else one
+            one._replace(size=(one.size or 0) + 9) if one.ref == "1" else one
             for one in scan(self, folder, after)
         )
 

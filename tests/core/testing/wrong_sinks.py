@@ -403,7 +403,7 @@ class ReadsNoFurther(MemorySink):
 
     def put(self, item: Item) -> None:
         """Stage as many bytes as announced."""
-        super().put(replace(item, open=lambda: io.BytesIO(item.open().read(item.key.size))))
+        super().put(item._replace(open=lambda: io.BytesIO(item.open().read(item.key.size))))
 
 
 @broken("test_a_reader_that_fails", says="put must raise")
@@ -438,7 +438,7 @@ class LeavesReadersOpen(MemorySink):
     def put(self, item: Item) -> None:
         """Read without closing."""
         reader = item.open()
-        super().put(replace(item, open=lambda: io.BytesIO(reader.read())))
+        super().put(item._replace(open=lambda: io.BytesIO(reader.read())))
 
 
 @broken("test_a_batch_under_way_is_finished_when_cancelled", says="must finish the batch")
