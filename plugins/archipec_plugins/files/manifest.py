@@ -113,9 +113,10 @@ class Manifest:
         Raises:
             OSError: the manifest can't be opened for writing.
         """
-        self.open()
+        if self._descriptor is None:
+            self.open()
         offset = self._end + len(self._waiting)
-        self._waiting += f"{sha256}  ".encode() + os.fsencode(path) + b"\n"
+        self._waiting += os.fsencode(f"{sha256}  {path}\n")
         return offset
 
     def open(self) -> None:

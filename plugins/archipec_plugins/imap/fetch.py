@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -229,7 +230,7 @@ class ImapFetchPipeline:
         if left or held:
             over = set(uids)
             self._turn = deque(uid for uid in self._turn if uid not in over)
-        if held and not left and all(one.file is not None for one in held.values()):
+        if held and not left and all(one.body is not None for one in held.values()):
             for one in held.values():
                 yield from one.answer()
         else:
@@ -363,34 +364,42 @@ class _Held:
     """An answer that waits.
 
     Attributes:
-        file: its bytes; None when they may be another message's.
+        body: its bytes; None when they may be another message's.
     """
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
-        self.file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self.body: Iterator[bytes] | None = None
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
 
     def keep(self, body: Iterator[bytes], temp: Path) -> None:
-        """Read the bytes."""
+        """Read the bytes; a message that came as one chunk stays that."""
+        first = next(body, b"")
+        second = next(body, b"")
+        if not second:
+            self.body = iter((first,) if first else ())
+            return
         try:
-            self.file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(temp))  # noqa: SIM115  # closed by drop
-            for chunk in body:
-                self.file.write(chunk)
-            self.file.seek(0)
+            self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(temp))  # noqa: SIM115  # closed by drop
+            for chunk in chain((first, second), body):
+                self._file.write(chunk)
+            self._file.seek(0)
         except OSError as error:
             raise from_os_error(error, temp) from error
+        self.body = iter(partial(self._file.read, _CHUNK), b"")
 
     def answer(self) -> Iterator[ImapAnswer]:
         """Give it, and forget it."""
-        if self.file is not None:
-            yield self.ref, iter(partial(self.file.read, _CHUNK), b"")
+        if self.body is not None:
+            yield self.ref, self.body
         self.drop()
 
     def drop(self) -> None:
         """Forget the bytes."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        self.body = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def parse_ref(ref: str) -> tuple[int | None, int]:
