@@ -14,6 +14,7 @@ import pytest
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.selection import read_selection
+from archipec.custody.archiving import transfer
 from archipec.custody.archiving.report import ArchiveReport
 from archipec.custody.archiving.run import archive
 from archipec.custody.ledger import Ledger
@@ -116,6 +117,16 @@ def test_connections_share_the_work_where_the_source_is_slow(run: Callable[..., 
     assert holds(store, *messages)
     assert set(box.fetched.values()) == {1}
     assert box.opened == 3
+
+
+def test_one_connection_does_where_this_process_is_what_the_run_waits_for(
+    run: Callable[..., ArchiveReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_BUSY", 0.0)
+    messages = [message(n) for n in range(4000)]
+    box, store = Mailbox.of(INBOX=messages), Store()
+    assert run(pipeline(box, store, connections=3)).stored == 4000
+    assert box.opened == 1
 
 
 def test_one_connection_does_where_the_sinks_are_slow(run: Callable[..., ArchiveReport]) -> None:
