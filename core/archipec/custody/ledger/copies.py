@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from archipec.custody.ledger.database import LedgerTable, columns, readable
+from archipec.custody.ledger.database import LedgerTable, columns, insert, readable
 from archipec.custody.ledger.schema import UNSETTLED
 from archipec.errors import counted
 from archipec.message import ContentKey, Receipt, State
@@ -262,13 +262,13 @@ class Copies(LedgerTable):
         What was learnt by adoption, without reading, gives way to what was read.
         """
         rows = [(*content.key, content.kind, content.date, content.date_from) for content in contents]
-        db.execute(
-            "INSERT INTO content (sha256, size, kind, date, date_from)"
-            f" SELECT {columns(5)} FROM json_each(?) WHERE true"
-            " ON CONFLICT (sha256, size) DO UPDATE SET kind = iif(kind = '', excluded.kind, kind),"
+        insert(
+            db,
+            "content (sha256, size, kind, date, date_from)",
+            rows,
+            "ON CONFLICT (sha256, size) DO UPDATE SET kind = iif(kind = '', excluded.kind, kind),"
             " date = iif(date_from = '', excluded.date, date),"
             " date_from = iif(date_from = '', excluded.date_from, date_from)",
-            (json.dumps(rows),),
         )
         found = db.execute(
             "SELECT json_group_array(json_array(sha256, size, id)) FROM content"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, ClassVar, Final
 
 from archipec.custody.ledger.schema import APPLICATION_ID, JSON_COLUMNS, SCHEMA, STEPS, VERSION
 from archipec.errors import ArchipecError, PermanentError
 from archipec.language import N_, _
 from archipec.sqlite_file import SqliteFile
 
-__all__ = ["Database", "LedgerTable", "columns", "readable"]
+__all__ = ["Database", "LedgerTable", "columns", "insert", "readable"]
+
+_ROWS: Final = 50
+"""Rows that one statement inserts: SQLite allows it 999 values wherever it is."""
 
 _UNREADABLE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -43,6 +49,19 @@ class LedgerTable:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+
+
+def insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]], then: str = "") -> None:
+    """Insert rows of many or long values, many in one statement for the reason of `columns`, and without their way by JSON.
+
+    Args:
+        into: the table, with the columns that the rows have: ``content (sha256, size)``.
+        then: what follows the values: ``ON CONFLICT DO NOTHING``.
+    """
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+        db.execute(f"INSERT INTO {into} VALUES {marks} {then}", list(chain.from_iterable(some)))
 
 
 def columns(count: int, *names: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from archipec.custody.ledger.copies import Copies, Copy
-from archipec.custody.ledger.database import Database, LedgerTable, columns
+from archipec.custody.ledger.database import Database, LedgerTable, columns, insert
 from archipec.custody.verdict import IDENTIFIERS, Verdict
 from archipec.pec.kind import UNSEALED
 
@@ -45,21 +45,21 @@ class Verdicts(LedgerTable):
         """
         rows, sealed, read = [], [], []
         for content, verdict in verdicts:
-            rows.append((content, verdict.status, *verdict.identifiers, verdict.record))
+            rows.append((now, content, verdict.status, *verdict.identifiers, verdict.record))
             if verdict.certified is not None:
                 sealed.append((content, verdict.kind, verdict.certified))
             elif verdict.kind not in UNSEALED:
                 read.append((content, verdict.kind))
         with self._db.transaction() as db:
-            db.execute(
-                f"INSERT INTO verdict (judged, content, seal, {', '.join(IDENTIFIERS)}, record)"
-                f" SELECT ?, {columns(8)} FROM json_each(?) WHERE true ON CONFLICT (content) DO UPDATE SET"
-                " seal = excluded.seal,"
+            insert(
+                db,
+                f"verdict (judged, content, seal, {', '.join(IDENTIFIERS)}, record)",
+                rows,
+                "ON CONFLICT (content) DO UPDATE SET seal = excluded.seal,"
                 " tipo = excluded.tipo, identificativo = excluded.identificativo, msgid = excluded.msgid,"
                 " riferimento = excluded.riferimento, message_id = excluded.message_id,"
                 " record = excluded.record, judged = excluded.judged WHERE verdict.seal != 'valid'"
                 " OR excluded.seal = 'valid'",
-                (now, json.dumps(rows)),
             )
             db.execute(
                 "UPDATE content SET kind = j.kind, date = j.date, date_from = 'certified' FROM"
