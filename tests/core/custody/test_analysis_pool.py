@@ -156,6 +156,19 @@ def test_a_large_message_is_read_from_its_file_which_is_then_removed(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_messages_in_memory_and_in_files_go_to_a_worker_together(tmp_path: Path) -> None:
+    messages: dict[int, bytes] = {number: message(number) for number in range(1, 9)}
+    given: dict[int, bytes | Path] = dict(messages)
+    for number in (2, 3, 8):
+        given[number] = tmp_path / str(number)
+        (tmp_path / str(number)).write_bytes(messages[number])
+    one = Keeping()
+    with AnalysisPool([one], Cancellation()) as pool:
+        pool.offer(given.items())
+        pool.finish()
+    assert one.answers == expected(messages)
+
+
 def test_only_the_analyses_that_lack_a_message_see_it() -> None:
     one, two = Keeping("one"), Keeping("two")
     with AnalysisPool([one, two], Cancellation()) as pool:
@@ -226,6 +239,21 @@ def test_there_are_never_more_workers_than_there_is_to_do(
     one = Keeping()
     with AnalysisPool([one], Cancellation()) as pool:
         pool.offer(messages.items())
+        assert len(pool._hands) == workers
+        pool.finish()
+    assert one.answers == expected(messages)
+
+
+@pytest.mark.parametrize(("seconds", "workers"), [(0.0, 4), (600.0, 1)])
+def test_more_workers_are_started_for_work_that_takes_long(
+    seconds: float, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_most_workers", lambda **_: 4)
+    monkeypatch.setattr(pool_module, "_WORTH_A_START", seconds)
+    messages = {number: message(number) for number in range(1000)}
+    one = Keeping()
+    with AnalysisPool([one], Cancellation()) as pool:
+        assert pool.feed(messages.items(), (0,))
         assert len(pool._hands) == workers
         pool.finish()
     assert one.answers == expected(messages)

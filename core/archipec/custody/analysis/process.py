@@ -1,6 +1,7 @@
 """What runs in a worker process, and how it and the command talk: frames of a length and that many bytes.
 
-The command's frames are pickled objects; the answers, from where hostile messages are read, are JSON.
+The command's frames are pickled objects, and messages come behind theirs as they are: pickled they would be copied twice.
+The answers, from where hostile messages are read, are JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Final, NamedTuple
@@ -23,7 +25,7 @@ from archipec.custody.analysis.analyzer import Analyze, Analyzer
 from archipec.message import Json
 from archipec.pec.buffer import FileBuffer
 
-__all__ = ["BOOTSTRAP", "HARMLESS", "Request", "main", "read_frame", "write_frame"]
+__all__ = ["BOOTSTRAP", "HARMLESS", "Request", "main", "read_frame", "write_frame", "write_request"]
 
 BOOTSTRAP: Final = (
     "import pickle, struct, sys\n"
@@ -57,10 +59,22 @@ class Request(NamedTuple):
 
 def write_frame(stream: IO[bytes], value: object) -> None:
     """Send an object to the worker. Raises OSError when it is gone."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
+    stream.write(_frame(value))
     stream.flush()
+
+
+def write_request(stream: IO[bytes], request: Request) -> None:
+    """Send messages to the worker. Raises OSError when it is gone."""
+    # In place of one that is in memory stands how long it is.
+    announced = [one if isinstance(one, Path) else len(one) for one in request.messages]
+    stream.write(_frame((request.analyzers, announced, request.careful)))
+    stream.writelines(one for one in request.messages if not isinstance(one, Path))
+    stream.flush()
+
+
+def _frame(value: object) -> bytes:
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
 
 
 def read_frame(stream: IO[bytes], most: int) -> bytes | None:
@@ -117,7 +131,15 @@ def _next() -> Any:
 
 def _take_in(requests: SimpleQueue[Request]) -> None:
     while True:
-        requests.put(_next())
+        analyzers, announced, careful = _next()
+        sizes = [one for one in announced if isinstance(one, int)]
+        block = sys.stdin.buffer.read(sum(sizes))
+        if len(block) < sum(sizes):
+            os._exit(0)
+        small = (block[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True))
+        requests.put(
+            Request(analyzers, [one if isinstance(one, Path) else next(small) for one in announced], careful)
+        )
 
 
 def _make(analyzer: Analyzer) -> Analyze:

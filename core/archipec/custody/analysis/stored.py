@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,8 @@ from archipec.config.endpoint import Endpoint
 from archipec.contract import Sink, SinkType
 from archipec.custody.analysis.analyzer import Analysis
 from archipec.custody.analysis.pool import AnalysisPool, Numbered
-from archipec.custody.analysis.worker import Message
 from archipec.custody.readback import read_into, read_whole
-from archipec.custody.run import Run
+from archipec.custody.run import Run, open_endpoint
 from archipec.custody.spool import IN_MEMORY
 from archipec.errors import ArchipecError, Scope, Unsupported
 from archipec.message import Receipt
@@ -42,7 +42,8 @@ def analyze_stored(
         first = next(lacking, None)
         if first is None:
             continue
-        with run.open(endpoint) as sink:
+        # What is read is compared here, once.
+        with open_endpoint(endpoint, replace(run.context(endpoint), compares=True)) as sink:
             for wanted, same in groupby(chain((first,), lacking), lambda one: one.analyses):
                 receipts = ((one.content, one.receipt) for one in same)
                 if not pool.feed(read_messages(sink, receipts, run.temp), wanted):
@@ -85,16 +86,14 @@ def read_messages(sink: Sink, receipts: Iterable[tuple[int, Receipt]], temp: Pat
     """
     for number, receipt in receipts:
         try:
-            yield number, _read(sink, receipt, temp / f"to-analyze-{number}")
+            if receipt.key.size <= IN_MEMORY:
+                yield number, read_whole(sink, receipt)
+            else:
+                file = temp / f"to-analyze-{number}"
+                read_into(sink, receipt, file)
+                yield number, file
         except Unsupported:
             return
         except ArchipecError as error:
             if error.scope > Scope.MESSAGE:
                 raise
-
-
-def _read(sink: Sink, receipt: Receipt, file: Path) -> Message:
-    if receipt.key.size <= IN_MEMORY:
-        return read_whole(sink, receipt)
-    read_into(sink, receipt, file)
-    return file

@@ -21,7 +21,14 @@ from threading import Lock
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from archipec.custody.analysis.analyzer import Analyzer, Answer
-from archipec.custody.analysis.process import BOOTSTRAP, HARMLESS, Request, read_frame, write_frame
+from archipec.custody.analysis.process import (
+    BOOTSTRAP,
+    HARMLESS,
+    Request,
+    read_frame,
+    write_frame,
+    write_request,
+)
 
 __all__ = ["Answers", "Chunk", "Message", "NotStarted", "Worker"]
 
@@ -150,7 +157,7 @@ class _Process:
             NotStarted: it ended before it took any message.
         """
         try:
-            write_frame(self._requests, request)
+            write_request(self._requests, request)
         except OSError:
             self._wait_for_start()
             raise _Ended from None
