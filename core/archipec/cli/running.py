@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -76,6 +77,8 @@ def run_each(
     runner = _Runner(settings, ledger, running_command(), show, errors)
     subjects = [AttemptSubject(one.name, one.source.where, places_of(one.sinks), urls) for one in work]
     codes: dict[int, int] = {}
+    # What is loaded by now stays: the collector is not to go through it again and again while messages pass.
+    gc.freeze()
     if jobs > 1 and len(work) > 1:
         pieces = [
             Work(_uses(pipeline), partial(_run_until, runner, subject, partial(tried, pipeline)))
