@@ -8,26 +8,14 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from archipec.language import N_, _, pgettext
+from archipec.language import N_, _
 from archipec.message import Json
-from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction
+from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction, outcome_word
 from archipec.terminal import printable
 
 __all__ = ["as_json", "as_text", "headline", "messages_of"]
 
 _ROME = ZoneInfo("Europe/Rome")
-_STATUS = {
-    Outcome.REFUSED: N_("refused", "message"),
-    Outcome.FAILED: N_("failed", "message"),
-    Outcome.VIRUS: N_("virus", "message"),
-    Outcome.TIMED_OUT: N_("timed-out", "message"),
-    Outcome.UNPROVEN: N_("unproven", "message"),
-    Outcome.MISSING: N_("missing", "message"),
-    Outcome.WAITING: N_("waiting", "message"),
-    Outcome.DELIVERED: N_("delivered", "message"),
-    Outcome.ORDINARY: N_("ordinary", "message"),
-    Outcome.RECEIVED: N_("received", "message"),
-}
 _SAID = {
     Outcome.ORDINARY: N_("accepted, ordinary mail, no legal delivery"),
     Outcome.TIMED_OUT: N_("not delivered in time"),
@@ -104,7 +92,7 @@ def _receipt(record: MessageRecord) -> dict[str, Json]:
 
 def headline(one: Transaction) -> str:
     """Return a transaction in one line."""
-    status = pgettext("message", _STATUS[one.status]).upper()
+    status = outcome_word(one.status).upper()
     return f"{_moment(one.date)}  {status:<9}  {printable(one.oggetto) or _('(no subject)')}"
 
 
@@ -141,14 +129,14 @@ def as_text(one: Transaction) -> str:
 
 
 def _said(who: Recipient) -> str:
-    said = _(_SAID[who.outcome]) if who.outcome in _SAID else pgettext("message", _STATUS[who.outcome])
+    said = _(_SAID[who.outcome]) if who.outcome in _SAID else outcome_word(who.outcome)
     if who.outcome in ATTENTION:
         said = click.style(said.upper(), fg="red", bold=True)
     return said if who.decisive is None else f"{said} {_moment(who.decisive.date)}"
 
 
 def _remarks(margin: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
-    said = set(_SAID.values())
+    said = set(map(_, _SAID.values()))
     return [
         *(margin + _("problem: {problem}").format(problem=printable(problem)) for problem in problems),
         *(margin + _("note: {note}").format(note=printable(note)) for note in notes if note not in said),

@@ -22,7 +22,7 @@ from archipec.custody.status import PipelineStatus, SinkStatus, Try, fullness, s
 from archipec.errors import ATTENTION, AuthError, Interrupted, counted
 from archipec.language import _
 from archipec.message import Json
-from archipec.pec.transactions import Transaction
+from archipec.pec.transactions import Transaction, outcome_word
 
 __all__ = ["Matter", "MatterKind", "attention", "late_receipts", "matters_of"]
 
@@ -156,8 +156,8 @@ def late_receipts(ledger: Ledger, known: Iterable[PipelineStatus], now: int) -> 
 
 def _receipt(pipeline: str, one: Transaction) -> Matter:
     wrong = [who for who in one.recipients if f"{who.address} {who.outcome}" in one.concerns]
-    words = [f"{who.address}: {who.outcome}" for who in wrong] or [*one.problems[:1]]
-    words = words or [who.problems[0] for who in one.recipients if who.problems] or [str(one.status)]
+    words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong] or [*one.problems[:1]]
+    words = words or [who.problems[0] for who in one.recipients if who.problems] or [outcome_word(one.status)]
     subject = one.oggetto or _("(no subject)")
     command = ("receipts", "--handled", one.name, "--note", "TEXT")
     since = None if one.date is None else int(one.date.timestamp())

@@ -81,4 +81,4 @@ def fact_rows(shape: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 
 def _meaning(reason: Mapping[str, Json]) -> str:
-    return f"{reason['code']}: {reason['meaning']}" if reason["meaning"] else str(reason["code"])
+    return f"{reason['code']}: {_(str(reason['meaning']))}" if reason["meaning"] else str(reason["code"])

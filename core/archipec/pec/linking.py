@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from archipec.language import _
 from archipec.pec import kind as kinds
 from archipec.pec.transactions import (
     BY_WEIGHT,
@@ -104,7 +105,9 @@ def _incoming(envelopes: Sequence[MessageRecord]) -> Transaction:
         system=first.system,
         envelopes=proven,
         unproven=unproven,
-        problems=tuple(_doubts(first)) if proven else (f"the envelope is not proven: {first.reason}",),
+        problems=tuple(_doubts(first))
+        if proven
+        else (_("the envelope is not proven: {reason}").format(reason=first.reason),),
         notes=tuple(_remarks(first)) if proven else (),
         recipients=tuple(
             Recipient(address=one.address, tipo=one.tipo, outcome=Outcome.RECEIVED)
@@ -136,11 +139,13 @@ def _sending(
             problems += _doubts(one)
             notes += _remarks(one)
     if nameless:
-        problems.append("a delivery receipt does not say for which recipient it is, and counts for none")
+        problems.append(_("a delivery receipt does not say for which recipient it is, and counts for none"))
     if sent is None:
-        notes.append("what was sent is not in the archive: neither its copy nor a complete receipt")
+        notes.append(_("what was sent is not in the archive: neither its copy nor a complete receipt"))
     elif sent.heuristic:
-        notes.append("the copy of what was sent was found by sender, subject and time, not by an identifier")
+        notes.append(
+            _("the copy of what was sent was found by sender, subject and time, not by an identifier")
+        )
     recipients = tuple(judge.recipients(told))
     outcomes = {one.outcome for one in recipients} | judge.acceptance_outcomes
     if not recipients:
@@ -234,14 +239,16 @@ class _Judge:
     ) -> tuple[set[Outcome], tuple[str, ...]]:
         """What the acceptance adds to the outcomes, and what is wrong about it."""
         if self._accepted:
-            return set(), ("a refusal of the same message is recorded too",) if refusal else ()
+            return set(), (_("a refusal of the same message is recorded too"),) if refusal else ()
         if refusal is not None:
-            return {Outcome.REFUSED}, (f"the message was refused{_words(refusal)}",)
+            return {Outcome.REFUSED}, (_("the message was refused") + _words(refusal),)
         doubtful = _first(unproven, kinds.ACCETTAZIONE) or _first(unproven, kinds.NON_ACCETTAZIONE)
         if doubtful is not None:
-            return {Outcome.UNPROVEN}, (f"the acceptance is not proven: {doubtful.reason}",)
+            return {Outcome.UNPROVEN}, (
+                _("the acceptance is not proven: {reason}").format(reason=doubtful.reason),
+            )
         if self.silence is Outcome.MISSING:
-            return {Outcome.MISSING}, ("there is no acceptance in the archive",)
+            return {Outcome.MISSING}, (_("there is no acceptance in the archive"),)
         return {Outcome.WAITING}, ()
 
     def recipients(self, told: MessageRecord) -> Iterator[Recipient]:
@@ -258,7 +265,7 @@ class _Judge:
                     seen.add(name)
                     address = next(one for one in receipts[0].about if _folded(one) == name)
                     found = self._recipient(address, "")
-                    note = "not among the recipients that were certified"
+                    note = _("not among the recipients that were certified")
                     yield replace(found, notes=(*found.notes, note)) if told.destinatari else found
 
     def _recipient(self, address: str, tipo: str) -> Recipient:
@@ -281,11 +288,11 @@ class _Judge:
                 base,
                 outcome=Outcome.TIMED_OUT,
                 decisive=final[0],
-                problems=("not delivered within 24 hours" + _words(final[0]), *_doubts(final[0])),
+                problems=(_("not delivered within 24 hours") + _words(final[0]), *_doubts(final[0])),
                 notes=tuple(_remarks(final[0])),
             )
         if left or (tipo == "esterno" and self._certified and not self._refused):
-            note = "accepted, ordinary mail, no legal delivery"
+            note = _("accepted, ordinary mail, no legal delivery")
             return replace(base, outcome=Outcome.ORDINARY, notes=(note,))
         if self._refused:
             return replace(base, outcome=Outcome.REFUSED)
@@ -294,19 +301,21 @@ class _Judge:
     def _silent(self, base: Recipient) -> Recipient:
         doubtful = [*self._unproven.get(_folded(base.address), []), *self._unproven.get("", [])]
         if doubtful:
-            reason = f"the receipt is not proven: {doubtful[0].reason}"
+            reason = _("the receipt is not proven: {reason}").format(reason=doubtful[0].reason)
             return replace(base, outcome=Outcome.UNPROVEN, problems=(reason,))
         early = [one for one in base.receipts if one.kind == kinds.PREAVVISO_ERRORE_CONSEGNA]
         refused = [one for one in base.receipts if one.kind == kinds.RELAY_REJECTION]
         notes = (
-            *("not delivered in the first 12 hours" + _words(one) for one in early[:1]),
-            *("the recipient's provider refused it" + _words(one) for one in refused[:1]),
+            *(_("not delivered in the first 12 hours") + _words(one) for one in early[:1]),
+            *(_("the recipient's provider refused it") + _words(one) for one in refused[:1]),
         )
         if self.silence is Outcome.WAITING:
             return replace(base, notes=notes)
-        reason = "no delivery receipt"
-        if self._accepted:
-            reason += " 24 hours after the message was accepted"
+        reason = (
+            _("no delivery receipt 24 hours after the message was accepted")
+            if self._accepted
+            else _("no delivery receipt")
+        )
         return replace(base, problems=(reason,), notes=notes)
 
     def _is_final(self, one: MessageRecord) -> bool:
@@ -330,17 +339,19 @@ def _delivered(
     best = ordered[0]
     problems, notes = _doubts(best), _remarks(best)
     if failures:
-        problems.append(f"a notice of failure contradicts the delivery receipt{_words(failures[0])}")
+        problems.append(_("a notice of failure contradicts the delivery receipt") + _words(failures[0]))
     if final:
-        notes.append("delivered although a notice had said that 24 hours went by without delivery")
+        notes.append(_("delivered although a notice had said that 24 hours went by without delivery"))
     if not best.is_complete and best.system != kinds.REM:  # whose receipts state the original's hash
         if best.ricevuta == "completa":
-            what = "the delivery receipt does not hold the original"
+            notes.append(
+                _("the delivery receipt does not hold the original: not enough for judicial deposit")
+            )
         else:
-            what = f'the delivery receipt is "{best.ricevuta}"'
-        notes.append(f"{what}: not enough for judicial deposit")
+            short = _('the delivery receipt is "{kind}": not enough for judicial deposit')
+            notes.append(short.format(kind=best.ricevuta))
     if len(deliveries) > 1:
-        notes.append(f"{len(deliveries)} delivery receipts are recorded")
+        notes.append(_("{number} delivery receipts are recorded").format(number=len(deliveries)))
     return replace(
         base, outcome=Outcome.DELIVERED, decisive=best, problems=tuple(problems), notes=tuple(notes)
     )
@@ -352,7 +363,10 @@ def _doubts(one: MessageRecord) -> list[str]:
         return []
     named = ", ".join(one.outside[:5])
     return [
-        f'the message with the sealed "{one.kind}" holds more than its seal covers, which proves nothing: {named}'
+        _(
+            'the message with the sealed "{kind}" holds more than its seal covers, which proves '
+            "nothing: {named}"
+        ).format(kind=one.kind, named=named)
     ]
 
 
@@ -360,13 +374,15 @@ def _remarks(one: MessageRecord) -> list[str]:
     if not one.mended:
         return []
     return [
-        f'the certification data of the "{one.kind}" had to be mended to be read: {", ".join(one.mended)}'
+        _('the certification data of the "{kind}" had to be mended to be read: {mended}').format(
+            kind=one.kind, mended=", ".join(one.mended)
+        )
     ]
 
 
 def _failed(base: Recipient, failure: MessageRecord) -> Recipient:
     virus = failure.errore == "virus" or not _MALWARE.isdisjoint(failure.reasons)
-    what = "not delivered because of a virus" if virus else "not delivered"
+    what = _("not delivered because of a virus") if virus else _("not delivered")
     return replace(
         base,
         outcome=Outcome.VIRUS if virus else Outcome.FAILED,
@@ -379,7 +395,9 @@ def _failed(base: Recipient, failure: MessageRecord) -> Recipient:
 def _words(one: MessageRecord) -> str:
     """The provider's reason, to be appended to a sentence."""
     words = one.errore_esteso or ("" if one.errore in ("", "nessuno", "altro") else one.errore)
-    return f": {words}" if words else ""
+    # Of REM it is a code and what that means, in plain words.
+    code, colon, meaning = words.partition(": ")
+    return f": {code}{colon}{_(meaning)}" if words else ""
 
 
 def _by_recipient(records: Iterable[MessageRecord]) -> dict[str, list[MessageRecord]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from archipec.language import N_, pgettext
 from archipec.message import ContentKey
 from archipec.pec import kind as kinds
 from archipec.pec.breve import Check
@@ -50,11 +51,29 @@ class Outcome(enum.StrEnum):
     RECEIVED = "received"
 
 
+_WORDS: Final = {
+    Outcome.REFUSED: N_("refused", "message"),
+    Outcome.FAILED: N_("failed", "message"),
+    Outcome.VIRUS: N_("virus", "message"),
+    Outcome.TIMED_OUT: N_("timed-out", "message"),
+    Outcome.UNPROVEN: N_("unproven", "message"),
+    Outcome.MISSING: N_("missing", "message"),
+    Outcome.WAITING: N_("waiting", "message"),
+    Outcome.DELIVERED: N_("delivered", "message"),
+    Outcome.ORDINARY: N_("ordinary", "message"),
+    Outcome.RECEIVED: N_("received", "message"),
+}
+
 BY_WEIGHT: Final = tuple(Outcome)
 """Outcomes, those first that most need a look."""
 
 ATTENTION: Final = frozenset(BY_WEIGHT[: BY_WEIGHT.index(Outcome.WAITING)])
 """The outcomes that somebody has to look at."""
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """Return an outcome as a person reads it, in one word."""
+    return pgettext("message", _WORDS[outcome])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

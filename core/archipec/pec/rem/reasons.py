@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from archipec.language import N_
+
 __all__ = ["REASONS", "Reason", "reason_of"]
 
 _MAX_NAME = 80
@@ -29,79 +31,96 @@ class Reason(NamedTuple):
 _REASONS: Final = {
     name: Reason(code, name, meaning)
     for code, name, meaning in (
-        ("RA01", "MessageAccepted", "the message was accepted"),
-        ("RA02", "InvalidMessageFormat", "the message's format is not valid"),
-        ("RA03", "MalwareFound", "malware was found in the message"),
-        ("RA04", "InvalidUserSignature", "the sender's signature is not valid"),
+        ("RA01", "MessageAccepted", N_("the message was accepted")),
+        ("RA02", "InvalidMessageFormat", N_("the message's format is not valid")),
+        ("RA03", "MalwareFound", N_("malware was found in the message")),
+        ("RA04", "InvalidUserSignature", N_("the sender's signature is not valid")),
         (
             "RA05",
             "S_ERDS_PolicyViolation",
-            "the message breaks a rule of the sender's provider, such as its size limit",
+            N_("the message breaks a rule of the sender's provider, such as its size limit"),
         ),
-        ("RA51", "S_ERDS_Malfunction", "the sender's provider had a malfunction"),
-        ("RB01", "S_ERDS_MessageSuccessfullyRelayed", "the recipient's provider took the message"),
+        ("RA51", "S_ERDS_Malfunction", N_("the sender's provider had a malfunction")),
+        ("RB01", "S_ERDS_MessageSuccessfullyRelayed", N_("the recipient's provider took the message")),
         (
             "RB02",
             "R_ERDS_MessageRejected",
-            "the recipient's provider refused the message: its format is not valid",
+            N_("the recipient's provider refused the message: its format is not valid"),
         ),
         (
             "RB03",
             "R_ERDS_MessageRejectedForMalware",
-            "the recipient's provider refused the message: it found malware",
+            N_("the recipient's provider refused the message: it found malware"),
         ),
         (
             "RB04",
             "R_ERDS_MessageRejectedForInvalidSignature",
-            "the recipient's provider refused the message: the signature of the sender's provider is not valid",
+            N_(
+                "the recipient's provider refused the message: the signature of the sender's provider is "
+                "not valid"
+            ),
         ),
         (
             "RB05",
             "R_ERDS_MessageRejectedForInvalidCertificate",
-            "the recipient's provider refused the message: the certificate of the sender's provider has expired or was revoked",
+            N_(
+                "the recipient's provider refused the message: the certificate of the sender's provider "
+                "has expired or was revoked"
+            ),
         ),
         (
             "RB06",
             "R_ERDS_PolicyViolation",
-            "the recipient's provider refused the message: it breaks one of its rules, such as its size limit",
+            N_(
+                "the recipient's provider refused the message: it breaks one of its rules, such as its "
+                "size limit"
+            ),
         ),
-        ("RB07", "R_ERDS_Malfunction", "the recipient's provider had a malfunction"),
-        ("RB08", "R_ERDS_NotIdentified", "the recipient's provider could not be found"),
-        ("RB09", "R_ERDS_Unreachable", "the recipient's provider could not be reached"),
-        ("RB10", "UnknownRecipient", "the recipient is not known"),
+        ("RB07", "R_ERDS_Malfunction", N_("the recipient's provider had a malfunction")),
+        ("RB08", "R_ERDS_NotIdentified", N_("the recipient's provider could not be found")),
+        ("RB09", "R_ERDS_Unreachable", N_("the recipient's provider could not be reached")),
+        ("RB10", "UnknownRecipient", N_("the recipient is not known")),
         (
             "RB21",
             "MessageNotAcceptedForUnregisteredRecipient",
-            "the recipient's provider refused the message: the recipient has no mailbox there",
+            N_("the recipient's provider refused the message: the recipient has no mailbox there"),
         ),
         (
             "RB22",
             "S_ERDSP_ReceivedNoRelayAcceptanceInfoFromR_ERDSP",
-            "the recipient's provider did not say in time whether it took the message",
+            N_("the recipient's provider did not say in time whether it took the message"),
         ),
-        ("RD01", "MessageConsignedToRecipient", "the message was delivered to the recipient"),
+        ("RD01", "MessageConsignedToRecipient", N_("the message was delivered to the recipient")),
         (
             "RD03",
             "S_ERDSP_ReceivedNoDeliveryInfoFromR_ERDSP",
-            "the recipient's provider did not say in time whether it delivered the message",
+            N_("the recipient's provider did not say in time whether it delivered the message"),
         ),
-        ("RD04", "MessageNotConsignedForQuota", "not delivered: the recipient's mailbox is full"),
-        ("RD05", "MessageNotConsignedForMalfunction", "not delivered: a malfunction"),
+        ("RD04", "MessageNotConsignedForQuota", N_("not delivered: the recipient's mailbox is full")),
+        ("RD05", "MessageNotConsignedForMalfunction", N_("not delivered: a malfunction")),
         (
             "RD06",
             "MessageNotConsignedForUnallowedType",
-            "not delivered: the recipient does not take this type of message",
+            N_("not delivered: the recipient does not take this type of message"),
         ),
         (
             "RD21",
             "MessageNotConsignedForUnregisteredRecipient",
-            "not delivered: the recipient has no mailbox with the provider",
+            N_("not delivered: the recipient has no mailbox with the provider"),
         ),
-        ("RF01", "MessageRelayedToNonERDS", "sent on to ordinary mail, which certifies no delivery"),
-        ("RF02", "ExternalSystemUnreachable", "not sent on to ordinary mail: it could not be reached"),
-        ("RF03", "MessageRejectedByExternalSystem", "not sent on to ordinary mail: it refused the message"),
-        ("RF04", "MessageReceivedFromNonERDS", "received from ordinary mail, which certifies nothing"),
-        ("RF51", "RelayToNonERDSNotAllowed", "not sent on to ordinary mail: the provider does not do that"),
+        ("RF01", "MessageRelayedToNonERDS", N_("sent on to ordinary mail, which certifies no delivery")),
+        ("RF02", "ExternalSystemUnreachable", N_("not sent on to ordinary mail: it could not be reached")),
+        (
+            "RF03",
+            "MessageRejectedByExternalSystem",
+            N_("not sent on to ordinary mail: it refused the message"),
+        ),
+        ("RF04", "MessageReceivedFromNonERDS", N_("received from ordinary mail, which certifies nothing")),
+        (
+            "RF51",
+            "RelayToNonERDSNotAllowed",
+            N_("not sent on to ordinary mail: the provider does not do that"),
+        ),
     )
 }
 
