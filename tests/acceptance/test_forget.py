@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,29 @@ def test_the_only_record_of_a_deposit_is_not_forgotten(boxes: Boxes, tmp_path: P
     assert "old" in boxes.status(expect=None)
     boxes("forget", "old", "--keep-archives", "--yes")
     assert "old" not in boxes.status(expect=None)
+
+
+def test_a_deletion_that_is_not_over_is_not_forgotten(boxes: Boxes, tmp_path: Path) -> None:
+    boxes.write(eml("old", mail(tmp_path / "one", 1), tmp_path / "A"))
+    boxes("archive")
+    boxes.path.unlink()
+
+    def order(state: str) -> None:
+        with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
+            db.execute("DELETE FROM deletion")
+            db.execute(
+                "INSERT INTO deletion (pipeline, source, folder, ref, content, evidence, state, ordered, expires)"
+                " VALUES ('old', 1, 'INBOX', '1', 1, '[]', ?, 1, 2)",
+                (state,),
+            )
+            db.commit()
+
+    for state in ("ordered", "unknown"):
+        order(state)
+        assert "1 deletion not over" in boxes.archipec("forget", "old", "--yes", expect=8).err
+    order("deleted")
+    boxes.archipec("forget", "old", "--yes")
+    assert boxes.archipec("status", "--json").objects == []
 
 
 def test_what_is_in_use_is_not_forgotten(boxes: Boxes, tmp_path: Path) -> None:

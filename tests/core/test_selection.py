@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -299,3 +300,28 @@ HASH = "3fa9" + "0" * 60
 )
 def test_ids_are_hashes_and_message_ids(ids: list[str], known: dict[str, Any], expected: bool | None) -> None:
     assert answer({"ids": ids}, **known) is expected
+
+
+@pytest.mark.parametrize(
+    ("age", "days"), [("0d", 0), ("30d", 30), ("2 weeks", 14), ("1 day", 1), ("90D", 90)]
+)
+def test_an_age_is_the_day_that_is_so_long_ago(age: str, days: int) -> None:
+    before = datetime.now(ZoneInfo("Europe/Rome")).date()
+    selection = read_selection({"since": age, "until": age})
+    after = datetime.now(ZoneInfo("Europe/Rome")).date()
+    assert before - timedelta(days=days) <= selection.since <= after - timedelta(days=days)  # type: ignore[operator]
+    assert selection.since == selection.until
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_day_or_is_refused(text: str) -> None:
+    try:
+        selection = read_selection({"since": text})
+    except ConfigError:
+        return
+    assert selection.since is not None
+
+
+def test_an_age_beyond_a_hundred_years_is_refused() -> None:
+    with pytest.raises(ConfigError, match="100 years"):
+        read_selection({"since": "101y"})
