@@ -78,7 +78,8 @@ def test_what_failed_is_there_with_the_command_that_deals_with_it(
     _, _, command = result.out.splitlines()[2].partition("  -> ")
     program, *words = shlex.split(command)
     assert Path(program).name == "archipec"
-    boxes(*words)
+    assert words[:4] == ["--config", str(boxes.path), "--state", str(boxes.archipec.state)]
+    boxes.archipec(*words)
     assert kinds(boxes.todo()) == kinds(found)[:2]
 
 

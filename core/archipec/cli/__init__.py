@@ -79,6 +79,14 @@ class Settings:
         self.quiet = quiet
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """The options that were given and another command needs too, to mean the same."""
+        places = {"--config": self._config, "--state": self._state}
+        return tuple(
+            word for name, path in places.items() if path is not None for word in (name, str(path.absolute()))
+        )
+
+    @property
     def config(self) -> Path:
         """The configuration file."""
         from archipec.config.pipeline import default_config_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -42,7 +43,7 @@ def todo(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
         found = attention(ledger, settings.state, configured, now())
     found = [one for one in found if not names or one.pipeline in names]
     for one in found:
-        click.echo(json_line(one.as_json()) if as_json else _line(one))
+        click.echo(json_line(one.as_json()) if as_json else _line(one, settings.given))
     if mistake is not None:
         say_error(mistake)
     if not (as_json or (settings.quiet and not found)):
@@ -54,11 +55,11 @@ def todo(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> int:
     return exit_code(codes if mistake is None else [*codes, mistake.exit_code])
 
 
-def _line(one: Matter) -> str:
+def _line(one: Matter, given: Sequence[str]) -> str:
     text = printable(f"{one.pipeline}: {one.text}")
     if not one.command:
         return text
-    command = command_line("archipec", *one.command)
+    command = command_line("archipec", *given, *one.command)
     if one.folder and one.folder != str(Path.cwd()):
         command = f"cd {shlex.quote(one.folder)} && {command}"
     return f"{text}  -> {printable(command)}"
