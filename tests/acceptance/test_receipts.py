@@ -67,8 +67,8 @@ class Office:
         return self.command("--config", self.config, "archive", "--json", *options).object
 
     def receipts(self, *options: object, expect: int | None = 0) -> Result:
-        """Run the command on what is archived."""
-        return self.command("--config", self.config, "receipts", *options, expect=expect)
+        """Run the command on what is archived, documents in English."""
+        return self.command("--lang", "en", "--config", self.config, "receipts", *options, expect=expect)
 
     def listed(self, *options: object, expect: int | None = 0) -> list[dict[str, Any]]:
         """Archive, then list as JSON."""
@@ -569,6 +569,16 @@ def notice(office: Office) -> Sending:
     office.put(OWN.acceptance(other), OTHER.delivery(other))
     office.archive()
     return sending
+
+
+def test_the_index_is_italian_for_it_is_for_an_italian_court(
+    office: Office, notice: Sending, tmp_path: Path
+) -> None:
+    office.command("--config", office.config, "receipts", "--export", tmp_path / "out", notice.identificativo)
+    index = (tmp_path / "out" / "index.txt").read_text("utf-8").splitlines()
+    assert index[0] == "# COMPLETO"
+    assert f"# a: {A} (certificato): consegnato" in index
+    assert "# 02-accettazione.eml: come ricevuto" in index
 
 
 def test_export(office: Office, notice: Sending, tmp_path: Path) -> None:

@@ -289,7 +289,8 @@ def _export(
     Args:
         meant: puts it together, with sentences in the language that is spoken.
     """
-    exported = export_transaction(meant(), reader, directory)
+    with speaking(document_language()):
+        exported = export_transaction(meant(), reader, directory)
     codes = [error.exit_code for error in exported.errors]
     document: Path | None = None
     try:

@@ -26,7 +26,7 @@ from archipec.errors import ArchipecError
 from archipec.index.database import IndexFile, index_path
 from archipec.index.overview import MessageOverview, overview, recognised
 from archipec.index.record import AttachedFile, IndexedMessage, Place, Role
-from archipec.language import N_, _
+from archipec.language import N_, _, pgettext
 from archipec.message import ContentKey, Json
 from archipec.pec.anchors import TrustFiles
 from archipec.pec.transactions import Transaction
@@ -34,6 +34,12 @@ from archipec.terminal import json_line, printable, say_error
 
 _ROME = ZoneInfo("Europe/Rome")
 _SHOWN = (N_("From"), Role.FROM), (N_("To"), Role.TO), (N_("Cc"), Role.CC), (N_("Bcc"), Role.BCC)
+_STATES = {
+    "stored": N_("stored", "copy"),
+    "pending": N_("pending", "copy"),
+    "missing": N_("missing", "copy"),
+    "altered": N_("altered", "copy"),
+}
 # What stands elsewhere in what is shown.
 _ELSEWHERE = frozenset({"kind", "system", "oggetto", "header", "message_id", "original", "in_reply_to"})
 
@@ -214,7 +220,7 @@ def _held(one: MessageOverview, opened: OpenArchives) -> str:
             if copy.verified
             else _("not verified yet")
         )
-        stored = f"{copy.state} {_moment(copy.stored)}, " if copy.stored else ""
+        stored = f"{pgettext('copy', _STATES[copy.state])} {_moment(copy.stored)}, " if copy.stored else ""
         lines.append(f"  {printable(copy.where)}\n    {stored}{verified}")
     return "\n".join(lines)
 

@@ -138,7 +138,7 @@ def conservation_sink(provider: type[ConservationProvider]) -> SinkType[Conserva
     return SinkType(
         api=1,
         name=f"conservation-{provider.name}",
-        summary=f"{provider.summary} ({provider.evidence})",
+        summary=f"{_(provider.summary)} ({_(provider.evidence)})",
         schemes=(f"conservation+{provider.name}",),
         options=(*provider.options, *SHARED_OPTIONS),
         parse=parse,

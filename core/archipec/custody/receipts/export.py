@@ -15,13 +15,14 @@ from pathlib import Path
 from archipec.custody.receipts.archive_reader import MessageReader
 from archipec.custody.receipts.query import inside, original_of
 from archipec.errors import ArchipecError, Scope
+from archipec.language import _
 from archipec.message import Json
 from archipec.new_files import make_folder, write_new_file
 from archipec.paths import safe_name
 from archipec.pec.breve import DIFFERS, check_breve
 from archipec.pec.kind import REM, known_kind
 from archipec.pec.rem.original import compare_original
-from archipec.pec.transactions import MessageRecord, Outcome, Sent, SentFrom, Transaction
+from archipec.pec.transactions import MessageRecord, Outcome, Sent, SentFrom, Transaction, outcome_word
 
 __all__ = ["INDEX", "Export", "ExportedFile", "export_transaction"]
 
@@ -110,7 +111,7 @@ def export_transaction(transaction: Transaction, reader: MessageReader, director
         except ArchipecError as error:
             _miss(export, f"{what} {recipient}".strip(), error)
             continue
-        _write(export, raw, what, recipient, "as received")
+        _write(export, raw, what, recipient, _("as received"))
     export.index = write_new_file(directory, INDEX, _index(export).encode(), keep_equal=True)
     return export
 
@@ -121,18 +122,20 @@ def _lacks(transaction: Transaction) -> Iterator[str]:
         yield from transaction.problems
         return
     if transaction.sent is None:
-        yield "the sent message"
+        yield _("the sent message")
     yield from transaction.problems
     for one in transaction.recipients:
         yield from (f"{one.address}: {problem}" for problem in one.problems)
         if one.outcome is Outcome.WAITING:
-            yield f"{one.address}: no delivery receipt yet"
+            yield _("{address}: no delivery receipt yet").format(address=one.address)
         elif one.outcome is Outcome.DELIVERED and one.decisive is not None and not _suffices(one.decisive):
-            yield f"{one.address}: a complete delivery receipt ({one.notes[0]})"
+            yield _("{address}: a complete delivery receipt ({note})").format(
+                address=one.address, note=one.notes[0]
+            )
     if all(one.outcome is Outcome.ORDINARY for one in transaction.recipients):
-        yield "a certified recipient: there is no legal delivery"
+        yield _("a certified recipient: there is no legal delivery")
     if transaction.acceptance is None and not transaction.problems:
-        yield "the acceptance"
+        yield _("the acceptance")
 
 
 def _suffices(receipt: MessageRecord) -> bool:
@@ -144,7 +147,9 @@ def _notes(transaction: Transaction) -> Iterator[str]:
     for one in transaction.recipients:
         yield from (f"{one.address}: {note}" for note in one.notes)
     for record in transaction.unproven:
-        yield f'a message that calls itself "{record.kind}" is left out, because it is not proven: {record.reason}'
+        yield _(
+            'a message that calls itself "{kind}" is left out, because it is not proven: {reason}'
+        ).format(kind=record.kind, reason=record.reason)
 
 
 def _sealed(transaction: Transaction) -> Iterator[tuple[MessageRecord, str]]:
@@ -164,10 +169,18 @@ def _file_sent(sent: Sent, export: Export, reader: MessageReader) -> None:
     try:
         raw = original_of(sent, reader)
     except ArchipecError as error:
-        _miss(export, "the sent message", error)
+        _miss(export, _("the sent message"), error)
         return
     if sent.where is not SentFrom.COPY:
-        _write(export, raw, "inviato", "", f"the original inside the {sent.where} {sent.record.key.sha256}")
+        _write(
+            export,
+            raw,
+            "inviato",
+            "",
+            _("the original inside the {where} {sha256}").format(
+                where=sent.where, sha256=sent.record.key.sha256
+            ),
+        )
         return
     if (receipt := _with_digest(export.transaction)) is not None:
         _compare_digest(raw, receipt, export)
@@ -181,15 +194,26 @@ def _file_sent(sent: Sent, export: Export, reader: MessageReader) -> None:
             original = inside(reader.read(sealed.key))
         except ArchipecError as error:
             export.notes.append(
-                f"the sent message was not compared with the delivery receipt: {error.message}"
+                _("the sent message was not compared with the delivery receipt: {reason}").format(
+                    reason=error.message
+                )
             )
     if sealed is not None and original and check_breve(original, raw).status == DIFFERS:
         export.notes.append(
-            "the copy of the sent message is not what the delivery receipt certifies: the original inside it is given"
+            _(
+                "the copy of the sent message is not what the delivery receipt certifies: the original "
+                "inside it is given"
+            )
         )
-        _write(export, original, "inviato", "", f"the original inside the receipt {sealed.key.sha256}")
+        _write(
+            export,
+            original,
+            "inviato",
+            "",
+            _("the original inside the receipt {sha256}").format(sha256=sealed.key.sha256),
+        )
         return
-    _write(export, raw, "inviato", "", "the copy of the sent message")
+    _write(export, raw, "inviato", "", _("the copy of the sent message"))
 
 
 def _with_digest(transaction: Transaction) -> MessageRecord | None:
@@ -203,15 +227,18 @@ def _compare_digest(raw: bytes, receipt: MessageRecord, export: Export) -> None:
     found = compare_original(raw, receipt.digest, receipt.identificativo)
     if found == "differs":
         export.missing.append(
-            "the sent message as it is certified: its copy does not have the hash that the receipts state"
+            _("the sent message as it is certified: its copy does not have the hash that the receipts state")
         )
     elif found == "renamed":
         export.notes.append(
-            "the copy of the sent message has the hash that the receipts state, once its Message-ID is replaced by"
-            f" <{receipt.identificativo}> and moved into REM-UAMessageIdentifier, as its provider did"
+            _(
+                "the copy of the sent message has the hash that the receipts state, once its Message-ID "
+                "is replaced by <{identificativo}> and moved into REM-UAMessageIdentifier, as its "
+                "provider did"
+            ).format(identificativo=receipt.identificativo)
         )
     else:
-        export.notes.append("the copy of the sent message has the hash that the receipts state")
+        export.notes.append(_("the copy of the sent message has the hash that the receipts state"))
 
 
 def _miss(export: Export, what: str, error: ArchipecError) -> None:
@@ -233,15 +260,20 @@ def _index(export: Export) -> str:
     """The index: what is there and what is not, and lines that `sha256sum -c` checks."""
     one = export.transaction
     lines = [
-        "COMPLETE" if export.complete else "NOT COMPLETE",
+        _("COMPLETE") if export.complete else _("NOT COMPLETE"),
         f"identificativo: {one.identificativo}",
         f"message-id: {one.msgid}",
-        f"date: {one.date.isoformat() if one.date else 'unknown'}",
-        f"from: {one.mittente}",
-        *(f"to: {who.address} ({who.tipo or 'not certified'}): {who.outcome}" for who in one.recipients),
-        f"subject: {one.oggetto}",
-        *(f"missing: {what}" for what in export.missing),
-        *(f"note: {note}" for note in export.notes),
+        _("date: {date}").format(date=one.date.isoformat() if one.date else _("unknown")),
+        _("from: {address}").format(address=one.mittente),
+        *(
+            _("to: {address} ({type}): {outcome}").format(
+                address=who.address, type=who.tipo or _("not certified"), outcome=outcome_word(who.outcome)
+            )
+            for who in one.recipients
+        ),
+        _("subject: {subject}").format(subject=one.oggetto),
+        *(_("missing: {what}").format(what=what) for what in export.missing),
+        *(_("note: {note}").format(note=note) for note in export.notes),
         *(f"{file.path.name}: {file.origin}" for file in export.files),
     ]
     text = [f"# {_one_line(line)}" for line in lines]
