@@ -250,7 +250,15 @@ def test_end_to_end(
     ):
         identifier = by_subject[name]["identificativo"]
         exported = archipec(
-            *known, "receipts", "--export", tmp_path / name, identifier, "--json", expect=0 if complete else 3
+            *known,
+            "--lang",
+            "en",
+            "receipts",
+            "--export",
+            tmp_path / name,
+            identifier,
+            "--json",
+            expect=0 if complete else 3,
         ).object
         assert exported["complete"] is complete, exported
         assert [file["what"] for file in exported["files"]][:3] == ["inviato", "accettazione", "consegna"]
@@ -268,7 +276,7 @@ def test_end_to_end(
     )
     assert message_id is not None
     again = archipec(
-        *known, "receipts", "--export", tmp_path / "again", raw_text(message_id), "--json"
+        *known, "--lang", "en", "receipts", "--export", tmp_path / "again", raw_text(message_id), "--json"
     ).object
     assert again["identificativo"] == by_subject["by rem, taken by pec"]["identificativo"]
     assert archipec(*known, "verify", "--json").object["altered"] == 0
