@@ -18,7 +18,6 @@ from archipec.config.selection import Selection
 from archipec.custody.attention import Matter, matters_of
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.figures import (
-    Archive,
     FailedMessages,
     FiguresOfFolder,
     FiguresOfKind,
@@ -176,9 +175,7 @@ def pipeline_facts(
     span = (None, None) if period is None else period.span
     source = ledger.sources.find(status.source)
     sinks = ledger.holdings.sinks_at(one.where for one in status.sinks)
-    # The archives of one mailbox alone need not be asked whose each message is.
-    shared = ledger.figures.sources_in(sinks) > 1
-    archive = Archive(sinks, source if shared else None, span)
+    archive = ledger.figures.archive(source, sinks, span)
     by_kind = ledger.figures.by_kind(archive)
     last = next((one for one in ledger.runs.last_runs() if one[:2] == (status.pipeline, status.source)), None)
     begun, succeeded, failures = ledger.runs.ended(status.pipeline, status.source, span, _SHOWN)

@@ -97,6 +97,43 @@ def test_a_message_belongs_to_the_mailbox_that_had_it(tmp_path: Path) -> None:
     assert [sum(facts(tmp_path, name).sendings.outcomes.values()) for name in ("studio", "other")] == [10, 5]
 
 
+def test_other_mailboxes_with_archives_of_their_own_change_nothing(tmp_path: Path) -> None:
+    """Then only the mailbox's own messages are looked at, which must come to the same."""
+    found = []
+    for others in (0, 3):
+        state = tmp_path / str(others)
+        state.mkdir()
+        path = state / "ledger.sqlite3"
+        add_messages(path, SOURCE, [SINK, "mbox:/second"], 4_008)
+        for number in range(others):
+            add_messages(
+                path, f"pop3s://box{number}@pec.example.it", [f"maildir:/box{number}"], 80, f"box{number}"
+            )
+        with Ledger(path) as ledger:
+            source = ledger.sources.find(SOURCE)
+            sinks = ledger.holdings.sinks_at([SINK, "mbox:/second"])
+            assert ledger.figures.archive(source, sinks, (None, None)).alone == (others > 0)
+        found += [facts(state, "studio"), facts(state, "studio", since="2015-01-05", until="2015-01-09")]
+    assert found[0].sendings.attention
+    for alone, beside in zip(found[:2], found[2:], strict=True):
+        assert alone.total.messages > 800
+        for name in ("total", "kinds", "seals", "first", "last", "months", "arrivals", "folders"):
+            assert getattr(alone, name) == getattr(beside, name), name
+        assert alone.sendings.by_month == beside.sendings.by_month
+        assert [one.oggetto for one in alone.sendings.shown] == [one.oggetto for one in beside.sendings.shown]
+
+
+def test_what_an_archive_brought_along_is_counted_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    add_messages(path, SOURCE, [SINK], 80)
+    add_messages(path, "pop3s://other@pec.example.it", ["maildir:/other"], 40, "other")
+    with closing(sqlite3.connect(path)) as db, db:
+        # As after a lost ledger: the archive holds it, and no mailbox has it any more.
+        db.execute("DELETE FROM occurrence WHERE content <= 16")
+    assert facts(tmp_path, "studio").total.messages == 80
+    assert facts(tmp_path, "other").total.messages == 40
+
+
 def test_the_quota_over_time_is_one_sample_a_day(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     add_messages(path, SOURCE, [SINK], 8)

@@ -39,6 +39,16 @@ _OWN: Final = (
     " WHERE o.content = {0} AND f.source = ?2)"
     " OR NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.content = {0}))"
 )
+# Of a mailbox whose archives hold nothing else, the rest of the ledger is not looked at.
+_OF_MAILBOX: Final = (
+    "(SELECT DISTINCT o.content FROM folder f CROSS JOIN occurrence o ON o.folder = f.id"
+    " WHERE f.source = ?2 AND o.content IS NOT NULL)"
+)
+# The index has all that is needed of a verdict, whose row is some kilobytes.
+_SEALS: Final = (
+    "(SELECT content, seal FROM verdict INDEXED BY verdict_seal UNION ALL SELECT content, '' FROM unjudged)"
+)
+_SEALS_OF_MAILBOX: Final = f"(SELECT w.content, coalesce((SELECT x.seal FROM verdict x WHERE x.content = w.content), '') AS seal FROM {_OF_MAILBOX} w)"
 _ABOUT_SENDINGS: Final = json.dumps(sorted(ACCEPTANCES | OUTCOMES | PROGRESS))
 
 
@@ -49,11 +59,13 @@ class Archive(NamedTuple):
         sinks: the ledger's numbers of the archives.
         source: that of a mailbox, where other mailboxes are archived there too; None to count all that they hold.
         span: first second, and the one after the last; None for no limit.
+        alone: the archives hold nothing but what the mailbox has or had.
     """
 
     sinks: Sequence[int]
     source: int | None = None
     span: tuple[float | None, float | None] = (None, None)
+    alone: bool = False
 
     @property
     def values(self) -> tuple[str, int | None, int, int]:
@@ -157,9 +169,7 @@ class LedgerFigures(LedgerTable):
         month = _MONTH.format("t.date")
         rows = self._db.rows(
             f"SELECT t.kind, v.seal, {month}, count(*), sum(t.size), min(t.date), max(t.date)"
-            # The index has all that is needed of a verdict, whose row is some kilobytes.
-            " FROM (SELECT content, seal FROM verdict INDEXED BY verdict_seal UNION ALL SELECT content, '' FROM unjudged) v"
-            " CROSS JOIN content t ON t.id = v.content"
+            f" FROM {_SEALS_OF_MAILBOX if archive.alone else _SEALS} v CROSS JOIN content t ON t.id = v.content"
             f" WHERE t.date >= ?3 AND t.date < ?4 AND {_HELD.format('t.id')} AND {_OWN.format('t.id')}"
             " GROUP BY 1, 2, 3 ORDER BY 3, 1, 2",
             archive.values,
@@ -169,9 +179,10 @@ class LedgerFigures(LedgerTable):
 
     def by_arrival(self, archive: Archive) -> list[FiguresOfMonth]:
         """Count messages by the month in which they were first stored."""
+        copies = f"{_OF_MAILBOX} w CROSS JOIN copy c ON c.content = w.content" if archive.alone else "copy c"
         rows = self._db.rows(
             f"SELECT {_MONTH.format('s.stored')}, count(*), sum(t.size) FROM (SELECT c.content, min(c.stored) AS stored"
-            f" FROM copy c WHERE {_SINKS} AND c.stored IS NOT NULL GROUP BY c.content) s"
+            f" FROM {copies} WHERE {_SINKS} AND c.stored IS NOT NULL GROUP BY c.content) s"
             " CROSS JOIN content t ON t.id = s.content"
             f" WHERE s.stored >= ?3 AND s.stored < ?4 AND {_OWN.format('t.id')} GROUP BY 1 ORDER BY 1",
             archive.values,
@@ -182,9 +193,15 @@ class LedgerFigures(LedgerTable):
     def by_folder(self, source: int, archive: Archive) -> list[FiguresOfFolder]:
         """Count the archived messages that a mailbox has or had, by folder; one in two folders counts in both."""
         sinks, _, first, end = archive.values
+        # Where it is most of the ledger, all is gone through in the order in which it lies on the disk.
+        rows_of = (
+            "folder k CROSS JOIN occurrence o ON k.source = ?2 AND o.folder = k.id"
+            if archive.source
+            else "occurrence o"
+        )
         rows = self._db.rows(
             "SELECT f.name, s.messages, s.size, s.present FROM (SELECT o.folder, count(*) AS messages, sum(t.size) AS size,"
-            " sum(NOT o.gone) AS present FROM occurrence o CROSS JOIN content t ON t.id = o.content"
+            f" sum(NOT o.gone) AS present FROM {rows_of} CROSS JOIN content t ON t.id = o.content"
             f" WHERE t.date >= ?3 AND t.date < ?4 AND {_HELD.format('t.id')} GROUP BY o.folder) s"
             " JOIN folder f ON f.id = s.folder WHERE f.source = ?2 ORDER BY s.messages DESC, f.name",
             (sinks, source, first, end),
@@ -192,19 +209,39 @@ class LedgerFigures(LedgerTable):
         )
         return [FiguresOfFolder(*row) for row in rows]
 
-    def sources_in(self, sinks: Sequence[int]) -> int:
-        """Return of how many mailboxes these archives hold messages."""
-        rows = self._db.rows(
-            "SELECT count(*) FROM source s WHERE EXISTS (SELECT 1 FROM folder f CROSS JOIN occurrence o ON o.folder = f.id"
-            f" WHERE f.source = s.id AND o.content IS NOT NULL AND {_HELD.format('o.content')})",
-            (json.dumps(list(sinks)),),
+    def archive(
+        self, source: int | None, sinks: Sequence[int], span: tuple[float | None, float | None]
+    ) -> Archive:
+        """Return what is to be counted of a mailbox, in the way that takes least.
+
+        Args:
+            source: None where the ledger does not know the mailbox.
+            sinks: the ledger's numbers of the archives.
+        """
+        ((sources,),) = self._db.rows("SELECT count(*) FROM source")
+        if source is None or sources < 2:
+            return Archive(sinks, None, span)
+        archive = Archive(sinks, source, span)
+        own = self._db.rows(
+            f"SELECT c.sink, count(*) FROM {_OF_MAILBOX} w CROSS JOIN copy c ON c.content = w.content AND {_SINKS}"
+            " GROUP BY c.sink",
+            archive.values[:2],
+            "integer integer",
         )
-        return int(rows[0][0])
+        held = self._db.rows(
+            f"SELECT c.sink, sum(c.messages) FROM tally c WHERE c.messages AND {_SINKS} GROUP BY c.sink",
+            archive.values[:1],
+            "integer integer",
+        )
+        return archive._replace(alone=sorted(own) == sorted(held))
 
     # -- sendings ------------------------------------------------------------------------------------------
 
     def sending_parts(self, archive: Archive) -> Iterator[SendingPart]:
         """Yield what is about sendings that a message of the period is about, those of one sending together."""
+        contents = (
+            f"{_OF_MAILBOX} w CROSS JOIN content t ON t.id = w.content" if archive.alone else "content t"
+        )
         named = ""
         if archive.span != (None, None):
             named = (
@@ -215,7 +252,7 @@ class LedgerFigures(LedgerTable):
         differs = "EXISTS (SELECT 1 FROM breve b WHERE b.receipt = t.id AND b.status = 'differs')"
         for name, date, kind, seal, text, is_wrong in self._db.paged(
             f"SELECT v.identificativo, t.date, t.kind, v.seal, {stated}, {differs}"
-            " FROM content t CROSS JOIN verdict v ON v.content = t.id"
+            f" FROM {contents} CROSS JOIN verdict v ON v.content = t.id"
             " WHERE t.kind IN (SELECT value FROM json_each(?5)) AND v.identificativo IS NOT NULL"
             f" AND {_HELD.format('t.id')} AND {_OWN.format('t.id')}{named} ORDER BY v.identificativo",
             (*archive.values, _ABOUT_SENDINGS),

@@ -40,6 +40,10 @@ _MESSAGE = (
     "SELECT v.content, t.sha256, t.size, t.date, v.record FROM verdict v JOIN content t ON t.id = v.content"
 )
 _ALWAYS = (-(1 << 62), 1 << 62)
+_OF_MAILBOX = (
+    "(SELECT DISTINCT k.content FROM folder f CROSS JOIN occurrence k ON k.folder = f.id"
+    " WHERE f.source = ?5 AND k.content IS NOT NULL)"
+)
 _CERTIFIED = (
     "SELECT 1, v.identificativo, coalesce(min(iif(v.seal = 'valid', t.date, NULL)), min(t.date)) AS dated"
     " FROM {identificativo} v.identificativo IS NOT NULL AND {held}"
@@ -64,12 +68,14 @@ _UNCERTIFIED = (
 )
 
 
-def _named(column: str, bounded: bool) -> str:
+def _named(column: str, bounded: bool, of_mailbox: bool) -> str:
     """Return what clues of one kind are looked for in: FROM what, and the beginning of WHERE.
 
     Of a period, only what has a name that a message of it has: one look at the dates, and then few of many names.
     """
     tables = "verdict v JOIN content t ON t.id = v.content WHERE"
+    if of_mailbox:
+        return f"{_OF_MAILBOX} w CROSS JOIN {tables} v.content = w.content AND"
     if not bounded:
         return tables
     return (
@@ -111,14 +117,26 @@ class Transactions(LedgerTable):
         sinks: Sequence[int],
         sent_folders: Sequence[int],
         span: tuple[float | None, float | None] = (None, None),
+        source: int | None = None,
     ) -> Iterator[TransactionRef]:
-        """Yield those of `clues` that no certification data names: receipts that can't be read, and what got none."""
-        return self._clues(_UNCERTIFIED, sinks, sent_folders, span)
+        """Yield those of `clues` that no certification data names: receipts that can't be read, and what got none.
 
-    def sent_to_oneself(self, sinks: Sequence[int]) -> Iterator[TransactionRef]:
-        """Yield what names sendings of which there are the envelope that came back and the copy, and no receipt."""
+        Args:
+            source: look at the messages of this mailbox alone.
+        """
+        return self._clues(_UNCERTIFIED, sinks, sent_folders, span, source)
+
+    def sent_to_oneself(self, sinks: Sequence[int], source: int | None = None) -> Iterator[TransactionRef]:
+        """Yield what names sendings of which there are the envelope that came back and the copy, and no receipt.
+
+        Args:
+            source: look at the messages of this mailbox alone.
+        """
+        contents = (
+            "content d" if source is None else f"{_OF_MAILBOX} w CROSS JOIN content d ON d.id = w.content"
+        )
         named = (
-            "SELECT e.identificativo, e.content FROM content d CROSS JOIN verdict v ON v.content = d.id"
+            f"SELECT e.identificativo, e.content FROM {contents} CROSS JOIN verdict v ON v.content = d.id"
             " CROSS JOIN verdict e ON e.{0} = v.message_id"
             " WHERE d.kind IN (SELECT value FROM json_each(?2)) AND v.message_id IS NOT NULL"
             f" AND e.identificativo IS NOT NULL AND {_HELD}"
@@ -128,7 +146,8 @@ class Transactions(LedgerTable):
             " CROSS JOIN content t ON t.id = e.content AND t.kind = ?3"
             " WHERE NOT EXISTS (SELECT 1 FROM verdict r JOIN content o ON o.id = r.content"
             "  WHERE r.identificativo = e.identificativo AND o.kind != ?3) GROUP BY e.identificativo",
-            (json.dumps(list(sinks)), json.dumps(sorted(UNSEALED)), POSTA_CERTIFICATA),
+            (json.dumps(list(sinks)), json.dumps(sorted(UNSEALED)), POSTA_CERTIFICATA)
+            + (() if source is None else (None, source)),
             "text time",
         ):
             yield TransactionRef(True, value, date)
@@ -139,14 +158,16 @@ class Transactions(LedgerTable):
         sinks: Sequence[int],
         sent_folders: Sequence[int],
         span: tuple[float | None, float | None],
+        source: int | None = None,
     ) -> Iterator[TransactionRef]:
         first, end = (limit if one is None else int(one) for one, limit in zip(span, _ALWAYS, strict=True))
         bounded = span != (None, None)
         columns = ("identificativo", "riferimento", "message_id")
-        named = {column: _named(column, bounded) for column in columns}
+        named = {column: _named(column, bounded, source is not None) for column in columns}
         for certified, value, date in self._db.paged(
-            f"{query.format(held=_HELD if bounded else _ALL_HELD, **named)} ORDER BY dated DESC, 2",
-            (json.dumps(list(sinks)), json.dumps(list(sent_folders)), first, end),
+            f"{query.format(held=_HELD if bounded or source is not None else _ALL_HELD, **named)} ORDER BY dated DESC, 2",
+            (json.dumps(list(sinks)), json.dumps(list(sent_folders)), first, end)
+            + (() if source is None else (source,)),
             "integer text time?",
         ):
             yield TransactionRef(bool(certified), value, date)

@@ -108,8 +108,9 @@ def _link(
 def _without_receipts(ledger: Ledger, archive: Archive) -> Iterator[TransactionRef]:
     """Yield what names sendings that no receipt tells of, or only some whose certification data can't be read."""
     folders = ledger.transactions.sent_folders(archive.source)
-    yield from ledger.transactions.uncertified(archive.sinks, folders, archive.span)
-    for one in ledger.transactions.sent_to_oneself(archive.sinks):
+    mailbox = archive.source if archive.alone else None
+    yield from ledger.transactions.uncertified(archive.sinks, folders, archive.span, mailbox)
+    for one in ledger.transactions.sent_to_oneself(archive.sinks, mailbox):
         if _is_within(archive, one.date):
             yield one
 
