@@ -25,6 +25,7 @@ from catalogs import (
     as_mo,
     catalog_file,
     flaws,
+    merged,
     places,
     read_catalog,
     sentences,
@@ -398,6 +399,25 @@ def test_an_update_keeps_translations_and_drops_what_is_gone() -> None:
         ("stays", None): "resta",
         ("comes", None): None,
         ("stays", "copy"): None,
+    }
+
+
+def test_two_catalogs_become_one() -> None:
+    ours = updated(
+        Catalog(locale="it"), [Sentence("both"), Sentence("ours"), Sentence("{number} box", "{number} boxes")]
+    )
+    theirs = updated(Catalog(locale="it"), [Sentence("both"), Sentence("theirs"), Sentence("ours")])
+    ours["both"].string, ours["ours"].string, ours["{number} box"].string = (
+        "nostro",
+        "noi",
+        ("{number} cosa", "{number} cose"),
+    )
+    theirs["both"].string, theirs["theirs"].string = "loro", "essi"
+    assert {one.id: one.string for one in merged(ours, theirs) if one.id} == {
+        "both": "nostro",
+        "ours": "noi",
+        "theirs": "essi",
+        ("{number} box", "{number} boxes"): ("{number} cosa", "{number} cose"),
     }
 
 

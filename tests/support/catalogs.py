@@ -5,6 +5,7 @@
 A sentence is what the code gives to ``_``, ``N_``, ``ngettext`` or ``counted``, what it says of a command, an option or a
 plugin (``help=``, ``summary=``, ``metavar=`` and the docstring of a command), what templates mark, and what click itself says.
 New ones come into the catalogs without a translation, those that are gone go, and the compiled catalogs are written anew.
+``--merge`` resolves a conflict of git in them first, by taking the translations of both sides.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib.util
 import io
 import re
 import string
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -217,6 +219,39 @@ def updated(catalog: Catalog, found: Iterable[Sentence]) -> Catalog:
     return made
 
 
+def merged(ours: Catalog, theirs: Catalog) -> Catalog:
+    """Return a catalog with the sentences of two; where both have a translation, the first one's."""
+    sentences = dict.fromkeys(_sentence(one) for catalog in (theirs, ours) for one in catalog if one.id)
+    made = updated(theirs, sentences)
+    for message in updated(ours, sentences):
+        if message.id and _is_translated(message):
+            there = made.get(_sentence(message).one, message.context)
+            assert there is not None
+            there.string = message.string
+    return made
+
+
+def _sentence(message: Message) -> Sentence:
+    one, many = (message.id, "") if isinstance(message.id, str) else message.id[:2]
+    return Sentence(one, many, message.context or "")
+
+
+def _is_translated(message: Message) -> bool:
+    return bool(message.string if isinstance(message.string, str) else message.string and all(message.string))
+
+
+def _sides(code: str) -> list[Catalog]:
+    """Return the two sides of a catalog that git could not merge; none where it could."""
+    path = catalog_file(code).relative_to(ROOT).as_posix()
+    sides = [
+        subprocess.run(["git", "show", f":{stage}:{path}"], cwd=ROOT, capture_output=True, check=False)
+        for stage in (2, 3)
+    ]
+    if any(side.returncode for side in sides):
+        return []
+    return [read_po(io.BytesIO(side.stdout), locale=code) for side in sides]
+
+
 def _translation(catalog: Catalog, sentence: Sentence) -> Message | None:
     """Return what a catalog has of a sentence, with as many forms as it needs."""
     message = catalog.get(sentence.one, sentence.context or None)
@@ -293,7 +328,8 @@ def main() -> int:
     found = all_sentences()
     lacking = 0
     for code in TRANSLATIONS:
-        catalog = updated(read_catalog(code), found)
+        sides = _sides(code) if "--merge" in sys.argv else []
+        catalog = updated(merged(*sides) if sides else read_catalog(code), found)
         file = catalog_file(code)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(as_po(catalog))
