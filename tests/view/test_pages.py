@@ -409,3 +409,17 @@ def test_a_message_and_a_sending_are_saved_as_pdf(reader: Viewer, mail: Office) 
         assert_pdfa(reply.body)
         assert len(embedded(reply.body)) == files
     assert reader.ask(f"/messages/{sha256(ORDINARY)}/transaction.pdf").status == 404
+
+
+def test_what_is_altered_is_not_saved(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    with (tmp_path / "archipec.toml").open("a") as file:
+        file.write('[[pipeline.sink]]\ntype = "mbox"\npath = "MBOX"\n')
+    office.put(NOTICE)
+    office.archive()
+    (copy,) = (tmp_path / "PEC").rglob(f"*{sha256(NOTICE)}*")
+    copy.chmod(0o600)
+    copy.write_bytes(bytes(len(NOTICE)))
+    with running(office.command, before=("--config", tmp_path / "archipec.toml")) as viewer:
+        viewer.let_in()
+        assert viewer.ask(f"/messages/{sha256(NOTICE)}/message.eml").body == NOTICE

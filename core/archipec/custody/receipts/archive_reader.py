@@ -57,9 +57,8 @@ class StoredMessages(ABC):
         """
 
         def read(sink: Sink, receipt: Receipt) -> None:
-            # What another archive gave, and was not the message, is in it.
+            # What another archive gave, and was not the message, is in it; it is written over, and never longer.
             file.seek(0)
-            file.truncate()
             read_to(sink, receipt, file)
 
         self._first(key, read)

@@ -26,7 +26,7 @@ PAGE: Final = 50
 _FIRST: Final = 20  # of those that need a person, before the others
 _WAIT: Final = 0.1  # seconds until the page is made of what is known by then
 _STALE: Final = 600  # seconds after which what is waiting may have become what is missing
-_SPAN: Final = 3  # days that are looked at first; then three times as many
+_OF_MESSAGES: Final = 8  # of so many messages about one was sent: how many days are looked at first
 _LONGEST_SPAN: Final = 366
 _LOOKED_AT: Final = 1000  # sendings, where few fit what is asked for
 _LONGEST: Final = 1000  # characters of a field
@@ -163,8 +163,7 @@ def sent(view: OpenView, asked: SentAsked, place: ListPlace | None = None, start
     """
     wanted = asked.wanted()
     fitting = _fitting(view, wanted)
-    attention = [one for one in fitting or () if one.needs_attention]
-    handled = [one for one in fitting or () if not one.needs_attention]
+    attention, handled = fitting or ([], [])
     counts = {"attention_count": len(attention), "handled_count": len(handled)}
     listed = handled if asked.show == "handled" else attention
     is_first = place is None and not asked.show
@@ -186,17 +185,24 @@ def sent(view: OpenView, asked: SentAsked, place: ListPlace | None = None, start
     )
 
 
-def _fitting(view: OpenView, wanted: TransactionFilter) -> list[Transaction] | None:
-    """Return what is or was wrong and fits, with the marks of today; None while it is looked for."""
+def _fitting(view: OpenView, wanted: TransactionFilter) -> tuple[list[Transaction], list[Transaction]] | None:
+    """Return what is wrong and fits, and what was dealt with, by the marks of now; None while it is looked for."""
     known = view.shown.remembered.soon("sent", _state(view), lambda: _concerning(view.shown), _WAIT)
     if known is None:
         return None
     marks = view.ledger.handled.all()
-    return [
-        replace(one, handled=marks.get((one.direction, one.name)))
-        for one in known
-        if wanted.wants(one) and _is_of(wanted.period, one)
-    ]
+    attention: list[Transaction] = []
+    handled: list[Transaction] = []
+    for one in known:
+        if not (wanted.wants(one) and _is_of(wanted.period, one)):
+            continue
+        mark = marks.get((one.direction, one.name))
+        if mark is None:
+            attention.append(one)
+            continue
+        marked = replace(one, handled=mark)
+        (attention if marked.needs_attention else handled).append(marked)
+    return attention, handled
 
 
 def _state(view: OpenView) -> tuple[object, ...]:
@@ -234,7 +240,9 @@ def _newest(
     if place is not None:
         last, skip = min(last, place.day), place.skip
     first = max(wanted.period.since or oldest, oldest)
-    span, looked_at = _SPAN, 0
+    messages = view.ledger.holdings.state()[0]
+    days = (newest - oldest).days + 1
+    span, looked_at = min(max(1, _OF_MESSAGES * PAGE * days // max(messages, 1)), _LONGEST_SPAN), 0
     while last >= first:
         begin = max(first, last - timedelta(days=span - 1))
         # Beyond the first and the last day is what has no date, or a wrong one.
