@@ -143,7 +143,9 @@ class Launchd:
 
     @staticmethod
     def _domain() -> str:
-        return f"gui/{os.getuid()}" if sys.platform != "win32" else ""
+        if sys.platform == "win32":
+            return ""
+        return f"gui/{os.getuid()}"
 
 
 class TaskScheduler:
