@@ -113,7 +113,7 @@ def _write(path: Path, name: str, found: Sequence[PipelineFacts]) -> None:
 
 
 def _text(facts: PipelineFacts) -> str:
-    from archipec.report.attention import attention
+    from archipec.custody.attention import summed
     from archipec.report.shape import day
     from archipec.report.words import family_series, outcome_label
 
@@ -138,5 +138,5 @@ def _text(facts: PipelineFacts) -> str:
         freed = _("deleted from the mailbox: {messages}, {size}")
         messages = counted(facts.pruned.messages, "message")
         lines.append("  " + freed.format(messages=messages, size=size(facts.pruned.size)))
-    lines += ["  " + _("needs attention: {what}").format(what=one) for one in attention(facts)]
+    lines += ["  " + _("needs attention: {what}").format(what=one.text) for one in summed(facts.matters)]
     return "\n".join(map(printable, lines))

@@ -9,26 +9,39 @@ import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from archipec.config.pipeline import AD_HOC, Pipeline
 from archipec.custody.expiry import Expiry, expiries
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.figures import Archive, FailedMessages
 from archipec.custody.ledger.runs import RunRecord
 from archipec.custody.ledger.unsealed import ENVELOPE_MISSING
-from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, transactions
+from archipec.custody.receipts.summary import concerning
 from archipec.custody.status import PipelineStatus, SinkStatus, Try, fullness, statuses
 from archipec.errors import ATTENTION, AuthError, Interrupted, counted
 from archipec.language import _
 from archipec.message import Json
 from archipec.pec.transactions import Transaction, outcome_word
 
-__all__ = ["Matter", "MatterKind", "attention", "late_receipts", "matters_of"]
+__all__ = [
+    "Matter",
+    "MatterKind",
+    "archive_of",
+    "attention",
+    "failed_messages",
+    "late_receipts",
+    "matters_of",
+    "of_transactions",
+    "summed",
+]
 
 _SOON: Final = timedelta(days=14)
 """How long before a password, a certificate or a trusted list expires somebody hears of it."""
 _EXPORT_SOON: Final = timedelta(days=7)
+_REASONS: Final = 50
 
 
 class MatterKind(enum.StrEnum):
@@ -51,6 +64,7 @@ class MatterKind(enum.StrEnum):
     LEFT_OUT = "left-out"
     ENVELOPE_MISSING = "envelope-missing"
     RECEIPT = "receipt"
+    NOT_PROVEN = "not-proven"
 
 
 _ORDER: Final = list(MatterKind)
@@ -113,23 +127,29 @@ def attention(
     found: list[Matter] = []
     for one in known:
         run = runs.get((one.pipeline, one.source))
-        found += matters_of(one, by_name.get(one.pipeline), run, datetime.fromtimestamp(now, UTC))
+        failed = failed_messages(ledger, one)
+        found += matters_of(one, by_name.get(one.pipeline), run, failed, datetime.fromtimestamp(now, UTC))
     if receipts:
         found += late_receipts(ledger, known, now)
     return sorted(found, key=_urgency)
 
 
 def matters_of(
-    status: PipelineStatus, pipeline: Pipeline | None, run: RunRecord | None, now: datetime
+    status: PipelineStatus,
+    pipeline: Pipeline | None,
+    run: RunRecord | None,
+    failed: Sequence[FailedMessages],
+    now: datetime,
 ) -> list[Matter]:
     """Return what needs a person of one pipeline, but for what was sent and lacks a receipt; the most urgent first.
 
     Args:
         pipeline: as configured, None where it is not.
         run: its last one, None where there is none.
+        failed: messages that no run could store (`failed_messages`).
         now: aware.
     """
-    found = list(_of_pipeline(status, pipeline, run)) if status.counts else []
+    found = list(_of_pipeline(status, pipeline, run, failed)) if status.counts else []
     if pipeline is not None:
         found += _expiring(pipeline, [status], now)
     return sorted(found, key=_urgency)
@@ -139,35 +159,87 @@ def _urgency(matter: Matter) -> int:
     return _ORDER.index(matter.kind)
 
 
-def late_receipts(ledger: Ledger, known: Iterable[PipelineStatus], now: int) -> Iterator[Matter]:
-    """Yield what was sent, or came in, with something wrong that was not marked as handled; each transaction once."""
+def late_receipts(ledger: Ledger, known: Sequence[PipelineStatus], now: int) -> Iterator[Matter]:
+    """Yield what was sent, or came in, with something wrong that was not marked as handled; each transaction once.
+
+    In an archive that several mailboxes share it is the matter of the pipeline whose mailbox had it.
+    """
+    archives = [(one.pipeline, archive_of(ledger, one)) for one in known]
+    # What such an archive holds of a mailbox that is not configured any more is the matter of the first.
+    rest = [(name, Archive(one.sinks)) for name, one in archives if one.source is not None and not one.alone]
+    at = datetime.fromtimestamp(now, UTC)
     seen = set()
-    for status in known:
-        sinks = ledger.holdings.sinks_at(one.where for one in status.sinks)
-        if not sinks:
+    for matter in chain.from_iterable(of_transactions(ledger, *one, at) for one in (*archives, *rest)):
+        if (matter.kind, matter.about) not in seen:
+            seen.add((matter.kind, matter.about))
+            yield matter
+
+
+def archive_of(ledger: Ledger, status: PipelineStatus) -> Archive:
+    """Return what the archives of a pipeline hold of its mailbox."""
+    sinks = ledger.holdings.sinks_at(one.where for one in status.sinks)
+    return ledger.figures.archive(ledger.sources.find(status.source), sinks, (None, None))
+
+
+def failed_messages(ledger: Ledger, status: PipelineStatus) -> list[FailedMessages]:
+    """Return why messages that a mailbox still has are not archived, those of most messages first, some dozens at most."""
+    source = ledger.sources.find(status.source)
+    return [] if source is None else ledger.figures.failed_messages(source, _REASONS)
+
+
+def of_transactions(ledger: Ledger, pipeline: str, archive: Archive, now: datetime) -> Iterator[Matter]:
+    """Yield what an archive holds that was sent, or came in, with something wrong that was not marked as handled.
+
+    Args:
+        now: aware.
+    """
+    if not archive.sinks:
+        return
+    for one in concerning(ledger, archive, now):
+        if one.needs_attention:
+            yield _of_transaction(pipeline, one)
+
+
+def summed(matters: Iterable[Matter]) -> list[Matter]:
+    """Return what needs a person of one pipeline with as many lines as somebody reads: transactions, of which there may be
+    hundreds, are one matter where they are several.
+    """
+    found = list(matters)
+    sums = {
+        MatterKind.RECEIPT: _("{messages} sent: a receipt is missing, or says that something is wrong"),
+        MatterKind.NOT_PROVEN: _("{messages} received: no valid seal covers all of it"),
+    }
+    for kind, words in sums.items():
+        those = [one for one in found if one.kind is kind]
+        if len(those) < 2:
             continue
-        for one in transactions(ledger, sinks, TransactionFilter(), datetime.fromtimestamp(now, UTC)):
-            if (one.direction, one.name) not in seen:
-                seen.add((one.direction, one.name))
-                checked = check_short_receipts(one, ledger, None)
-                if checked.needs_attention:
-                    yield _receipt(status.pipeline, checked)
+        text = words.format(messages=counted(len(those), "message"))
+        since = min((one.since for one in those if one.since is not None), default=None)
+        name = () if those[0].pipeline == AD_HOC else (those[0].pipeline,)
+        found = [one for one in found if one.kind is not kind]
+        found.append(
+            those[0]._replace(about="", text=text, since=since, command=("receipts", *name, "--missing"))
+        )
+    return found
 
 
-def _receipt(pipeline: str, one: Transaction) -> Matter:
+def _of_transaction(pipeline: str, one: Transaction) -> Matter:
     wrong = [who for who in one.recipients if f"{who.address} {who.outcome}" in one.concerns]
     words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong] or [*one.problems[:1]]
     words = words or [who.problems[0] for who in one.recipients if who.problems] or [outcome_word(one.status)]
     subject = one.oggetto or _("(no subject)")
     command = ("receipts", "--handled", one.name, "--note", "TEXT")
     since = None if one.date is None else int(one.date.timestamp())
-    return Matter(MatterKind.RECEIPT, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command)
+    kind = MatterKind.RECEIPT if one.direction == "out" else MatterKind.NOT_PROVEN
+    return Matter(kind, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command)
 
 
 # -- of a pipeline ---------------------------------------------------------------------------------------
 
 
-def _of_pipeline(one: PipelineStatus, pipeline: Pipeline | None, run: RunRecord | None) -> Iterator[Matter]:
+def _of_pipeline(
+    one: PipelineStatus, pipeline: Pipeline | None, run: RunRecord | None, failed: Sequence[FailedMessages]
+) -> Iterator[Matter]:
     again, folder = _again(one)
 
     def matter(
@@ -193,7 +265,7 @@ def _of_pipeline(one: PipelineStatus, pipeline: Pipeline | None, run: RunRecord 
         yield Matter(
             MatterKind.MAILBOX_FULL, one.pipeline, str(full), text, None, ("prune", *again[1:], *rule), folder
         )
-    yield from _of_messages(run, matter)
+    yield from _of_messages(run, failed, matter)
     for sink in one.sinks:
         yield from _of_archive(one, sink, matter)
     if one.loose:
@@ -225,11 +297,20 @@ def _again(one: PipelineStatus) -> tuple[tuple[str, ...], str]:
     return ("archive", *words), next(iter(urls.get("in", ())), "")
 
 
-def _of_messages(run: RunRecord | None, matter: Callable[..., Matter]) -> Iterator[Matter]:
+def _of_messages(
+    run: RunRecord | None, failed: Sequence[FailedMessages], matter: Callable[..., Matter]
+) -> Iterator[Matter]:
     """Yield what the last run could not store, and what the source did not show as messages; by reason."""
+    reasons = Counter(() if run is None else (str(one["reason"]) for one in _objects(run.report, "failures")))
+    if not reasons:
+        # The last run did not come so far as to try again.
+        for each in failed:
+            text = _("not stored: {messages}: {reason}").format(
+                messages=counted(each.messages, "message"), reason=each.reason
+            )
+            yield matter(MatterKind.NOT_STORED, text, each.reason)
     if run is None:
         return
-    reasons = Counter(str(one["reason"]) for one in _objects(run.report, "failures"))
     for reason, number in reasons.items():
         text = _("not stored: {messages}: {reason}").format(
             messages=counted(number, "message"), reason=reason

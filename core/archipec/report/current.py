@@ -31,7 +31,6 @@ def compose_now(
     Raises:
         ArchipecError: there is no such format, a package for it is not installed, the ledger can't be read.
     """
-    from archipec.custody.attention import matters_of
     from archipec.custody.ledger.figures import QuotaSample
     from archipec.custody.ledger.runs import RunRecord
     from archipec.custody.status import statuses
@@ -44,10 +43,7 @@ def compose_now(
     status = next(one for one in known if (one.pipeline, one.source) == name_and_source)
     status = _ended(status, report, quota)
     record = RunRecord(*name_and_source, status.last_run or status.now, report.as_json())
-    facts = replace(
-        pipeline_facts(run.ledger, status, now, None, pipeline),
-        matters=matters_of(status, pipeline, record, now),
-    )
+    facts = pipeline_facts(run.ledger, status, now, None, pipeline, record)
     if quota is not None:
         sample = QuotaSample(int(now.timestamp()), quota.used, quota.limit)
         facts = replace(facts, quotas=[*facts.quotas, sample])

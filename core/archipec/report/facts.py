@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from archipec.config.pipeline import Pipeline
 from archipec.config.selection import Selection
-from archipec.custody.attention import Matter, matters_of
+from archipec.custody.attention import Matter, archive_of, failed_messages, matters_of, of_transactions
 from archipec.custody.ledger import Ledger
 from archipec.custody.ledger.figures import (
     FailedMessages,
@@ -25,7 +25,7 @@ from archipec.custody.ledger.figures import (
     Freed,
     QuotaSample,
 )
-from archipec.custody.ledger.runs import Attempt
+from archipec.custody.ledger.runs import Attempt, RunRecord
 from archipec.custody.receipts.summary import SendingSummary, summarize
 from archipec.custody.status import PipelineStatus
 from archipec.pec.kind import GROUPS, KINDS, UNSEALED
@@ -88,7 +88,8 @@ class PipelineFacts:
     """What is true of a pipeline. All but ``status``, ``matters`` and ``failed_messages`` is of the period.
 
     Attributes:
-        status: as it is now: last try and success, quota, archives, what waits. matters: what of that needs a person.
+        status: as it is now: last try and success, quota, archives, what waits.
+        matters: what needs a person; of what was sent and received, that of the period.
         span: first second of the period, and the one after the last, in Unix seconds; None for no limit.
         now: aware.
         total: what the archives hold of this mailbox; kinds: by kind, those of most messages first; seals: messages by
@@ -160,6 +161,7 @@ def pipeline_facts(
     now: datetime,
     period: Selection | None = None,
     pipeline: Pipeline | None = None,
+    run: RunRecord | None = None,
 ) -> PipelineFacts:
     """Gather what is true of a pipeline.
 
@@ -168,20 +170,26 @@ def pipeline_facts(
         now: aware.
         period: its days are those of the messages, the runs, the deletions; all of them by default.
         pipeline: as configured, None where it is not.
+        run: that is not over yet; else it is the last one.
 
     Raises:
         ArchipecError: the ledger can't be read.
     """
     span = (None, None) if period is None else period.span
     source = ledger.sources.find(status.source)
-    sinks = ledger.holdings.sinks_at(one.where for one in status.sinks)
-    archive = ledger.figures.archive(source, sinks, span)
+    archive = archive_of(ledger, status)._replace(span=span)
     by_kind = ledger.figures.by_kind(archive)
-    last = next((one for one in ledger.runs.last_runs() if one[:2] == (status.pipeline, status.source)), None)
+    failed = failed_messages(ledger, status)
+    last = run or next(
+        (one for one in ledger.runs.last_runs() if one[:2] == (status.pipeline, status.source)), None
+    )
     begun, succeeded, failures = ledger.runs.ended(status.pipeline, status.source, span, _SHOWN)
     return PipelineFacts(
         status=status,
-        matters=matters_of(status, pipeline, last, now),
+        matters=[
+            *matters_of(status, pipeline, last, failed, now),
+            *of_transactions(ledger, status.pipeline, archive, now),
+        ],
         span=span,
         now=now,
         total=Amount(sum(one.messages for one in by_kind), sum(one.size for one in by_kind)),
@@ -195,7 +203,7 @@ def pipeline_facts(
         quotas=[] if source is None else _thinned(ledger.figures.quotas(source, span)),
         sendings=summarize(ledger, archive, now, _SHOWN),
         runs=RunFacts(begun, succeeded, failures),
-        failed_messages=[] if source is None else ledger.figures.failed_messages(source, _SHOWN),
+        failed_messages=failed,
         freed=[] if source is None else ledger.figures.freed(source, span),
     )
 

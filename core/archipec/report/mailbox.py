@@ -10,10 +10,10 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from archipec.config.pipeline import AD_HOC
+from archipec.custody.attention import summed
 from archipec.language import _, written
 from archipec.pec.transactions import BY_WEIGHT
 from archipec.report import charts
-from archipec.report.attention import attention
 from archipec.report.drawn import arrivals_chart, months_chart, quota_chart, quota_gauge, sendings_chart
 from archipec.report.facts import Amount, PipelineFacts, family_of
 from archipec.report.shape import day
@@ -118,7 +118,7 @@ def shown_mailbox(facts: PipelineFacts) -> ShownMailbox:
         source=source or _("unknown"),
         last_success="" if status.last_success is None else moment_of(status.last_success),
         dates="" if facts.first is None else f"{day(facts.first)} – {day(facts.last)}",
-        attention=attention(facts),
+        attention=[one.text for one in summed(facts.matters)],
         full="–" if quota is None else f"{written(100 * share)} %",
         quota=""
         if quota is None

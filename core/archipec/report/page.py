@@ -76,7 +76,7 @@ def as_html(found: Sequence[PipelineFacts], now: datetime) -> bytes:
         archived=sum_of([facts.archived for facts in found]),
         sent=sum(sent.values()),
         delivered=sent.get(Outcome.DELIVERED, 0),
-        problems=sum(len(box.attention) for box in boxes),
+        problems=sum(len(facts.matters) for facts in found),
         boxes=boxes,
         made=moment_of(now),
     )

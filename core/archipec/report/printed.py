@@ -135,7 +135,7 @@ def _mailboxes(boxes: Sequence[ShownMailbox]) -> Iterator[Block]:
                 charts.size(box.facts.total.size),
                 moment(box.facts.status.last_success) or _("never"),
                 box.full,
-                written(len(box.attention)) if box.attention else "–",
+                written(len(box.facts.matters)) if box.attention else "–",
                 page_of(f"box-{number}"),
             ]
             for number, box in enumerate(boxes, 1)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from archipec.custody.attention import summed
 from archipec.custody.ledger.runs import Attempt
 from archipec.message import Json
 from archipec.pec.transactions import Transaction
-from archipec.report.attention import attention
 from archipec.report.facts import Amount, PipelineFacts
 from archipec.report.spreadsheet import as_csv
 
@@ -86,7 +86,7 @@ def as_json(facts: PipelineFacts) -> dict[str, Json]:
             }
             for one in facts.freed
         ],
-        "attention": list(attention(facts)),
+        "attention": [one.text for one in summed(facts.matters)],
     }
 
 

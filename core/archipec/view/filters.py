@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from archipec.custody.status import in_words
 from archipec.language import written
-from archipec.terminal import duration, size
+from archipec.report.charts import size
+from archipec.terminal import duration
 
 __all__ = ["FILTERS"]
 

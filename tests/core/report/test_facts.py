@@ -14,6 +14,9 @@ import pytest
 
 from archipec.config.selection import read_selection
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.figures import Archive
+from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, transactions
+from archipec.custody.receipts.summary import concerning
 from archipec.custody.status import statuses
 from archipec.pec.kind import KINDS
 from archipec.report.facts import Amount, Family, PipelineFacts, family_of, pipeline_facts
@@ -165,3 +168,13 @@ def test_a_pipeline_that_never_ran_has_empty_facts(tmp_path: Path) -> None:
     found = facts(office.state)
     assert (found.total, found.months, found.first) == (Amount(), [], None)
     assert found.runs.failures
+
+
+def test_what_concerns_somebody_is_found_without_going_through_all(office: Office) -> None:
+    with Ledger(office.state / "ledger.sqlite3") as ledger:
+        sinks = ledger.holdings.sinks()
+        everything = transactions(ledger, sinks, TransactionFilter(), NOW)
+        expected = [one for one in everything if check_short_receipts(one, ledger, None).concerns]
+        found = list(concerning(ledger, Archive(sinks), NOW))
+    assert len(found) > 3
+    assert sorted(one.name for one in found) == sorted(one.name for one in expected)

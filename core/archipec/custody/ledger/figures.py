@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from archipec.custody.ledger.database import LedgerTable
 from archipec.custody.ledger.transactions import TransactionRef
-from archipec.pec.kind import ACCEPTANCES, OUTCOMES, PROGRESS
+from archipec.pec.kind import ACCEPTANCES, GROUPS, OUTCOMES, PROGRESS
 
 __all__ = [
     "Archive",
@@ -50,6 +50,7 @@ _SEALS: Final = (
 )
 _SEALS_OF_MAILBOX: Final = f"(SELECT w.content, coalesce((SELECT x.seal FROM verdict x WHERE x.content = w.content), '') AS seal FROM {_OF_MAILBOX} w)"
 _ABOUT_SENDINGS: Final = json.dumps(sorted(ACCEPTANCES | OUTCOMES | PROGRESS))
+_ENVELOPES: Final = json.dumps(sorted(GROUPS["envelopes"]))
 
 
 class Archive(NamedTuple):
@@ -239,9 +240,6 @@ class LedgerFigures(LedgerTable):
 
     def sending_parts(self, archive: Archive) -> Iterator[SendingPart]:
         """Yield what is about sendings that a message of the period is about, those of one sending together."""
-        contents = (
-            f"{_OF_MAILBOX} w CROSS JOIN content t ON t.id = w.content" if archive.alone else "content t"
-        )
         named = ""
         if archive.span != (None, None):
             named = (
@@ -252,7 +250,7 @@ class LedgerFigures(LedgerTable):
         differs = "EXISTS (SELECT 1 FROM breve b WHERE b.receipt = t.id AND b.status = 'differs')"
         for name, date, kind, seal, text, is_wrong in self._db.paged(
             f"SELECT v.identificativo, t.date, t.kind, v.seal, {stated}, {differs}"
-            f" FROM {contents} CROSS JOIN verdict v ON v.content = t.id"
+            f" FROM {_contents(archive)} CROSS JOIN verdict v ON v.content = t.id"
             " WHERE t.kind IN (SELECT value FROM json_each(?5)) AND v.identificativo IS NOT NULL"
             f" AND {_HELD.format('t.id')} AND {_OWN.format('t.id')}{named} ORDER BY v.identificativo",
             (*archive.values, _ABOUT_SENDINGS),
@@ -270,6 +268,19 @@ class LedgerFigures(LedgerTable):
                     consegna or "",
                     bool(outside or is_wrong),
                 )
+
+    def doubtful_envelopes(self, archive: Archive) -> Iterator[TransactionRef]:
+        """Yield what names certified messages with an envelope whose seal is not valid, or does not cover all of it."""
+        for name, date in self._db.paged(
+            f"SELECT v.identificativo, min(t.date) FROM {_contents(archive)} CROSS JOIN verdict v ON v.content = t.id"
+            " WHERE t.kind IN (SELECT value FROM json_each(?5)) AND v.identificativo IS NOT NULL"
+            " AND t.date >= ?3 AND t.date < ?4"
+            " AND (v.seal != 'valid' OR coalesce(json_array_length(v.record, '$.outside_seal'), 0) > 0)"
+            f" AND {_HELD.format('t.id')} AND {_OWN.format('t.id')} GROUP BY v.identificativo",
+            (*archive.values, _ENVELOPES),
+            "text time",
+        ):
+            yield TransactionRef(True, name, date)
 
     # -- mailboxes ---------------------------------------------------------------------------------------
 
@@ -306,3 +317,8 @@ class LedgerFigures(LedgerTable):
             "text text text integer integer",
         )
         return [Freed(*row) for row in rows]
+
+
+def _contents(archive: Archive) -> str:
+    """Return what messages are looked for in, as ``t``."""
+    return f"{_OF_MAILBOX} w CROSS JOIN content t ON t.id = w.content" if archive.alone else "content t"

@@ -20,7 +20,7 @@ from archipec.custody.receipts.query import check_short_receipts, linked
 from archipec.pec.kind import ACCETTAZIONE, AVVENUTA_CONSEGNA, PEC, REM
 from archipec.pec.transactions import Outcome, Transaction
 
-__all__ = ["SendingSummary", "summarize"]
+__all__ = ["SendingSummary", "concerning", "summarize"]
 
 _ROME = ZoneInfo("Europe/Rome")
 
@@ -58,6 +58,36 @@ def summarize(ledger: Ledger, archive: Archive, now: datetime, limit: int) -> Se
         limit: how many of those that need a look are returned.
     """
     summary = SendingSummary()
+    for one in _linked(ledger, archive, _unclear(ledger, archive, summary.by_month), now):
+        if one.direction != "out":
+            continue
+        summary.by_month["" if one.date is None else f"{one.date.astimezone(_ROME):%Y-%m}", one.status] += 1
+        if one.needs_attention:
+            summary.attention += 1
+            if len(summary.shown) < limit:
+                summary.shown.append(one)
+    return summary
+
+
+def concerning(ledger: Ledger, archive: Archive, now: datetime) -> Iterator[Transaction]:
+    """Yield what was sent or came in with something wrong, also where it was marked as handled; the newest first.
+
+    Those that `archipec.custody.receipts.query.transactions` finds so, without putting together all of which all is well.
+
+    Args:
+        archive: as of `summarize`.
+        now: aware.
+    """
+    refs = [*_unclear(ledger, archive, Counter()), *ledger.figures.doubtful_envelopes(archive)]
+    seen = set()
+    for one in _linked(ledger, archive, dict.fromkeys(refs), now):
+        if one.concerns and (one.direction, one.name) not in seen:
+            seen.add((one.direction, one.name))
+            yield one
+
+
+def _unclear(ledger: Ledger, archive: Archive, plain: Counter[tuple[str, Outcome]]) -> list[TransactionRef]:
+    """Return what names the sendings that have to be put together; the others are counted, by month and outcome."""
     unclear: list[TransactionRef] = []
     external: list[tuple[TransactionRef, Outcome]] = []
     has_rem = False
@@ -73,36 +103,23 @@ def summarize(ledger: Ledger, archive: Archive, now: datetime, limit: int) -> Se
         elif any(tipo == "esterno" for one in parts for _, tipo in one.recipients):
             external.append((ref, outcome))
         else:
-            summary.by_month[_month(ref.date), outcome] += 1
+            plain[_month(ref.date), outcome] += 1
     for ref, outcome in external:
         # A receipt of REM may say more of a recipient whom PEC counts as external.
         if has_rem:
             unclear.append(ref)
         else:
-            summary.by_month[_month(ref.date), outcome] += 1
-    _link(summary, ledger, archive, [*unclear, *_without_receipts(ledger, archive)], now, limit)
-    return summary
+            plain[_month(ref.date), outcome] += 1
+    return [*unclear, *_without_receipts(ledger, archive)]
 
 
-def _link(
-    summary: SendingSummary,
-    ledger: Ledger,
-    archive: Archive,
-    refs: Iterable[TransactionRef],
-    now: datetime,
-    limit: int,
-) -> None:
-    """Put together the sendings that these name, and count them."""
+def _linked(
+    ledger: Ledger, archive: Archive, refs: Iterable[TransactionRef], now: datetime
+) -> Iterator[Transaction]:
+    """Put together what these name, the newest first."""
     newest_first = sorted(refs, key=lambda one: -one.date)
     for found in linked(ledger, archive.sinks, newest_first, now):
-        if found.direction != "out":
-            continue
-        one = check_short_receipts(found, ledger, None)
-        summary.by_month["" if one.date is None else f"{one.date.astimezone(_ROME):%Y-%m}", one.status] += 1
-        if one.needs_attention:
-            summary.attention += 1
-            if len(summary.shown) < limit:
-                summary.shown.append(one)
+        yield check_short_receipts(found, ledger, None)
 
 
 def _without_receipts(ledger: Ledger, archive: Archive) -> Iterator[TransactionRef]:

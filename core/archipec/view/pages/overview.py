@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from markupsafe import Markup
 
 from archipec.config.pipeline import AD_HOC
-from archipec.custody.attention import Matter, attention
+from archipec.custody.attention import Matter, MatterKind, attention, late_receipts, summed
 from archipec.custody.ledger.schema import HELD
 from archipec.custody.status import PipelineStatus, SinkStatus, statuses
 from archipec.language import _, pgettext
@@ -71,6 +71,11 @@ class Mailbox:
         return sum(one.others.get("pending", 0) for one in self.status.sinks)
 
     @property
+    def late(self) -> int:
+        """Sent messages that need a person."""
+        return sum(one.kind is MatterKind.RECEIPT for one in self.matters)
+
+    @property
     def months(self) -> Markup:
         """A chart of the messages by month."""
         return Markup(months_chart(self.facts)) if self.facts and self.facts.months else Markup()  # noqa: S704  charts escape
@@ -116,13 +121,9 @@ def _rows(found: Iterable[tuple[T, int]], say: Callable[[T], tuple[str, str, str
 def _answer(asked: PageRequest) -> Mapping[str, Any]:
     view = asked.view
     found = _statuses(view)
-    matters = (
-        attention(
-            view.ledger, view.shown.state, view.shown.configured, int(view.now.timestamp()), receipts=False
-        )
-        if view.shown.known
-        else []
-    )
+    matters = _matters(view)
+    late = _late(view) if view.shown.known else []
+    matters += late or []
     chosen = asked.value("mailbox")
     in_full = [one for one in found if _key(one) == chosen] or (found if len(found) <= _IN_FULL else [])
     mailboxes = [
@@ -148,15 +149,15 @@ def _answer(asked: PageRequest) -> Mapping[str, Any]:
         "chosen": chosen if len(shown) < len(mailboxes) else "",
         "matters": [
             (
-                _name_of(matter, mailboxes),
+                mailbox.name,
                 matter,
                 command_line("archipec", *matter.command) if matter.command else "",
+                "/sent?show=attention" if matter.kind is MatterKind.RECEIPT else "",
             )
-            for matter in matters
-            if any(matter.pipeline == one.status.pipeline for one in mailboxes)
+            for mailbox in _one_of_each_pipeline(mailboxes)
+            for matter in summed(mailbox.matters)
         ],
-        "to_look_at": [one for one in shown if one.facts and one.facts.sendings.attention],
-        "counting": any(one.facts is None for one in shown),
+        "counting": late is None or any(one.facts is None for one in shown),
         "key": _key,
     }
 
@@ -170,8 +171,32 @@ def _name(status: PipelineStatus) -> str:
     return status.source if status.pipeline in (AD_HOC, "") else status.pipeline
 
 
-def _name_of(matter: Matter, mailboxes: Sequence[Mailbox]) -> str:
-    return next((one.name for one in mailboxes if one.status.pipeline == matter.pipeline), matter.pipeline)
+def _one_of_each_pipeline(mailboxes: Sequence[Mailbox]) -> Iterable[Mailbox]:
+    """Return of the mailboxes that a pipeline had the first: what needs a person is known by pipeline."""
+    return {one.status.pipeline: one for one in reversed(mailboxes)}.values()
+
+
+def _matters(view: OpenView) -> list[Matter]:
+    """Return what needs a person, but for what was sent or received: that takes longer to find out."""
+    shown = view.shown
+    if not shown.known:
+        return []
+    return attention(view.ledger, shown.state, shown.configured, int(view.now.timestamp()), receipts=False)
+
+
+def _late(view: OpenView) -> list[Matter] | None:
+    """Return what was sent or received and needs a person, by the marks of now; None while it is looked for."""
+    shown, now = view.shown, int(view.now.timestamp())
+    marks = frozenset(view.ledger.handled.all().items())
+
+    def look() -> list[Matter]:
+        with shown.open() as own:
+            known = statuses(own.ledger, shown.state, shown.configured, now)
+            return list(late_receipts(own.ledger, [one for one in known if one.counts], now))
+
+    return shown.remembered.soon(
+        "receipts", (view.ledger.holdings.state(), marks, now // _STALE), look, _WAIT
+    )
 
 
 def _statuses(view: OpenView) -> list[PipelineStatus]:

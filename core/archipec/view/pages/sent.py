@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from archipec.config.selection import MessageFacts, Selection, read_selection
 from archipec.custody.ledger import Ledger
+from archipec.custody.ledger.figures import Archive
 from archipec.custody.receipts.query import TransactionFilter, check_short_receipts, find, transactions
+from archipec.custody.receipts.summary import concerning
 from archipec.errors import ConfigError
 from archipec.language import N_, _
 from archipec.message import ContentKey
@@ -134,7 +136,7 @@ class SentPage(NamedTuple):
         attention: the sendings that need a person, or were dealt with, and fit, those of this page; None while they are
             looked for.
         attention_count: how many there are; handled_count: how many were dealt with.
-        found: the others and these, the newest first.
+        found: the others, the newest first; those that need a person too, while these are looked for.
         looked_back: up to which day was looked, where that was not far enough to fill the page.
         older, newest, more_attention: addresses of other pages; empty where there is nothing more.
     """
@@ -169,7 +171,8 @@ def sent(view: OpenView, asked: SentAsked, place: ListPlace | None = None, start
     is_first = place is None and not asked.show
     most = PAGE if asked.show else _FIRST if is_first else 0
     end = start + most
-    found, onward = ([], None) if asked.show else _newest(view, wanted, place)
+    elsewhere = frozenset(one.name for one in attention)
+    found, onward = ([], None) if asked.show else _newest(view, wanted, place, elsewhere)
     more = asked.address(show=asked.show or "attention", start=str(end if asked.show else ""))
     return SentPage(
         asked=asked,
@@ -212,9 +215,8 @@ def _state(view: OpenView) -> tuple[object, ...]:
 def _concerning(shown: ViewedArchives) -> list[Transaction]:
     """Look for all that something is wrong with; in a thread that outlives the page, so that it opens what it reads itself."""
     with shown.open() as view:
-        found = transactions(view.ledger, view.sinks, TransactionFilter(direction="out"), view.now)
-        checked = (check_short_receipts(one, view.ledger, None) for one in found)
-        return list(islice((one for one in checked if one.concerns), _MOST))
+        found = concerning(view.ledger, Archive(view.sinks), view.now)
+        return list(islice((one for one in found if one.direction == "out"), _MOST))
 
 
 def _is_of(period: Selection, one: Transaction) -> bool:
@@ -226,9 +228,9 @@ def _is_of(period: Selection, one: Transaction) -> bool:
 
 
 def _newest(
-    view: OpenView, wanted: TransactionFilter, place: ListPlace | None
+    view: OpenView, wanted: TransactionFilter, place: ListPlace | None, elsewhere: Collection[str]
 ) -> tuple[list[Transaction], ListPlace | None]:
-    """Return a page of what was sent, the newest first, and where to go on.
+    """Return a page of what was sent, the newest first, and where to go on; without those that are listed elsewhere.
 
     Some weeks are looked at, then more: a transaction belongs to the days that one of its messages is dated to, and to go
     through those of a few weeks is quick however long the list is.
@@ -251,7 +253,7 @@ def _newest(
             if number < skip:
                 continue
             looked_at += 1
-            if not wanted.wants(one):
+            if not wanted.wants(one) or one.name in elsewhere:
                 continue
             if len(found) == PAGE:
                 return found, ListPlace(last, number)
