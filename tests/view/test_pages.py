@@ -425,3 +425,56 @@ def test_what_is_altered_is_not_saved(tmp_path: Path) -> None:
     with running(office.command, before=("--config", tmp_path / "archipec.toml")) as viewer:
         viewer.let_in()
         assert viewer.ask(f"/messages/{sha256(NOTICE)}/message.eml").body == NOTICE
+
+
+# -- copies that are damaged -----------------------------------------------------------------------------
+
+
+def test_of_a_message_no_other_bytes_are_ever_saved(tmp_path: Path) -> None:
+    """Where one copy was altered the other is given, and where both were it is said, with the way out."""
+    office = Office(tmp_path)
+    with (tmp_path / "archipec.toml").open("a") as file:
+        file.write('[[pipeline.sink]]\ntype = "eml"\npath = "EML"\n')
+    office.put(ORDINARY, NOTICE)
+    office.archive()
+    key = sha256(ORDINARY)
+
+    def alter(folder: str) -> None:
+        (copy,) = [
+            one for one in (tmp_path / folder).rglob("*") if one.is_file() and sha256(one.read_bytes()) == key
+        ]
+        copy.chmod(0o600)
+        copy.write_bytes(ORDINARY[:-3] + b"X\r\n")
+
+    with running(office.command, before=("--config", tmp_path / "archipec.toml")) as viewer:
+        viewer.let_in()
+        alter("PEC")
+        reply = viewer.ask(f"/messages/{key}/message.eml")
+        assert (reply.status, reply.body) == (200, ORDINARY)
+        alter("EML")
+        for path in ("message.eml", "files/0", "message.pdf"):
+            reply = viewer.ask(f"/messages/{key}/{path}")
+            assert reply.status == 500
+            assert "archipec verify" in text_of(reply)
+        assert "archipec verify" in viewer.ask(f"/messages/{key}/formatted").text
+        reply = viewer.ask(f"/messages/selection.zip?id={key}&id={sha256(NOTICE)}")
+        with zipfile.ZipFile(io.BytesIO(reply.body)) as packed:
+            assert key in packed.read("NOT-INCLUDED.txt").decode()
+            assert packed.read("SHA256SUMS").decode().startswith(sha256(NOTICE))
+            assert len(packed.namelist()) == 3
+
+
+def test_what_is_beside_the_list_is_of_now(tmp_path: Path) -> None:
+    """Also where a run only learnt that messages lie elsewhere in the mailbox, and stored nothing."""
+    office = Office(tmp_path)
+    office.put(ORDINARY, NOTICE)
+    office.archive()
+    with running(office.command, before=("--config", tmp_path / "archipec.toml")) as viewer:
+        viewer.let_in()
+        assert "INBOX 2" in text_of(viewer.ask("/messages"))
+        (tmp_path / "mail" / "INBOX").rename(tmp_path / "mail" / "Evase")
+        assert office.archive()["stored"] == 0
+        found = text_of(viewer.ask("/messages"))
+        assert "Evase 2" in found
+        (shown,) = re.findall(r'href="(/messages\?folder=Evase)"', viewer.ask("/messages").text)
+        assert viewer.ask(shown).text.count('name="id"') == 2

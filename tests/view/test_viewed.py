@@ -114,3 +114,20 @@ def test_a_ledger_of_another_version_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(PermanentError):
         Ledger(tmp_path / "none", read_only=True)
     assert not (tmp_path / "none").exists()
+
+
+def test_what_needs_no_index_is_there_when_it_is_damaged(shown: ViewedArchives, tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite3").write_bytes(b"x" * 5000)
+    other = ViewedArchives(
+        state=shown.state,
+        ledger_file=shown.ledger_file,
+        index_file=tmp_path / "index.sqlite3",
+        sinks=shown.sinks,
+    )
+    (wanted,) = keys(shown)[:1]
+    with other.open() as view:
+        assert view.ledger.runs.last_attempts()
+        assert len(view.read(wanted)) == wanted.size
+        with pytest.raises(ArchipecError, match="can't be used") as raised:
+            view.search(SearchRequest())
+    assert "archipec index" in raised.value.hint

@@ -61,19 +61,14 @@ class ViewedArchives:
 
     @contextmanager
     def open(self) -> Iterator[OpenView]:
-        """Open ledger and index for one page, so that nothing can be written; archives when a message is read.
+        """Open the ledger for one page, so that nothing can be written; index and archives when they are read.
 
         Raises:
-            ArchipecError: the ledger or the index can't be opened.
+            ArchipecError: the ledger can't be opened.
         """
         with ExitStack() as held:
             ledger = held.enter_context(Ledger(self.ledger_file, read_only=True))
-            index = None
-            if self.index_file.exists():
-                index = held.enter_context(IndexFile(self.index_file, read_only=True))
-                if self.known:
-                    index.attach(self.ledger_file, ATTACHED)
-            yield OpenView(self, ledger, index, held)
+            yield OpenView(self, ledger, held)
 
     @contextmanager
     def reader(self) -> Iterator[StoredMessages]:
@@ -123,16 +118,13 @@ class OpenView:
 
     Attributes:
         shown: what the viewer shows.
-        ledger, index: can't be written; the index is None where there is none.
+        ledger: can't be written.
         now: aware.
     """
 
-    def __init__(
-        self, shown: ViewedArchives, ledger: Ledger, index: IndexFile | None, held: ExitStack
-    ) -> None:
+    def __init__(self, shown: ViewedArchives, ledger: Ledger, held: ExitStack) -> None:
         self.shown = shown
         self.ledger = ledger
-        self.index = index
         self.now = datetime.now(UTC)
         self._held = held
         self._reader: StoredMessages | None = None
@@ -141,6 +133,20 @@ class OpenView:
     def archives(self) -> tuple[str, ...] | None:
         """The `where` of the only archives that are shown, None for all."""
         return tuple(sink.where for sink in self.shown.sinks) if self.shown.only else None
+
+    @cached_property
+    def index(self) -> IndexFile | None:
+        """The index, which can't be written; None where there is none. Pages that need none are there when it is damaged.
+
+        Raises:
+            ArchipecError: it can't be opened.
+        """
+        if not self.shown.index_file.exists():
+            return None
+        index = self._held.enter_context(IndexFile(self.shown.index_file, read_only=True))
+        if self.shown.known:
+            index.attach(self.shown.ledger_file, ATTACHED)
+        return index
 
     @cached_property
     def sinks(self) -> list[int]:

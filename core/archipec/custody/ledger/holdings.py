@@ -184,11 +184,12 @@ class HeldMessages(LedgerTable):
         return dict(rows)
 
     def state(self) -> tuple[int, ...]:
-        """Return what is another one as soon as messages were archived, lost or judged."""
+        """Return what is another one as soon as messages were archived, lost, judged, or seen elsewhere by a run that ended."""
         rows = self._db.rows(
-            "SELECT coalesce(sum(messages), 0), coalesce(sum(contents), 0), (SELECT count(*) FROM unjudged) FROM tally",
+            "SELECT coalesce(sum(messages), 0), coalesce(sum(contents), 0), (SELECT count(*) FROM unjudged),"
+            " (SELECT coalesce(max(id), 0) FROM run) FROM tally",
             (),
-            "integer integer integer",
+            "integer integer integer integer",
         )
         return tuple(rows[0])
 

@@ -71,6 +71,7 @@ class StoredMessages(ABC):
                     return read(opened(), receipt)
             except ArchipecError as error:
                 problem = error
+        problem.hint = problem.hint or _("`archipec verify` reads every copy and says which are damaged")
         raise problem
 
 
