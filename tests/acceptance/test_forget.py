@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from archipec.custody.forgetting import forget, plan_to_forget
+from archipec.custody.ledger import Ledger
+from archipec.errors import Refused, TransientError
 from testbed.boxes import Boxes, block, set_back
 from testbed.command import Archipec
 from testbed.scripted_imap import a_message
@@ -192,3 +196,55 @@ def test_what_is_in_use_is_not_forgotten(boxes: Boxes, tmp_path: Path) -> None:
     set_back(boxes.archipec.state, 1)
     boxes.archipec("forget", "old", "--yes")
     assert boxes.archipec("status", "--json").objects == []
+
+
+def test_what_a_run_left_since_the_plan_was_made_is_seen(boxes: Boxes, tmp_path: Path) -> None:
+    """Between the look and the locks another run may order a deletion: it is not forgotten with the rest."""
+    boxes.write(eml("old", mail(tmp_path / "one", 1), tmp_path / "A"))
+    boxes("archive")
+    state = boxes.archipec.state
+
+    def order() -> None:
+        with closing(sqlite3.connect(state / "ledger.sqlite3")) as db:
+            db.execute(
+                "INSERT INTO deletion (pipeline, source, folder, ref, content, evidence, state, ordered, expires)"
+                " VALUES ('old', 1, 'INBOX', '1', 1, '[]', 'ordered', 1, 2)"
+            )
+            db.commit()
+
+    def nothing(*_: object) -> None:
+        pytest.fail("the index was touched")
+
+    with Ledger(state / "ledger.sqlite3") as ledger:
+        planned = partial(plan_to_forget, ledger, state, ["old"], ())
+        plan = planned()
+        (tmp_path / "one" / "2.eml").write_bytes(a_message(2))
+        boxes("archive")
+        with pytest.raises(TransientError, match="changed meanwhile"):
+            forget(plan, ledger, state, planned, nothing)
+        plan = planned()
+        order()
+        with pytest.raises(Refused, match="1 deletion not over"):
+            forget(plan, ledger, state, planned, nothing)
+    assert boxes("status", "--json").object["stored"] == 1
+
+
+def test_an_index_that_was_emptied_before_the_ledger_forgot_is_filled_again(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    boxes.write(eml("old", mail(tmp_path / "one", 1, 2), tmp_path / "A"))
+    boxes("archive")
+    configured = boxes.path.read_text()
+    boxes.write(eml("new", mail(tmp_path / "two", 3), tmp_path / "B"))
+    boxes("archive")
+    with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
+        db.execute(
+            "CREATE TRIGGER cut_off BEFORE DELETE ON source BEGIN SELECT RAISE(ABORT, 'power'); END"
+        )
+    boxes("forget", "old", "--yes", expect=None)
+    with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
+        db.execute("DROP TRIGGER cut_off")
+    assert len(found(boxes)) < 3
+    boxes.path.write_text(configured)
+    boxes("archive")
+    assert len(found(boxes)) == 3

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from archipec.custody.ledger import Ledger
 from archipec.errors import ConfigError, counted
 from archipec.index.database import IndexFile, index_path
 from archipec.language import _
+from archipec.message import ContentKey
 from archipec.plugins.registry import Registry
 from archipec.terminal import json_line, printable
 
@@ -47,15 +49,17 @@ def forget(
     registry = load_registry()
     configured = load(settings.config, registry) if settings.config.exists() else ()
     with Ledger(settings.state / "ledger.sqlite3") as ledger:
-        plan = plan_to_forget(
+        planned = partial(
+            plan_to_forget,
             ledger,
             settings.state,
             [_address(name, registry) for name in names],
             configured,
             keep_archives=keep_archives,
         )
+        plan = planned()
         if yes:
-            _forget(plan, ledger, settings.state)
+            _forget(plan, ledger, settings.state, planned)
     if as_json:
         click.echo(json_line({**plan.as_json(), "forgotten": yes}))
         return
@@ -73,14 +77,20 @@ def _address(name: str, registry: Registry) -> str:
     return name
 
 
-def _forget(plan: Forgetting, ledger: Ledger, state: Path) -> None:
+def _forget(plan: Forgetting, ledger: Ledger, state: Path, again: Callable[[], Forgetting]) -> None:
     path = index_path(state)
     if not path.exists():
-        run_forget(plan, ledger, state, lambda _keys: None)
+        run_forget(plan, ledger, state, again, lambda _archives, _pages: None)
         return
     with IndexFile(path) as index:
-        run_forget(plan, ledger, state, index.remove)
-        index.forget_progress(one.number for one in plan.archives)
+
+        def unindex(archives: Sequence[int], pages: Iterable[Iterable[ContentKey]]) -> None:
+            # First: where this is cut off, the index does not take itself for complete.
+            index.forget_progress(archives)
+            for keys in pages:
+                index.remove(keys)
+
+        run_forget(plan, ledger, state, again, unindex)
 
 
 def _lines(plan: Forgetting) -> Iterator[str]:

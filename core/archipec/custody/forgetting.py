@@ -137,22 +137,31 @@ def forget(
     plan: Forgetting,
     ledger: Ledger,
     state: Path,
-    unindex: Callable[[Iterable[ContentKey]], None],
+    again: Callable[[], Forgetting],
+    unindex: Callable[[Sequence[int], Iterable[Iterable[ContentKey]]], None],
 ) -> None:
     """Forget it. Mailboxes and archives stay locked meanwhile, and are not touched.
 
     Args:
-        unindex: takes messages out of the index; called before the ledger forgets them, some thousands at a time.
+        again: makes the same plan once more, when nothing can come between any more.
+        unindex: takes messages, some thousands at a time, out of an index that was filled from archives of these numbers;
+            called before the ledger forgets them.
 
     Raises:
-        TransientError: another run uses one of them.
+        Refused: as `plan_to_forget`.
+        TransientError: another run uses one of them, or changed what is known of them.
     """
     with ExitStack() as held:
         for where in dict.fromkeys([*plan.sources, *(one.where for one in plan.archives)]):
             held.enter_context(hold_endpoint(state, where))
+        # A run may have ended since the plan was made: with a deposit, a deletion, another mailbox in the archive.
+        if again() != plan:
+            raise TransientError(
+                _("what is known of it has changed meanwhile: nothing was forgotten"),
+                hint=_("look at it again, without --yes"),
+            )
         if plan.archives:
-            for keys in ledger.forgets.only_in(plan.scope.sinks):
-                unindex(keys)
+            unindex(plan.scope.sinks, ledger.forgets.only_in(plan.scope.sinks))
         ledger.forgets.forget(plan.scope)
 
 
