@@ -149,7 +149,12 @@ def in_plugin() -> bool:
 
 def any_left_behind() -> bool:
     """Tell whether a thread is left in a plugin's code: what it holds is free when the process ends."""
-    return any(task.left_behind for task in tuple(_tasks))
+    return bool(left_behind())
+
+
+def left_behind() -> frozenset[threading.Thread]:
+    """Return the threads that are left in a plugin's code."""
+    return frozenset(task.thread for task in tuple(_tasks) if task.left_behind)
 
 
 class PluginCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import stat
@@ -13,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from archipec.cli.logs import _Masked
+from archipec.cli.running import _uses
+from archipec.config.pipeline import ad_hoc
+from archipec.plugins.registry import Registry
 from testbed.boxes import Boxes, block, imap
 from testbed.command import Archipec
 from testbed.scripted_imap import Box, ScriptedImap, a_message
@@ -121,6 +126,12 @@ def test_what_a_person_typed_stays_out_of_the_log(boxes: Boxes, tmp_path: Path) 
     assert "Tr0ubador" not in log.read_text("utf-8")
 
 
+def test_a_line_of_the_log_is_one_line() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "%s", ("a\nERROR: b\x1b[2J\u2028c",), None)
+    shown = _Masked("%(levelname)s: %(message)s").format(record)
+    assert shown == "WARNING: a\\nERROR: b\\x1b[2J\\u2028c"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_log_that_can_t_be_written_is_said_and_stops_nothing(
     boxes: Boxes, mail: Path, tmp_path: Path
@@ -128,6 +139,12 @@ def test_a_log_that_can_t_be_written_is_said_and_stops_nothing(
     boxes.write(eml("studio", mail, tmp_path / "A"))
     result = boxes("--log-file", "/dev/full", "archive")
     assert "what was logged is not all there" in result.err and copies(tmp_path / "A") == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_log_that_is_a_pipe_without_a_reader_is_not_waited_for(boxes: Boxes, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe" in boxes.archipec("--log-file", tmp_path / "pipe", "status", expect=None).err
 
 
 # -- side by side ----------------------------------------------------------------------------------------
@@ -195,6 +212,20 @@ def test_those_that_share_an_archive_or_a_mailbox_take_turns(
     assert copies(tmp_path / "S") == 4
     boxes("verify")
     assert [one["stored"] for one in boxes("archive", "--jobs", 6, "--json").objects] == [0] * 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links to folders")
+def test_one_folder_by_two_names_is_one(mail: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    registry = Registry.load()
+
+    def uses(source: str, *archives: str) -> frozenset[str]:
+        return _uses(ad_hoc(source, [f"maildir:{tmp_path / one}" for one in archives], (), registry, {}))
+
+    assert uses(f"eml:{mail}", "disk/A") & uses("imaps://u@127.0.0.1", "link/A")
+    assert uses(f"eml:{mail}", "link/A") & uses(f"dump:{tmp_path / 'disk' / 'A'}", "B")
+    assert not uses(f"eml:{mail}", "disk/A") & uses("imaps://u@127.0.0.1", "disk/B")
 
 
 def test_one_that_fails_holds_up_no_other(boxes: Boxes, mail: Path, tmp_path: Path) -> None:

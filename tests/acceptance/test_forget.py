@@ -238,9 +238,7 @@ def test_an_index_that_was_emptied_before_the_ledger_forgot_is_filled_again(
     boxes.write(eml("new", mail(tmp_path / "two", 3), tmp_path / "B"))
     boxes("archive")
     with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
-        db.execute(
-            "CREATE TRIGGER cut_off BEFORE DELETE ON source BEGIN SELECT RAISE(ABORT, 'power'); END"
-        )
+        db.execute("CREATE TRIGGER cut_off BEFORE DELETE ON source BEGIN SELECT RAISE(ABORT, 'power'); END")
     boxes("forget", "old", "--yes", expect=None)
     with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
         db.execute("DROP TRIGGER cut_off")
@@ -248,3 +246,25 @@ def test_an_index_that_was_emptied_before_the_ledger_forgot_is_filled_again(
     boxes.path.write_text(configured)
     boxes("archive")
     assert len(found(boxes)) == 3
+
+
+@pytest.mark.parametrize("url", ["imaps://u:Tr0ubador@127.0.0.1", "imaps://u@127.0.0.1?password=Tr0ubador"])
+def test_a_password_that_is_typed_in_an_address_is_not_repeated(
+    boxes: Boxes, tmp_path: Path, url: str
+) -> None:
+    log = tmp_path / "log"
+    refused = boxes.archipec("--log-file", log, "forget", url, expect=4)
+    assert "Tr0ubador" not in refused.err + log.read_text("utf-8") and "password" in refused.err
+
+
+def test_an_address_that_no_plugin_knows_any_more_can_be_forgotten(boxes: Boxes, tmp_path: Path) -> None:
+    boxes.write(eml("old", mail(tmp_path / "one", 1), tmp_path / "A"))
+    boxes("archive")
+    boxes.path.unlink()
+    with closing(sqlite3.connect(boxes.archipec.state / "ledger.sqlite3")) as db:
+        for table, column in (("source", "place"), ("attempt", "source")):
+            db.execute(f"UPDATE {table} SET {column} = 'acme://x%20y'")
+        db.commit()
+    plan = boxes.archipec("forget", "acme://x y", "--yes", "--json").object
+    assert plan["sources"] == ["acme://x%20y"]
+    assert boxes.archipec("status", "--json").objects == []

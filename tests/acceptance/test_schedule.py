@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from lxml import etree  # type: ignore[import-untyped]
 
+from archipec.schedule.formats import systemd_service
 from testbed.boxes import Boxes, block
 from testbed.command import Archipec
 from testbed.scripted_imap import a_message
@@ -23,7 +24,7 @@ FORMAT = Path(__file__).with_name("windows-task.xsd")
 @pytest.fixture
 def boxes(tmp_path: Path) -> Boxes:
     """An office in a folder whose name every shell would take apart."""
-    folder = tmp_path / 'l\'ufficio 100% "PEC" $HOME'
+    folder = tmp_path / 'l\'ufficio è 100% "PEC" $HOME'
     (folder / "mail").mkdir(parents=True)
     (folder / "mail" / "1.eml").write_bytes(a_message(1))
     env = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "PATH": os.environ["PATH"]}
@@ -203,3 +204,20 @@ def test_what_is_no_time_is_refused(boxes: Boxes, every: str) -> None:
 def test_without_a_configuration_there_is_nothing_to_run(boxes: Boxes) -> None:
     boxes.path.unlink()
     assert "archipec init" in boxes.archipec("schedule", "--every", "night", "--print", expect=4).err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names")
+@pytest.mark.parametrize("name", [b"a\nb", b"a\xffb", b"a\x01b"])
+@pytest.mark.parametrize("system", ["systemd", "launchd", "windows", "cron"])
+def test_a_path_that_no_system_could_be_told_is_refused(
+    boxes: Boxes, tmp_path: Path, name: bytes, system: str
+) -> None:
+    state = tmp_path / os.fsdecode(name)
+    refused = boxes("--state", state, "schedule", "--system", system, "--every", "night", "--print", expect=4)
+    assert "can't be given" in refused.err and refused.out == ""
+
+
+def test_a_dollar_in_the_program_s_path_is_not_doubled_for_systemd() -> None:
+    """systemd replaces no variables there, and takes both for the name."""
+    line = systemd_service(["/opt/a$b %c/archipec", "a$b"]).splitlines()[-1]
+    assert line == 'ExecStart="/opt/a$b %%c/archipec" "a$$b"'

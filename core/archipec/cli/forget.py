@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 
@@ -53,7 +53,7 @@ def forget(
             plan_to_forget,
             ledger,
             settings.state,
-            [_address(name, registry) for name in names],
+            [_address(name, registry, ledger) for name in names],
             configured,
             keep_archives=keep_archives,
         )
@@ -68,13 +68,25 @@ def forget(
     click.echo(_("forgotten") if yes else _("run again with --yes to forget it"), err=True)
 
 
-def _address(name: str, registry: Registry) -> str:
-    """Return a URL as the ledger has it, and a name as it is."""
-    if is_url(name):
-        for kind in ("source", "sink"):
-            with suppress(ConfigError):
-                return str(endpoint(kind, name, registry).where)
-    return name
+def _address(name: str, registry: Registry, ledger: Ledger) -> str:
+    """Return a URL as the ledger has it, and a name as it is.
+
+    Raises:
+        ConfigError: it is a URL with a mistake, and no address that is known. What it says repeats no password.
+    """
+    if not is_url(name):
+        return name
+    mistakes: list[ConfigError] = []
+    for kind in ("source", "sink"):
+        try:
+            return str(endpoint(kind, name, registry).where)
+        except ConfigError as error:
+            mistakes.append(error)
+    # Of a plugin that is no more.
+    known = {*ledger.forgets.sink_places(), *(source for _name, source in ledger.forgets.tried())}
+    if name in known | set(map(unquote, known)):
+        return name
+    raise mistakes[0]
 
 
 def _forget(plan: Forgetting, ledger: Ledger, state: Path, again: Callable[[], Forgetting]) -> None:

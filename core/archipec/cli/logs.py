@@ -10,10 +10,11 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from archipec.errors import from_os_error
 from archipec.language import _
-from archipec.terminal import JOURNAL, say
+from archipec.terminal import JOURNAL, printable, say
 
 __all__ = ["end_logging", "start_logging"]
 
@@ -22,7 +23,7 @@ _LONG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _Masked(logging.Formatter):
-    """Masks secrets in all of a record, the traceback included."""
+    """Masks secrets in all of a record, the traceback included. What servers and files say in it stays in its line."""
 
     def format(self, record: logging.LogRecord) -> str:
         from archipec.masking import mask
@@ -34,6 +35,15 @@ class _Masked(logging.Formatter):
                 levelname=record.levelname, name=record.name, name2=type(error).__name__
             )
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  as logging calls it
+        """Return the record's line: nothing in it steers a terminal, or begins another line that looks like one of ours."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Return a traceback, each of its lines set off from those of the log."""
+        return "\n".join(f"  {printable(line)}" for line in super().formatException(ei).splitlines())
+
 
 class _LogFile(logging.StreamHandler):  # type: ignore[type-arg]
     """Appends to a file that its owner alone may read; what can't be written is dropped, and that is said at the end."""
@@ -44,7 +54,11 @@ class _LogFile(logging.StreamHandler):  # type: ignore[type-arg]
         try:
             if path.is_file() and path.stat().st_size > _LARGEST:
                 path.replace(path.with_name(f"{path.name}.1"))
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            # A pipe that nobody reads from is not waited for.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+            descriptor = os.open(path, flags, 0o600)
+            if sys.platform != "win32":
+                os.set_blocking(descriptor, True)
         except OSError as error:
             raise from_os_error(error, path) from error
         super().__init__(open(descriptor, "a", encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115  closed by close

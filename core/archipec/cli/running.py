@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,6 +16,7 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.pipelines import running_command
+from archipec.config.endpoint import reads_of
 from archipec.config.pipeline import Pipeline
 from archipec.custody.attempts import (
     AttemptSubject,
@@ -84,8 +87,9 @@ def run_each(
             Work(_uses(pipeline), partial(_run_until, runner, subject, partial(tried, pipeline)))
             for pipeline, subject in zip(work, subjects, strict=True)
         ]
-        ended = side_by_side(pieces, jobs, stop)
-        codes |= _in_order(ended, runner, subjects)
+        # Closed at once, also by a bug: nobody is at the ledger any more when that is closed.
+        with closing(side_by_side(pieces, jobs, stop)) as ended:
+            codes |= _in_order(ended, runner, subjects)
     else:
         for number, (pipeline, subject) in enumerate(zip(work, subjects, strict=True)):
             if stop.is_set():
@@ -138,7 +142,10 @@ class _Runner(Generic[T]):
 
     def abandon(self, subject: AttemptSubject, error: ArchipecError) -> ArchipecError:
         """Record that one was given up, whose thread records nothing any more."""
-        record_failure(self._ledger, subject, self._command, error)
+        try:
+            record_failure(self._ledger, subject, self._command, error)
+        except ArchipecError as second:
+            error.add_note(_("this could not be recorded either: {second}").format(second=second))
         return error
 
     def say(self, pipeline: str, outcome: T | ArchipecError) -> int:
@@ -162,11 +169,12 @@ def _run_until(
 
 
 def _uses(pipeline: Pipeline) -> frozenset[str]:
-    """Return what a pipeline locks: its mailbox, its archives, and the folders of these."""
+    """Return what a pipeline locks or reads: its mailbox, its archives, and the folders of these, however they are named."""
     places = places_of(pipeline.sinks)
-    return frozenset(
-        (pipeline.source.where, *(one.where for one in places), *(one.root for one in places if one.root))
-    )
+    folders: list[str | Path] = [one.root for one in places if one.root]
+    with suppress(ArchipecError):  # of its plugin: the run will say it
+        folders += reads_of(pipeline.source)
+    return frozenset((pipeline.source.where, *(one.where for one in places), *map(os.path.realpath, folders)))
 
 
 def _in_order(

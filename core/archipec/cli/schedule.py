@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from archipec.schedule.times import WORDS, read_times
 from archipec.terminal import json_line, printable, say
 
 _LOG = "archipec.log"
+_UNWRITABLE = ("Cc", "Cs")  # control characters, and bytes of a name that are no text
 
 
 @click.command()
@@ -103,7 +105,16 @@ def _job(settings: Settings, every: str, jobs: int) -> Job:
     options = ["--config", str(settings.config.absolute()), "--state", str(state)]
     options += ["--quiet", "--log-file", str(state / _LOG)]
     more = ["--jobs", str(jobs)] if jobs > 1 else []
-    return Job((*_program(), *options, "archive", *more), times)
+    command = (*_program(), *options, "archive", *more)
+    for word in command:
+        if any(unicodedata.category(char) in _UNWRITABLE for char in word):
+            raise ConfigError(
+                _("{path} has characters that can't be given to cron, systemd, launchd or Windows").format(
+                    path=word
+                ),
+                hint=_("rename what has it, or choose another folder by --state or --config"),
+            )
+    return Job(command, times)
 
 
 def _program() -> tuple[str, ...]:

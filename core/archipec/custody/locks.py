@@ -16,7 +16,7 @@ from pathlib import Path
 from archipec.durability import open_regular
 from archipec.errors import PermanentError, TransientError, from_os_error
 from archipec.language import _
-from archipec.supervision import any_left_behind
+from archipec.supervision import left_behind
 
 __all__ = ["hold", "hold_endpoint"]
 
@@ -27,7 +27,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @contextmanager
 def hold(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file for as long as the context lasts.
+    """Hold a lock file for as long as the context lasts; until the process ends, if a plugin is left behind meanwhile.
 
     Raises:
         TransientError: another process holds it.
@@ -42,6 +42,7 @@ def hold(path: Path, what: str) -> Iterator[None]:
                 hint=_("archipec keeps its lock there: remove what is in its place"),
             ) from error
         raise from_os_error(error, path) from error
+    before = left_behind()
     try:
         try:
             _lock(descriptor)
@@ -55,8 +56,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
                 raise from_os_error(error, path) from error
         yield
     finally:
-        # A plugin left behind may come back to life and write: its lock ends with the process.
-        if not any_left_behind():
+        # It may come back to life and write. One that was left before has nothing of what this guards.
+        if left_behind() <= before:
             os.close(descriptor)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -43,7 +43,7 @@ class Abandoned:
 
 def side_by_side(
     work: Sequence[Work[T]], limit: int, stop: Cancellation
-) -> Iterator[tuple[int, T | Abandoned]]:
+) -> Generator[tuple[int, T | Abandoned], None, None]:
     """Yield (which, what came of it) of each piece of work, as they end.
 
     Once ``stop`` is set, none is begun any more, and those under way are asked to end.
@@ -52,7 +52,8 @@ def side_by_side(
         limit: how many run at once.
 
     Raises:
-        whatever a piece of work raises, once the others have ended; they are asked to end early.
+        whatever a piece of work raises, once the others have ended; they are asked to end early. So they are, and waited
+        for, when it is closed before that.
     """
     ended: queue.SimpleQueue[tuple[int, T | Abandoned | BaseException]] = queue.SimpleQueue()
     waiting = deque(enumerate(work))
@@ -82,6 +83,9 @@ def side_by_side(
     finally:
         stop.wake = None
         cancel()
+        # Who takes the outcomes may have failed: what they work with is closed once this has ended.
+        while running:
+            del running[_next(ended)[0]]
     if failure is not None:
         raise failure
 

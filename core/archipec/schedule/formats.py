@@ -40,7 +40,8 @@ def systemd_service(command: Sequence[str]) -> str:
     return (
         "[Unit]\nDescription=Archive certified mail\n"
         "[Service]\nType=oneshot\nNice=10\n"
-        f"ExecStart={' '.join(map(_quoted, command))}\n"
+        # In the path of the program a dollar is one.
+        f"ExecStart={_quoted(command[0]).replace('$$', '$')} {' '.join(map(_quoted, command[1:]))}\n"
     )
 
 

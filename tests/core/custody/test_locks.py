@@ -24,8 +24,19 @@ def test_a_lock_is_held_once_and_free_afterwards(tmp_path: Path) -> None:
 def test_what_a_plugin_left_behind_may_write_to_stays_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "any_left_behind", lambda: True)
+    left: set[str] = set()
+    monkeypatch.setattr(locks, "left_behind", lambda: frozenset(left))
     with hold(tmp_path / "lock", "the archive"):
-        pass
+        left.add("a thread")
     with pytest.raises(TransientError, match="in use"), hold(tmp_path / "lock", "the archive"):
         pass
+
+
+def test_what_another_pipeline_s_plugin_left_behind_before_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run locks its mailbox once to archive and once more to prune."""
+    monkeypatch.setattr(locks, "left_behind", lambda: frozenset({"a thread"}))
+    for _ in range(2):
+        with hold(tmp_path / "lock", "the mailbox"):
+            pass

@@ -91,6 +91,27 @@ def test_a_bug_is_raised_when_the_others_have_ended() -> None:
     assert ended == [1]
 
 
+def test_who_takes_no_more_outcomes_waits_for_those_at_work() -> None:
+    """The ledger is closed when this has ended: nobody may be at it then."""
+    other_begun, ended = threading.Event(), []
+
+    def first(_stop: Cancellation) -> int:
+        assert other_begun.wait(60)
+        return 1
+
+    def other(own: Cancellation) -> int:
+        other_begun.set()
+        assert own.wait(60)
+        ended.append(1)
+        return 2
+
+    work = [Work(frozenset({"a"}), first), Work(frozenset({"b"}), other)]
+    outcomes = side_by_side(work, 2, Cancellation())
+    assert next(outcomes) == (0, 1)
+    outcomes.close()
+    assert ended == [1]
+
+
 @pytest.fixture
 def impatient() -> Iterator[None]:
     before = supervision._limits
