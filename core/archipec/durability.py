@@ -251,7 +251,8 @@ def write_file(path: Path, data: bytes, *, keep_mode: bool = False) -> None:
 
             shutil.copymode(path, temporary)
         temporary.replace(path)
-    except OSError:
+    # Also where a signal ends the program.
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)

@@ -88,3 +88,17 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path, kind: str) -> None:
     KINDS[kind](tmp_path / "thing")
     with pytest.raises(OSError, match=kind):
         open_regular(tmp_path / "thing", os.O_RDONLY)
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt()])
+def test_a_file_that_is_not_written_to_its_end_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fsync(_descriptor: int) -> None:
+        raise error
+
+    (tmp_path / "report.pdf").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(type(error)):
+        write_file(tmp_path / "report.pdf", b"new")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("report.pdf", b"old")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,11 @@ import click
 import pytest
 
 from archipec import cli
+from archipec.cli.terminal import on_signals
+from archipec.custody.run import Cancellation
 from archipec.errors import ConfigError, TransientError
+from archipec.language import speaking
+from archipec.supervision import user_interrupted
 from archipec.terminal import printable, say_error
 from archipec_thunderbird import cli as tool
 from testbed.command import Archipec
@@ -59,3 +64,13 @@ def test_the_list_of_commands_says_what_the_help_of_each_begins_with(program: Mo
         command = program._cli.get_command(click.Context(program._cli), name)
         assert command is not None
         assert f"{command.get_short_help_str(limit=1000).removesuffix('.')}." == summary
+
+
+def test_a_signal_is_answered_in_the_language_of_the_user(capfd: pytest.CaptureFixture[str]) -> None:
+    """A document that is being made may be in another one."""
+    stop = Cancellation()
+    with on_signals(stop), speaking("it"):
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.is_set()
+    assert "stopping" in capfd.readouterr().err
+    user_interrupted.clear()

@@ -88,14 +88,17 @@ def on_signals(stop: Cancellation) -> Iterator[None]:
     But for Ctrl-C, one that follows within a moment is the same wish: shells and ``timeout`` send theirs twice.
     """
     asked: list[float] = []
+    # In the language of who asks, whatever a document that is being made is written in.
+    stopping = _("stopping, with nothing left half done (again to stop at once)")
+    stopped = _("stopped at once; nothing is harmed, and the same command may be run again")
 
     def handle(number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if asked and (number == signal.SIGINT or now - asked[0] > _SAME_WISH):
-            _say_in_handler(_("stopped at once; the next run goes on from here"))
+            _say_in_handler(stopped)
             os._exit(Interrupted.exit_code)
         if not asked:
-            _say_in_handler(_("stopping: what has arrived is being stored (again to stop at once)"))
+            _say_in_handler(stopping)
         asked.append(now)
         user_interrupted.set()
         stop.set()
