@@ -230,3 +230,20 @@ def test_get_makes_the_document_of_an_export(tmp_path: Path) -> None:
     pdf = made(office, "get", identificativo(office))
     assert pdf == (tmp_path / "export" / "riepilogo.pdf").read_bytes()
     assert "una ricevuta di avvenuta consegna completa" in " ".join(text_of(pdf).split())
+
+
+def test_what_goes_wrong_is_said_in_the_language_of_who_asks(tmp_path: Path) -> None:
+    """Not in that of the document, which is Italian."""
+    office = Office(tmp_path)
+    office.put(ORDINARY, NOTICE)
+    office.archive()
+    result = office.run("receipts", "--export", tmp_path / "out", "nothing like this", expect=None)
+    assert 'nothing is called "nothing like this"' in result.err
+    for copy in (tmp_path / "PEC").rglob("*"):
+        if copy.is_file() and sha256(copy.read_bytes()) in {sha256(ORDINARY), sha256(NOTICE)}:
+            copy.unlink()
+    keys = sha256(NOTICE), sha256(ORDINARY)
+    for words in (("get", keys[0]), ("get", *keys), ("search",)):
+        result = office.run(*words, "--pdf", tmp_path / "x.pdf", expect=None)
+        assert result.code and "archipec verify" in result.err
+        assert not [one for one in ("non ", "nessun", "copia", "legge") if one in result.err], result.err

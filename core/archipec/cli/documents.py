@@ -47,15 +47,20 @@ def messages_pdf(
     if len(keys) > 1 and not together:
         return fascicolo_pdf(keys, opened.ledger, opened.reader, language)
     # What is said of a transaction is said where it is put together.
-    with speaking(language), ExitStack() as held:
+    with ExitStack() as held:
         path = index_path(settings.state)
         index = held.enter_context(IndexFile(path)) if opened.known and path.exists() else None
-        one = overview(keys[0], opened.ledger, opened.sinks, opened.reader, index, datetime.now(UTC))
+        with speaking(language):
+            one = overview(keys[0], opened.ledger, opened.sinks, opened.reader, index, datetime.now(UTC))
+            transaction = (
+                None
+                if len(keys) == 1 or one.transaction is None
+                else check_short_receipts(one.transaction, opened.ledger, opened.reader)
+            )
         if len(keys) == 1:
             return message_pdf(one, opened.reader, language)
-        if one.transaction is not None:
-            checked = check_short_receipts(one.transaction, opened.ledger, opened.reader)
-            return transaction_pdf(checked, opened.reader, language)
+        if transaction is not None:
+            return transaction_pdf(transaction, opened.reader, language)
         return fascicolo_pdf(keys, opened.ledger, opened.reader, language)
 
 

@@ -289,12 +289,13 @@ def _export(
     Args:
         meant: puts it together, with sentences in the language that is spoken.
     """
+    transaction = _in_language_of_document(meant)
     with speaking(document_language()):
-        exported = export_transaction(meant(), reader, directory)
+        exported = export_transaction(transaction, reader, directory)
     codes = [error.exit_code for error in exported.errors]
     document: Path | None = None
     try:
-        document = _write_document(meant, reader, directory)
+        document = _write_document(transaction, reader, directory)
     except ArchipecError as error:
         # The messages are there, and they are what counts.
         say_error(error)
@@ -314,7 +315,17 @@ def _meant(opened: OpenArchives, only: frozenset[str] | None, words: str, direct
     return check_short_receipts(one, opened.ledger, opened.reader)
 
 
-def _write_document(meant: Callable[[], Transaction], reader: MessageReader, directory: Path) -> Path | None:
+def _in_language_of_document(meant: Callable[[], Transaction]) -> Transaction:
+    try:
+        with speaking(document_language()):
+            return meant()
+    except ArchipecError:
+        # Said to who asks, in the language of theirs.
+        meant()
+        raise
+
+
+def _write_document(one: Transaction, reader: MessageReader, directory: Path) -> Path | None:
     """Write the PDF of a transaction beside its messages, where the extra for it is installed."""
     # Slow to import, and seldom needed.
     from archipec.report.pdf.making import transaction_pdf
@@ -322,9 +333,7 @@ def _write_document(meant: Callable[[], Transaction], reader: MessageReader, dir
 
     if not is_available():
         return None
-    language = document_language()
-    with speaking(language):
-        pdf = transaction_pdf(meant(), reader, language)
+    pdf = transaction_pdf(one, reader, document_language())
     return write_new_file(directory, DOCUMENT, pdf, keep_equal=True)
 
 

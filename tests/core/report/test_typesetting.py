@@ -70,7 +70,7 @@ def test_a_document_is_pdfa_with_its_files_byte_for_byte() -> None:
         pages = len(document.pages)
     text = " ".join(text_of(pdf).split())
     assert text.count("N. Nome") == pages - 1 > 1  # the header of the table is repeated
-    assert f"page {pages} of {pages}" in text and f"Pagina {pages}" in text
+    assert f"pagina {pages} di {pages}" in text and f"Pagina {pages}" in text
 
 
 def test_the_same_document_has_the_same_bytes_whenever_it_is_made() -> None:

@@ -41,8 +41,10 @@ def message_pdf(one: MessageOverview, reader: MessageReader, language: str = LAN
     Raises:
         ArchipecError: no archive gives the message back, or as of `typeset`.
     """
+    raw = reader.read(one.key)
     with speaking(language):
-        return typeset(message_document(one, reader.read(one.key)))
+        document = message_document(one, raw)
+    return typeset(document)
 
 
 def transaction_pdf(one: Transaction, reader: MessageReader, language: str = LANGUAGE) -> bytes:
@@ -52,7 +54,9 @@ def transaction_pdf(one: Transaction, reader: MessageReader, language: str = LAN
         ArchipecError: as of `export_transaction` and `typeset`.
     """
     with tempfile.TemporaryDirectory(prefix="archipec-export-") as folder:
-        return export_pdf(export_transaction(one, reader, Path(folder)), language)
+        with speaking(language):
+            export = export_transaction(one, reader, Path(folder))
+        return export_pdf(export, language)
 
 
 def export_pdf(export: Export, language: str = LANGUAGE) -> bytes:
@@ -62,7 +66,8 @@ def export_pdf(export: Export, language: str = LANGUAGE) -> bytes:
         ArchipecError: as of `typeset`.
     """
     with speaking(language):
-        return typeset(transaction_document(export))
+        document = transaction_document(export)
+    return typeset(document)
 
 
 def fascicolo_pdf(
@@ -73,9 +78,10 @@ def fascicolo_pdf(
     Raises:
         ArchipecError: no archive gives one of them back, there are too many, or as of `typeset`.
     """
+    messages = [FiledMessage(_known(key, ledger, reader), reader.read) for key in keys]
     with speaking(language):
-        messages = [FiledMessage(_known(key, ledger, reader), reader.read) for key in keys]
-        return typeset(fascicolo_document(messages))
+        document = fascicolo_document(messages)
+    return typeset(document)
 
 
 def _known(key: ContentKey, ledger: Ledger, reader: MessageReader) -> MessageRecord:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from archipec import __version__
 from archipec.errors import PermanentError, counted, from_os_error
-from archipec.language import _, written
+from archipec.language import _, speaking, written
 from archipec.report.pdf.document import Embedded, PdfDocument
 
 __all__ = ["MAX_EMBEDDED", "is_available", "typeset"]
@@ -36,7 +36,8 @@ def is_available() -> bool:
 
 
 def typeset(document: PdfDocument) -> bytes:
-    """Return a document as PDF/A-3a: the same bytes for the same document.
+    """Return a document as PDF/A-3a: the same bytes for the same document. Errors are in the language that is spoken, which
+    need not be the document's.
 
     Raises:
         PermanentError: typst is not installed, or there is too much to embed.
@@ -51,8 +52,7 @@ def typeset(document: PdfDocument) -> bytes:
             "subtitle": document.subtitle,
             "lang": document.language,
             "date": list(document.date.astimezone(UTC).timetuple()[:6]),
-            "made": _("made by archipec {version}").format(version=__version__),
-            "page": _("page {page} of {pages}"),
+            **_words(document.language),
             "blocks": document.blocks_as_json(),
             "embedded": files,
         }
@@ -71,6 +71,15 @@ def typeset(document: PdfDocument) -> bytes:
             ) from error
     assert isinstance(pdf, bytes)
     return pdf
+
+
+def _words(language: str) -> dict[str, str]:
+    """Return what stands at the foot of each page."""
+    with speaking(language):
+        return {
+            "made": _("made by archipec {version}").format(version=__version__),
+            "page": _("page {page} of {pages}"),
+        }
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
