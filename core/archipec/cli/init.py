@@ -32,12 +32,12 @@ _IN_KEYRING = f"keyring:{SERVICE}"
 
 
 @click.command()
-@click.argument("address", required=False)
+@click.argument("address", required=False, metavar="[ADDRESS]")
 @click.option("--provider", "provider_name", metavar="NAME", help="Preset to use; see `archipec providers`.")
 @click.option("--source", "kind", type=click.Choice(["imap", "pop3"]), default="imap", show_default=True)
-@click.option("--host", help="Server, where no preset knows it.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Its port.")
-@click.option("--login", help="The login, where it is not the address.")
+@click.option("--host", metavar="NAME", help="Server, where no preset knows it.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Its port.")
+@click.option("--login", metavar="TEXT", help="The login, where it is not the address.")
 @click.option(
     "--password",
     "reference",
@@ -49,11 +49,12 @@ _IN_KEYRING = f"keyring:{SERVICE}"
 )
 @click.option("--ca-file", type=click.Path(path_type=Path), help="Further authorities to trust (PEM).")
 @click.option("--to", "to_urls", multiple=True, metavar="URL", help="An archive; may be repeated.")
-@click.option("--name", help="Name of the pipeline (default: the address up to its @).")
+@click.option("--name", metavar="NAME", help="Name of the pipeline (default: the address up to its @).")
 @click.option(
     "--credentials-expire",
     "expire",
     type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
     help="Day on which the password expires: `archipec status` warns before.",
 )
 @click.option("--no-test", is_flag=True, help="Write the file without trying the login.")

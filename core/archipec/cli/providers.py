@@ -8,10 +8,18 @@ import click
 
 from archipec.config.providers import MailProvider, find
 from archipec.config.providers import providers as all_providers
-from archipec.language import N_, _
+from archipec.language import N_, _, pgettext
 from archipec.terminal import json_line
 
 _COLUMNS = (N_("name"), N_("provider"), "IMAP", "POP3", N_("login"), N_("basis"))
+_FOLDERS = {
+    "sent": N_("sent", "folder"),
+    "drafts": N_("drafts", "folder"),
+    "trash": N_("trash", "folder"),
+    "junk": N_("junk", "folder"),
+    "prefix": N_("prefix", "folder"),
+    "separator": N_("separator", "folder"),
+}
 
 
 @click.command()
@@ -59,7 +67,9 @@ def _text(provider: MailProvider) -> str:
     lines.append(_row(_("login"), provider.login_form))
     if provider.domains:
         lines.append(_row(_("domains"), ", ".join(provider.domains)))
-    lines += [_row(use, name) for use, name in provider.folders.items()]
+    lines += [
+        _row(pgettext("folder", _FOLDERS.get(use, use)), name) for use, name in provider.folders.items()
+    ]
     lines.append(_row(_("refused?"), provider.refused))
     lines += [_row(_("note"), note) for note in provider.notes]
     return "\n".join(lines)

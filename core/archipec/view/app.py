@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from archipec.errors import USAGE, ArchipecError, ConfigError, TransientError
-from archipec.language import _, current, ngettext
+from archipec.language import _, current, ngettext, pgettext
 from archipec.report import charts
 from archipec.view import filters
 from archipec.view.guard import FILE_POLICY, FRAME_POLICY
@@ -122,7 +122,7 @@ def _environment(shown: ViewedArchives) -> Environment:
     )
     environment.filters.update(filters.FILTERS)
     environment.globals.update(navigation=NAVIGATION, shown=shown, language=current)
-    environment.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]  # by the extension
+    environment.install_gettext_callables(_, ngettext, newstyle=True, pgettext=pgettext)  # type: ignore[attr-defined]  # by the extension
     # Compiled now, so that the first page is as quick as the others.
     for name in environment.list_templates():
         environment.get_template(name)

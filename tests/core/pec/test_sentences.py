@@ -28,15 +28,15 @@ SAYING = [
     [
         (
             'sealed by "X" on 3 May 2018 and unchanged since; the root "R" is historical: it certifies no longer',
-            'firmato da "X" il 3 maggio 2018 e da allora integro; la radice "R" è storica: non certifica più',
+            'firmato da "X" in data 3 maggio 2018 e da allora integro; la radice "R" è storica: non certifica più',
         ),
         (
             "the certificates were valid then and expired on 1 May 2019: that the seal is older than that, this message alone does not prove",
-            "i certificati erano validi in quel momento e sono scaduti il 1 maggio 2019: che la firma sia anteriore, questo messaggio da solo non lo prova",
+            "i certificati erano validi in quel momento e sono scaduti in data 1 maggio 2019: che la firma sia anteriore, questo messaggio da solo non lo prova",
         ),
         (
             'sealed on 1 March 2024, but the certificate of "X {y}" was revoked on 2 February 2024 (key compromise)',
-            'firmato il 1 marzo 2024, ma il certificato di "X {y}" era stato revocato il 2 febbraio 2024 (key compromise)',
+            'firmato in data 1 marzo 2024, ma il certificato di "X {y}" era stato revocato in data 2 febbraio 2024 (key compromise)',
         ),
         (
             "the receipt is not proven: the message carries no provider's seal",
@@ -44,11 +44,11 @@ SAYING = [
         ),
         (
             "comune@pec.example: not delivered: 5.1.1 - ARUBA - indirizzo non valido",
-            "comune@pec.example: non consegnato: 5.1.1 - ARUBA - indirizzo non valido",
+            "comune@pec.example: mancata consegna: 5.1.1 - ARUBA - indirizzo non valido",
         ),
         (
             'a@b.it: a complete delivery receipt (the delivery receipt is "breve": not enough for judicial deposit)',
-            'a@b.it: una ricevuta di avvenuta consegna completa (la ricevuta di avvenuta consegna è "breve": non basta per il deposito giudiziario)',
+            'a@b.it: una ricevuta di avvenuta consegna completa (la ricevuta di avvenuta consegna è "breve": non basta per il deposito in giudizio)',
         ),
         ("no delivery receipt 24 hours after the message was accepted", "nessuna ricevuta di avvenuta consegna a 24 ore dall'accettazione"),
         ("what nobody wrote: at all", "what nobody wrote: at all"),
