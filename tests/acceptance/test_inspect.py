@@ -53,6 +53,17 @@ def shapes(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_why_a_seal_is_valid_is_said_in_the_readers_language(tmp_path: Path, trust: str) -> None:
+    path = write(tmp_path, "busta.eml", ENVELOPE)
+    command = [sys.executable, "-m", "archipec", "--lang", "it", "inspect", str(path), "--trust", trust]
+    said = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    assert re.search(r'motivo +firmato da ".+" in data \d+ [a-z]+ \d{4} e da allora integro', said), said
+    (shape,) = shapes(inspect(path, "--trust", trust, "--json"))
+    assert re.fullmatch(
+        r'sealed by ".+" on \d+ [A-Z][a-z]+ \d{4} and unchanged since', shape["seal"]["reason"]
+    )
+
+
 def test_a_valid_message_as_json(tmp_path: Path, trust: str) -> None:
     path = write(tmp_path, "busta.eml", ENVELOPE)
     done = inspect(path, "--trust", trust, "--json")

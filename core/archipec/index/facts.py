@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from archipec.errors import counted
 from archipec.language import N_, _, ngettext
 from archipec.message import Json
+from archipec.pec.sentences import translated
 
 __all__ = ["fact_rows", "seal_word"]
 
@@ -25,22 +26,6 @@ _LABELS = {
     "digest": N_("digest"),
 }
 """What a fact is called; those with Italian names, of the provider's own words, are called so in every language."""
-
-
-# Verdicts are recorded in English (`archipec.pec.seal`): those that name nothing are said in the reader's language.
-_VERDICTS = frozenset(
-    {
-        N_("the message carries no provider's seal"),
-        N_("the message says that it is certified mail but carries no provider's seal"),
-        N_("the seal (smime.p7s) is missing: it was removed from the message on its way"),
-        N_("what the seal covers was changed after it was sealed"),
-        N_("the seal itself was changed, or another key made it than the certificate's"),
-        N_("the seal was made with a method that archipec does not know"),
-        N_("the seal does not carry the certificate of who signed"),
-        N_("the seal is damaged: it can't be read as a CMS signature"),
-        N_("the envelope is missing: download the message itself"),
-    }
-)
 
 
 def seal_word(status: str, number: int = 1) -> str:
@@ -89,7 +74,7 @@ def fact_rows(shape: Mapping[str, Json]) -> list[tuple[str, str]]:
         for one in outside
     ]
     rows += [
-        (_(_LABELS.get(str(name), str(name))), _(str(value)) if value in _VERDICTS else value)
+        (_(_LABELS.get(str(name), str(name))), translated(str(value or "")) if name == "reason" else value)
         for name, value in seal.items()
         if name not in ("status", "basis")
     ]

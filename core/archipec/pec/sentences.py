@@ -40,6 +40,9 @@ TEMPLATES: Final = (
     N_("the seal itself was changed, or another key made it than the certificate's"),
     N_("the seal is damaged: it can't be read as a CMS signature"),
     N_("the seal is damaged: its certificates can't be read"),
+    N_("the seal was made with a method that archipec does not know"),
+    N_("the seal does not carry the certificate of who signed"),
+    N_("the envelope is missing: download the message itself"),
     N_('the signer "{signer}" was certified below "{root}", a root that this machine does not have'),
     N_(
         'the signer "{signer}" was certified by "{root}", whose own certificate is neither in the message nor trusted'

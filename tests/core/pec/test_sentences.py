@@ -20,6 +20,7 @@ SAYING = [
         for name in ("seal", "trust", "cms", "linking", "breve", "inspection", "recall", "rem/verify")
     ),
     *(CORE / "custody" / "receipts" / f"{name}.py" for name in ("query", "export")),
+    CORE / "custody" / "ledger" / "unsealed.py",
 ]
 
 

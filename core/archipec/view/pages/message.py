@@ -20,6 +20,7 @@ from archipec.message import ContentKey
 from archipec.paths import safe_name
 from archipec.pec.buffer import FileBuffer
 from archipec.pec.kind import UNSEALED
+from archipec.pec.sentences import translated
 from archipec.pec.transactions import MessageRecord, Transaction
 from archipec.report.pdf.typesetting import is_available
 from archipec.view.html import clean_html
@@ -194,7 +195,7 @@ def _text(content: IndexedMessage) -> tuple[str, bool]:
 def _seal(facts: Mapping[str, Any]) -> tuple[str, str, str]:
     seal = facts["seal"]
     tone, words = _SEAL_WORDS.get(str(seal["status"]), ("warn", str(seal["status"])))
-    return tone, words, str(seal["reason"] or "")
+    return tone, words, translated(str(seal["reason"] or ""))
 
 
 def _files(one: MessageOverview) -> Iterator[Attached]:
@@ -230,7 +231,7 @@ def _timeline(transaction: Transaction, here: ContentKey) -> list[TimelineEntry]
             "sent" if one.is_sendable else one.kind,
             one.about,
             None if one.is_sendable else one.proven,
-            "" if one.proven or one.is_sendable else one.reason,
+            "" if one.proven or one.is_sendable else translated(one.reason),
             one.key == here,
         )
         for one in records.values()
