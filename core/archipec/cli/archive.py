@@ -127,7 +127,7 @@ def archive(
     with (
         Ledger(settings.state / "ledger.sqlite3") as ledger,
         on_signals(stop),
-        SharedPools() as pools,
+        SharedPools(max(1, min(jobs, len(pipelines)))) as pools,
     ):
 
         def act(pipeline: Pipeline, stopping: Cancellation) -> ArchiveReport:

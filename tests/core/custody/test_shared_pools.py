@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import pytest
 
+from archipec.custody.analysis import pool
 from archipec.custody.analysis.shared import SharedPools
 from archipec.custody.run import Cancellation
 from archipec.errors import PermanentError
@@ -16,10 +18,10 @@ from testbed.analyzers import Keeping, message
 def analyze(
     shared: SharedPools, *analyses: Keeping, count: int = 3, finish: bool = True
 ) -> Sequence[Keeping]:
-    with shared.lent(analyses, Cancellation()) as pool:
-        pool.offer((number, message(number)) for number in range(count))
+    with shared.lent(analyses, Cancellation()) as lent:
+        lent.offer((number, message(number)) for number in range(count))
         if finish:
-            pool.finish()
+            lent.finish()
     return analyses
 
 
@@ -46,10 +48,10 @@ def test_one_worker_serves_one_pipeline_after_the_other_and_ends_with_the_comman
 def test_pipelines_side_by_side_have_workers_of_their_own() -> None:
     first, second, third = telltale(), telltale(), telltale()
     with SharedPools() as shared:
-        with shared.lent([first], Cancellation()) as pool:
-            pool.offer([(1, message(1))])
+        with shared.lent([first], Cancellation()) as lent:
+            lent.offer([(1, message(1))])
             analyze(shared, second)
-            pool.finish()
+            lent.finish()
         analyze(shared, third)
     assert processes(first).isdisjoint(processes(second))
     assert processes(third) <= processes(first, second)
@@ -68,8 +70,8 @@ def test_who_wants_something_else_found_out_gets_another_worker() -> None:
 def test_what_a_pipeline_leaves_unfinished_is_not_answered_to_the_next() -> None:
     hanging = Keeping("one", seconds=600)
     with SharedPools() as shared:
-        with shared.lent([hanging], Cancellation()) as pool:
-            pool.offer([(1, message(1, "X-Hang: one"))])
+        with shared.lent([hanging], Cancellation()) as lent:
+            lent.offer([(1, message(1, "X-Hang: one"))])
         (next_one,) = analyze(shared, Keeping("one", seconds=600), count=2)
     assert hanging.answers == {}
     assert sorted(next_one.answers) == [0, 1]
@@ -81,3 +83,30 @@ def test_after_trouble_the_next_pipeline_begins_anew() -> None:
         analyze(shared, refusing)
         analyze(shared, following)
     assert len(following.answers) == 3
+
+
+@pytest.mark.parametrize(
+    ("processors", "pipelines", "workers"), [(8, 1, 4), (8, 4, 2), (8, 8, 1), (2, 64, 1)]
+)
+def test_pipelines_side_by_side_share_the_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int, pipelines: int, workers: int
+) -> None:
+    """Workers are as many as processors, or one a pipeline: each takes memory."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(processors)), raising=False)
+    assert pool._most_workers(pipelines) == workers
+    with SharedPools(pipelines) as shared, shared.lent([telltale()], Cancellation()) as lent:
+        assert lent._pools == pipelines
+
+
+def test_a_pool_with_answers_that_are_not_recorded_is_not_kept() -> None:
+    """The next pipeline would never record them, and the index that they are for is closed when the command ends."""
+    first, second = telltale(), telltale()
+    with SharedPools() as shared:
+        with shared.lent([first], Cancellation()) as lent:
+            lent.offer([(1, message(1))])
+            lent._count_done(lent._done.get())
+            assert not first.answers
+        assert len(first.answers) == 1
+        analyze(shared, second)
+    assert len(first.answers) == 1 and len(second.answers) == 3

@@ -36,7 +36,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
             made.append(self)
 
     monkeypatch.setattr(pool, "Worker", Counted)
-    monkeypatch.setattr(pool, "_most_workers", lambda: 1)
+    monkeypatch.setattr(pool, "_most_workers", lambda **_: 1)
     return made
 
 

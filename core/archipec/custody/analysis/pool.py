@@ -42,10 +42,12 @@ class AnalysisPool:
 
     Args:
         stop: when it is set, nothing waits for the workers any more.
+        pools: how many may be at work at once, this one included: they share the processors.
     """
 
-    def __init__(self, analyses: Sequence[Analysis], stop: Cancellation) -> None:
+    def __init__(self, analyses: Sequence[Analysis], stop: Cancellation, pools: int = 1) -> None:
         self._stop = stop
+        self._pools = pools
         self._recorders = [_Recorder(one) for one in analyses]
         self._analyzers: dict[int, Analyzer] | None = None
         self._preparing = threading.Lock()
@@ -73,7 +75,8 @@ class AnalysisPool:
     @property
     def is_idle(self) -> bool:
         """Whether all that it was fed is answered for and recorded, and nothing went wrong."""
-        return not self._under_way and self._bug is None and not self.errors
+        waiting = any(one.is_waiting for one in self._recorders)
+        return not self._under_way and not waiting and self._bug is None and not self.errors
 
     def turn_to(self, analyses: Sequence[Analysis], stop: Cancellation) -> bool:
         """Go on with other analyses, by the same workers; False where these run other analyzers. Only while it is idle."""
@@ -94,7 +97,7 @@ class AnalysisPool:
                 self._count_done(self._done.get_nowait())
         if self._works:
             for chunk in _chunks(self._while_there_is_room(messages), range(len(self._recorders))):
-                self._put(chunk, _most_workers(spared=1))
+                self._put(chunk, _most_workers(pools=self._pools, spared=1))
 
     def _while_there_is_room(self, messages: Iterable[Numbered]) -> Iterator[Numbered]:
         left = iter(messages)
@@ -111,7 +114,7 @@ class AnalysisPool:
         Args:
             analyses: positions of those that are to be made.
         """
-        most, began = _most_workers(), time.monotonic()
+        most, began = _most_workers(pools=self._pools), time.monotonic()
         for chunk in _chunks(messages, analyses):
             workers = most if time.monotonic() - began >= _WORTH_A_START else min(most, len(self._hands) or 1)
             while self._works and self._under_way > _AHEAD * workers and self._wait():
@@ -247,6 +250,11 @@ class _Recorder:
         self.undone = analysis.undone
         self.error: ArchipecError | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has answers that are not recorded yet."""
+        return bool(self._answers)
+
     def prepare(self) -> Analyzer | None:
         try:
             return self._analysis.prepare()
@@ -280,13 +288,17 @@ def _prepare(recorders: Sequence[_Recorder]) -> dict[int, Analyzer]:
     return {number: one for number, one in made if one is not None}
 
 
-def _most_workers(spared: int = 0) -> int:
-    """Return how many may be at work, with so many processors left to the download: what it brings they wait for."""
+def _most_workers(pools: int = 1, spared: int = 0) -> int:
+    """Return how many may be at work in one of so many pools.
+
+    Args:
+        spared: processors that are left to the download: what it brings they wait for.
+    """
     if sys.platform == "linux":
         usable = len(os.sched_getaffinity(0))
     else:
         usable = os.cpu_count() or 1
-    return max(1, min(usable - spared, _MOST_WORKERS))
+    return max(1, min((usable - spared) // pools, _MOST_WORKERS))
 
 
 def _weight(message: Message) -> int:

@@ -19,9 +19,14 @@ __all__ = ["SharedPools"]
 
 
 class SharedPools:
-    """Pools, each lent to one pipeline at a time. A context: no worker outlives it. Any thread may call."""
+    """Pools, each lent to one pipeline at a time. A context: no worker outlives it. Any thread may call.
 
-    def __init__(self) -> None:
+    Args:
+        pipelines: how many may have one at once: they share the processors.
+    """
+
+    def __init__(self, pipelines: int = 1) -> None:
+        self._pipelines = pipelines
         self._lock = threading.Lock()
         self._idle: list[AnalysisPool] = []
         self._ended = False
@@ -50,7 +55,7 @@ class SharedPools:
         if pool is not None and not pool.turn_to(analyses, stop):
             _end(pool)
             pool = None
-        pool = pool or AnalysisPool(analyses, stop)
+        pool = pool or AnalysisPool(analyses, stop, self._pipelines)
         try:
             yield pool
         finally:
