@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from archipec.custody import attention
+from archipec.pec.transactions import Outcome, Transaction
 from archipec.simulator import Authority
 from testbed.boxes import Boxes, block, imap, set_back
 from testbed.command import Archipec
@@ -193,6 +195,27 @@ def test_receipts_that_did_not_come_until_they_are_handled(tmp_path: Path) -> No
     assert one["command"][:2] == ["receipts", "--handled"]
     office.run(*("telefonato" if word == "TEXT" else word for word in one["command"]))
     assert office.run("todo", "--json").objects == []
+
+
+def test_what_came_from_one_s_own_mailbox_is_dealt_with_by_its_direction() -> None:
+    """Sent and received it has one name, and without a direction the command means what was sent."""
+    commands = {
+        direction: attention._of_transaction(
+            "studio",
+            Transaction(
+                direction=direction,
+                status=Outcome.UNPROVEN,
+                identificativo="opec1",
+                msgid="",
+                date=None,
+                mittente="a@pec.example",
+                oggetto="Diffida",
+            ),
+        ).command
+        for direction in ("in", "out")
+    }
+    assert commands["in"] == ("receipts", "--direction", "in", "--handled", "opec1", "--note", "TEXT")
+    assert commands["out"] == ("receipts", "--handled", "opec1", "--note", "TEXT")
 
 
 def test_a_mistake_in_the_configuration_does_not_hide_the_rest(

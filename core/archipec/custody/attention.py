@@ -228,7 +228,9 @@ def _of_transaction(pipeline: str, one: Transaction) -> Matter:
     words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong] or [*one.problems[:1]]
     words = words or [who.problems[0] for who in one.recipients if who.problems] or [outcome_word(one.status)]
     subject = one.oggetto or _("(no subject)")
-    command = ("receipts", "--handled", one.name, "--note", "TEXT")
+    # What came from one's own mailbox has the name of what was sent, which comes first where nothing else is said.
+    direction = ("--direction", "in") if one.direction == "in" else ()
+    command = ("receipts", *direction, "--handled", one.name, "--note", "TEXT")
     since = None if one.date is None else int(one.date.timestamp())
     kind = MatterKind.RECEIPT if one.direction == "out" else MatterKind.NOT_PROVEN
     return Matter(kind, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command)
