@@ -464,7 +464,7 @@ def test_without_a_name_it_is_a_line_a_box_and_their_totals(
     assert [line.split()[0] for line in lines] == ["box0", "box1", "box2", "box3", "gone", "new"]
     assert "PEK" in lines[4] and "failed (4)" in lines[4] and "it never ran" in lines[5]
     assert all("ok" in line and "3 messages" in line for line in lines[:4])
-    assert totals.startswith("6 pipelines: 1 failed, 1 to do; 12 copies in 4 archives")
+    assert totals.startswith("6 pipelines: 1 failed, 1 with warnings; 12 copies in 4 archives")
     assert result.err == ""
     # Details by name.
     assert f"archive    maildir:{tmp_path / 'A0'}" in office("status", "box0").out

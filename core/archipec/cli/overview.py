@@ -64,7 +64,7 @@ def _state(one: PipelineStatus, remark: str) -> str:
         return _("running")
     if one.exit_code not in {DONE, ATTENTION}:
         return _("failed ({code})").format(code=one.exit_code)
-    return _("to do") if one.exit_code == ATTENTION or remark else _("ok")
+    return _("warning") if one.exit_code == ATTENTION or remark else _("ok")
 
 
 def _success(one: PipelineStatus) -> str:
@@ -88,12 +88,12 @@ def _counts(one: PipelineStatus) -> Iterator[str]:
 def _totals(found: Sequence[PipelineStatus]) -> str:
     used = [one for one in found if one.counts]
     failed = sum(one.exit_code not in {DONE, ATTENTION} for one in used)
-    waiting = sum(one.exit_code == ATTENTION for one in used)
+    warned = sum(one.exit_code == ATTENTION for one in used)
     archives = {sink.where: sink for one in used for sink in one.sinks if sink.current}.values()
-    return _("{boxes}: {failed} failed, {waiting} to do; {copies} in {archives}, {size}").format(
+    return _("{boxes}: {failed} failed, {warned} with warnings; {copies} in {archives}, {size}").format(
         boxes=counted(len(used), "pipeline"),
         failed=count(failed),
-        waiting=count(waiting),
+        warned=count(warned),
         copies=counted(sum(one.held for one in archives), "copy"),
         archives=counted(len(archives), "archive"),
         size=size(sum(one.size for one in archives)),
