@@ -872,6 +872,23 @@ def test_what_is_handled_needs_a_person_no_more_until_something_else_goes_wrong(
     assert "was not marked" in office.receipts("--reopen", name).err
 
 
+def test_what_goes_wrong_in_the_place_of_what_was_handled_needs_a_person(office: Office) -> None:
+    sending = send(A)
+    office.put(OWN.acceptance(sending), around(OWN.delivery(sending), FORGED))
+    one = office.one(expect=3)
+    office.receipts("--handled", one["id"], "--note", "visto")
+    italian = office.command("--lang", "it", "--config", office.config, "receipts", "--missing")
+    assert italian.out == ""
+
+    # The receipt by itself leaves the forged attachment of no account; the failure beside it is something else.
+    office.put(OWN.delivery(sending), OWN.failure(sending, A))
+    office.archive()
+    (again,) = office.receipts("--missing", "--json", expect=3).objects
+    (before,), (now,) = (found["recipients"][0]["problems"] for found in (one, again))
+    assert "atto-falso.pdf" in before and "contradicts" in now
+    assert again["handled"]["note"] == "visto"
+
+
 def test_many_are_handled_at_once_by_their_ids_on_standard_input(office: Office) -> None:
     for number in range(3):
         office.put(OWN.acceptance(send(A, subject=f"numero {number}")))

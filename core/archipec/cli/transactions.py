@@ -10,7 +10,15 @@ import click
 
 from archipec.language import N_, _
 from archipec.message import Json
-from archipec.pec.transactions import ATTENTION, MessageRecord, Outcome, Recipient, Transaction, outcome_word
+from archipec.pec.transactions import (
+    ATTENTION,
+    MessageRecord,
+    Outcome,
+    Recipient,
+    Transaction,
+    TransactionProblem,
+    outcome_word,
+)
 from archipec.terminal import printable
 
 __all__ = ["as_json", "as_text", "headline", "messages_of"]
@@ -51,7 +59,7 @@ def as_json(one: Transaction) -> dict[str, Json]:
         "recipients": [_recipient(who) for who in one.recipients],
         "envelopes": [_receipt(record) for record in one.envelopes],
         "unproven": [{**_receipt(record), "reason": record.reason} for record in one.unproven],
-        "problems": list(one.problems),
+        "problems": [problem.text for problem in one.problems],
         "notes": list(one.notes),
     }
 
@@ -64,7 +72,7 @@ def _recipient(who: Recipient) -> dict[str, Json]:
         "date": None if who.decisive is None else _iso(who.decisive.date),
         "receipts": [_receipt(record) for record in who.receipts],
         "breve": None if who.check is None else {"status": who.check.status, "form": who.check.form},
-        "problems": list(who.problems),
+        "problems": [problem.text for problem in who.problems],
         "notes": list(who.notes),
     }
 
@@ -135,10 +143,10 @@ def _said(who: Recipient) -> str:
     return said if who.decisive is None else f"{said} {_moment(who.decisive.date)}"
 
 
-def _remarks(margin: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
+def _remarks(margin: str, problems: tuple[TransactionProblem, ...], notes: tuple[str, ...]) -> list[str]:
     said = set(map(_, _SAID.values()))
     return [
-        *(margin + _("problem: {problem}").format(problem=printable(problem)) for problem in problems),
+        *(margin + _("problem: {problem}").format(problem=printable(problem.text)) for problem in problems),
         *(margin + _("note: {note}").format(note=printable(note)) for note in notes if note not in said),
     ]
 

@@ -225,8 +225,10 @@ def summed(matters: Iterable[Matter]) -> list[Matter]:
 
 def _of_transaction(pipeline: str, one: Transaction) -> Matter:
     wrong = [who for who in one.recipients if f"{who.address} {who.outcome}" in one.concerns]
-    words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong] or [*one.problems[:1]]
-    words = words or [who.problems[0] for who in one.recipients if who.problems] or [outcome_word(one.status)]
+    words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong]
+    words = words or [problem.text for problem in one.problems[:1]]
+    words = words or [who.problems[0].text for who in one.recipients if who.problems]
+    words = words or [outcome_word(one.status)]
     subject = one.oggetto or _("(no subject)")
     # What came from one's own mailbox has the name of what was sent, which comes first where nothing else is said.
     direction = ("--direction", "in") if one.direction == "in" else ()

@@ -23,6 +23,7 @@ from archipec.pec.transactions import (
     Sent,
     SentFrom,
     Transaction,
+    TransactionProblem,
 )
 
 __all__ = ["build_transactions", "join_systems"]
@@ -107,7 +108,7 @@ def _incoming(envelopes: Sequence[MessageRecord]) -> Transaction:
         unproven=unproven,
         problems=tuple(_doubts(first))
         if proven
-        else (_("the envelope is not proven: {reason}").format(reason=first.reason),),
+        else (_unproven("envelope-unproven", _("the envelope is not proven: {reason}"), first),),
         notes=tuple(_remarks(first)) if proven else (),
         recipients=tuple(
             Recipient(address=one.address, tipo=one.tipo, outcome=Outcome.RECEIVED)
@@ -139,7 +140,8 @@ def _sending(
             problems += _doubts(one)
             notes += _remarks(one)
     if nameless:
-        problems.append(_("a delivery receipt does not say for which recipient it is, and counts for none"))
+        text = _("a delivery receipt does not say for which recipient it is, and counts for none")
+        problems.append(TransactionProblem("delivery-without-recipient", text, (nameless[0].label,)))
     if sent is None:
         notes.append(_("what was sent is not in the archive: neither its copy nor a complete receipt"))
     elif sent.heuristic:
@@ -236,19 +238,23 @@ class _Judge:
 
     def _about_acceptance(
         self, refusal: MessageRecord | None, unproven: Sequence[MessageRecord]
-    ) -> tuple[set[Outcome], tuple[str, ...]]:
+    ) -> tuple[set[Outcome], tuple[TransactionProblem, ...]]:
         """What the acceptance adds to the outcomes, and what is wrong about it."""
         if self._accepted:
-            return set(), (_("a refusal of the same message is recorded too"),) if refusal else ()
+            if refusal is None:
+                return set(), ()
+            text = _("a refusal of the same message is recorded too")
+            return set(), (TransactionProblem("refused-too", text, (refusal.label,)),)
         if refusal is not None:
-            return {Outcome.REFUSED}, (_("the message was refused") + _words(refusal),)
+            return {Outcome.REFUSED}, (_stated("refused", _("the message was refused"), refusal),)
         doubtful = _first(unproven, kinds.ACCETTAZIONE) or _first(unproven, kinds.NON_ACCETTAZIONE)
         if doubtful is not None:
-            return {Outcome.UNPROVEN}, (
-                _("the acceptance is not proven: {reason}").format(reason=doubtful.reason),
-            )
+            text = _("the acceptance is not proven: {reason}")
+            return {Outcome.UNPROVEN}, (_unproven("acceptance-unproven", text, doubtful),)
         if self.silence is Outcome.MISSING:
-            return {Outcome.MISSING}, (_("there is no acceptance in the archive"),)
+            return {Outcome.MISSING}, (
+                TransactionProblem("no-acceptance", _("there is no acceptance in the archive")),
+            )
         return {Outcome.WAITING}, ()
 
     def recipients(self, told: MessageRecord) -> Iterator[Recipient]:
@@ -284,11 +290,12 @@ class _Judge:
         if failures:
             return _failed(base, failures[0])
         if final:
+            late = _stated("timed-out", _("not delivered within 24 hours"), final[0])
             return replace(
                 base,
                 outcome=Outcome.TIMED_OUT,
                 decisive=final[0],
-                problems=(_("not delivered within 24 hours") + _words(final[0]), *_doubts(final[0])),
+                problems=(late, *_doubts(final[0])),
                 notes=tuple(_remarks(final[0])),
             )
         if left or (tipo == "esterno" and self._certified and not self._refused):
@@ -301,8 +308,8 @@ class _Judge:
     def _silent(self, base: Recipient) -> Recipient:
         doubtful = [*self._unproven.get(_folded(base.address), []), *self._unproven.get("", [])]
         if doubtful:
-            reason = _("the receipt is not proven: {reason}").format(reason=doubtful[0].reason)
-            return replace(base, outcome=Outcome.UNPROVEN, problems=(reason,))
+            problem = _unproven("receipt-unproven", _("the receipt is not proven: {reason}"), doubtful[0])
+            return replace(base, outcome=Outcome.UNPROVEN, problems=(problem,))
         early = [one for one in base.receipts if one.kind == kinds.PREAVVISO_ERRORE_CONSEGNA]
         refused = [one for one in base.receipts if one.kind == kinds.RELAY_REJECTION]
         notes = (
@@ -316,7 +323,7 @@ class _Judge:
             if self._accepted
             else _("no delivery receipt")
         )
-        return replace(base, problems=(reason,), notes=notes)
+        return replace(base, problems=(TransactionProblem("no-delivery-receipt", reason),), notes=notes)
 
     def _is_final(self, one: MessageRecord) -> bool:
         """Whether it is the notice of 24 hours: it differs from that of 12 in the reason alone."""
@@ -339,7 +346,8 @@ def _delivered(
     best = ordered[0]
     problems, notes = _doubts(best), _remarks(best)
     if failures:
-        problems.append(_("a notice of failure contradicts the delivery receipt") + _words(failures[0]))
+        text = _("a notice of failure contradicts the delivery receipt")
+        problems.append(_stated("failure-contradicts", text, failures[0]))
     if final:
         notes.append(_("delivered although a notice had said that 24 hours went by without delivery"))
     if not best.is_complete and best.system != kinds.REM:  # whose receipts state the original's hash
@@ -357,16 +365,25 @@ def _delivered(
     )
 
 
-def _doubts(one: MessageRecord) -> list[str]:
+def _unproven(code: str, text: str, one: MessageRecord) -> TransactionProblem:
+    return TransactionProblem(code, text.format(reason=one.reason), (one.label,))
+
+
+def _stated(code: str, text: str, one: MessageRecord) -> TransactionProblem:
+    """A problem that a provider's message states, with its reason."""
+    return TransactionProblem(code, text + _words(one), (one.label,))
+
+
+def _doubts(one: MessageRecord) -> list[TransactionProblem]:
     """What has to be looked at of a proven receipt: what a person sees of the message is not all sealed."""
     if not one.outside:
         return []
     named = ", ".join(one.outside[:5])
+    text = _(
+        'the message with the sealed "{kind}" holds more than its seal covers, which proves nothing: {named}'
+    )
     return [
-        _(
-            'the message with the sealed "{kind}" holds more than its seal covers, which proves '
-            "nothing: {named}"
-        ).format(kind=one.kind, named=named)
+        TransactionProblem("outside-seal", text.format(kind=one.kind, named=named), (one.label, *one.outside))
     ]
 
 
@@ -387,7 +404,7 @@ def _failed(base: Recipient, failure: MessageRecord) -> Recipient:
         base,
         outcome=Outcome.VIRUS if virus else Outcome.FAILED,
         decisive=failure,
-        problems=(what + _words(failure), *_doubts(failure)),
+        problems=(_stated("failed", what, failure), *_doubts(failure)),
         notes=tuple(_remarks(failure)),
     )
 

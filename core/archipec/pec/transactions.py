@@ -28,6 +28,7 @@ __all__ = [
     "Sent",
     "SentFrom",
     "Transaction",
+    "TransactionProblem",
     "with_checks",
 ]
 
@@ -128,6 +129,11 @@ class MessageRecord:
     outside: tuple[str, ...] = ()
 
     @property
+    def label(self) -> str:
+        """What tells it from other messages, whichever archive or mailbox it is from."""
+        return self.message_id or self.key.sha256
+
+    @property
     def proven(self) -> bool:
         """Whether a provider vouches for it, by a valid seal over certification data that can be read."""
         return self.seal == "valid" and bool(self.identificativo)
@@ -183,6 +189,20 @@ class Sent:
     heuristic: bool = False
 
 
+class TransactionProblem(NamedTuple):
+    """Something that somebody has to look at.
+
+    Attributes:
+        code: names it, the same in every language and version.
+        text: one sentence, in the language that is spoken.
+        about: what makes it this one among those of its code: the message that shows it, and what there is in that.
+    """
+
+    code: str
+    text: str
+    about: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """What became of a sending for one recipient.
@@ -193,7 +213,7 @@ class Recipient:
         outcome: what the proven receipts say.
         decisive: the receipt that says so, None when it is their absence.
         receipts: all that are proven, oldest first.
-        problems: what somebody has to look at, one sentence each; notes: what is good to know.
+        problems: what somebody has to look at; notes: what is good to know, one sentence each.
         check: the comparison of a short delivery receipt with the original, None when none was made.
     """
 
@@ -202,7 +222,7 @@ class Recipient:
     outcome: Outcome
     decisive: MessageRecord | None = None
     receipts: tuple[MessageRecord, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[TransactionProblem, ...] = ()
     notes: tuple[str, ...] = ()
     check: Check | None = None
 
@@ -249,7 +269,7 @@ class Transaction:
     recipients: tuple[Recipient, ...] = ()
     envelopes: tuple[MessageRecord, ...] = ()
     unproven: tuple[MessageRecord, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[TransactionProblem, ...] = ()
     notes: tuple[str, ...] = ()
     system: str = ""
     answers: str = ""
@@ -284,7 +304,7 @@ class Transaction:
             ("", self.problems),
             *((who.address, who.problems) for who in self.recipients),
         ):
-            found |= {f"{whose} problem {number}".strip() for number in range(1, len(problems) + 1)}
+            found |= {" ".join((whose, one.code, *one.about)).strip() for one in problems}
         return frozenset(found)
 
     @property
@@ -300,12 +320,13 @@ def with_checks(transaction: Transaction, checks: Mapping[int, Check]) -> Transa
     recipients = []
     for one in transaction.recipients:
         check = checks.get(one.decisive.number) if one.decisive is not None else None
-        if check is None:
+        if one.decisive is None or check is None:
             recipients.append(one)
             continue
-        said = (check.sentence,) if check.sentence else ()
-        problems, notes = (said, ()) if check.status == "differs" else ((), said)
-        recipients.append(
-            replace(one, check=check, problems=one.problems + problems, notes=one.notes + notes)
-        )
+        problems, notes = one.problems, one.notes
+        if check.status == "differs":
+            problems += (TransactionProblem("short-receipt-differs", check.sentence, (one.decisive.label,)),)
+        elif check.sentence:
+            notes += (check.sentence,)
+        recipients.append(replace(one, check=check, problems=problems, notes=notes))
     return replace(transaction, recipients=tuple(recipients))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, permutations
@@ -9,11 +10,19 @@ from typing import Any
 
 import pytest
 
+from archipec.language import speaking
 from archipec.message import ContentKey
 from archipec.pec.breve import Check
 from archipec.pec.daticert import Destinatario
 from archipec.pec.linking import build_transactions
-from archipec.pec.transactions import MessageRecord, Outcome, Transaction, with_checks
+from archipec.pec.transactions import (
+    HandledMark,
+    MessageRecord,
+    Outcome,
+    Transaction,
+    TransactionProblem,
+    with_checks,
+)
 
 ACCEPTED = datetime(2026, 9, 15, 8, 30, tzinfo=UTC)
 LATER = ACCEPTED + timedelta(days=30)
@@ -41,6 +50,10 @@ def record(
         "destinatari": tuple(Destinatario(one, "esterno" if one == esterno else "certificato") for one in to),
     }
     return MessageRecord(**(known | fields))
+
+
+def texts(problems: Iterable[TransactionProblem]) -> tuple[str, ...]:
+    return tuple(one.text for one in problems)
 
 
 def accepted(**fields: Any) -> MessageRecord:
@@ -97,7 +110,7 @@ def test_delivered() -> None:
     (recipient,) = one.recipients
     assert (recipient.address, recipient.tipo, recipient.decisive) == (A, "certificato", receipt)
     assert recipient.receipts == (receipt,)
-    assert recipient.problems == recipient.notes == one.problems == one.notes == ()
+    assert not [*recipient.problems, *recipient.notes, *one.problems, *one.notes]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +162,30 @@ def test_a_late_delivery_wins_and_is_noted() -> None:
 def test_a_failure_beside_a_delivery_needs_a_look() -> None:
     one = sending(accepted(), delivery(), failure())
     assert (one.status, one.needs_attention) == (Outcome.DELIVERED, True)
-    assert "contradicts" in one.recipients[0].problems[0]
+    assert "contradicts" in one.recipients[0].problems[0].text
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        [delivery(), failure(message_id="another@pec.example.it")],
+        [delivery(outside=('"elenco.pdf"',), message_id="sealed@pec.example.it")],
+        [delivery(), failure(message_id="first@pec.example.it"), delivery("")],
+        [delivery(), failure(message_id="first@pec.example.it"), record("non-accettazione")],
+        [failure(message_id="first@pec.example.it")],
+    ],
+)
+def test_other_problems_than_those_of_a_mark_need_a_person(later: list[MessageRecord]) -> None:
+    known = failure(message_id="first@pec.example.it")
+    before = sending(accepted(), delivery(), known)
+    mark = HandledMark(LATER, "seen", before.concerns)
+    with speaking("it"):
+        # Of other bytes, as another archive has it.
+        same = sending(accepted(), delivery(), replace(known, key=ContentKey.of(b"\n")))
+    assert not replace(same, handled=mark).needs_attention
+    assert texts(same.recipients[0].problems) != texts(before.recipients[0].problems)
+    assert not replace(sending(accepted(), delivery()), handled=mark).needs_attention
+    assert replace(sending(accepted(), *later), handled=mark).needs_attention
 
 
 def test_within_a_day_it_is_waited_for() -> None:
@@ -160,7 +196,9 @@ def test_within_a_day_it_is_waited_for() -> None:
     assert one.recipients[0].notes == (f"not delivered in the first 12 hours: {LATE_12}",)
     one = sending(accepted(), now=ACCEPTED + timedelta(hours=24, seconds=1))
     assert (one.status, one.needs_attention) == (Outcome.MISSING, True)
-    assert one.recipients[0].problems == ("no delivery receipt 24 hours after the message was accepted",)
+    assert texts(one.recipients[0].problems) == (
+        "no delivery receipt 24 hours after the message was accepted",
+    )
 
 
 def test_a_recipient_without_certified_mailbox() -> None:
@@ -229,13 +267,13 @@ def test_refused() -> None:
     refusal = record("non-accettazione", errore="virus", errore_esteso="5.5.1, Esempio, presenza di un virus")
     one = sending(refusal, copies=(copy(),))
     assert (one.status, one.acceptance) == (Outcome.REFUSED, refusal)
-    assert one.problems == ("the message was refused: 5.5.1, Esempio, presenza di un virus",)
+    assert texts(one.problems) == ("the message was refused: 5.5.1, Esempio, presenza di un virus",)
     assert [who.outcome for who in one.recipients] == [Outcome.REFUSED]
 
 
 def test_no_acceptance_on_record() -> None:
     one = sending(delivery())
-    assert (one.status, one.problems) == (Outcome.MISSING, ("there is no acceptance in the archive",))
+    assert (one.status, texts(one.problems)) == (Outcome.MISSING, ("there is no acceptance in the archive",))
     assert one.recipients[0].outcome is Outcome.DELIVERED
 
 
@@ -256,7 +294,7 @@ def test_only_a_valid_seal_counts(seal: str) -> None:
     assert (one.status, one.needs_attention, one.unproven) == (Outcome.UNPROVEN, True, (forged,))
     (recipient,) = one.recipients
     assert (recipient.decisive, recipient.receipts) == (None, ())
-    assert recipient.problems == ("the receipt is not proven: nobody vouches for it",)
+    assert texts(recipient.problems) == ("the receipt is not proven: nobody vouches for it",)
 
 
 def test_a_forged_failure_changes_nothing() -> None:
@@ -269,7 +307,7 @@ def test_a_forged_failure_changes_nothing() -> None:
 def test_a_forged_acceptance_is_none() -> None:
     one = sending(accepted(seal="altered", reason="it was changed"), delivery(), copies=(copy(),))
     assert (one.status, one.acceptance) == (Outcome.UNPROVEN, None)
-    assert one.problems == ("the acceptance is not proven: it was changed",)
+    assert texts(one.problems) == ("the acceptance is not proven: it was changed",)
 
 
 def test_nothing_is_proven() -> None:
@@ -353,7 +391,7 @@ def test_an_envelope_came_in() -> None:
 def test_an_envelope_that_is_not_proven() -> None:
     (one,) = build_transactions([envelope(seal="altered", reason="it was changed")], [], LATER)
     assert (one.status, one.needs_attention, one.recipients) == (Outcome.UNPROVEN, True, ())
-    assert one.problems == ("the envelope is not proven: it was changed",)
+    assert texts(one.problems) == ("the envelope is not proven: it was changed",)
 
 
 def test_sent_to_oneself_is_both() -> None:
@@ -385,7 +423,7 @@ def test_short_receipts_are_offered_for_checking_and_the_outcome_is_shown() -> N
     assert good.needs_attention is False
     bad = with_checks(one, {receipt.number: Check("differs", sentence="it does not fit")})
     assert bad.needs_attention is True
-    assert bad.recipients[0].problems == ("it does not fit",)
+    assert texts(bad.recipients[0].problems) == ("it does not fit",)
     unknown = with_checks(one, {receipt.number: Check("unchecked", sentence="not read")})
     assert unknown.needs_attention is False
     assert unknown.recipients[0].notes[-1] == "not read"

@@ -119,13 +119,13 @@ def export_transaction(transaction: Transaction, reader: MessageReader, director
 def _lacks(transaction: Transaction) -> Iterator[str]:
     """What a complete export of this transaction would need besides."""
     if transaction.direction == "in":
-        yield from transaction.problems
+        yield from (problem.text for problem in transaction.problems)
         return
     if transaction.sent is None:
         yield _("the sent message")
-    yield from transaction.problems
+    yield from (problem.text for problem in transaction.problems)
     for one in transaction.recipients:
-        yield from (f"{one.address}: {problem}" for problem in one.problems)
+        yield from (f"{one.address}: {problem.text}" for problem in one.problems)
         if one.outcome is Outcome.WAITING:
             yield _("{address}: no delivery receipt yet").format(address=one.address)
         elif one.outcome is Outcome.DELIVERED and one.decisive is not None and not _suffices(one.decisive):

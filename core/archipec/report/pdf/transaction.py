@@ -167,7 +167,8 @@ def _recipients(one: Transaction) -> Iterator[Block]:
         ]
         # That of an uncertified mailbox is the outcome itself.
         notes = () if who.outcome is Outcome.ORDINARY else who.notes
-        said = [quiet(one_line(translated(one))) for one in (*who.problems, *notes)]
+        remarks = (*(problem.text for problem in who.problems), *notes)
+        said = [quiet(one_line(translated(one))) for one in remarks]
         rows.append([*cells, said] if said else cells)
     yield Table(
         columns=(5, 3, 4, 3, 2),

@@ -308,7 +308,7 @@ def _sending(view: OpenView, one: Transaction) -> SentMessage:
         None if message is None else message.key,
         None if one.acceptance is None else one.acceptance.key,
         [_recipient(who) for who in one.recipients],
-        one.problems,
+        [problem.text for problem in one.problems],
         one.notes,
     )
 
@@ -322,7 +322,7 @@ def _recipient(who: Recipient) -> SentRecipient:
         words,
         None if decisive is None else decisive.date,
         None if decisive is None else decisive.key,
-        who.problems,
+        [problem.text for problem in who.problems],
         who.notes,
     )
 
