@@ -197,6 +197,23 @@ def test_receipts_that_did_not_come_until_they_are_handled(tmp_path: Path) -> No
     assert office.run("todo", "--json").objects == []
 
 
+def test_receipts_of_an_ad_hoc_run_are_looked_for_in_its_archive(tmp_path: Path) -> None:
+    """Without its name the command looks through the archives of the configuration."""
+    office = Office(tmp_path)
+    (tmp_path / "mail").mkdir()
+    office.archive()
+    other = tmp_path / "other"
+    other.mkdir()
+    _, (acceptance, _) = sending("Diffida")
+    (other / "1.eml").write_bytes(acceptance)
+    source, sink = f"eml:{other}", f"maildir:{tmp_path / 'PEC-other'}"
+    office.run("archive", "--from", source, "--to", sink, "--trust", tmp_path / "root.pem")
+    (one,) = (each for each in office.run("todo", "--json", expect=3).objects if each["kind"] == "receipt")
+    assert one["command"][:3] == ["receipts", "--to", sink]
+    office.run(*("telefonato" if word == "TEXT" else word for word in one["command"]))
+    assert "receipt" not in [each["kind"] for each in office.run("todo", "--json", expect=None).objects]
+
+
 def test_what_came_from_one_s_own_mailbox_is_dealt_with_by_its_direction() -> None:
     """Sent and received it has one name, and without a direction the command means what was sent."""
     commands = {

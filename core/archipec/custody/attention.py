@@ -164,9 +164,9 @@ def late_receipts(ledger: Ledger, known: Sequence[PipelineStatus], now: int) -> 
 
     In an archive that several mailboxes share it is the matter of the pipeline whose mailbox had it.
     """
-    archives = [(one.pipeline, archive_of(ledger, one)) for one in known]
+    archives = [(one, archive_of(ledger, one)) for one in known]
     # What such an archive holds of a mailbox that is not configured any more is the matter of the first.
-    rest = [(name, Archive(one.sinks)) for name, one in archives if one.source is not None and not one.alone]
+    rest = [(of, Archive(one.sinks)) for of, one in archives if one.source is not None and not one.alone]
     at = datetime.fromtimestamp(now, UTC)
     seen = set()
     for matter in chain.from_iterable(of_transactions(ledger, *one, at) for one in (*archives, *rest)):
@@ -187,17 +187,20 @@ def failed_messages(ledger: Ledger, status: PipelineStatus) -> list[FailedMessag
     return [] if source is None else ledger.figures.failed_messages(source, _REASONS)
 
 
-def of_transactions(ledger: Ledger, pipeline: str, archive: Archive, now: datetime) -> Iterator[Matter]:
+def of_transactions(
+    ledger: Ledger, status: PipelineStatus, archive: Archive, now: datetime
+) -> Iterator[Matter]:
     """Yield what an archive holds that was sent, or came in, with something wrong that was not marked as handled.
 
     Args:
+        status: of the pipeline that has this archive.
         now: aware.
     """
     if not archive.sinks:
         return
     for one in concerning(ledger, archive, now):
         if one.needs_attention:
-            yield _of_transaction(pipeline, one)
+            yield _of_transaction(status.pipeline, one, *_archives(status))
 
 
 def summed(matters: Iterable[Matter]) -> list[Matter]:
@@ -215,7 +218,8 @@ def summed(matters: Iterable[Matter]) -> list[Matter]:
             continue
         text = words.format(messages=counted(len(those), "message"))
         since = min((one.since for one in those if one.since is not None), default=None)
-        name = () if those[0].pipeline == AD_HOC else (those[0].pipeline,)
+        first = those[0].command
+        name = first[1 : first.index("--handled")] if those[0].pipeline == AD_HOC else (those[0].pipeline,)
         found = [one for one in found if one.kind is not kind]
         found.append(
             those[0]._replace(about="", text=text, since=since, command=("receipts", *name, "--missing"))
@@ -223,7 +227,15 @@ def summed(matters: Iterable[Matter]) -> list[Matter]:
     return found
 
 
-def _of_transaction(pipeline: str, one: Transaction) -> Matter:
+def _archives(one: PipelineStatus) -> tuple[tuple[str, ...], str]:
+    """Return the words that name the archives to `receipts`, which looks through those configured without, and their folder."""
+    words, folder = _again(one)
+    return (words[words.index("--to") :], folder) if "--to" in words else ((), "")
+
+
+def _of_transaction(
+    pipeline: str, one: Transaction, archives: tuple[str, ...] = (), folder: str = ""
+) -> Matter:
     wrong = [who for who in one.recipients if f"{who.address} {who.outcome}" in one.concerns]
     words = [f"{who.address}: {outcome_word(who.outcome)}" for who in wrong]
     words = words or [problem.text for problem in one.problems[:1]]
@@ -232,10 +244,10 @@ def _of_transaction(pipeline: str, one: Transaction) -> Matter:
     subject = one.oggetto or _("(no subject)")
     # What came from one's own mailbox has the name of what was sent, which comes first where nothing else is said.
     direction = ("--direction", "in") if one.direction == "in" else ()
-    command = ("receipts", *direction, "--handled", one.name, "--note", "TEXT")
+    command = ("receipts", *archives, *direction, "--handled", one.name, "--note", "TEXT")
     since = None if one.date is None else int(one.date.timestamp())
     kind = MatterKind.RECEIPT if one.direction == "out" else MatterKind.NOT_PROVEN
-    return Matter(kind, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command)
+    return Matter(kind, pipeline, one.name, f"{subject}: {', '.join(words)}", since, command, folder)
 
 
 # -- of a pipeline ---------------------------------------------------------------------------------------

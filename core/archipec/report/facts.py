@@ -188,7 +188,7 @@ def pipeline_facts(
         status=status,
         matters=[
             *matters_of(status, pipeline, last, failed, now),
-            *of_transactions(ledger, status.pipeline, archive, now),
+            *of_transactions(ledger, status, archive, now),
         ],
         span=span,
         now=now,
