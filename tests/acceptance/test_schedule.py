@@ -15,7 +15,7 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from archipec.schedule.formats import systemd_service
 from testbed.boxes import Boxes, block
-from testbed.command import Archipec
+from testbed.command import Archipec, Result
 from testbed.scripted_imap import a_message
 
 FORMAT = Path(__file__).with_name("windows-task.xsd")
@@ -28,7 +28,8 @@ def boxes(tmp_path: Path) -> Boxes:
     (folder / "mail").mkdir(parents=True)
     (folder / "mail" / "1.eml").write_bytes(a_message(1))
     env = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "PATH": os.environ["PATH"]}
-    made = Boxes(Archipec(folder / "state", env), folder / "archipec.toml")
+    made = Boxes(Archipec(folder / "state", env), folder / "config" / "archipec" / "archipec.toml")
+    made.path.parent.mkdir(parents=True)
     source = f'type = "eml"\npath = {toml(folder / "mail")}'
     made.write(block("studio", source, Path("PEC")))
     return made
@@ -66,11 +67,12 @@ def runs_and_archives(boxes: Boxes, command: list[str]) -> None:
 )
 def test_units_are_what_systemd_reads(boxes: Boxes, tmp_path: Path, every: str, first: str) -> None:
     text = printed(boxes, "systemd", every, "--jobs", 4)
-    service, timer = text.split("# ", 1)
+    made = "# Made by archipec schedule for file:"
+    _, service, timer = text.split(made)
     unit = tmp_path / "units"
     unit.mkdir()
-    (unit / "archipec.service").write_text(service)
-    (unit / "archipec.timer").write_text("# " + timer)
+    (unit / "archipec.service").write_text(made + service)
+    (unit / "archipec.timer").write_text(made + timer)
     env = {**os.environ, "SYSTEMD_UNIT_PATH": f"{unit}:"}
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit / "archipec.service", unit / "archipec.timer"],
@@ -191,6 +193,132 @@ def test_the_task_of_windows_is_in_its_format(boxes: Boxes, every: str) -> None:
     assert "--quiet" in task.findtext(".//t:Arguments", "", ns)
 
 
+# -- whose it is -----------------------------------------------------------------------------------------
+
+PLACES = {
+    "systemd": ("config/systemd/user", "archipec{}.timer", "-"),
+    "launchd": ("Library/LaunchAgents", "archipec.archive{}.plist", "."),
+    "windows": ("tasks", "archipec{}", "-"),
+}
+CHANGES = ("enable", "disable", "boot", "/Create", "/Delete")
+_TASKS = """
+folder = pathlib.Path.home() / "tasks"
+if "/TN" in sys.argv:
+    task = folder / sys.argv[sys.argv.index("/TN") + 1]
+    if "/Create" in sys.argv:
+        task.write_bytes(pathlib.Path(sys.argv[-1]).read_bytes())
+    elif not task.exists():
+        sys.exit("ERROR: The system cannot find the file specified.")
+    elif "/Delete" in sys.argv:
+        task.unlink()
+    else:
+        sys.stdout.buffer.write(task.read_bytes())
+"""
+
+
+class Computer:
+    """One system's folder of what it runs, and what its program was told."""
+
+    def __init__(self, boxes: Boxes, system: str, programs: Path) -> None:
+        folder, self._name, self.separator = PLACES[system]
+        home = Path(boxes.archipec.env["HOME"])
+        self.boxes, self.system, self._said = boxes, system, programs / "said"
+        self.folder = home / folder
+        self.folder.mkdir(parents=True)
+        self._said.touch()
+        for name, script in (("systemctl", ""), ("launchctl", ""), ("schtasks", _TASKS)):
+            log = f"print(*sys.argv[1:], file=open({str(self._said)!r}, 'a'))\n"
+            fake(programs, name, log + script)
+        boxes.archipec.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    def place(self, suffix: str = "") -> Path:
+        return self.folder / self._name.format(suffix)
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+
+    def changes(self) -> list[str]:
+        return [line for line in self._said.read_text().splitlines() if any(one in line for one in CHANGES)]
+
+    def __call__(self, *arguments: object, config: Path | None = None, expect: int = 0) -> Result:
+        config = config or self.boxes.path
+        return self.boxes.archipec(
+            "--config", config, "schedule", "--system", self.system, *arguments, expect=expect
+        )
+
+
+@pytest.fixture(params=PLACES)
+def computer(boxes: Boxes, tmp_path: Path, request: pytest.FixtureRequest) -> Computer:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    return Computer(boxes, request.param, programs)
+
+
+def is_refused(computer: Computer, place: Path, why: str) -> None:
+    """Neither installs over it nor removes it, says so, and has nothing to show."""
+    before = computer.files()
+    for asked in (("--every", "hour"), ("--remove",)):
+        refused = computer(*asked, expect=4)
+        assert place.name in refused.err and why in refused.err and "hint: " in refused.err
+        assert computer.files() == before
+    assert "nothing is installed" in computer().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its stand-ins are scripts")
+def test_what_a_person_made_is_neither_replaced_nor_removed(computer: Computer) -> None:
+    computer.place().write_bytes(b"[Timer]\nOnCalendar=weekly\n")
+    is_refused(computer, computer.place(), "was not made by `archipec schedule`")
+    assert computer.changes() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its stand-ins are scripts")
+@pytest.mark.parametrize("computer", ["systemd"], indirect=True)
+def test_a_service_or_a_link_of_a_person_is_left_alone(computer: Computer) -> None:
+    service = computer.folder / "archipec.service"
+    service.write_text("[Service]\nExecStart=true\n")
+    is_refused(computer, service, "was not made by `archipec schedule`")
+    service.unlink()
+    computer.place().symlink_to("/dev/null")  # as `systemctl mask` does
+    assert "was not made by" in computer("--every", "night", expect=4).err
+    assert computer.place().is_symlink() and computer.changes() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its stand-ins are scripts")
+def test_two_configurations_are_run_by_one_each(computer: Computer) -> None:
+    other = computer.boxes.path.parent / "un'altra <&> 50%.toml"
+    shutil.copy(computer.boxes.path, other)
+    computer("--every", "night")
+    first = computer.files()
+    assert computer.place().name in first and "installed as" in computer().out
+    assert "nothing is installed" in computer(config=other).out
+    assert "nothing is installed" in computer("--remove", config=other).out
+    installed = computer("--every", "hour", "--json", config=other).object["installed"]
+    assert len(computer.files()) == 2 * len(first) and first.items() <= computer.files().items()
+    assert Path(installed).name.startswith(f"archipec{computer.separator}") or computer.system == "launchd"
+    assert computer("--json", config=other).object["installed"] == installed
+    dotted = other.parent / ".." / other.parent.name / other.name
+    assert computer("--json", config=dotted).object["installed"] == installed
+    computer("--every", "night", config=dotted)
+    assert len(computer.files()) == 2 * len(first)
+    computer("--remove", config=other)
+    assert computer.files() == first
+    computer("--remove")
+    assert computer.files() == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its stand-ins are scripts")
+def test_what_was_made_for_another_configuration_is_left_alone(computer: Computer) -> None:
+    """The usual place was another one then."""
+    computer("--every", "night")
+    changes = computer.changes()
+    for name, data in computer.files().items():
+        text = data.decode("utf-16" if computer.system == "windows" else "utf-8")
+        text = text.replace("archipec/archipec.toml", "archipec/un%20altro.toml")
+        (computer.folder / name).write_text(text, "utf-16" if computer.system == "windows" else "utf-8")
+    is_refused(computer, computer.folder / "archipec", "un altro.toml")
+    assert computer.changes() == changes
+
+
 # -- what is refused -------------------------------------------------------------------------------------
 
 
@@ -219,5 +347,5 @@ def test_a_path_that_no_system_could_be_told_is_refused(
 
 def test_a_dollar_in_the_program_s_path_is_not_doubled_for_systemd() -> None:
     """systemd replaces no variables there, and takes both for the name."""
-    line = systemd_service(["/opt/a$b %c/archipec", "a$b"]).splitlines()[-1]
+    line = systemd_service(["/opt/a$b %c/archipec", "a$b"], "made").splitlines()[-1]
     assert line == 'ExecStart="/opt/a$b %%c/archipec" "a$$b"'

@@ -41,10 +41,12 @@ def test_any_text_is_times_or_is_refused(text: str) -> None:
     assert all(
         numbers is None or numbers for numbers in (times.minutes, times.hours, times.days, times.months)
     )
-    assert "OnCalendar=" in systemd_timer(times)
+    assert "OnCalendar=" in systemd_timer(times, "made")
     try:
-        entries = plistlib.loads(launchd_agent(["archipec"], times))["StartCalendarInterval"]
-        task = windows_task(["archipec"], times)
+        entries = plistlib.loads(launchd_agent(["archipec"], times, "archipec", "made"))[
+            "StartCalendarInterval"
+        ]
+        task = windows_task(["archipec"], times, "made")
     except ConfigError:
         return  # too many for one of them
     assert entries and b"C\0a\0l\0e\0n\0d\0a\0r" in task

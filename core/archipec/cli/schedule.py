@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from archipec.cli import Settings
+from archipec.config.pipeline import usual_config_path
 from archipec.errors import ConfigError, PermanentError
 from archipec.language import _
+from archipec.schedule.owner import Owner
 from archipec.schedule.systems import SYSTEMS, Job, System, this_system
 from archipec.schedule.times import WORDS, read_times
 from archipec.terminal import json_line, printable, say
@@ -56,19 +58,21 @@ def schedule(
       archipec schedule --remove
 
     A systemd timer of yours, a launchd agent or a task of Windows runs `archipec --quiet archive`; where there is none of
-    these, a line for cron is printed. A run that was missed is made up for. What happened is in archipec.log in the state
-    folder, and `archipec status --max-age 26h` tells a monitor when nothing has worked for too long.
+    these, a line for cron is printed. Each configuration (--config) has one of its own; what archipec did not make is left
+    alone. A run that was missed is made up for. What happened is in archipec.log in the state folder, and
+    `archipec status --max-age 26h` tells a monitor when nothing has worked for too long.
     """
     if remove and (every or printing):
         raise click.UsageError(_("give --remove alone, or --every WHEN"))
     system = SYSTEMS[name] if name else this_system()
-    removed = system.remove() if remove else False
-    job = None if remove or not (every or printing) else _job(settings, every or "night", jobs)
+    owner = Owner.of(settings.config, usual_config_path())
+    removed = system.remove(owner) if remove else False
+    job = None if remove or not (every or printing) else _job(settings, owner, every or "night", jobs)
     if job is not None and not printing:
         system.install(job)
     shape = {
         "system": system.name,
-        "installed": system.installed(),
+        "installed": system.installed(owner),
         "command": [] if job is None else list(job.command),
         "cron": "" if job is None else job.times.cron,
     }
@@ -78,7 +82,7 @@ def schedule(
         _print(system, job)
     elif removed:
         say(_("{system}: archipec is run by it no more").format(system=system.name))
-    elif where := system.installed():
+    elif where := shape["installed"]:
         click.echo(printable(_("{system}: installed as {where}").format(system=system.name, where=where)))
     else:
         click.echo(_("{system}: nothing is installed").format(system=system.name))
@@ -86,7 +90,7 @@ def schedule(
         _advise(system)
 
 
-def _job(settings: Settings, every: str, jobs: int) -> Job:
+def _job(settings: Settings, owner: Owner, every: str, jobs: int) -> Job:
     try:
         times = read_times(every)
     except ValueError as error:
@@ -114,7 +118,7 @@ def _job(settings: Settings, every: str, jobs: int) -> Job:
                 ),
                 hint=_("rename what has it, or choose another folder by --state or --config"),
             )
-    return Job(command, times)
+    return Job(command, times, owner)
 
 
 def _program() -> tuple[str, ...]:

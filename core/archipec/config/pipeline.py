@@ -132,8 +132,11 @@ class Pipeline:
 def default_config_path() -> Path:
     """Return where the configuration is: ARCHIPEC_CONFIG, or the usual place of this system."""
     given = _place("ARCHIPEC_CONFIG")
-    if given is not None:
-        return given
+    return usual_config_path() if given is None else given
+
+
+def usual_config_path() -> Path:
+    """Return where this system has a configuration by default, whatever ARCHIPEC_CONFIG says."""
     import platformdirs
 
     return platformdirs.user_config_path("archipec", appauthor=False) / "archipec.toml"

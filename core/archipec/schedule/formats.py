@@ -15,10 +15,7 @@ from archipec.errors import ConfigError
 from archipec.language import _
 from archipec.schedule.times import Times
 
-__all__ = ["LABEL", "cron_line", "launchd_agent", "systemd_service", "systemd_timer", "windows_task"]
-
-LABEL: Final = "archipec.archive"
-"""What launchd calls it."""
+__all__ = ["cron_line", "launchd_agent", "systemd_service", "systemd_timer", "windows_task"]
 
 _DAYS: Final = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _WEEKDAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -35,21 +32,21 @@ _NAMESPACE: Final = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 # -- systemd ---------------------------------------------------------------------------------------------
 
 
-def systemd_service(command: Sequence[str]) -> str:
+def systemd_service(command: Sequence[str], mark: str) -> str:
     """Return the unit that runs a command (systemd.service(5))."""
     return (
-        "[Unit]\nDescription=Archive certified mail\n"
+        f"# {mark}\n[Unit]\nDescription=Archive certified mail\n"
         "[Service]\nType=oneshot\nNice=10\n"
         # In the path of the program a dollar is one.
         f"ExecStart={_quoted(command[0]).replace('$$', '$')} {' '.join(map(_quoted, command[1:]))}\n"
     )
 
 
-def systemd_timer(times: Times) -> str:
+def systemd_timer(times: Times, mark: str) -> str:
     """Return the unit that starts it (systemd.timer(5)); one that was missed is made up for."""
     lines = "".join(f"OnCalendar={one}\n" for one in _calendar(times))
     return (
-        f"# {times.cron}\n[Unit]\nDescription=Archive certified mail\n"
+        f"# {mark}\n# {times.cron}\n[Unit]\nDescription=Archive certified mail\n"
         f"[Timer]\n{lines}RandomizedDelaySec=5min\nPersistent=true\n"
         "[Install]\nWantedBy=timers.target\n"
     )
@@ -82,8 +79,8 @@ def _list(numbers: tuple[int, ...] | None) -> str:
 # -- launchd ---------------------------------------------------------------------------------------------
 
 
-def launchd_agent(command: Sequence[str], times: Times) -> bytes:
-    """Return the property list of an agent (launchd.plist(5)).
+def launchd_agent(command: Sequence[str], times: Times, label: str, mark: str) -> bytes:
+    """Return the property list of an agent (launchd.plist(5)); the mark is under a key that launchd passes over.
 
     Raises:
         ConfigError: there are too many times to list.
@@ -93,7 +90,8 @@ def launchd_agent(command: Sequence[str], times: Times) -> bytes:
         raise _too_many(times, "launchd")
     return plistlib.dumps(
         {
-            "Label": LABEL,
+            "Label": label,
+            "ArchipecSchedule": mark,
             "ProgramArguments": list(command),
             "StartCalendarInterval": entries,
             "ProcessType": "Background",
@@ -129,7 +127,7 @@ def _either(times: Times) -> Iterator[tuple[tuple[int, ...] | None, tuple[int, .
 # -- Windows ---------------------------------------------------------------------------------------------
 
 
-def windows_task(command: Sequence[str], times: Times) -> bytes:
+def windows_task(command: Sequence[str], times: Times, mark: str) -> bytes:
     """Return a task in the Task Scheduler's format, in UTF-16 as it wants it. It runs while the user is logged on.
 
     Raises:
@@ -141,7 +139,7 @@ def windows_task(command: Sequence[str], times: Times) -> bytes:
     program, *arguments = command
     text = (
         f'<?xml version="1.0" encoding="UTF-16"?>\n<Task version="1.2" xmlns="{_NAMESPACE}">'
-        f"<RegistrationInfo><Description>archipec: {escape(times.cron)}</Description></RegistrationInfo>"
+        f"<RegistrationInfo><Description>{escape(mark)} ({escape(times.cron)})</Description></RegistrationInfo>"
         f"<Triggers>{''.join(triggers)}</Triggers>"
         '<Principals><Principal id="Author"><LogonType>InteractiveToken</LogonType>'
         "<RunLevel>LeastPrivilege</RunLevel></Principal></Principals>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,31 +12,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from archipec.durability import write_file
+from archipec.durability import open_regular, write_file
 from archipec.errors import PermanentError, from_os_error
 from archipec.language import _
 from archipec.schedule.formats import (
-    LABEL,
     cron_line,
     launchd_agent,
     systemd_service,
     systemd_timer,
     windows_task,
 )
+from archipec.schedule.owner import Owner
 from archipec.schedule.times import Times
 
 __all__ = ["SYSTEMS", "Job", "System", "this_system"]
 
 _UNIT: Final = "archipec"
+_LABEL: Final = "archipec.archive"
 _TASK: Final = "archipec"
+_LONGEST: Final = 1 << 20  # bytes of what archipec wrote, and more
 _PATIENCE: Final = 60  # seconds
 
 
 class Job(NamedTuple):
-    """What is run, and when."""
+    """What is run, when, and for which configuration."""
 
     command: Sequence[str]
     times: Times
+    owner: Owner
 
 
 class System(Protocol):
@@ -53,17 +57,21 @@ class System(Protocol):
         """Return what is to be installed, by file or by what it is."""
 
     def install(self, job: Job) -> None:
-        """Install it, in the place of what was there before.
+        """Install it, in the place of what was there before for the same configuration.
 
         Raises:
-            ArchipecError: the system refuses.
+            ArchipecError: the system refuses, or something else has the name.
         """
 
-    def remove(self) -> bool:
-        """Remove it; return whether it was there."""
+    def remove(self, owner: Owner) -> bool:
+        """Remove what is installed for a configuration; return whether it was there.
 
-    def installed(self) -> str:
-        """Return where it is installed, empty when it is not."""
+        Raises:
+            ArchipecError: the system refuses, or something else has the name.
+        """
+
+    def installed(self, owner: Owner) -> str:
+        """Return where it is installed for a configuration, empty when it is not."""
 
 
 class Systemd:
@@ -74,34 +82,45 @@ class Systemd:
 
     def definition(self, job: Job) -> dict[str, bytes]:
         """Return both units."""
-        folder = _systemd_folder()
+        service, timer = self._units(job.owner)
         return {
-            str(folder / f"{_UNIT}.service"): systemd_service(job.command).encode(),
-            str(folder / f"{_UNIT}.timer"): systemd_timer(job.times).encode(),
+            str(service): systemd_service(job.command, job.owner.mark).encode(),
+            str(timer): systemd_timer(job.times, job.owner.mark).encode(),
         }
 
     def install(self, job: Job) -> None:
         """Write the units and start the timer."""
+        units = self._units(job.owner)
+        _check(job.owner, *units)
         _write(self.definition(job))
+        timer = units[1].name
         _run("systemctl", "--user", "daemon-reload")
-        _run("systemctl", "--user", "enable", f"{_UNIT}.timer")
+        _run("systemctl", "--user", "enable", timer)
         # Also where one is running that was written otherwise.
-        _run("systemctl", "--user", "restart", f"{_UNIT}.timer")
+        _run("systemctl", "--user", "restart", timer)
 
-    def remove(self) -> bool:
+    def remove(self, owner: Owner) -> bool:
         """Stop the timer and remove the units."""
-        if not self.installed():
+        units = self._units(owner)
+        _check(owner, *units)
+        if not self.installed(owner):
             return False
-        _run("systemctl", "--user", "disable", "--now", f"{_UNIT}.timer")
-        for end in ("service", "timer"):
-            _unlink(_systemd_folder() / f"{_UNIT}.{end}")
+        _run("systemctl", "--user", "disable", "--now", units[1].name)
+        for unit in units:
+            _unlink(unit)
         _run("systemctl", "--user", "daemon-reload")
         return True
 
-    def installed(self) -> str:
+    def installed(self, owner: Owner) -> str:
         """Return the timer's file."""
-        path = _systemd_folder() / f"{_UNIT}.timer"
-        return str(path) if path.exists() else ""
+        return _own_file(owner, self._units(owner)[1])
+
+    @staticmethod
+    def _units(owner: Owner) -> tuple[Path, Path]:
+        """Return the files of service and timer."""
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+        name = owner.named(_UNIT)
+        return folder / f"{name}.service", folder / f"{name}.timer"
 
 
 class Launchd:
@@ -112,34 +131,39 @@ class Launchd:
 
     def definition(self, job: Job) -> dict[str, bytes]:
         """Return the property list."""
-        return {str(self._path()): launchd_agent(job.command, job.times)}
+        agent = launchd_agent(job.command, job.times, _label(job.owner), job.owner.mark)
+        return {str(self._path(job.owner)): agent}
 
     def install(self, job: Job) -> None:
         """Write the property list and load it."""
-        if self.installed():
-            self._unload()
+        path = self._path(job.owner)
+        _check(job.owner, path)
+        if path.exists():
+            self._unload(job.owner)
         _write(self.definition(job))
-        _run("launchctl", "bootstrap", self._domain(), str(self._path()))
+        _run("launchctl", "bootstrap", self._domain(), str(path))
 
-    def remove(self) -> bool:
+    def remove(self, owner: Owner) -> bool:
         """Unload the agent and remove its file."""
-        if not self.installed():
+        path = self._path(owner)
+        _check(owner, path)
+        if not path.exists():
             return False
-        self._unload()
-        _unlink(self._path())
+        self._unload(owner)
+        _unlink(path)
         return True
 
-    def installed(self) -> str:
+    def installed(self, owner: Owner) -> str:
         """Return the property list's file."""
-        return str(self._path()) if self._path().exists() else ""
+        return _own_file(owner, self._path(owner))
 
-    def _unload(self) -> None:
+    def _unload(self, owner: Owner) -> None:
         # One that is not loaded is as well.
-        _run("launchctl", "bootout", f"{self._domain()}/{LABEL}", may_fail=True)
+        _run("launchctl", "bootout", f"{self._domain()}/{_label(owner)}", may_fail=True)
 
     @staticmethod
-    def _path() -> Path:
-        return Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+    def _path(owner: Owner) -> Path:
+        return Path.home() / "Library" / "LaunchAgents" / f"{_label(owner)}.plist"
 
     @staticmethod
     def _domain() -> str:
@@ -156,26 +180,38 @@ class TaskScheduler:
 
     def definition(self, job: Job) -> dict[str, bytes]:
         """Return the task."""
-        return {f"{_TASK}.xml": windows_task(job.command, job.times)}
+        return {f"{job.owner.named(_TASK)}.xml": windows_task(job.command, job.times, job.owner.mark)}
 
     def install(self, job: Job) -> None:
         """Create the task, in the place of one of the same name."""
+        self._exists(job.owner)
         with tempfile.TemporaryDirectory(prefix="archipec-") as folder:
             ((name, task),) = self.definition(job).items()
             path = Path(folder) / name
             path.write_bytes(task)
-            _run("schtasks", "/Create", "/F", "/TN", _TASK, "/XML", str(path))
+            _run("schtasks", "/Create", "/F", "/TN", job.owner.named(_TASK), "/XML", str(path))
 
-    def remove(self) -> bool:
+    def remove(self, owner: Owner) -> bool:
         """Delete the task."""
-        if not self.installed():
+        if not self._exists(owner):
             return False
-        _run("schtasks", "/Delete", "/F", "/TN", _TASK)
+        _run("schtasks", "/Delete", "/F", "/TN", owner.named(_TASK))
         return True
 
-    def installed(self) -> str:
+    def installed(self, owner: Owner) -> str:
         """Return the task's name."""
-        return _TASK if _run("schtasks", "/Query", "/TN", _TASK, may_fail=True) else ""
+        return owner.named(_TASK) if owner.made(self._content(owner) or "") else ""
+
+    def _exists(self, owner: Owner) -> bool:
+        """Return whether the task is there; another's is refused."""
+        content = self._content(owner)
+        if content is not None:
+            owner.check(_("the task {task}").format(task=owner.named(_TASK)), content)
+        return content is not None
+
+    @staticmethod
+    def _content(owner: Owner) -> str | None:
+        return _output("schtasks", "/Query", "/TN", owner.named(_TASK), "/XML")
 
 
 class Cron:
@@ -191,11 +227,11 @@ class Cron:
     def install(self, job: Job) -> None:
         """Do nothing: a person does."""
 
-    def remove(self) -> bool:
+    def remove(self, owner: Owner) -> bool:  # noqa: ARG002  all systems are asked alike
         """Do nothing: a person does."""
         return False
 
-    def installed(self) -> str:
+    def installed(self, owner: Owner) -> str:  # noqa: ARG002  all systems are asked alike
         """Return nothing: it is not known."""
         return ""
 
@@ -217,8 +253,38 @@ def this_system() -> System:
     return SYSTEMS["cron"]
 
 
-def _systemd_folder() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+def _label(owner: Owner) -> str:
+    """Return what launchd calls it."""
+    return owner.named(_LABEL, ".")
+
+
+def _check(owner: Owner, *paths: Path) -> None:
+    """Let pass files that are not there, or were made for this configuration.
+
+    Raises:
+        ArchipecError: one is another's, or can't be read.
+    """
+    for path in paths:
+        content = _content(path)
+        if content is not None:
+            owner.check(str(path), content)
+
+
+def _own_file(owner: Owner, path: Path) -> str:
+    return str(path) if owner.made(_content(path) or "") else ""
+
+
+def _content(path: Path) -> str | None:
+    """Return what a file has, None where there is none, and nothing of a link or a folder: archipec writes only files."""
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read(_LONGEST).decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return ""
+        raise from_os_error(error, path) from error
 
 
 def _write(files: Mapping[str, bytes]) -> None:
@@ -245,15 +311,7 @@ def _run(*command: str, may_fail: bool = False) -> bool:
         PermanentError: it did not, and should have.
     """
     try:
-        done = subprocess.run(  # noqa: S603  fixed words, and paths that archipec made
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = _done(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         if may_fail:
             return False
@@ -269,3 +327,24 @@ def _run(*command: str, may_fail: bool = False) -> bool:
             hint=_("`archipec schedule --system cron` prints a line for cron"),
         )
     return not done.returncode
+
+
+def _output(*command: str) -> str | None:
+    """Return what a program of the system writes, None where it ends badly."""
+    try:
+        done = _done(command)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout
+
+
+def _done(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  fixed words, and paths that archipec made
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_PATIENCE,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
