@@ -1,4 +1,4 @@
-"""What the tests of the viewer share: a filled state folder, the viewer as a process, a browser. Once a session each."""
+"""What the tests of the viewer share: a filled state folder, the viewer as a process, a browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def viewer(sample: Path) -> Iterator[Viewer]:
         yield viewer
 
 
-@pytest.fixture(scope="session")
+# Not once a session: while Playwright is there, its event loop runs in the thread of all tests, also those of other files.
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The system's Chromium; the test is skipped where there is none."""
     with chromium(tmp_path_factory.mktemp("home")) as browser:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,7 @@ def _answer(shown: ViewedArchives, monkeypatch: pytest.MonkeyPatch) -> Callable[
     ) -> Reply:
         page = Page("/p/{name}", answer, "error.html", method)
         monkeypatch.setattr(app, "PAGES", (page,))
-        # In a thread of its own: in this one the browser of other tests has a loop that runs.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, _call(app.make_app(shown), method, path, body)).result()
+        return asyncio.run(_call(app.make_app(shown), method, path, body))
 
     return ask
 
