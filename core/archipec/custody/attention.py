@@ -1,4 +1,4 @@
-"""Everything that needs a person, over all pipelines: what `todo` lists, `notify` tells, reports and the viewer show.
+"""Everything that needs a person, over all pipelines: what `todo` lists, reports and the viewer show.
 
 No server is contacted and no archive is read: it is what the ledger and the configuration know.
 """
