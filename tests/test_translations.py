@@ -129,7 +129,6 @@ NO_SENTENCES: dict[str, tuple[str, ...]] = {
     "core/archipec/report/printed.py": ('font-family="Libertinus Serif"',),
     "core/archipec/report/page.py": ("pip install 'archipec[report]'",),
     "core/archipec/terminal.py": (" h  min", " min  s"),
-    "plugins/archipec_plugins/report.py": ("give at least one of the options : a file to write",),
 }
 
 UPDATE = "run .venv/bin/python tests/support/catalogs.py, and translate what it names"

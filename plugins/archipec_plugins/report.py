@@ -15,6 +15,7 @@ from archipec.contract import Context, Option, PostStep, PostStepType, RunView, 
 from archipec.durability import write_file
 from archipec.errors import ConfigError, from_os_error
 from archipec.hookspecs import hookimpl
+from archipec.language import _
 from archipec.paths import safe_name
 
 _FORMATS: Final = ("html", "csv", "pdf", "json")
@@ -64,7 +65,11 @@ def _open(config: Mapping[str, Path], context: Context) -> Iterator[PostStep]:
 def _parse(values: Mapping[str, Any]) -> dict[str, Path]:
     files = {name: values[name] for name in _FORMATS if values[name] is not None}
     if not files:
-        raise ConfigError(f"give at least one of the options {', '.join(_FORMATS)}: a file to write")
+        raise ConfigError(
+            _("give at least one of the options {options}: a file to write").format(
+                options=", ".join(_FORMATS)
+            )
+        )
     return files
 
 

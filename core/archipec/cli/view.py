@@ -11,15 +11,14 @@ import click
 
 from archipec.cli import Settings
 from archipec.cli.archives import archives_of_pipelines, archives_of_state, ledger_knows
-from archipec.cli.pipelines import load_registry, sinks_at
+from archipec.cli.pipelines import configured_pipelines, sinks_at
 from archipec.cli.terminal import end_process, on_signals
 from archipec.cli.trusting import trust_options
 from archipec.config.endpoint import Endpoint
-from archipec.config.pipeline import Pipeline, load
 from archipec.contract import SinkType
 from archipec.custody.ledger import Ledger
 from archipec.custody.run import Cancellation
-from archipec.errors import DONE, ConfigError, Interrupted, PermanentError
+from archipec.errors import DONE, Interrupted, PermanentError
 from archipec.index.database import IndexFile, index_path
 from archipec.language import _, written
 from archipec.pec.anchors import TrustFiles
@@ -92,7 +91,7 @@ def _of_state(settings: Settings, pipeline: str) -> ViewedArchives:
         ConfigError: there is no such pipeline.
         ArchipecError: ledger or index can't be opened.
     """
-    configured, mistake = _configured(settings)
+    configured, mistake = configured_pipelines(settings)
     sinks: Sequence[Endpoint[SinkType[Any]]] = ()
     known = False
     if mistake is None:
@@ -121,16 +120,6 @@ def _of_state(settings: Settings, pipeline: str) -> ViewedArchives:
         pipeline=pipeline,
         configured=configured,
     )
-
-
-def _configured(settings: Settings) -> tuple[Sequence[Pipeline] | None, ConfigError | None]:
-    """Return the configured pipelines, None without a configuration, and what is wrong with it."""
-    if not settings.config.exists():
-        return None, None
-    try:
-        return load(settings.config, load_registry()), None
-    except ConfigError as error:
-        return None, error
 
 
 def _alone(settings: Settings, url: str, trust: TrustFiles) -> ViewedArchives:

@@ -324,7 +324,7 @@ def _run(*command: str, may_fail: bool = False) -> bool:
             _("{program} failed: {reason}").format(
                 program=" ".join(command[:3]), reason=said[-1] if said else str(done.returncode)
             ),
-            hint=_("`archipec schedule --system cron` prints a line for cron"),
+            hint=_("`archipec schedule --system cron --every night` prints a line for cron"),
         )
     return not done.returncode
 
